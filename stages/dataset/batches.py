@@ -1,0 +1,116 @@
+"""TFRecords to batches, as TensorFlow reads them. Imports TensorFlow."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from stages.dataset.augmentation import Augmentation, augment_batch, draw_numbers
+from stages.dataset.records import TFRECORDS, list_shards, load_dataset_facts
+
+_FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+    "image_id": tf.io.FixedLenFeature([], tf.string),
+    "name": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+class Batch(NamedTuple):
+    """images: uint8 (batch, size, size, 3), RGB, 0 to 255. labels: int64 (batch,), numbers in class_names."""
+
+    images: Any
+    labels: Any
+
+
+def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
+    """Serialized Examples, string (batch,), to pixels and labels."""
+    parsed = tf.io.parse_example(records, {key: _FEATURES[key] for key in ("image", "label")})
+    pixels = tf.io.decode_raw(parsed["image"], tf.uint8)
+    return Batch(tf.reshape(pixels, (-1, image_size, image_size, 3)), parsed["label"])
+
+
+def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
+    """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
+    image_size = load_dataset_facts(folder)["image_size"]
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
+    return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list[str]]:
+    """(image ids, names) of a split, in the order of `read_batches`."""
+    features = {key: _FEATURES[key] for key in ("image_id", "name")}
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024)
+    ids: list[str] = []
+    names: list[str] = []
+    for parsed in records.map(lambda r: tf.io.parse_example(r, features)).as_numpy_iterator():
+        ids += [value.decode() for value in parsed["image_id"]]
+        names += [value.decode() for value in parsed["name"]]
+    return ids, names
+
+
+def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.ndarray]:
+    """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
+    facts = load_dataset_facts(folder)
+    n, size = facts["num_images"][split], facts["image_size"]
+    images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
+    position = 0
+    for batch in read_batches(split, batch_size=256, folder=folder).as_numpy_iterator():
+        images[position : position + len(batch[1])], labels[position : position + len(batch[1])] = batch
+        position += len(batch[1])
+    return images, labels
+
+
+def make_training_batches(
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    cache_gb: float,
+    shuffle_buffer: int,
+    first_epoch: int = 0,
+    folder: Path = TFRECORDS,
+) -> tuple[tf.data.Dataset, int]:
+    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and how many make an epoch.
+
+    Each epoch has its own order and its own augmentation, both drawn from (seed, epoch, position of the image), so that a
+    run that resumes at `first_epoch` sees what an unbroken one would. A split of up to `cache_gb` GB is kept in memory
+    and shuffled whole; a larger one is read again each epoch and shuffled `shuffle_buffer` images at a time.
+    """
+    facts = load_dataset_facts(folder)
+    n, size = facts["num_images"]["train"], facts["image_size"]
+    if n * size * size * 3 <= cache_gb * 1e9:
+        images, labels = (tf.constant(array) for array in load_split("train", folder=folder))
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.data.Dataset.range(n).shuffle(n, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+            return order.batch(batch_size).map(
+                lambda i: (i, Batch(tf.gather(images, i), tf.gather(labels, i))), tf.data.AUTOTUNE, deterministic=True
+            )
+    else:
+        records = tf.data.TFRecordDataset(list_shards("train", folder)).enumerate()
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = records.shuffle(shuffle_buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+            return order.batch(batch_size).map(
+                lambda i, r: (i, parse_batch(r, size)), tf.data.AUTOTUNE, deterministic=True
+            )
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        batches = epoch_batches(epoch)
+        if not augmentation.is_active:
+            return batches.map(lambda i, batch: batch)
+        numbers = draw_numbers(n, seed=seed, epoch=epoch)
+        return batches.map(
+            lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+
+
+def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform([], [seed, epoch], maxval=tf.int64.max, dtype=tf.int64)

@@ -1,0 +1,20 @@
+"""Brings the images of data.source to data/raw: bytes as they came, in few large files, with an index."""
+
+from stages.progress import progress_bar
+
+from stages.cli import run_verb
+from stages.dataset.raw import save_raw
+from stages.params import load_params
+from stages.sources import load_source
+
+
+def download() -> None:
+    params = load_params()
+    source = load_source(params.data.source)
+    images = source.read_images(path=params.data.path, sha256=params.data.sha256, settings=params.source_settings)
+    written = save_raw(progress_bar(images, desc="download", unit=" images"), {"source": params.data.source})
+    print(f"{written:,} files from {params.data.source}")
+
+
+if __name__ == "__main__":
+    run_verb(download, __doc__)

@@ -1,0 +1,43 @@
+"""What can be trained. A family is a builder, one line in FAMILIES, and its published settings in params.yaml."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from stages.errors import PipelineError
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Family:
+    """builder: "module:function". kind: how it is trained, by gradient descent or as a linear machine."""
+
+    builder: str
+    kind: Literal["network", "linear"] = "network"
+
+
+# Builders are named, not imported: reading parameters must not cost the four seconds that TensorFlow takes.
+FAMILIES: dict[str, Family] = {
+    "linear_svm": Family("stages.families.linear_svm:build_linear_svm", kind="linear"),
+    "underfit": Family("stages.families.scene_cnns:build_underfit"),
+    "overfit": Family("stages.families.scene_cnns:build_overfit"),
+    "optimized": Family("stages.families.scene_cnns:build_optimized"),
+}
+
+
+def build_model(family: str, *, image_size: int, num_classes: int, **settings: Any) -> "keras.Model":
+    """An uncompiled model with the published architecture.
+
+    family: a name of FAMILIES. image_size: pixels, each side. num_classes: 2 or more. settings: `dropout`, `l2`, `width`
+    where the published value is not wanted. The model takes float or uint8 RGB images (batch, image_size, image_size, 3),
+    values 0 to 255, and returns probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does
+    not exist and for an image too small for the architecture.
+    """
+    if family not in FAMILIES:
+        raise PipelineError(f"no family is called {family!r}: expected one of {', '.join(FAMILIES)}")
+    if num_classes < 2:
+        raise PipelineError(f"{family} needs two classes or more to tell apart: received {num_classes}")
+    module, _, function = FAMILIES[family].builder.partition(":")
+    return getattr(import_module(module), function)(image_size=image_size, num_classes=num_classes, **settings)

@@ -1,0 +1,16 @@
+"""System B (2024): a linear support-vector machine on the pixels."""
+
+import keras
+from keras import layers
+
+
+def build_linear_svm(*, image_size: int, num_classes: int) -> keras.Model:
+    """One weight a pixel and class, and softmax: (3 × size² + 1) × classes parameters.
+
+    The machine is trained by scikit-learn (stages.training.linear); this holds its hyperplanes, so that it is saved,
+    loaded and applied as every other family.
+    """
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    x = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    outputs = layers.Dense(num_classes, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="linear_svm")

@@ -1,0 +1,46 @@
+"""Writing so that nothing half-written is ever taken for whole: aside first, renamed when complete."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or folder if it is there; a link goes, what it points to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Yields a neighbouring path to write a file to; renames it to `path` if the block ends well, deletes it if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    remove(partial)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        remove(partial)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """The same for a folder: yields an empty one, which takes the place of `path` only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    remove(partial)
+    partial.mkdir()
+    try:
+        yield partial
+        remove(path)
+        partial.rename(path)
+    finally:
+        remove(partial)

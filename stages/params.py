@@ -1,0 +1,262 @@
+"""The only reader of params.yaml: reads it whole, checks it whole, hands out typed sections."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from stages.errors import PipelineError
+from stages.families import FAMILIES
+from stages.schema import Count, Fraction, NotNegative, Number, Pixels, Positive, Section, Seed
+from stages.sources import SOURCES, SourceSettings
+
+PARAMS_FILE = Path("params.yaml")
+
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
+Flip = Literal["none", "horizontal", "vertical", "both"]
+Monitor = Literal["val_loss", "val_accuracy"]
+ClassWeight = Literal["none", "balanced"]
+Turn = Annotated[Number, Field(ge=0, le=0.5)]
+Dropout = Annotated[Number, Field(ge=0, le=0.9)]
+
+
+class Data(Section):
+    source: Literal["scenes", "cifar10", "folder", "archive"]
+    path: str | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
+
+
+class Prune(Section):
+    drop_classes: list[str] | None
+    merge_classes: dict[str, list[str]] | None
+    max_images_per_class: Count | None
+    min_images_per_class: Count | None
+    seed: Seed
+    min_side: Count
+    max_megapixels: Positive
+
+
+class Split(Section):
+    test_fraction: Annotated[Number, Field(gt=0, lt=1)]
+    val_fraction: Annotated[Number, Field(gt=0, lt=1)]
+    seed: Seed
+
+
+class Preprocess(Section):
+    image_size: Pixels | None
+    resize: Literal["stretch", "crop", "letterbox"]
+    num_shards: Annotated[int, Field(ge=1, le=10_000)]
+    num_workers: Count | None
+
+
+class Augment(Section):
+    flip: Flip
+    rotation: Turn
+    zoom: Fraction
+    contrast: Fraction
+
+
+class EarlyStopping(Section):
+    monitor: Monitor
+    patience: Count | None
+
+
+class ReduceLr(Section):
+    factor: Annotated[Number, Field(gt=0, lt=1)]
+    patience: Count | None
+    min_lr: NotNegative
+
+
+class Recipe(Section):
+    """How a network is trained: a family's published settings, or these overridden by `train`."""
+
+    epochs: Count
+    batch_size: Count
+    optimizer: Optimizer
+    learning_rate: Positive
+    dropout: Dropout
+    l2: NotNegative
+    width: Positive
+    augment: Augment
+    early_stopping: EarlyStopping
+    reduce_lr: ReduceLr
+    class_weight: ClassWeight
+
+
+class LinearRecipe(Section):
+    """How a linear support-vector machine is trained."""
+
+    C: Positive
+    max_iterations: Count
+    class_weight: ClassWeight
+
+
+class TrainAugment(Section):
+    flip: Flip | None
+    rotation: Turn | None
+    zoom: Fraction | None
+    contrast: Fraction | None
+
+
+class TrainEarlyStopping(Section):
+    monitor: Monitor | None
+    patience: Count | None
+
+
+class TrainReduceLr(Section):
+    factor: Annotated[Number, Field(gt=0, lt=1)] | None
+    patience: Count | None
+    min_lr: NotNegative | None
+
+
+class Train(Section):
+    seed: Seed
+    epochs: Count | None
+    max_epochs: Count | None
+    cache_gb: NotNegative
+    shuffle_buffer: Count
+    batch_size: Count | None
+    optimizer: Optimizer | None
+    learning_rate: Positive | None
+    dropout: Dropout | None
+    l2: NotNegative | None
+    width: Positive | None
+    augment: TrainAugment
+    early_stopping: TrainEarlyStopping
+    reduce_lr: TrainReduceLr
+    class_weight: ClassWeight | None
+
+
+class Runtime(Section):
+    onednn: bool
+
+
+class _File(Section):
+    """params.yaml as it is written; sources and recipes are checked against their own declarations."""
+
+    data: Data
+    sources: dict[str, Any]
+    prune: Prune
+    split: Split
+    preprocess: Preprocess
+    families: Annotated[list[str], Field(min_length=1)]
+    train: Train
+    recipes: dict[str, Any]
+    runtime: Runtime
+
+
+class Params(Section):
+    """All parameters, checked. `sources` holds the chosen source's settings, `recipes` one a known family."""
+
+    data: Data
+    sources: dict[str, SourceSettings]
+    prune: Prune
+    split: Split
+    preprocess: Preprocess
+    families: list[str]
+    train: Train
+    recipes: dict[str, Recipe | LinearRecipe]
+    runtime: Runtime
+
+    @property
+    def source_settings(self) -> SourceSettings:
+        """What the chosen source brings along."""
+        return self.sources[self.data.source]
+
+    @property
+    def image_size(self) -> int:
+        """Pixels, each side, of the images that models see."""
+        return self.preprocess.image_size or self.source_settings.image_size
+
+
+def load_params(file: Path = PARAMS_FILE) -> Params:
+    """Reads and checks the whole file. Raises PipelineError, one line, naming the parameter that is wrong."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError as error:
+        raise PipelineError(f"{file} is not here: run from the project's folder, where dvc.yaml lies") from error
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"{file}: expected sections such as data and train, received {content!r}")
+    return _check(content)
+
+
+def _check(content: dict[str, Any]) -> Params:
+    try:
+        raw = _File.model_validate(content)
+    except ValidationError as error:
+        raise PipelineError(_explain(error, "", content)) from error
+    _check_families(raw.families)
+    sources = _check_named("sources", raw.sources, {name: settings for name, (_, settings) in SOURCES.items()})
+    schemas = {name: LinearRecipe if family.kind == "linear" else Recipe for name, family in FAMILIES.items()}
+    recipes = _check_named("recipes", raw.recipes, schemas)
+    fields = {name: getattr(raw, name) for name in _File.model_fields}
+    return Params.model_construct(**{**fields, "sources": sources, "recipes": recipes})
+
+
+def _check_families(families: list[str]) -> None:
+    for name in families:
+        if name not in FAMILIES:
+            near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.4) or list(FAMILIES)
+            raise PipelineError(f"families: no family is called {name!r}: expected {' or '.join(near)}, say")
+    twice = sorted({name for name in families if families.count(name) > 1})
+    if twice:
+        raise PipelineError(f"families: {', '.join(twice)} is listed twice: expected each once")
+
+
+def _check_named(section: str, content: dict[str, Any], schemas: dict[str, type[Section]]) -> dict[str, Any]:
+    for name in set(schemas) ^ set(content):
+        if name in schemas:
+            raise PipelineError(f"{section}.{name} is missing: expected its settings")
+        raise PipelineError(f"{section}.{name} is unknown: expected one of {', '.join(schemas)}")
+    checked = {}
+    for name, schema in schemas.items():
+        try:
+            checked[name] = schema.model_validate(content[name])
+        except ValidationError as error:
+            raise PipelineError(_explain(error, f"{section}.{name}", content[name])) from error
+    return checked
+
+
+def _explain(error: ValidationError, prefix: str, content: Any) -> str:
+    """The first thing wrong, as 'train.epochs: expected …, received …'; how many more there are."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    # Where a value may be null, pydantic adds which alternative it tried; people know parameters, not alternatives.
+    location = [str(part) for part in first["loc"] if not re.search(r"[\[(]|^(int|float|str|bool|list|dict)$", str(part))]
+    name = ".".join([prefix, *location] if prefix else location)
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{name} is unknown{_suggest(location, content)}{more}"
+    if first["type"] == "missing":
+        return f"{name} is missing: params.yaml must have it{more}"
+    message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{name}: expected {message}, received {first['input']!r}{more}"
+
+
+def _suggest(location: list[str], content: Any) -> str:
+    for part in location[:-1]:
+        content = content.get(part, {}) if isinstance(content, dict) else {}
+    return f": no parameter has this name; remove {location[-1]!r} or correct it"
+
+
+def resolve_recipe(train: Train, recipe: Recipe) -> Recipe:
+    """The settings with which one family trains: `train` where it says something, the family's own where it is null.
+
+    `train.max_epochs` caps what a recipe says, not what `train.epochs` asks for in so many words.
+    """
+    resolved = _override(recipe.model_dump(), train.model_dump())
+    if train.epochs is None and train.max_epochs is not None:
+        resolved["epochs"] = min(resolved["epochs"], train.max_epochs)
+    return Recipe.model_validate(resolved)
+
+
+def _override(own: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _override(value, above[key]) if isinstance(value, dict) else value if above[key] is None else above[key]
+        for key, value in own.items()
+    }

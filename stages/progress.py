@@ -1,0 +1,8 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+
+import sys
+from functools import partial
+
+from tqdm import tqdm
+
+progress_bar = partial(tqdm, mininterval=0.5 if sys.stderr.isatty() else 15.0, dynamic_ncols=True)
