@@ -3,21 +3,33 @@
 import argparse
 import errno
 import sys
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures.process import BrokenProcessPool
 
 from stages.errors import PipelineError
 
 
-def run_verb(verb: Callable[[], None], doc: str | None, arguments: list[str] | None = None) -> None:
+def run_verb(verb: Callable[[], None], doc: str | None) -> None:
     """Runs a stage that takes no options but --help. Exits with 1 and one line on stderr where a user can mend it."""
-    name = f"python -m {sys.modules['__main__'].__spec__.name}" if sys.modules["__main__"].__spec__ else None
-    parser = argparse.ArgumentParser(
-        prog=name, description=textwrap.dedent(doc or ""), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args(arguments)
+    _make_parser(verb.__name__, doc).parse_args()
     sys.exit(report_errors(verb))
+
+
+def run_family_verb(verb: Callable[[str], None], doc: str | None, families: Collection[str]) -> None:
+    """Runs a stage for the family that the command line names."""
+    parser = _make_parser(verb.__name__, doc)
+    parser.add_argument("family", choices=sorted(families), metavar="FAMILY", help=", ".join(sorted(families)))
+    family = parser.parse_args().family
+    sys.exit(report_errors(lambda: verb(family)))
+
+
+def _make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m stages.{verb}",
+        description=doc,
+        epilog="All settings stand in params.yaml.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def report_errors(verb: Callable[[], None]) -> int:
@@ -31,13 +43,22 @@ def report_errors(verb: Callable[[], None]) -> int:
     except BrokenProcessPool:
         return _fail("a worker process was killed, most likely for want of memory: lower preprocess.num_workers", 1)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = f" while writing {error.filename}" if error.filename else ""
-            return _fail(f"the disk is full{where}: free some space and run again; nothing half-written was kept", 1)
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return _fail(f"no permission: {error.filename or error}: change its mode or its owner", 1)
-        raise
+        message = _explain(error)
+        if message is None:
+            raise
+        return _fail(message, 1)
     return 0
+
+
+def _explain(error: OSError) -> str | None:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{where}: free some space and run again; nothing half-written was kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission{where}: change the mode or the owner"
+    if error.errno == errno.ENOENT:
+        return f"{error.filename} is not here: expected what an earlier stage writes; run `dvc repro`"
+    return None
 
 
 def _fail(message: str, status: int) -> int:

@@ -91,6 +91,7 @@ class LinearRecipe(Section):
 
     C: Positive
     max_iterations: Count
+    max_gb: Positive
     class_weight: ClassWeight
 
 

@@ -1,5 +1,7 @@
 """Buildings and streets."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from stages.sources.scene_canvas import Canvas, Colour, mix
@@ -30,26 +32,31 @@ def at(quad: Quad, across: float, down: float) -> Corner:
     )
 
 
-def patch(quad: Quad, left: float, top: float, right: float, bottom: float) -> Quad:
-    """Part of a quad."""
-    return at(quad, left, top), at(quad, right, top), at(quad, right, bottom), at(quad, left, bottom)
+def panes(quad: Quad, rows: int, columns: int, wide: float, tall: float) -> np.ndarray:
+    """Corners (rows * columns, 4, 2) of a grid of windows that fill the shares `wide` and `tall` of their cells."""
+    left = (np.arange(columns) + (1 - wide) / 2) / columns
+    top = (np.arange(rows) + (1 - tall) / 2) / rows
+    across = left[None, :, None] + np.array([0, 1, 1, 0]) * wide / columns
+    down = top[:, None, None] + np.array([0, 0, 1, 1]) * tall / rows
+    weights = np.stack([(1 - across) * (1 - down), across * (1 - down), across * down, (1 - across) * down], axis=-1)
+    corners = np.array(quad)
+    # summed by hand: a matrix product would go through BLAS
+    return sum(weights[..., corner, None] * corners[corner] for corner in range(4)).reshape(-1, 4, 2)
 
 
 def facade(canvas: Canvas, quad: Quad, wall: Colour, rows: int, columns: int, shade: float) -> None:
-    """Wall with a grid of windows, some of them lit at night; a row of shop fronts or a door at the foot."""
+    """Wall with a grid of windows, some of them lit at night."""
     rng, light = canvas.rng, canvas.light
     canvas.polygon(quad, light.lit(wall, shade))
     pane = mix(light.lit((60, 72, 86), shade), light.sky_low * 0.8, rng.uniform(0, 0.6))
     if rng.random() < 0.15:
         pane = light.lit(wall * 1.3, shade)
     wide, tall = rng.uniform(0.35, 0.85), rng.uniform(0.4, 0.8)
-    glow = 0.45 if light.night else 0.04
-    lit = rng.random((rows, columns))
-    for row in range(rows):
-        for column in range(columns):
-            left, top = (column + (1 - wide) / 2) / columns, (row + (1 - tall) / 2) / rows
-            colour = LAMP * rng.uniform(0.6, 1) if lit[row, column] < glow else pane * (0.75 + 0.5 * lit[row, column])
-            canvas.polygon(patch(quad, left, top, left + wide / columns, top + tall / rows), colour)
+    tone, chance = rng.random((2, rows * columns, 1))
+    colours = np.where(chance < (0.45 if light.night else 0.04), LAMP * (0.6 + 0.4 * tone), pane * (0.75 + 0.5 * tone))
+    outlines = (panes(quad, rows, columns, wide, tall) * canvas.size).reshape(-1, 8).tolist()
+    for outline, colour in zip(outlines, np.clip(colours, 0, 255).astype(int).tolist(), strict=True):
+        canvas.pen.polygon(outline, fill=tuple(colour))
 
 
 def ledges(canvas: Canvas, quad: Quad, wall: Colour, rows: int, shade: float) -> None:
@@ -98,8 +105,8 @@ def front_view(canvas: Canvas) -> None:
     """One front, straight on or at an angle, filling most of the picture."""
     rng = canvas.rng
     paint_sky(canvas, 0.9)
-    left, right = rng.uniform(-0.3, 0.12), rng.uniform(0.8, 1.3)
-    top, foot = rng.uniform(-0.3, 0.25), rng.uniform(0.8, 1.2)
+    left, right = rng.uniform(-0.2, 0.2), rng.uniform(0.75, 1.2)
+    top, foot = rng.uniform(-0.15, 0.3), rng.uniform(0.8, 1.1)
     paint_ground(canvas, below_line(canvas, foot - 0.03), 0.6, pick(rng, PAVINGS + LAWNS), 0.1)
     slope = rng.uniform(-0.25, 0.25)
     quad: Quad = ((left, top - slope), (right, top + slope), (right, foot - slope * 0.3), (left, foot + slope * 0.3))
@@ -107,6 +114,10 @@ def front_view(canvas: Canvas) -> None:
     rows, columns = int(rng.integers(3, 9)), int(rng.integers(3, 9))
     facade(canvas, quad, wall, rows, columns, rng.uniform(0.75, 1.05))
     ledges(canvas, quad, wall, rows, 1.0)
+    canvas.line([at(quad, -0.02, 0), at(quad, 1.02, 0)], canvas.light.lit(wall * 0.6), 0.025)
+    for along in rng.uniform(0.1, 0.85, int(rng.integers(0, 3))):
+        door: Quad = (at(quad, along, 0.8), at(quad, along + 0.1, 0.8), at(quad, along + 0.1, 1), at(quad, along, 1))
+        canvas.polygon(door, canvas.light.lit(pick(rng, ROOFS), 0.6))
 
 
 def tower_view(canvas: Canvas) -> None:
@@ -158,7 +169,7 @@ def cottage(canvas: Canvas) -> None:
 
 def draw_buildings(canvas: Canvas) -> None:
     """Skyline, front, tower from below, or house."""
-    kind = canvas.rng.choice(4, p=[0.34, 0.28, 0.2, 0.18])
+    kind = canvas.rng.choice(4, p=[0.38, 0.24, 0.18, 0.2])
     (skyline, front_view, tower_view, cottage)[kind](canvas)
     canvas.mottle(0.035)
 
@@ -192,7 +203,7 @@ def row_of_houses(canvas: Canvas, vanish: Corner, side: int, reach: float) -> No
     rng = canvas.rng
     bounds = np.array([0.12, 0.2, 0.32, 0.55, 0.95, 1.7]) * rng.uniform(0.85, 1.15)
     tall, shade = rng.uniform(0.35, 1.3), 1.0 if side * canvas.light.sun_x < 0 else 0.65
-    for far, near in zip(bounds[:-1], bounds[1:], strict=True):
+    for far, near in pairwise(bounds.tolist()):
         top = tall * rng.uniform(0.65, 1.2)
         ends = [(vanish[0] + side * reach * at_depth, at_depth) for at_depth in (far, near)]
         quad: Quad = (

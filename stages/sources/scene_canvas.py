@@ -1,7 +1,7 @@
 """Canvas, light and noise shared by the scene modules.
 
-Geometry is in unit coordinates (x to the right, y downwards, 0..1), so that a composition does not depend on the size
-it is drawn at; colours are float RGB in 0..255.
+Pictures under construction are planes, (3, H, W); colours are float RGB in 0..255. Geometry is in unit coordinates
+(x to the right, y downwards, 0..1), so that a composition does not depend on the size it is drawn at.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LIGHTS: tuple[tuple[tuple[int, int, int], tuple[int, int, int], tuple[float, flo
     ((150, 158, 168), (208, 210, 212), (0.82, 0.84, 0.86), 0.30, 0.17),
     ((72, 74, 124), (250, 156, 88), (0.97, 0.74, 0.60), 0.85, 0.12),
     ((112, 132, 182), (246, 192, 182), (0.92, 0.76, 0.76), 0.60, 0.08),
-    ((14, 18, 42), (52, 56, 88), (0.30, 0.34, 0.50), 0.40, 0.07),
+    ((14, 18, 42), (52, 56, 88), (0.30, 0.34, 0.50), 0.40, 0.06),
     ((226, 214, 184), (255, 244, 216), (0.44, 0.41, 0.38), 0.45, 0.06),
     ((66, 74, 86), (136, 144, 150), (0.58, 0.61, 0.64), 0.30, 0.10),
 )
@@ -68,18 +68,27 @@ def draw_light(rng: np.random.Generator) -> Light:
         haze=mix(low, top, 0.25),
         sun=LIGHTS[first][3] * rng.uniform(0.7, 1.1),
         sun_x=rng.uniform(-1, 1),
-        haze_density=rng.choice([0.2, 0.45, 0.8], p=[0.5, 0.35, 0.15]),
+        haze_density=float(rng.choice([0.2, 0.45, 0.8], p=[0.5, 0.35, 0.15])),
         night=first == NIGHT,
     )
 
 
+def planes(colour: Colour) -> Colour:
+    """A (3,) colour as (3, 1, 1), to be combined with (H, W) fields; (3, H, W) colours stay as they are."""
+    return colour[:, None, None] if colour.ndim == 1 else colour
+
+
 def mix(first: Colour, second: Colour, share: float | np.ndarray) -> Colour:
-    """Linear blend; a (H, W) share is broadcast over the colour channels."""
-    if isinstance(share, np.ndarray):
-        share = share[..., None].astype(np.float32)
-    else:
-        share = np.float32(share)
-    return first + (second - first) * share
+    """Linear blend; with an (H, W) share the result is (3, H, W)."""
+    if isinstance(share, np.ndarray) or first.ndim != second.ndim:
+        first, second = planes(first), planes(second)
+    weight = share.astype(np.float32, copy=False) if isinstance(share, np.ndarray) else np.float32(share)
+    return first + (second - first) * weight
+
+
+def shaded(colour: Colour, factor: np.ndarray) -> Colour:
+    """Colours times an (H, W) factor, (3, H, W)."""
+    return planes(colour) * factor.astype(np.float32, copy=False)
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -139,18 +148,20 @@ class Canvas:
         return resized(fractal(self.rng, columns, rows, gain), self.size, self.size)
 
     def paint(self, colours: Colour, mask: np.ndarray | None = None) -> None:
-        """Lay `colours` (broadcast to (size, size, 3)) over the picture where `mask` (size, size), 0..1, lets it."""
-        full = np.broadcast_to(colours, (self.size, self.size, 3))
-        layer = Image.fromarray(np.clip(full, 0, 255).astype(np.uint8))
-        if mask is None:
-            self.image.paste(layer)
-        else:
-            cover = np.broadcast_to(mask, (self.size, self.size))
-            self.image.paste(layer, mask=Image.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8)))
+        """Lay one colour (3,) or colours (3, H, W) over the picture where `mask` (H, W), 0..1, lets them show."""
+        cover = None
+        if mask is not None:
+            full = np.broadcast_to(mask, (self.size, self.size))
+            cover = Image.fromarray((np.clip(full, 0, 1) * 255).astype(np.uint8))
+        if colours.ndim == 1:
+            self.image.paste(ink(colours), (0, 0, self.size, self.size), cover)
+            return
+        tones = np.broadcast_to(np.clip(colours, 0, 255).astype(np.uint8), (3, self.size, self.size))
+        self.image.paste(Image.merge("RGB", [Image.fromarray(plane) for plane in tones]), mask=cover)
 
     def pixels(self) -> np.ndarray:
-        """Copy of the picture so far, (size, size, 3) float32 in 0..255."""
-        return np.asarray(self.image, np.float32)
+        """Copy of the picture so far, (3, H, W) float32 in 0..255."""
+        return np.stack([np.asarray(plane, np.float32) for plane in self.image.split()])
 
     def polygon(self, points: Points, colour: Colour) -> None:
         """Fill a polygon given in unit coordinates."""
@@ -176,10 +187,10 @@ class Canvas:
     def mottle(self, amount: float, cells: int = 24, mask: np.ndarray | None = None) -> None:
         """Multiply the picture by noise of relative strength `amount`: paint and plaster are never even."""
         grain = 1 + np.float32(amount) * self.field(cells, cells, 0.8)
-        self.paint(self.pixels() * grain[..., None], mask)
+        self.paint(shaded(self.pixels(), grain), mask)
 
 
 def ink(colour: Colour) -> tuple[int, int, int]:
     """Pillow colour of a float RGB triple."""
-    red, green, blue = (min(255, max(0, int(value))) for value in colour)
-    return red, green, blue
+    red, green, blue = colour.tolist()
+    return min(255, max(0, int(red))), min(255, max(0, int(green))), min(255, max(0, int(blue)))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from stages.sources.scene_built import draw_buildings, draw_street
-from stages.sources.scene_canvas import Canvas, fractal, mix, ramp, resized
+from stages.sources.scene_canvas import GRID, Canvas, mix, ramp, resized
 from stages.sources.scene_plants import LEAVES, draw_forest
 from stages.sources.scene_terrain import draw_glacier, draw_mountain, draw_sea
 
@@ -76,10 +76,10 @@ def _add_foreground(canvas: Canvas) -> None:
 def _add_weather(canvas: Canvas) -> None:
     """Fog, rain, snowfall or haze over the finished scene."""
     rng, light = canvas.rng, canvas.light
-    kind = rng.choice(["clear", "fog", "rain", "snow", "glare"], p=[0.71, 0.12, 0.05, 0.07, 0.05])
+    kind = rng.choice(["clear", "fog", "rain", "snow", "glare"], p=[0.75, 0.1, 0.05, 0.06, 0.04])
     if kind == "fog":
         drift = canvas.field(2, 3)
-        dense = rng.uniform(0.2, 0.82)
+        dense = rng.uniform(0.15, 0.72)
         canvas.paint(mix(light.haze, light.sky_low, 0.5), np.clip(dense + 0.14 * drift, 0, 0.92))
     elif kind == "rain":
         for x, y in rng.random((90, 2)):
@@ -94,7 +94,7 @@ def _add_weather(canvas: Canvas) -> None:
 
 
 def _frame(canvas: Canvas, image_size: int) -> np.ndarray:
-    """Tilt, mirror, crop and focus the drawing: (image_size, image_size, 3) float32."""
+    """Tilt, mirror, crop and focus the drawing: (image_size, image_size, 3) uint8."""
     rng, size = canvas.rng, canvas.size
     angle = rng.normal(0, 0.035)
     zoom = rng.uniform(1.0, 1.2) + 1.1 * abs(angle)
@@ -105,21 +105,21 @@ def _frame(canvas: Canvas, image_size: int) -> np.ndarray:
     half = size / 2
     matrix = (cos * mirror, -sin, x - (cos * mirror - sin) * half, sin * mirror, cos, y - (sin * mirror + cos) * half)
     image = canvas.image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    softness = float(rng.choice([0.0, rng.uniform(0, 0.009)], p=[0.7, 0.3]))
+    softness = float(rng.choice([0.0, rng.uniform(0, 0.008)], p=[0.75, 0.25]))
     if softness * size > 0.3:
         image = image.filter(ImageFilter.BoxBlur(softness * size))
-    return np.asarray(image.resize((image_size, image_size), Image.Resampling.BOX), np.float32)
+    return np.asarray(image.resize((image_size, image_size), Image.Resampling.BOX))
 
 
 def _expose(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, contrast, white balance, vignette and sensor noise of the camera; uint8."""
+    """Exposure, contrast, white balance and sensor noise of the camera; uint8 in, uint8 out."""
     size = pixels.shape[0]
     balance = rng.normal(1, 0.045, 3).astype(np.float32)
-    gain, gamma = rng.uniform(0.85, 1.2), rng.uniform(0.7, 1.15)
-    tones = np.clip(pixels / 255 * balance * np.float32(gain), 0, 1) ** np.float32(gamma)
-    grey = tones.mean(axis=2, keepdims=True)
-    tones = grey + (tones - grey) * np.float32(rng.uniform(0.35, 1.25))
-    grain = resized(fractal(rng, 64, 64, 1.0), size, size) * np.float32(
-        rng.choice([0.006, 0.015, 0.035], p=[0.5, 0.35, 0.15])
-    )
-    return np.clip((tones + grain[..., None]) * 255, 0, 255).astype(np.uint8)
+    gain, gamma, saturation = rng.uniform(0.85, 1.2), rng.uniform(0.7, 1.15), rng.uniform(0.5, 1.3)
+    grain = resized(rng.standard_normal((GRID, GRID), dtype=np.float32), size, size)
+    noise = grain * np.float32(rng.choice([0.005, 0.012, 0.028], p=[0.5, 0.35, 0.15]))
+    tones = pixels.transpose(2, 0, 1).astype(np.float32) * (balance * np.float32(gain / 255))[:, None, None]
+    tones = np.clip(tones, 0, 1) ** np.float32(gamma)
+    grey = (tones[0] + tones[1] + tones[2]) / 3
+    tones = mix(grey[None], tones, saturation) + noise
+    return np.ascontiguousarray(np.clip(tones * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.sources.scene_canvas import Canvas, Colour, fractal, mix, ramp, sample
+from stages.sources.scene_canvas import Canvas, Colour, fractal, mix, ramp, sample, shaded
 
 LEAVES = ((62, 104, 44), (86, 122, 50), (40, 78, 46), (152, 126, 44), (176, 96, 40), (136, 62, 38), (112, 128, 84))
 BARKS = ((74, 60, 48), (96, 84, 72), (54, 48, 44), (120, 96, 74), (196, 192, 182))
@@ -19,7 +19,13 @@ def conifer(canvas: Canvas, x: float, y: float, tall: float, wide: float, colour
         top, low = y - tall * (1 - tier / tiers * 0.9), y - tall * (1 - (tier + 1.35) / tiers * 0.88)
         half = wide * (tier + 1.2) / tiers / 2
         canvas.polygon([(x, top), (x - half, low), (x + half, low)], colour)
-        canvas.polygon([(x, top), (x + side * half * 0.25, low), (x + side * half, low)], lit)
+        if snow > 0.3:
+            cap, middle = half * 0.6, top + (low - top) * 0.55
+            canvas.polygon(
+                [(x, top), (x - cap, middle), (x + side * cap / 2, middle * 0.4 + low * 0.6), (x + cap, middle)], lit
+            )
+        else:
+            canvas.polygon([(x, top), (x + side * half * 0.25, low), (x + side * half, low)], lit)
 
 
 def crown(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) -> None:
@@ -47,14 +53,15 @@ def foliage(canvas: Canvas, colours: list[Colour], mask: np.ndarray | None, cell
     clumps, leaves = canvas.field(cells, cells, 0.8), canvas.field(40, 40, 0.9)
     texture = mix(canvas.light.lit(colours[0]), canvas.light.lit(colours[1]), ramp(clumps, -1, 1))
     shade = np.clip(0.8 + 0.24 * clumps + 0.2 * leaves, 0.15, 1.6)
-    canvas.paint(texture * shade[..., None], mask)
+    canvas.paint(shaded(texture, shade), mask)
 
 
 def leaf_colours(rng: np.random.Generator) -> list[Colour]:
     """Two leaf colours, often of the same season."""
-    first = np.array(LEAVES[rng.integers(len(LEAVES))], np.float32)
+    # the green half of the table in two pictures of three: summer is long
+    first = np.array(LEAVES[rng.integers(3 if rng.random() < 0.5 else len(LEAVES))], np.float32)
     second = np.array(LEAVES[rng.integers(len(LEAVES))], np.float32)
-    snowy = rng.random() < 0.2
+    snowy = rng.random() < 0.16
     pale = np.array((222, 228, 234), np.float32)
     return [mix(first, pale, 0.75 if snowy else 0.0), mix(mix(first, second, 0.6), pale, 0.3 if snowy else 0.0)]
 
@@ -84,11 +91,11 @@ def forest_floor(canvas: Canvas, level: float, path: bool) -> None:
     below = np.maximum(canvas.ys - level, 0) + 0.05
     texture = sample(fractal(rng, 12, 12, 0.85), (canvas.xs - 0.5) * 0.1 / below + 3, 0.25 / below + 3)
     colour = np.array(FLOORS[rng.integers(len(FLOORS))], np.float32)
-    floor = light.lit(colour) * (0.9 + 0.22 * texture)[..., None]
+    floor = shaded(light.lit(colour), 0.9 + 0.22 * texture)
     if path:
         centre = 0.5 + rng.uniform(-0.2, 0.2) + rng.uniform(-0.2, 0.2) * np.sin(below * 5)
         track = ramp(np.abs(canvas.xs - centre) / (below + 0.02), 0.75, 0.45)
-        floor = mix(floor, light.lit((164, 146, 118)) * (0.95 + 0.1 * texture)[..., None], track)
+        floor = mix(floor, shaded(light.lit((164, 146, 118)), 0.95 + 0.1 * texture), track)
     canvas.paint(floor, ramp(canvas.ys - level, 0, 0.06))
 
 
@@ -121,8 +128,8 @@ def wood_inside(canvas: Canvas) -> None:
 def wood_slope(canvas: Canvas) -> None:
     """Rows of conifers or crowns climbing a slope, seen from outside."""
     rng, light = canvas.rng, canvas.light
-    canvas.paint(mix(light.sky_top, light.sky_low, np.broadcast_to(canvas.ys, (canvas.size, canvas.size))))
-    firs, snow = rng.random() < 0.6, rng.choice([0.0, 0.0, 0.7])
+    canvas.paint(mix(light.sky_top, light.sky_low, canvas.ys))
+    firs, snow = rng.random() < 0.6, float(rng.choice([0.0, 0.0, 0.45]))
     colours = leaf_colours(rng)
     start = rng.uniform(-0.2, 0.4)
     tilt = rng.uniform(-0.4, 0.4)
@@ -138,17 +145,21 @@ def wood_slope(canvas: Canvas) -> None:
             tall = (0.12 + 0.2 * near) * rng.uniform(0.7, 1.3)
             foot = base + tilt * (x - 0.5) * (1 - near) + rng.uniform(-0.03, 0.03)
             if firs:
-                conifer(canvas, x, foot + 0.05, tall, tall * 0.42, colour * 0.75, snow)
+                conifer(canvas, x, foot + 0.08, tall * 1.25, tall * 0.45, colour * (0.55 if snow else 0.9), snow)
             else:
-                canvas.disc(x, foot - tall * 0.2, tall * 0.38, tall * 0.45, colour * 0.62)
-                canvas.disc(x, foot - tall * 0.36, tall * 0.26, tall * 0.2, colour)
-    canvas.mottle(0.12, 40, ramp(canvas.ys, start - 0.1, start))
+                canvas.disc(x, foot - tall * 0.2, tall * 0.38, tall * 0.45, colour * 0.5)
+                for dx, dy, size in rng.random((5, 3)):
+                    leaf = tall * (0.1 + 0.1 * size)
+                    canvas.disc(
+                        x + tall * (dx - 0.5) / 2, foot + tall * (dy - 1.1) / 2, leaf, leaf, colour * (1.2 - 0.7 * dy)
+                    )
+    canvas.mottle(0.1, 40, ramp(canvas.ys, start - 0.1, start))
 
 
 def wood_edge(canvas: Canvas) -> None:
     """Edge of a wood behind a meadow, a pond or snow."""
     rng, light = canvas.rng, canvas.light
-    canvas.paint(mix(light.sky_top, light.sky_low, np.broadcast_to(canvas.ys, (canvas.size, canvas.size))))
+    canvas.paint(mix(light.sky_top, light.sky_low, canvas.ys))
     level = rng.uniform(0.6, 0.95)
     colours = leaf_colours(rng)
     broad = rng.choice([0.1, 0.5, 0.9])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.sources.scene_canvas import GRID, Canvas, Colour, fractal, mix, ramp, sample
+from stages.sources.scene_canvas import Canvas, Colour, fractal, mix, ramp, sample, shaded
 from stages.sources.scene_plants import conifer, tuft_row
 
 LAYERS = 60
@@ -15,13 +15,15 @@ MEADOWS = ((92, 122, 58), (134, 138, 72), (150, 120, 66), (76, 100, 56), (168, 1
 WOODS = ((44, 70, 42), (38, 60, 48), (96, 84, 40), (120, 80, 40), (60, 66, 56))
 WATERS = ((28, 84, 118), (34, 110, 124), (62, 92, 98), (24, 52, 78), (78, 104, 96), (70, 124, 146), (96, 98, 92))
 SANDS = ((206, 184, 140), (180, 158, 122), (150, 138, 120), (112, 104, 98), (224, 208, 176))
-ICES = ((226, 236, 242), (196, 216, 226), (208, 212, 212), (176, 200, 214), (188, 186, 180))
+ICES = ((226, 236, 242), (196, 216, 226), (208, 212, 212), (186, 214, 230), (196, 198, 198))
 SNOW = np.array((240, 244, 250), np.float32)
 
 
 def pick(rng: np.random.Generator, table: tuple[tuple[int, int, int], ...]) -> Colour:
     """One colour of a table, slightly changed."""
-    return np.array(table[rng.integers(len(table))], np.float32) * rng.uniform(0.85, 1.12, 3).astype(np.float32)
+    return np.array(table[rng.integers(len(table))], np.float32) * (
+        rng.uniform(0.85, 1.12) * rng.uniform(0.95, 1.05, 3)
+    ).astype(np.float32)
 
 
 def paint_sky(canvas: Canvas, horizon: float) -> None:
@@ -29,7 +31,7 @@ def paint_sky(canvas: Canvas, horizon: float) -> None:
     light, rng = canvas.light, canvas.rng
     depth = np.clip(canvas.ys / max(horizon, 0.05), 0, 1) ** rng.uniform(0.6, 1.8)
     glow = np.exp(-(((canvas.xs - 0.5 - light.sun_x / 2) / 0.45) ** 2)) * depth * 0.35 * light.sun
-    sky = mix(light.sky_top, light.sky_low, np.broadcast_to(depth, glow.shape))
+    sky = mix(light.sky_top, light.sky_low, depth)
     sky = mix(sky, np.minimum(255, light.sky_low * 1.25), glow)
     cover, tone = rng.uniform(-0.8, 2.2), rng.uniform(0.72, 1.0)
     clouds = ramp(canvas.field(int(rng.integers(2, 5)), int(rng.integers(4, 10))), cover, cover + rng.uniform(0.8, 2.2))
@@ -45,7 +47,7 @@ def paint_sky(canvas: Canvas, horizon: float) -> None:
 
 @dataclass(frozen=True)
 class View:
-    """What shows at each pixel: positions `far` and `near` in raveled (LAYERS, W) values, the `share` of the far one."""
+    """What shows at each pixel: two positions in raveled (LAYERS, W) values, and the share of the far one."""
 
     far: np.ndarray
     near: np.ndarray
@@ -63,7 +65,7 @@ class Relief:
     """Ground seen in perspective: depth slices with a height profile each, near to far."""
 
     def __init__(self, canvas: Canvas, horizon: float, camera: float | None) -> None:
-        """`camera` is the height of the eye above the plain; None: as high as the lower border of the picture asks for."""
+        """`camera` is the height of the eye above the plain, None: high enough to fill the lower border."""
         self.canvas, self.horizon = canvas, horizon
         self.focal = canvas.rng.uniform(0.8, 1.4)
         self.camera = (1 - horizon) / self.focal * canvas.rng.uniform(1.02, 1.4) if camera is None else camera
@@ -114,7 +116,10 @@ def mountain_heights(relief: Relief, start: float, peak: float) -> np.ndarray:
         far = start + 1 + rng.uniform(0.5, 5)
         aside = (canvas.xs - rng.uniform(0, 1)) / rng.uniform(0.25, 0.6)
         behind = (relief.depth - far) / rng.uniform(1.5, 4)
-        distance = np.sqrt(aside**2 + behind**2) + 0.42 * (0.75 - crest)
+        turn = rng.uniform(0, np.pi / 2)
+        edge, flank = aside * np.cos(turn) + behind * np.sin(turn), behind * np.cos(turn) - aside * np.sin(turn)
+        # the sum of the two makes a pyramid with sharp edges, the root a smooth cone
+        distance = 0.55 * (np.abs(edge) + np.abs(flank)) + 0.35 * np.sqrt(aside**2 + behind**2) + 0.5 * (0.7 - crest)
         size = 1.0 if summit == 0 else rng.uniform(0.4, 0.95)
         height = np.maximum(height, size * np.maximum(0, 1 - distance) ** rng.uniform(0.8, 1.3))
     rise = ramp(relief.depth, start, start + rng.uniform(1.5, 4))
@@ -161,7 +166,7 @@ def paint_relief(relief: Relief, view: View, height: np.ndarray, cover: Cover) -
     colours = mix(colours, cover.wood, ramp(level, cover.treeline, cover.treeline - 0.08) * ramp(grain, -1, 0.2))
     colours = mix(colours, SNOW, ramp(level - 0.12 * steep, cover.snowline - 0.05, cover.snowline + 0.08))
     shade = shade * (1 + 0.09 * grain)
-    colours = colours * light.tint * shade[..., None]
+    colours = shaded(shaded(colours, shade), light.tint[:, None, None])
     air = 1 - np.exp(-view.take(relief.distance) / FARTHEST * light.haze_density * 1.3)
     canvas.paint(mix(colours, light.haze, air), view.seen.astype(np.float32))
 
@@ -175,9 +180,9 @@ def paint_water(canvas: Canvas, mask: np.ndarray, horizon: float, roughness: flo
     slant = rng.uniform(-0.25, 0.25)
     waves = sample(swell, (canvas.xs - 0.5) * near * 0.55 + 3, near * 0.9 + (canvas.xs - 0.5) * slant + 3)
     fresnel = np.clip(np.exp(-below / rng.uniform(0.06, 0.4)), 0, 1)
-    colours = mix(light.lit(pick(rng, WATERS)), light.sky_low, np.broadcast_to(0.15 + 0.6 * fresnel, waves.shape))
+    colours = mix(light.lit(pick(rng, WATERS)), light.sky_low, 0.15 + 0.6 * fresnel)
     strength = roughness * ramp(below, 0, 0.12)
-    colours = colours * (1 + strength * waves)[..., None]
+    colours = shaded(colours, 1 + strength * waves)
     crest = ramp(waves, 2.4 - 2.2 * foam, 3.2 - 2.2 * foam) * ramp(below, 0.01, 0.2)
     colours = mix(colours, light.lit((245, 248, 250)), crest * 0.9)
     glitter = np.exp(-(((canvas.xs - 0.5 - light.sun_x / 2) / 0.09) ** 2)) * ramp(waves, -0.4, 1.2) * light.sun
@@ -196,7 +201,7 @@ def mirror_lake(canvas: Canvas, shore: float) -> None:
     rows = np.clip((2 * shore - canvas.ys[:, 0]) * size, 0, size - 1)
     ripple = canvas.field(4, 40) * rng.uniform(0, 0.025) * size * ramp(canvas.ys, shore, 1)
     source = np.clip(rows[:, None] + ripple, 0, size - 1).astype(np.intp)
-    reflected = canvas.pixels()[source, np.arange(size)[None, :]]
+    reflected = canvas.pixels()[:, source, np.arange(size)[None, :]]
     colours = mix(reflected, canvas.light.lit(pick(rng, WATERS)), rng.uniform(0.15, 0.6))
     canvas.paint(colours * rng.uniform(0.75, 0.98), ramp(canvas.ys - shore, 0, 1.5 / size))
 
@@ -205,14 +210,22 @@ def paint_ground(canvas: Canvas, mask: np.ndarray, horizon: float, colour: Colou
     """Even ground where `mask` is 1: coarse in front, fine towards the horizon."""
     below = np.maximum(canvas.ys - horizon, 0) + 0.06
     texture = sample(fractal(canvas.rng, 12, 12, 0.8), (canvas.xs - 0.5) * 0.12 / below + 3, 0.3 / below + 3)
-    colours = canvas.light.lit(colour) * (1 + grain * texture)[..., None]
+    colours = shaded(canvas.light.lit(colour), 1 + grain * texture)
     canvas.paint(colours, mask)
+
+
+def bends(rng: np.random.Generator, cells: int, position: np.ndarray) -> np.ndarray:
+    """Noise along one dimension at `position` (0..1), float32, about unit variance."""
+    total = np.zeros_like(position)
+    for octave in range(4):
+        knots = rng.normal(0, 0.5**octave, cells * 2**octave + 1)
+        total += np.interp(position, np.linspace(0, 1, knots.size), knots).astype(np.float32)
+    return total
 
 
 def wavy(canvas: Canvas, level: float, amplitude: float) -> np.ndarray:
     """Uneven border line across the picture, (1, W) unit y."""
-    bends = fractal(canvas.rng, int(canvas.rng.integers(2, 5)), 2, 0.5)[0]
-    return level + amplitude * np.interp(canvas.xs[0], np.linspace(0, 1, GRID), bends)[None, :].astype(np.float32)
+    return level + amplitude * bends(canvas.rng, int(canvas.rng.integers(2, 5)), canvas.xs)
 
 
 def draw_mountain(canvas: Canvas) -> None:
@@ -248,9 +261,10 @@ def stand_of_conifers(canvas: Canvas, level: float, cover: Cover) -> None:
 
 @dataclass(frozen=True)
 class Stream:
-    """Ice stream, (LAYERS, W) each: height of its surface, and distance from its axis in half widths."""
+    """Ice stream, (LAYERS, W) each: surface height, the same without its end, half widths from its axis."""
 
     surface: np.ndarray
+    profile: np.ndarray
     across: np.ndarray
 
 
@@ -259,13 +273,14 @@ def ice_stream(relief: Relief, front: float, wall: float) -> Stream:
     rng = relief.canvas.rng
     reach = np.log(relief.depth)
     centre = rng.uniform(-0.5, 0.5) + rng.uniform(-0.35, 0.35) * relief.depth * np.sin(reach * 1.6 + rng.uniform(0, 6))
-    half = rng.uniform(0.35, 1.1) + rng.uniform(0.06, 0.2) * relief.depth
+    half = (rng.uniform(0.3, 0.8) + rng.uniform(0.05, 0.14) * relief.depth) * rng.choice([1, 2], p=[0.8, 0.2])
     across = (relief.across - centre) / half
     head = relief.camera + rng.uniform(-0.05, 0.26) * FARTHEST / relief.focal
     along = np.clip((relief.depth - front) / (FARTHEST - front), 0, 1)
     surface = wall + (head - wall) * along ** rng.uniform(0.9, 1.6)
     tongue = relief.depth > front + 0.3 * np.minimum(across**2, 4) + 0.1 * relief.noise(fractal(rng, 8, 8), 0.3, 0.3)
-    return Stream(np.where(tongue, surface, -0.3).astype(np.float32), across.astype(np.float32))
+    profile = (surface + 0 * across).astype(np.float32)
+    return Stream(np.where(tongue, profile, np.float32(-0.3)), profile, across.astype(np.float32))
 
 
 def paint_ice(relief: Relief, view: View, stream: Stream, ice: np.ndarray, height: np.ndarray) -> None:
@@ -274,16 +289,17 @@ def paint_ice(relief: Relief, view: View, stream: Stream, ice: np.ndarray, heigh
     # steps in log depth are even steps in the picture: the cracks do not run together far away
     flow = np.log(relief.depth) * 0.4 - 0.05 * np.minimum(stream.across**2, 3)
     cracks = sample(fractal(rng, int(rng.integers(6, 14)), 26, 0.7), stream.across * 0.16 + 3, flow + 3)
-    bands = np.interp(stream.across * 20 + 48, np.arange(GRID), fractal(rng, 16, 3, 0.5)[0]).astype(np.float32)
+    bands = bends(rng, 12, stream.across * 0.25 + 0.5)
     crack = view.take(ramp(np.abs(cracks), 0.3, 0.03)) * rng.uniform(0.4, 1.0)
-    base, blue = pick(rng, ICES), np.array((70, 130, 170), np.float32) * rng.uniform(0.6, 1.2)
-    colours = mix(np.broadcast_to(base, (*crack.shape, 3)), blue, crack)
+    base, blue = pick(rng, ICES), np.array((64, 136, 184), np.float32) * rng.uniform(0.7, 1.2)
+    colours = mix(base, blue, crack)
     least = rng.uniform(0.0, 1.8)
-    dirt = view.take(ramp(bands, least, least + 0.8)) * rng.uniform(0.3, 0.9)
+    dirt = view.take(ramp(bands, least, least + 0.8)) * rng.uniform(0.2, 0.8)
     colours = mix(colours, pick(rng, ROCKS), dirt)
     shade, _ = shade_of(relief, view, height)
     streaks = 1 + 0.07 * canvas.field(32, 16, 0.8)
-    colours = colours * canvas.light.tint * (view.take(1 + 0.14 * cracks) * (0.4 + 0.6 * shade) * streaks)[..., None]
+    colours = shaded(colours, view.take(1 + 0.14 * cracks) * (0.4 + 0.6 * shade) * streaks)
+    colours = shaded(colours, canvas.light.tint[:, None, None])
     air = 1 - np.exp(-view.take(relief.distance) / FARTHEST * canvas.light.haze_density)
     canvas.paint(mix(colours, canvas.light.haze, air), view.take(ice) * view.seen)
 
@@ -298,9 +314,9 @@ def draw_glacier(canvas: Canvas) -> None:
     front = rng.choice([0.0, rng.uniform(1.2, 2.6)], p=[0.35, 0.65])
     wall = relief.camera * rng.uniform(0.15, 0.6) if front > 1 else relief.camera * rng.uniform(0.0, 0.2)
     stream = ice_stream(relief, front, wall)
-    sides = ramp(np.abs(stream.across), 0.7, rng.uniform(1.2, 2.0))
+    sides = ramp(np.abs(stream.across), 0.75, rng.uniform(1.2, 1.7))
     closing = ramp(relief.depth, rng.uniform(5, 9), FARTHEST) * rng.uniform(0.3, 1.1)
-    valley = (rock * np.maximum(sides, closing)).astype(np.float32)
+    valley = ((rock + stream.profile) * np.maximum(sides, closing)).astype(np.float32)
     height = np.maximum(np.maximum(stream.surface, valley), 0)
     view = relief.view(height)
     paint_relief(relief, view, height, draw_cover(rng))

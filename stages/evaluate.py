@@ -1,0 +1,52 @@
+"""Measures one family on train, val and test: figures, per-class table, confusion matrix and every test prediction."""
+
+import json
+from pathlib import Path
+
+from stages.cli import run_family_verb
+from stages.dataset.manifest import save_table
+from stages.dataset.records import load_dataset_facts
+from stages.evaluation.metrics import compute_figures, make_class_table, make_confusion_table, make_prediction_table
+from stages.families import FAMILIES
+from stages.files import write_aside
+from stages.params import load_params
+from stages.runtime import configure_tensorflow
+
+MODELS = Path("models")
+METRICS = Path("metrics")
+
+
+def evaluate(family: str) -> None:
+    configure_tensorflow(onednn=load_params().runtime.onednn)
+    from stages.dataset.batches import read_names
+    from stages.evaluation.predictions import predict_split
+    from stages.training.artifacts import load_model
+    from stages.training.timings import record_seconds
+
+    artifact, folder = MODELS / f"{family}.keras", METRICS / family
+    model, class_names = load_model(artifact), load_dataset_facts()["class_names"]
+    figures = {}
+    for split in ("train", "val", "test"):
+        with record_seconds(f"evaluate_{split}_seconds", family, artifact):
+            labels, probabilities = predict_split(model, split)
+        figures |= {f"{split}_{name}": value for name, value in compute_figures(labels, probabilities).items()}
+    predicted = probabilities.argmax(axis=1)  # of the test split, the last one
+    best = json.loads((folder / "train" / "metrics.json").read_text())["best"]
+    counts = {"parameters": model.count_params(), "trainable_parameters": count_trainable(model)}
+    with write_aside(folder / "metrics.json") as partial:
+        partial.write_text(json.dumps(figures | counts | {"best_epoch": best.get("epoch")}, indent=1) + "\n")
+    save_table(make_class_table(labels, predicted, class_names), folder / "classes.csv")
+    save_table(make_confusion_table(labels, predicted, class_names), folder / "confusion.csv")
+    save_table(
+        make_prediction_table(*read_names("test"), labels, probabilities, class_names), folder / "predictions.csv"
+    )
+    print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
+
+
+def count_trainable(model: object) -> int:
+    """Weights that training changes."""
+    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    run_family_verb(evaluate, __doc__, FAMILIES)

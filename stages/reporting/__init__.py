@@ -1,0 +1,1 @@
+"""What people look at: charts, pictures and the page that holds them."""

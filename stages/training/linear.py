@@ -1,0 +1,133 @@
+"""Training of a linear support-vector machine, one against the rest, on all pixels at once. Imports TensorFlow.
+
+The objective is liblinear's and scikit-learn's LinearSVC's (squared hinge; Fan et al. 2008, LIBLINEAR), with a free
+intercept. It is minimised by SciPy's L-BFGS on matrix products, because liblinear's single thread on float64 copies needs hours and
+gigabytes for CIFAR-10's 40,000 images, and this seconds. A test compares the two.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from dvclive import Live
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
+
+from stages.dataset.batches import read_batches
+from stages.dataset.records import load_dataset_facts
+from stages.families import build_model
+from stages.params import LinearRecipe
+from stages.training.weights import compute_class_weight
+
+_TOLERANCE = 1e-5  # on the gradient, relative to where it began
+
+
+@dataclass(frozen=True)
+class Hyperplanes:
+    """kernel: float32 (features, classes). bias: float32 (classes,). iterations: that L-BFGS took. converged: or gave up."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    iterations: int
+    converged: bool
+
+
+def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Model:
+    """Fits the machine to data/tfrecords; returns an uncompiled model that gives probabilities.
+
+    Images are averaged down where all of them at full size would take more than `recipe.max_gb`. Scores become
+    probabilities by a softmax whose temperature is fitted on the validation split.
+    """
+    facts = load_dataset_facts()
+    num_classes, size = len(facts["class_names"]), facts["image_size"]
+    pool = choose_pool(facts["num_images"]["train"], size, recipe.max_gb)
+    features, labels = load_features("train", pool)
+    weights = compute_class_weight(facts["counts"]["train"], recipe.class_weight) or dict.fromkeys(range(num_classes), 1.0)
+    costs = recipe.C * np.array([weights[label] for label in labels])
+    planes = fit_hyperplanes(
+        features, labels, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations
+    )
+    if not planes.converged:
+        print(f"{family}: not converged after {planes.iterations} passes; see recipes.{family}.max_iterations")
+    val_features, val_labels = load_features("val", pool)
+    scale = fit_scale(val_features @ planes.kernel + planes.bias, val_labels)
+    model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
+    model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
+    with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
+        live.summary["best"] = {"iterations": planes.iterations, "scale": scale}
+    return model
+
+
+def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
+    """The smallest number of pixels a side to average into one so that all images take at most `max_gb` GB as float32."""
+    return next(
+        pool for pool in range(1, image_size + 1) if num_images * (image_size // pool) ** 2 * 12 <= max_gb * 1e9 or pool == image_size
+    )
+
+
+def load_features(split: str, pool: int) -> tuple[np.ndarray, np.ndarray]:
+    """A split as float32 (n, features), 0 to 1, averaged over pool × pool pixels, and its labels, int64 (n,)."""
+    facts = load_dataset_facts()
+    n, side = facts["num_images"][split], facts["image_size"] // pool
+    features, labels, position = np.empty((n, side * side * 3), np.float32), np.empty(n, np.int64), 0
+    for images, numbers in read_batches(split, batch_size=256).as_numpy_iterator():
+        rows = slice(position, position := position + len(images))
+        blocks = images[:, : side * pool, : side * pool].reshape(-1, side, pool, side, pool, 3)
+        features[rows] = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(images), -1) / 255
+        labels[rows] = numbers
+    return features, labels
+
+
+def fit_hyperplanes(
+    features: np.ndarray, labels: np.ndarray, *, num_classes: int, costs: np.ndarray, max_iterations: int
+) -> Hyperplanes:
+    """Minimises ½‖w‖² + Σ cost · max(0, 1 − y (w·x + b))² for each class against the rest, all classes together.
+
+    features: float32 (n, d). labels: int (n,). costs: float (n,), the price of each image's error.
+    """
+    centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    x, axes = _rotate(features - centre)  # centred, the problem is far better conditioned
+    d = x.shape[1]
+    signs = np.where(np.arange(num_classes) == labels[:, None], 1.0, -1.0).astype(np.float32)
+    prices = costs.astype(np.float32)[:, None]
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        kernel = flat[: d * num_classes].reshape(d, num_classes)
+        slack = np.maximum(0, 1 - signs * (x @ kernel.astype(np.float32) + flat[d * num_classes :].astype(np.float32)))
+        residual = -2 * prices * signs * slack
+        value = 0.5 * float(np.square(kernel).sum()) + float((prices * slack * slack).sum(dtype=np.float64))
+        gradient = kernel + x.T @ residual
+        return value, np.concatenate([gradient.ravel(), residual.sum(axis=0, dtype=np.float64)])
+
+    begin = np.zeros((d + 1) * num_classes)
+    tolerance = _TOLERANCE * float(np.abs(objective(begin)[1]).max())
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": tolerance, "ftol": _TOLERANCE**2}
+    result = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
+    kernel = result.x[: d * num_classes].reshape(d, num_classes).astype(np.float32)
+    kernel = kernel if axes is None else axes @ kernel
+    bias = result.x[d * num_classes :] - centre.astype(np.float64) @ kernel
+    return Hyperplanes(kernel, bias.astype(np.float32), int(result.nit), bool(result.success))
+
+
+def _rotate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Fewer images than features: the same images in the coordinates of the space that they span. The objective depends
+    on lengths and angles alone, so its minimum is the same, and each pass costs n² instead of n × features."""
+    n, d = x.shape
+    if n >= d:
+        return x, None
+    values, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
+    kept = values > values[-1] * 1e-7  # float32 products carry no more
+    lengths = np.sqrt(values[kept])
+    axes = (x.T @ (vectors[:, kept] / lengths)).astype(np.float32)
+    return (vectors[:, kept] * lengths).astype(np.float32), axes
+
+
+def fit_scale(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The factor on scores that makes softmax(factor × scores) most likely for the labels: Platt's idea, one number."""
+
+    def loss(log_scale: float) -> float:
+        chosen = log_softmax(np.exp(log_scale) * scores.astype(np.float64), axis=1)
+        return -float(chosen[np.arange(len(labels)), labels].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-7.0, 7.0), method="bounded").x))
