@@ -4,16 +4,14 @@ import json
 from pathlib import Path
 
 from stages.cli import run_family_verb
-from stages.dataset.manifest import save_table
 from stages.dataset.records import load_dataset_facts
 from stages.evaluation.metrics import compute_figures, make_class_table, make_confusion_table, make_prediction_table
+from stages.evaluation.results import METRICS, Results, load_curves, save_results
 from stages.families import FAMILIES
-from stages.files import write_aside
 from stages.params import load_params
 from stages.runtime import configure_tensorflow
 
 MODELS = Path("models")
-METRICS = Path("metrics")
 
 
 def evaluate(family: str) -> None:
@@ -23,7 +21,7 @@ def evaluate(family: str) -> None:
     from stages.training.artifacts import load_model
     from stages.training.timings import record_seconds
 
-    artifact, folder = MODELS / f"{family}.keras", METRICS / family
+    artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     model, class_names = load_model(artifact), load_dataset_facts()["class_names"]
     figures = {}
     for split in ("train", "val", "test"):
@@ -31,15 +29,16 @@ def evaluate(family: str) -> None:
             labels, probabilities = predict_split(model, split)
         figures |= {f"{split}_{name}": value for name, value in compute_figures(labels, probabilities).items()}
     predicted = probabilities.argmax(axis=1)  # of the test split, the last one
-    best = json.loads((folder / "train" / "metrics.json").read_text())["best"]
+    best = json.loads((record / "metrics.json").read_text())["best"]
     counts = {"parameters": model.count_params(), "trainable_parameters": count_trainable(model)}
-    with write_aside(folder / "metrics.json") as partial:
-        partial.write_text(json.dumps(figures | counts | {"best_epoch": best.get("epoch")}, indent=1) + "\n")
-    save_table(make_class_table(labels, predicted, class_names), folder / "classes.csv")
-    save_table(make_confusion_table(labels, predicted, class_names), folder / "confusion.csv")
-    save_table(
-        make_prediction_table(*read_names("test"), labels, probabilities, class_names), folder / "predictions.csv"
+    results = Results(
+        figures=figures | counts | {"best_epoch": best.get("epoch")},
+        classes=make_class_table(labels, predicted, class_names),
+        confusion=make_confusion_table(labels, predicted, class_names),
+        predictions=make_prediction_table(*read_names("test"), labels, probabilities, class_names),
+        curves=load_curves(record),
     )
+    save_results(family, results)
     print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
 
 

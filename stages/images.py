@@ -12,6 +12,15 @@ from PIL import Image, ImageOps
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _BACKGROUND = (255, 255, 255)  # what shows through a transparent picture, as on a web page
+_TURNS = {  # EXIF orientation: what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _CHECK_SIDE = 64  # pixels; a JPEG of any size can be checked to its last byte while drawing only this much
 
 # Pillow's own bound is a warning at first; ours is a parameter, and is checked before any pixel is decoded.
@@ -50,7 +59,7 @@ def inspect_image(data: bytes, *, min_side: int, max_megapixels: float) -> Image
         if min(width, height) < min_side:
             raise BadImageError(f"too small: {width}x{height} pixels, prune.min_side is {min_side}")
         mode = image.mode
-        turned = _load(image, _CHECK_SIDE).getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = _read_orientation(_load(image, _CHECK_SIDE)) in (5, 6, 7, 8)
         return ImageFacts(*((height, width) if turned else (width, height)), mode)
 
 
@@ -65,7 +74,7 @@ def decode_image(data: bytes, *, image_size: int, resize: str) -> np.ndarray:
         warnings.simplefilter("ignore")
         image = _load(_open(data), image_size)
         try:
-            return np.asarray(_fit(_to_rgb(ImageOps.exif_transpose(image)), image_size, resize))
+            return np.asarray(_fit(_to_rgb(_turn_upright(image)), image_size, resize))
         except Exception as error:
             raise BadImageError(f"can't be converted to RGB: {error}") from error
 
@@ -87,6 +96,20 @@ def _load(image: Image.Image, side: int) -> Image.Image:
     except Exception as error:
         raise BadImageError(f"can't be decoded: {str(error) or type(error).__name__}") from error
     return image
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """EXIF's 1 to 8; 1, upright, also where the EXIF block is damaged: viewers show such a picture as it lies."""
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged block raises whatever its parser stumbles over
+        return 1
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it also writes the EXIF block anew, and fails on tags that matter to nobody here.
+    method = _TURNS.get(_read_orientation(image))
+    return image if method is None else image.transpose(method)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -228,7 +228,9 @@ def _explain(error: ValidationError, prefix: str, content: Any) -> str:
     details = error.errors(include_url=False)
     first = details[0]
     # Where a value may be null, pydantic adds which alternative it tried; people know parameters, not alternatives.
-    location = [str(part) for part in first["loc"] if not re.search(r"[\[(]|^(int|float|str|bool|list|dict)$", str(part))]
+    location = [
+        str(part) for part in first["loc"] if not re.search(r"[\[(]|^(int|float|str|bool|list|dict)$", str(part))
+    ]
     name = ".".join([prefix, *location] if prefix else location)
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":

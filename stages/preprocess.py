@@ -52,7 +52,9 @@ def preprocess() -> None:
     settings, image_size = params.preprocess, params.image_size
     table = load_splits().merge(load_manifest().drop(columns=["label"]), on=["image_id", "name"], validate="1:1")
     class_names = sorted(table["label"].unique())
-    chunks = plan_chunks(table, class_names, image_size=image_size, resize=settings.resize, num_shards=settings.num_shards)
+    chunks = plan_chunks(
+        table, class_names, image_size=image_size, resize=settings.resize, num_shards=settings.num_shards
+    )
     with folder_aside(TFRECORDS) as folder:
         mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers)
         counts = {name: table[table["split"] == name]["label"].value_counts() for name in SPLIT_NAMES}
@@ -124,7 +126,9 @@ def encode_chunk(chunk: Chunk) -> Encoded:
     for name, image_id, label, shard, offset, size in chunk.rows:
         data = read_bytes(shard, offset, size)
         if compute_image_id(data) != image_id:
-            raise PipelineError(f"data/raw/{shard} has changed since prune: {name!r} is another file; run `dvc repro -f download`")
+            raise PipelineError(
+                f"data/raw/{shard} has changed since prune: {name!r} is another file; run `dvc repro -f download`"
+            )
         try:
             image = decode_image(data, image_size=chunk.image_size, resize=chunk.resize)
         except BadImageError as error:

@@ -49,7 +49,9 @@ def prune() -> None:
     _check_classes(manifest, set(index["label"]) - {""}, quarantine)
     save_table(manifest, MANIFEST)
     save_table(quarantine, QUARANTINE)
-    print(f"{len(manifest):,} images of {manifest['label'].nunique()} classes; {len(quarantine):,} files in {QUARANTINE}")
+    print(
+        f"{len(manifest):,} images of {manifest['label'].nunique()} classes; {len(quarantine):,} files in {QUARANTINE}"
+    )
 
 
 def _first(value: Any, own: Any) -> Any:

@@ -29,7 +29,9 @@ def train(family: str) -> None:
             recipe = resolve_recipe(params.train, own)
             print(f"{family}: {recipe.model_dump_json()}")
             if recipe.epochs < own.epochs and params.train.epochs is None:
-                print(f"{family}: its recipe's {own.epochs} epochs are cut by train.max_epochs={params.train.max_epochs}")
+                print(
+                    f"{family}: its recipe's {own.epochs} epochs are cut by train.max_epochs={params.train.max_epochs}"
+                )
             model = train_network(
                 family,
                 recipe,

@@ -35,7 +35,9 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf
     """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
     image_size = load_dataset_facts(folder)["image_size"]
     records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
-    return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(
+        tf.data.AUTOTUNE
+    )
 
 
 def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list[str]]:

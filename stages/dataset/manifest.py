@@ -27,7 +27,9 @@ def rename_classes(labels: pd.Series, *, drop_classes: Iterable[str], merge_clas
     for new, olds in merge_classes.items():
         for old in olds:
             if old in new_names:
-                raise PipelineError(f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected one")
+                raise PipelineError(
+                    f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected one"
+                )
             new_names[old] = new
     dropped = set(drop_classes)
     for key, name in [*(("drop_classes", n) for n in sorted(dropped)), *(("merge_classes", n) for n in new_names)]:

@@ -33,7 +33,9 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
             written = 0
             with _ShardWriter(partial) as shards:
                 for image in images:
-                    shard, offset, size = shards.write(image.name, image.data) if image.data is not None else ("", "", "")
+                    shard, offset, size = (
+                        shards.write(image.name, image.data) if image.data is not None else ("", "", "")
+                    )
                     rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
                     written += image.data is not None
         if not written:
@@ -81,7 +83,10 @@ def load_index(folder: Path = RAW) -> pd.DataFrame:
     """One row a file of the source: INDEX_COLUMNS; shard, offset and size are missing where reason says why."""
     text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
     return pd.read_csv(
-        folder / _INDEX, dtype={**text, "offset": "Int64", "size": "Int64"}, keep_default_na=False, na_values={"offset": [""], "size": [""]}
+        folder / _INDEX,
+        dtype={**text, "offset": "Int64", "size": "Int64"},
+        keep_default_na=False,
+        na_values={"offset": [""], "size": [""]},
     )
 
 

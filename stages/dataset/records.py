@@ -24,7 +24,9 @@ def _example_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="records", syntax="proto3")
     field = descriptor_pb2.FieldDescriptorProto
 
-    def add(message: Any, name: str, number: int, kind: int, *, repeated: bool = False, type_name: str | None = None) -> None:
+    def add(
+        message: Any, name: str, number: int, kind: int, *, repeated: bool = False, type_name: str | None = None
+    ) -> None:
         label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
         message.field.add(name=name, number=number, type=kind, label=label, type_name=type_name)
 
@@ -74,4 +76,4 @@ def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
 
 def load_dataset_facts(folder: Path = TFRECORDS) -> dict[str, Any]:
     """dataset.json: class_names, num_images and counts per split, image_size, resize, channel_mean, channel_std."""
-    return json.loads((folder / DATASET_FILE).read_text())
+    return json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))

@@ -26,9 +26,13 @@ def assign_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction:
     brought = set(manifest["source_split"])
     split = manifest["source_split"].replace("", "train")
     if "test" not in brought:
-        split = split.mask((split == "train") & (hash_uniform(manifest["image_id"], f"test-{seed}") < test_fraction), "test")
+        split = split.mask(
+            (split == "train") & (hash_uniform(manifest["image_id"], f"test-{seed}") < test_fraction), "test"
+        )
     if "val" not in brought:
-        split = split.mask((split == "train") & (hash_uniform(manifest["image_id"], f"val-{seed}") < val_fraction), "val")
+        split = split.mask(
+            (split == "train") & (hash_uniform(manifest["image_id"], f"val-{seed}") < val_fraction), "val"
+        )
     return _keep_copies_together(manifest["image_id"], split)
 
 
@@ -62,7 +66,11 @@ def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: 
         return split
     label, name, count = missing[0]
     more = f" (and {len(missing) - 1} more such)" if len(missing) > 1 else ""
-    advice = f"add images, drop or merge the class (prune.*), or raise split.{name}_fraction" if name != "train" else "add images"
+    advice = (
+        f"add images, drop or merge the class (prune.*), or raise split.{name}_fraction"
+        if name != "train"
+        else "add images"
+    )
     if count >= len(SPLIT_NAMES):
         for other in range(_SEEDS_TO_TRY):
             trial = assign_splits(manifest, test_fraction=test_fraction, val_fraction=val_fraction, seed=other)
@@ -78,7 +86,12 @@ def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: 
 def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, int]]:
     counts = pd.crosstab(labels, split).reindex(columns=list(SPLIT_NAMES), fill_value=0)
     totals = labels.value_counts()
-    return [(str(label), name, int(totals[label])) for label, row in counts.iterrows() for name in SPLIT_NAMES if row[name] == 0]
+    return [
+        (str(label), name, int(totals[label]))
+        for label, row in counts.iterrows()
+        for name in SPLIT_NAMES
+        if row[name] == 0
+    ]
 
 
 def load_splits(file: Path = SPLITS) -> pd.DataFrame:

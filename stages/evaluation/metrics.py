@@ -58,5 +58,7 @@ def make_prediction_table(
             "confidence": np.round(probabilities.max(axis=1).astype(np.float64), _DIGITS),
         }
     )
-    columns = {f"p:{name}": np.round(probabilities[:, i].astype(np.float64), _DIGITS) for i, name in enumerate(class_names)}
+    columns = {
+        f"p:{name}": np.round(probabilities[:, i].astype(np.float64), _DIGITS) for i, name in enumerate(class_names)
+    }
     return pd.concat([table, pd.DataFrame(columns)], axis=1)

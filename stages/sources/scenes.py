@@ -19,7 +19,9 @@ _JPEG_QUALITY = 92  # as a camera saves them
 def locate(path: str | None) -> Path | None:
     """Nothing outside the program to watch."""
     if path is not None:
-        raise PipelineError(f"data.source is scenes, which takes no data.path; received {path!r}: set data.source=folder?")
+        raise PipelineError(
+            f"data.source is scenes, which takes no data.path; received {path!r}: set data.source=folder?"
+        )
     return None
 
 

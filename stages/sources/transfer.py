@@ -76,10 +76,14 @@ def _download(url: str, partial: Path, timeout: float) -> None:
             failure: Exception = error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             failure = error
+        except requests.RequestException as error:
+            raise PipelineError(f"{url} can't be downloaded ({type(error).__name__}): check the address") from error
         if attempt < _ATTEMPTS:
             time.sleep(min(0.2 * 2**attempt, 5))
     reason = f"{type(failure).__name__} after {_ATTEMPTS} attempts"
-    kept = f"; {partial.stat().st_size:,} bytes are kept and the next run goes on from there" if partial.exists() else ""
+    kept = (
+        f"; {partial.stat().st_size:,} bytes are kept and the next run goes on from there" if partial.exists() else ""
+    )
     raise PipelineError(f"{url} can't be downloaded ({reason}): check the network and the address{kept}")
 
 
@@ -101,7 +105,9 @@ def _continue_download(url: str, partial: Path, timeout: float) -> None:
         if tag and not tag.startswith("W/"):
             tag_file.write_text(tag)
         total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
-        progress = progress_bar(desc="download", total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True)
+        progress = progress_bar(
+            desc="download", total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True
+        )
         with partial.open("ab" if resumed else "wb") as file, progress:
             for chunk in response.iter_content(_CHUNK_BYTES):
                 file.write(chunk)

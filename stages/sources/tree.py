@@ -47,7 +47,8 @@ def read_tree(paths: Iterable[str], where: str) -> list[TreeFile]:
     pictures = [names for path, names in parts.items() if not _refusal(path, "any")] or list(parts.values())
     depth = _count_wrappers(pictures)
     has_splits = _check_tops({names[depth] for names in pictures if len(names) > depth + 1}, where)
-    placed = [_place(path, names[depth:] or names[-1:], has_splits) for path, names in parts.items()]
+    doubled = _find_doubled([names[depth:] for names in pictures]) if has_splits else set()
+    placed = [_place(path, names[depth:] or names[-1:], has_splits, doubled) for path, names in parts.items()]
     files = [file for file in placed if file is not None]
     if not any(file.label for file in files):
         raise PipelineError(
@@ -74,7 +75,7 @@ def _is_wrapper(pictures: list[tuple[str, ...]]) -> bool:
     if pictures[0][0].lower() in _SPLIT_OF_FOLDER or any(len(names) < 3 for names in pictures):
         return False
     below = {names[1].lower() for names in pictures}
-    return len(below) > 1 or next(iter(below)) in _SPLIT_OF_FOLDER
+    return len(below) > 1 or next(iter(below)) in _SPLIT_OF_FOLDER or _is_wrapper([names[1:] for names in pictures])
 
 
 def _check_tops(tops: set[str], where: str) -> bool:
@@ -92,14 +93,26 @@ def _check_tops(tops: set[str], where: str) -> bool:
     return bool(splits) and not others
 
 
-def _place(path: str, names: tuple[str, ...], has_splits: bool) -> TreeFile | None:
+def _find_doubled(pictures: list[tuple[str, ...]]) -> set[str]:
+    """Split folders that hold one of the same name and nothing else, as Kaggle packs them: seg_train/seg_train/<class>.
+
+    Among vehicles, train/train is a class: it has others beside it.
+    """
+    below: dict[str, set[str]] = {}
+    for names in pictures:
+        if len(names) > 2:
+            below.setdefault(names[0], set()).add(names[1].lower())
+    return {top for top, folders in below.items() if folders == {top.lower()}}
+
+
+def _place(path: str, names: tuple[str, ...], has_splits: bool, doubled: set[str]) -> TreeFile | None:
     """One file's label and split; None if it lies in a folder that says it is unlabelled."""
     if names[0].lower() in _UNLABELLED_FOLDERS and len(names) > 1 and has_splits:
         return None
     split = _SPLIT_OF_FOLDER.get(names[0].lower(), "") if has_splits and len(names) > 1 else ""
     if split:
-        # Kaggle's own packing doubles it: seg_train/seg_train/<class>.
-        names = names[2:] if len(names) > 2 and names[1].lower() == names[0].lower() else names[1:]
+        is_doubled = names[0] in doubled and len(names) > 2 and names[1].lower() == names[0].lower()
+        names = names[2:] if is_doubled else names[1:]
     label = names[0] if len(names) > 1 else ""
     return TreeFile(path, label, split, _refusal(path, label))
 

@@ -40,4 +40,6 @@ def load_model(file: Path) -> keras.Model:
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damage makes it stumble over
-        raise PipelineError(f"{file} can't be loaded ({type(error).__name__}): train it again with `dvc repro -f train@{file.stem}`") from error
+        raise PipelineError(
+            f"{file} can't be loaded ({type(error).__name__}): train it again with `dvc repro -f train@{file.stem}`"
+        ) from error

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 from dvclive import Live
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from stages.dataset.batches import read_batches
 from stages.dataset.records import load_dataset_facts
+from stages.evaluation.metrics import compute_figures
 from stages.families import build_model
 from stages.params import LinearRecipe
 from stages.training.weights import compute_class_weight
@@ -43,7 +44,9 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     num_classes, size = len(facts["class_names"]), facts["image_size"]
     pool = choose_pool(facts["num_images"]["train"], size, recipe.max_gb)
     features, labels = load_features("train", pool)
-    weights = compute_class_weight(facts["counts"]["train"], recipe.class_weight) or dict.fromkeys(range(num_classes), 1.0)
+    weights = compute_class_weight(facts["counts"]["train"], recipe.class_weight) or dict.fromkeys(
+        range(num_classes), 1.0
+    )
     costs = recipe.C * np.array([weights[label] for label in labels])
     planes = fit_hyperplanes(
         features, labels, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations
@@ -55,6 +58,11 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
     model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
     with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
+        # One point instead of a curve, so that the family stands in the same charts as all others.
+        for name, x, y in (("train", features, labels), ("eval", val_features, val_labels)):
+            figures = compute_figures(y, softmax(scale * (x @ planes.kernel + planes.bias), axis=1))
+            live.log_metric(f"{name}/accuracy", figures["accuracy"])
+            live.log_metric(f"{name}/loss", figures["loss"])
         live.summary["best"] = {"iterations": planes.iterations, "scale": scale}
     return model
 
@@ -62,7 +70,9 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
 def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
     """The smallest number of pixels a side to average into one so that all images take at most `max_gb` GB as float32."""
     return next(
-        pool for pool in range(1, image_size + 1) if num_images * (image_size // pool) ** 2 * 12 <= max_gb * 1e9 or pool == image_size
+        pool
+        for pool in range(1, image_size + 1)
+        if num_images * (image_size // pool) ** 2 * 12 <= max_gb * 1e9 or pool == image_size
     )
 
 

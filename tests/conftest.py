@@ -1,0 +1,213 @@
+"""What all tests share: pictures as bytes, folders of them, a project to run stages in, a server on this machine."""
+
+import hashlib
+import io
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages.runtime import configure_tensorflow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def make_image_bytes() -> Callable[..., bytes]:
+    """An encoded picture of one colour; with a seed, of noise, so that no two seeds give the same bytes."""
+
+    def make(colour: Any = (200, 30, 90), *, size=(32, 24), mode="RGB", kind="PNG", seed=None, **options: Any) -> bytes:
+        image = Image.new(mode, size, colour)
+        if seed is not None:
+            pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+            image = Image.fromarray(pixels).convert(mode)
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path, make_image_bytes: Callable[..., bytes]) -> Callable[..., Path]:
+    """Writes files below a new folder: an int is how many different pictures a folder gets, bytes are one file's."""
+
+    def write(layout: dict[str, int | bytes], name: str = "pictures") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for path, content in layout.items():
+            files = {path: content} if isinstance(content, bytes) else _make_pictures(path, content)
+            for file, data in files.items():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_bytes(data)
+        return folder
+
+    def _make_pictures(path: str, count: int) -> dict[str, bytes]:
+        first = int(hashlib.sha256(path.encode()).hexdigest()[:8], 16)
+        return {f"{path}/{i:03d}.png": make_image_bytes(size=(12, 10), seed=first + i) for i in range(count)}
+
+    return write
+
+
+class Project:
+    """A folder with its own params.yaml, into which the test has been moved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copy(ROOT / "params.yaml", folder)
+
+    def set(self, **values: Any) -> None:
+        """Sets parameters; two underscores stand for a dot: data__source="folder"."""
+        file = self.folder / "params.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for name, value in values.items():
+            *sections, key = name.split("__")
+            section = content
+            for part in sections:
+                section = section[part]
+            section[key] = value
+        file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+
+    def files(self) -> list[str]:
+        """Everything below data/, sorted."""
+        return sorted(path.relative_to(self.folder / "data").as_posix() for path in (self.folder / "data").rglob("*"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Project(folder)
+
+
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with one core, where all work is done in this process: starting others takes seconds."""
+    monkeypatch.setattr("stages.processes.num_cores", lambda: 1)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for downloads, instead of the user's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("IMAGE_PIPELINE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that a retry would have waited; nobody waits."""
+    seconds: list[float] = []
+    monkeypatch.setattr("stages.sources.transfer.time.sleep", seconds.append)
+    return seconds
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files` on this machine; the other attributes are the ways in which it can misbehave."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
+        self.statuses: list[int] = []  # of the next answers, before the file is given
+        self.etag: str | None = '"1"'
+        self.allows_ranges = True
+        self.drop_after: list[int] = []  # bytes after which each of the next answers breaks off
+        self.hangs = False
+        self.released = threading.Event()
+        self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self) -> None:  # noqa: N802 (the name that http.server calls)
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:  # noqa: N802
+        self._answer(with_body=True)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        server, path = self.server, self.path.partition("?")[0]
+        server.requests.append((self.command, path, self.headers["Range"]))
+        if server.hangs:
+            server.released.wait(10)
+            return
+        if server.statuses:
+            return self.send_error(server.statuses.pop(0))
+        if path in server.redirects:
+            self.send_response(302)
+            self.send_header("Location", server.redirects[path])
+            return self.end_headers()
+        if path not in server.files:
+            return self.send_error(404)
+        self._send(server.files[path], with_body)
+        return None
+
+    def _send(self, body: bytes, with_body: bool) -> None:
+        start = self._start()
+        if start is not None and start >= len(body):
+            return self.send_error(416)
+        self.send_response(200 if start is None else 206)
+        self.send_header("Content-Length", str(len(body) - (start or 0)))
+        if start is not None:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        self.end_headers()
+        if with_body:
+            rest = body[start or 0 :]
+            self.wfile.write(rest[: self.server.drop_after.pop(0)] if self.server.drop_after else rest)
+        return None
+
+    def _start(self) -> int | None:
+        """Where the asked range begins, if ranges are given and the file is still the one that was asked for."""
+        asked = self.headers["Range"]
+        same = self.headers["If-Range"] in (None, self.server.etag)
+        return int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.allows_ranges and same else None
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.released.set()
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """An address on this machine at which nobody listens."""
+    with Server() as closed:
+        return closed.url
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> Any:
+    """TensorFlow, configured and imported as stages do, whose own warnings are not ours."""
+    import sys
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if "tensorflow" not in sys.modules:
+            configure_tensorflow(onednn=True)
+        import tensorflow as tf
+    return tf

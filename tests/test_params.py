@@ -1,0 +1,293 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.errors import PipelineError
+from stages.families import FAMILIES
+from stages.params import load_params, resolve_recipe
+from stages.sources import SOURCES
+
+Change = Callable[..., Path]
+ABSENT = object()
+
+
+@pytest.fixture
+def change(project) -> Change:
+    """params.yaml as delivered, with one parameter changed or (ABSENT) taken out."""
+
+    def write(name: str, value: Any) -> Path:
+        file = project.folder / "params.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        *sections, key = name.split(".")
+        section = content
+        for part in sections:
+            section = section[part]
+        if value is ABSENT:
+            del section[key]
+        else:
+            section[key] = value
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return file
+
+    return write
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(PipelineError) as caught:
+        load_params(file)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_the_delivered_file_is_valid_and_has_settings_for_every_source_and_family(project):
+    params = load_params()
+    assert params.data.source == "scenes"
+    assert set(params.sources) == set(SOURCES)
+    assert set(params.recipes) == set(FAMILIES)
+
+
+def test_values_once_read_can_not_be_changed(project):
+    with pytest.raises(ValueError, match="frozen"):
+        load_params().split.seed = 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["epochs", "data.sourse", "train.epoch", "train.augment.flips", "recipes.optimized.epoch", "sources.scenes.size"],
+)
+def test_an_unknown_key_is_named(change, name):
+    assert refusal(change(name, 3)).startswith(f"{name} is unknown")
+
+
+@pytest.mark.parametrize("name", ["sources.imagenet", "recipes.resnet"])
+def test_settings_of_an_unknown_source_or_family_are_named(change, name):
+    section = name.partition(".")[0]
+    expected = SOURCES if section == "sources" else FAMILIES
+    line = refusal(change(name, {}))
+    assert line.startswith(f"{name} is unknown")
+    assert all(known in line for known in expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data",
+        "data.path",
+        "split.seed",
+        "train.augment",
+        "train.augment.zoom",
+        "recipes.optimized",
+        "recipes.linear_svm.C",
+        "sources.cifar10",
+        "sources.cifar10.url",
+    ],
+)
+def test_a_missing_key_is_named(change, name):
+    assert refusal(change(name, ABSENT)).startswith(f"{name} is missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data", "scenes"),
+        ("data.source", "imagenet"),
+        ("data.source", 1),
+        ("data.path", 5),
+        ("data.sha256", "abc"),
+        ("data.sha256", "g" * 64),
+        ("prune.drop_classes", "street"),
+        ("prune.merge_classes", ["street"]),
+        ("prune.max_images_per_class", True),
+        ("split.seed", 1.5),
+        ("split.val_fraction", "abc"),
+        ("preprocess.image_size", "64"),
+        ("preprocess.image_size", 64.0),
+        ("preprocess.resize", "fit"),
+        ("preprocess.num_workers", False),
+        ("families", "optimized"),
+        ("train.epochs", "ten"),
+        ("train.epochs", "1e1"),
+        ("train.epochs", True),
+        ("train.learning_rate", "abc"),
+        ("train.learning_rate", "e-5"),
+        ("train.learning_rate", "0.1"),
+        ("train.learning_rate", ""),
+        ("train.learning_rate", True),
+        ("train.optimizer", "Adam"),
+        ("train.augment.flip", "diagonal"),
+        ("train.augment.flip", True),
+        ("train.early_stopping.monitor", "loss"),
+        ("recipes.optimized.batch_size", "16"),
+        ("recipes.linear_svm.class_weight", "even"),
+        ("sources.scenes.images_per_class", "many"),
+        ("sources.archive.max_ratio", "abc"),
+        ("runtime.onednn", 1),
+        ("runtime.onednn", "on"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected_and_received(change, name, value):
+    line = refusal(change(name, value))
+    assert line.startswith(f"{name}: expected ")
+    assert line.endswith(f", received {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prune.max_images_per_class", 0),
+        ("prune.max_megapixels", 0.0),
+        ("split.test_fraction", 0),
+        ("split.test_fraction", 1.0),
+        ("split.val_fraction", -0.1),
+        ("split.seed", -1),
+        ("split.seed", 2**32),
+        ("preprocess.image_size", 7),
+        ("preprocess.image_size", 5000),
+        ("preprocess.num_shards", 0),
+        ("preprocess.num_workers", 0),
+        ("train.epochs", 0),
+        ("train.dropout", 0.95),
+        ("train.learning_rate", 0.0),
+        ("train.learning_rate", -1e-3),
+        ("train.learning_rate", float("inf")),
+        ("train.learning_rate", float("nan")),
+        ("train.l2", "-1e-05"),
+        ("train.augment.rotation", 0.6),
+        ("train.reduce_lr.factor", 1.0),
+        ("recipes.overfit.width", 0.0),
+        ("sources.scenes.images_per_class", 0),
+    ],
+)
+def test_a_value_out_of_range_is_refused(change, name, value):
+    assert refusal(change(name, value)).startswith(f"{name}: expected ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data",
+        "data.source",
+        "sources",
+        "sources.scenes",
+        "sources.scenes.image_size",
+        "prune.seed",
+        "prune.min_side",
+        "split.test_fraction",
+        "split.seed",
+        "preprocess.resize",
+        "preprocess.num_shards",
+        "families",
+        "train.seed",
+        "train.augment",
+        "recipes.optimized",
+        "recipes.optimized.epochs",
+        "recipes.optimized.learning_rate",
+        "recipes.linear_svm.C",
+        "runtime.onednn",
+    ],
+)
+def test_null_where_a_value_must_be_is_refused(change, name):
+    line = refusal(change(name, None))
+    assert line.startswith(f"{name}: expected ")
+    assert line.endswith("received None")
+
+
+@pytest.mark.parametrize("text", ["1e-05", "1E-05", "+1e-05", "0.01e-3", "10.e-6"])
+@pytest.mark.parametrize("name", ["train.learning_rate", "train.l2", "recipes.optimized.learning_rate"])
+def test_an_exponent_that_yaml_reads_as_text_is_a_number(change, name, text):
+    params = load_params(change(name, text))
+    section, _, key = name.rpartition(".")
+    holder = params.train if section == "train" else params.recipes["optimized"]
+    assert getattr(holder, key) == pytest.approx(1e-5)
+
+
+def test_a_whole_number_will_do_where_a_fraction_may_stand(change):
+    assert load_params(change("recipes.optimized.width", 2)).recipes["optimized"].width == 2.0
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("optimised", "optimized"), ("linear-svm", "linear_svm"), ("over", "overfit")])
+def test_an_unknown_family_suggests_the_nearest(change, wrong, near):
+    line = refusal(change("families", ["underfit", wrong]))
+    assert line.startswith("families: ")
+    assert repr(wrong) in line
+    assert near in line
+
+
+def test_a_family_like_no_other_lists_all(change):
+    line = refusal(change("families", ["xyz"]))
+    assert all(name in line for name in FAMILIES)
+
+
+def test_a_family_listed_twice_is_refused(change):
+    assert "overfit is listed twice" in refusal(change("families", ["overfit", "underfit", "overfit"]))
+
+
+def test_no_family_at_all_is_refused(change):
+    assert refusal(change("families", [])).startswith("families: expected ")
+
+
+def test_the_first_of_several_faults_is_told_and_the_others_counted(change):
+    change("split.seed", None)
+    assert refusal(change("split.test_fraction", 2)).endswith("(and 1 more)") is False
+    assert "(and 1 more)" in refusal(Path("params.yaml"))
+
+
+def test_no_file_here_says_where_to_go(tmp_path):
+    assert "run from the project's folder" in refusal(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("data: [", "is not valid YAML"), ("", "expected sections"), ("- 1", "expected sections")]
+)
+def test_a_file_that_holds_no_sections_is_refused(tmp_path, text, expected):
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(PipelineError, match=expected):
+        load_params(file)
+
+
+@pytest.mark.parametrize(("source", "size"), [("cifar10", 32), ("folder", 150), ("archive", 150)])
+def test_the_image_size_is_the_sources_own_where_null(change, source, size):
+    change("preprocess.image_size", None)
+    assert load_params(change("data.source", source)).image_size == size
+
+
+def test_an_image_size_that_is_set_wins(change):
+    assert load_params(change("preprocess.image_size", 96)).image_size == 96
+
+
+class TestResolveRecipe:
+    """`train` overrides every family; null keeps the family's own."""
+
+    def test_null_everywhere_keeps_the_recipe(self, change):
+        params = load_params(change("train.max_epochs", None))
+        for name in ("underfit", "overfit", "optimized"):
+            assert resolve_recipe(params.train, params.recipes[name]) == params.recipes[name]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("dropout", 0.0), ("batch_size", 7), ("augment.zoom", 0.5), ("early_stopping.patience", 3), ("l2", 0.25)],
+    )
+    def test_a_value_in_train_overrides_and_nothing_else_changes(self, change, name, value):
+        own = load_params().recipes["optimized"]
+        params = load_params(change(f"train.{name}", value))
+        resolved = resolve_recipe(params.train, own).model_dump()
+        section, _, key = name.rpartition(".")
+        assert (resolved[section] if section else resolved)[key] == value
+        (resolved[section] if section else resolved)[key] = (own.model_dump()[section] if section else own.model_dump())[key]
+        resolved["epochs"] = own.epochs
+        assert resolved == own.model_dump()
+
+    def test_max_epochs_caps_the_recipe_but_not_what_train_asks_for(self, change):
+        params = load_params(change("train.max_epochs", 2))
+        assert resolve_recipe(params.train, params.recipes["overfit"]).epochs == 2
+        params = load_params(change("train.epochs", 5))
+        assert resolve_recipe(params.train, params.recipes["overfit"]).epochs == 5
+
+    def test_max_epochs_does_not_lengthen_a_recipe(self, change):
+        params = load_params(change("train.max_epochs", 1000))
+        assert resolve_recipe(params.train, params.recipes["underfit"]).epochs == params.recipes["underfit"].epochs
