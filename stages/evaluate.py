@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from stages.cli import run_family_verb
 from stages.dataset.records import load_dataset_facts
@@ -23,7 +24,7 @@ def evaluate(family: str) -> None:
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     model, class_names = load_model(artifact), load_dataset_facts()["class_names"]
-    figures = {}
+    figures: dict[str, Any] = {}
     for split in ("train", "val", "test"):
         with record_seconds(f"evaluate_{split}_seconds", family, artifact):
             labels, probabilities = predict_split(model, split)
@@ -42,9 +43,9 @@ def evaluate(family: str) -> None:
     print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
 
 
-def count_trainable(model: object) -> int:
+def count_trainable(model: Any) -> int:
     """Weights that training changes."""
-    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)  # type: ignore[attr-defined]
+    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,9 @@ def _check(content: dict[str, Any]) -> Params:
         raise PipelineError(_explain(error, "", content)) from error
     _check_families(raw.families)
     sources = _check_named("sources", raw.sources, {name: settings for name, (_, settings) in SOURCES.items()})
-    schemas = {name: LinearRecipe if family.kind == "linear" else Recipe for name, family in FAMILIES.items()}
+    schemas: dict[str, type[Section]] = {
+        name: LinearRecipe if family.kind == "linear" else Recipe for name, family in FAMILIES.items()
+    }
     recipes = _check_named("recipes", raw.recipes, schemas)
     fields = {name: getattr(raw, name) for name in _File.model_fields}
     return Params.model_construct(**{**fields, "sources": sources, "recipes": recipes})
@@ -237,7 +239,7 @@ def _explain(error: ValidationError, prefix: str, content: Any) -> str:
         return f"{name} is unknown{_suggest(location, content)}{more}"
     if first["type"] == "missing":
         return f"{name} is missing: params.yaml must have it{more}"
-    message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    message = re.sub(r"^(Input|Value|List|String) should (be |have )?|^Value error, ", "", first["msg"])
     return f"{name}: expected {message}, received {first['input']!r}{more}"
 
 

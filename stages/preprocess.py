@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from stages.progress import progress_bar
 
 from stages.cli import run_verb
 from stages.dataset.manifest import hash_uniform, load_manifest
@@ -23,6 +22,7 @@ from stages.files import folder_aside
 from stages.images import BadImageError, compute_image_id, decode_image
 from stages.params import load_params
 from stages.processes import map_in_order
+from stages.progress import progress_bar
 
 _CHUNK_BYTES = 4 << 20  # decoded pixels a message between processes
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from stages.progress import progress_bar
 
 from stages.cli import run_verb
 from stages.dataset.manifest import (
@@ -25,6 +24,7 @@ from stages.errors import PipelineError
 from stages.images import BadImageError, compute_image_id, inspect_image
 from stages.params import load_params
 from stages.processes import map_in_order
+from stages.progress import progress_bar
 
 _CHUNK = 256  # files a message between processes
 

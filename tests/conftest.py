@@ -133,10 +133,10 @@ class Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_HEAD(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_HEAD(self) -> None:
         self._answer(with_body=False)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer(with_body=True)
 
     def log_message(self, *_: Any) -> None:
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests.append((self.command, path, self.headers["Range"]))
         if server.hangs:
             server.released.wait(10)
-            return
+            return None
         if server.statuses:
             return self.send_error(server.statuses.pop(0))
         if path in server.redirects:

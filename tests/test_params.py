@@ -209,7 +209,9 @@ def test_a_whole_number_will_do_where_a_fraction_may_stand(change):
     assert load_params(change("recipes.optimized.width", 2)).recipes["optimized"].width == 2.0
 
 
-@pytest.mark.parametrize(("wrong", "near"), [("optimised", "optimized"), ("linear-svm", "linear_svm"), ("over", "overfit")])
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("optimised", "optimized"), ("linear-svm", "linear_svm"), ("over", "overfit")]
+)
 def test_an_unknown_family_suggests_the_nearest(change, wrong, near):
     line = refusal(change("families", ["underfit", wrong]))
     assert line.startswith("families: ")
@@ -227,13 +229,14 @@ def test_a_family_listed_twice_is_refused(change):
 
 
 def test_no_family_at_all_is_refused(change):
-    assert refusal(change("families", [])).startswith("families: expected ")
+    assert refusal(change("families", [])).startswith("families: expected at least 1 item")
 
 
 def test_the_first_of_several_faults_is_told_and_the_others_counted(change):
     change("split.seed", None)
-    assert refusal(change("split.test_fraction", 2)).endswith("(and 1 more)") is False
-    assert "(and 1 more)" in refusal(Path("params.yaml"))
+    line = refusal(change("split.test_fraction", 2))
+    assert line.startswith("split.test_fraction: expected ")
+    assert line.endswith("(and 1 more)")
 
 
 def test_no_file_here_says_where_to_go(tmp_path):
@@ -278,7 +281,9 @@ class TestResolveRecipe:
         resolved = resolve_recipe(params.train, own).model_dump()
         section, _, key = name.rpartition(".")
         assert (resolved[section] if section else resolved)[key] == value
-        (resolved[section] if section else resolved)[key] = (own.model_dump()[section] if section else own.model_dump())[key]
+        (resolved[section] if section else resolved)[key] = (
+            own.model_dump()[section] if section else own.model_dump()
+        )[key]
         resolved["epochs"] = own.epochs
         assert resolved == own.model_dump()
 

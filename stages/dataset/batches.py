@@ -33,8 +33,10 @@ def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
 
 def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
     """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
-    image_size = load_dataset_facts(folder)["image_size"]
+    facts = load_dataset_facts(folder)
+    image_size, num_batches = facts["image_size"], -(-facts["num_images"][split] // batch_size)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
+    records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
     return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(
         tf.data.AUTOTUNE
     )
@@ -102,7 +104,7 @@ def make_training_batches(
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         batches = epoch_batches(epoch)
         if not augmentation.is_active:
-            return batches.map(lambda i, batch: batch)
+            return batches.map(lambda _, batch: batch)
         numbers = draw_numbers(n, seed=seed, epoch=epoch)
         return batches.map(
             lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),

@@ -40,7 +40,7 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
                     written += image.data is not None
         if not written:
             raise PipelineError(
-                f"source {facts['source']!r} has no image: expected files such as <class>/<name>.jpg, .png, .bmp, .gif, .webp or .tif"
+                f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp or .tif"
             )
         (partial / _FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return written
@@ -67,7 +67,7 @@ class _ShardWriter:
             if self._tar is not None:
                 self._tar.close()
             self._number += 1
-            self._tar = tarfile.open(self._shard, "w", format=tarfile.PAX_FORMAT)
+            self._tar = tarfile.open(self._shard, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed in __exit__
         member = tarfile.TarInfo(name)
         member.size = len(data)
         self._tar.addfile(member, io.BytesIO(data))

@@ -85,7 +85,7 @@ def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: 
 
 def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, int]]:
     counts = pd.crosstab(labels, split).reindex(columns=list(SPLIT_NAMES), fill_value=0)
-    totals = labels.value_counts()
+    totals = labels.value_counts().to_dict()
     return [
         (str(label), name, int(totals[label]))
         for label, row in counts.iterrows()

@@ -17,6 +17,6 @@ def render_page(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
     environment.filters["thousands"] = lambda value: f"{int(value):,}"
     return environment.get_template("page.html").render(**content) + "\n"

