@@ -13,6 +13,7 @@ SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
 DUPLICATES_COLUMNS = ["image_id", "name", "label", "source_split", "split", "note"]
 _SEEDS_TO_TRY = 1000
+_DRAWS_TO_TRY = 1_000_000  # images times seeds, so that an error comes in seconds
 
 
 def assign_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int) -> pd.Series:
@@ -23,16 +24,18 @@ def assign_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction:
     The draw is a hash of the image's content and the seed: it is the same for identical bytes, it does not depend on the
     other images, and within each class the fractions hold up to chance (a binomial draw).
     """
-    brought = set(manifest["source_split"])
+    return _assign(manifest, set(manifest["source_split"]), test_fraction, val_fraction, seed)
+
+
+def _assign(
+    manifest: pd.DataFrame, brought: set[str], test_fraction: float, val_fraction: float, seed: int
+) -> pd.Series:
+    """brought: the splits that the whole source brings, where `manifest` is only a part of it."""
     split = manifest["source_split"].replace("", "train")
-    if "test" not in brought:
-        split = split.mask(
-            (split == "train") & (hash_uniform(manifest["image_id"], f"test-{seed}") < test_fraction), "test"
-        )
-    if "val" not in brought:
-        split = split.mask(
-            (split == "train") & (hash_uniform(manifest["image_id"], f"val-{seed}") < val_fraction), "val"
-        )
+    for name, fraction in (("test", test_fraction), ("val", val_fraction)):
+        if name not in brought:
+            drawn = hash_uniform(manifest["image_id"], f"{name}-{seed}") < fraction
+            split = split.mask((split == "train") & drawn, name)
     return _keep_copies_together(manifest["image_id"], split)
 
 
@@ -66,21 +69,36 @@ def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: 
         return split
     label, name, count = missing[0]
     more = f" (and {len(missing) - 1} more such)" if len(missing) > 1 else ""
-    advice = (
-        f"add images, drop or merge the class (prune.*), or raise split.{name}_fraction"
-        if name != "train"
-        else "add images"
-    )
-    if count >= len(SPLIT_NAMES):
-        for other in range(_SEEDS_TO_TRY):
-            trial = assign_splits(manifest, test_fraction=test_fraction, val_fraction=val_fraction, seed=other)
-            if not _find_missing(manifest["label"], trial):
-                advice += f"; split.seed={other} would fill every split"
-                break
+    advice = "add images, or drop or merge the class (prune.*)"
+    if name != "train" and name not in set(manifest["source_split"]):
+        advice += f", or raise split.{name}_fraction"
+    other = _find_seed(manifest, missing, test_fraction, val_fraction)
+    if other is not None:
+        advice += f"; split.seed={other} would fill every split"
     raise PipelineError(
         f"class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "
         f"image(s) of it in all: {advice}"
     )
+
+
+def _find_seed(
+    manifest: pd.DataFrame, missing: list[tuple[str, str, int]], test_fraction: float, val_fraction: float
+) -> int | None:
+    """A seed that fills every split. Tried on the classes that failed, as they are small; on all images where that works."""
+    brought = set(manifest["source_split"])
+    if any(name in brought - {"train", ""} or count < len(SPLIT_NAMES) for _, name, count in missing):
+        return None  # no draw can help
+    labels = {label for label, _, _ in missing}
+    part = manifest[manifest["label"].isin(labels)]
+    for seed in range(min(_SEEDS_TO_TRY, _DRAWS_TO_TRY // len(part))):
+        trial = _assign(part, brought, test_fraction, val_fraction, seed)
+        if len(set(zip(part["label"], trial, strict=True)) - {(label, "") for label in labels}) < len(
+            SPLIT_NAMES
+        ) * len(labels):
+            continue
+        if not _find_missing(manifest["label"], _assign(manifest, brought, test_fraction, val_fraction, seed)):
+            return seed
+    return None
 
 
 def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, int]]:
