@@ -27,12 +27,23 @@ def test_a_folder_appears_under_its_name_only_when_complete(tmp_path):
     assert names(target.parent) == ["raw"]
 
 
+def write_half_a_file(target: Path) -> None:
+    with write_aside(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+
+
+def write_half_a_folder(target: Path) -> None:
+    with folder_aside(target) as partial:
+        (partial / "new").touch()
+        raise RuntimeError
+
+
 def test_a_failing_block_keeps_the_old_file_and_leaves_no_other(tmp_path):
     target = tmp_path / "table.csv"
     target.write_text("old")
-    with pytest.raises(RuntimeError), write_aside(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half_a_file(target)
     assert target.read_text() == "old"
     assert names(tmp_path) == ["table.csv"]
 
@@ -41,9 +52,8 @@ def test_a_failing_block_keeps_the_old_folder_and_leaves_no_other(tmp_path):
     target = tmp_path / "raw"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(RuntimeError), folder_aside(target) as partial:
-        (partial / "new").touch()
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half_a_folder(target)
     assert names(tmp_path) == ["raw"]
     assert names(target) == ["old"]
 

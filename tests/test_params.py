@@ -43,14 +43,16 @@ def refusal(file: Path) -> str:
     return line
 
 
-def test_the_delivered_file_is_valid_and_has_settings_for_every_source_and_family(project):
+@pytest.mark.usefixtures("project")
+def test_the_delivered_file_is_valid_and_has_settings_for_every_source_and_family():
     params = load_params()
     assert params.data.source == "scenes"
     assert set(params.sources) == set(SOURCES)
     assert set(params.recipes) == set(FAMILIES)
 
 
-def test_values_once_read_can_not_be_changed(project):
+@pytest.mark.usefixtures("project")
+def test_values_once_read_can_not_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load_params().split.seed = 1
 

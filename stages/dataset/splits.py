@@ -90,14 +90,17 @@ def _find_seed(
         return None  # no draw can help
     labels = {label for label, _, _ in missing}
     part = manifest[manifest["label"].isin(labels)]
-    for seed in range(min(_SEEDS_TO_TRY, _DRAWS_TO_TRY // len(part))):
+    draws = 0
+    for seed in range(_SEEDS_TO_TRY):
+        if draws > _DRAWS_TO_TRY:
+            break
+        draws += len(part)
         trial = _assign(part, brought, test_fraction, val_fraction, seed)
-        if len(set(zip(part["label"], trial, strict=True)) - {(label, "") for label in labels}) < len(
-            SPLIT_NAMES
-        ) * len(labels):
-            continue
-        if not _find_missing(manifest["label"], _assign(manifest, brought, test_fraction, val_fraction, seed)):
-            return seed
+        filled = {pair for pair in zip(part["label"], trial, strict=True) if pair[1]}
+        if len(filled) == len(SPLIT_NAMES) * len(labels):
+            draws += len(manifest)
+            if not _find_missing(manifest["label"], _assign(manifest, brought, test_fraction, val_fraction, seed)):
+                return seed
     return None
 
 

@@ -4,6 +4,7 @@ Nothing is unpacked to disk: members are read one by one, so a path in an archiv
 machine. An archive with an absolute path, with `..` or with a link out is refused all the same: somebody made it so.
 """
 
+import io
 import lzma
 import stat
 import tarfile
@@ -179,7 +180,15 @@ class _TarReader:
                 _refuse_link(member.name, member.linkname)
             if not member.isdir():
                 sizes[member.name] = member.size
+        self._check_end()
         return sizes
+
+    def _check_end(self) -> None:
+        """To tarfile a tar that is cut off between two files looks whole; one that is packed notices by itself."""
+        if isinstance(file := self._tar.fileobj, io.BufferedReader):
+            file.seek(self._tar.offset)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it breaks off before its end mark")
 
     def read_members(self, tree: dict[str, TreeFile]) -> Iterator[tuple[str, bytes | None, str]]:
         # In the archive's own order: a packed tar can only be read forwards.

@@ -44,8 +44,12 @@ def read_folder(folder: Path) -> Iterator[RawImage]:
 
 
 def readable_name(name: str) -> str:
-    """A file name as text: bytes that are no UTF-8, which Python keeps as surrogates, become question marks."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A file name as text that any table holds: what is no UTF-8 becomes a question mark, and so does a carriage return.
+
+    Python keeps the former as surrogates; the latter ends a line for readers of CSV files, even where none ends.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.replace("\r", "\N{REPLACEMENT CHARACTER}")
 
 
 def _list_files(folder: Path) -> list[str]:

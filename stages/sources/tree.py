@@ -12,7 +12,7 @@ from stages.errors import PipelineError
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 # Litter that operating systems leave beside pictures; nobody labelled it, so nobody misses it.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx"})
 
 _SPLIT_OF_FOLDER = {
     **dict.fromkeys(("train", "training", "seg_train", "train_set", "training_set", "trainset"), "train"),

@@ -14,7 +14,7 @@ def encode(pixels: np.ndarray = PIXELS, label: int = 3, name: str = "cat/1.png")
 
 def read_back(tf, file):
     """The records of a file, read and parsed by TensorFlow itself, which checks every checksum."""
-    kinds = {key: tf.string for key in ("image", "image_id", "name")} | {"label": tf.int64}
+    kinds = dict.fromkeys(("image", "image_id", "name"), tf.string) | {"label": tf.int64}
     features = {key: tf.io.FixedLenFeature([], kind) for key, kind in kinds.items()}
     for record in tf.data.TFRecordDataset(str(file)):
         yield {key: value.numpy() for key, value in tf.io.parse_single_example(record, features).items()}

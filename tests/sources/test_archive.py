@@ -218,6 +218,19 @@ class TestDamage:
         packed.write_bytes(data[: int(len(data) * part)])
         assert "archive 'half' is" in refusal(packed)
 
+    @pytest.mark.parametrize("size", [1024, 1024 + 100, 2048, 2048 + 512, 2048 + 600])
+    def test_a_tar_that_breaks_off_between_two_files_is_refused(self, tmp_path, size):
+        packed = pack_tar(tmp_path / "half.tar", CATS_AND_DOGS)
+        packed.write_bytes(packed.read_bytes()[:size])
+        assert "archive 'half.tar' is damaged" in refusal(packed)
+
+    def test_a_tar_with_a_damaged_header_is_refused(self, tmp_path):
+        packed = pack_tar(tmp_path / "bad.tar", CATS_AND_DOGS)
+        data = bytearray(packed.read_bytes())
+        data[1024 + 3] ^= 1
+        packed.write_bytes(data)
+        assert "archive 'bad.tar' is damaged" in refusal(packed)
+
     @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz"])
     def test_a_packed_tar_with_wrong_bytes_in_the_middle_is_refused(self, tmp_path, kind):
         packed = PACKERS[kind](tmp_path / "bad", {f"{n}/1.png": _noise(n, 20_000) for n in ("cat", "dog")})
@@ -271,7 +284,7 @@ class TestPath:
 
     @pytest.mark.parametrize("path", [None, ""])
     def test_no_path_is_refused(self, path):
-        with pytest.raises(PipelineError, match="data.path is null: expected a zip or tar file"):
+        with pytest.raises(PipelineError, match=r"data\.path is null: expected a zip or tar file"):
             locate(path)
 
     def test_a_path_that_does_not_exist_is_refused(self, tmp_path):
@@ -279,7 +292,7 @@ class TestPath:
             locate(str(tmp_path / "no.zip"))
 
     def test_a_folder_is_refused_with_a_hint(self, tmp_path):
-        with pytest.raises(PipelineError, match="set data.source to folder"):
+        with pytest.raises(PipelineError, match=r"set data\.source to folder"):
             locate(str(tmp_path))
 
     @pytest.mark.parametrize(
@@ -361,7 +374,8 @@ class TestDoi:
         ]
         server.files["/zenodo.org/api/records/7"] = f'{{"id": 7, "files": [{", ".join(files)}]}}'.encode()
 
-    def test_leads_to_the_only_archive_of_the_record(self, zenodo):
+    @pytest.mark.usefixtures("zenodo")
+    def test_leads_to_the_only_archive_of_the_record(self):
         assert contents("doi:10.5281/zenodo.7") == CATS_AND_DOGS
 
     def test_may_name_the_file(self, zenodo):
@@ -378,13 +392,16 @@ class TestDoi:
         self.publish(zenodo, "readme.txt")
         assert "has 0 archives" in refusal("doi:10.5281/zenodo.7")
 
-    def test_with_a_file_that_the_record_lacks_is_refused(self, zenodo):
+    @pytest.mark.usefixtures("zenodo")
+    def test_with_a_file_that_the_record_lacks_is_refused(self):
         assert "'lions.zip' not found" in refusal("doi:10.5281/zenodo.7/lions.zip")
 
-    def test_has_its_checksum_checked(self, zenodo):
+    @pytest.mark.usefixtures("zenodo")
+    def test_has_its_checksum_checked(self):
         assert "wrong checksum" in refusal("doi:10.5281/zenodo.7", sha256="0" * 64)
 
-    def test_that_does_not_exist_is_refused(self, zenodo):
+    @pytest.mark.usefixtures("zenodo")
+    def test_that_does_not_exist_is_refused(self):
         line = refusal("doi:10.5281/zenodo.8")
         assert "doi:10.5281/zenodo.8 can't be resolved" in line
         assert "404" in line

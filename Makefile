@@ -1,0 +1,47 @@
+# Two commands: `make repro` runs the pipeline, `make test` checks it. Both build what they need.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test test-network test-slow lint format bench venv clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+repro: venv ## run the pipeline on the parameters in params.yaml, and say where the report is
+	dvc repro
+	@echo
+	@echo "The report is metrics/report.html: open it in a browser."
+
+test: venv ## all tests that need no network and no patience
+	pytest
+
+test-network: venv ## tests that fetch from a package registry
+	pytest -m network
+
+test-slow: venv ## tests that take minutes
+	pytest -m slow
+
+lint: venv ## style and types, as CI checks them
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: venv ## mend what can be mended
+	ruff check --fix .
+	ruff format .
+
+bench: venv ## every benchmark, one after the other (minutes; nothing else should run)
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; python $$file || exit 1; done
+
+venv: $(VENV)/built ## the environment, from pinned versions
+
+$(VENV)/built: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: Python 3.11 or newer is needed, {v.major}.{v.minor} was found: run make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean: ## delete the environment and caches; data, models and metrics stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

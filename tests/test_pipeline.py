@@ -1,0 +1,133 @@
+"""The whole pipeline, through DVC, as a user runs it; small."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pipeline import commit, draw_pictures, make_clone, run, small_overrides
+
+FAMILIES = ["linear_svm", "underfit", "overfit", "optimized"]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the default pipeline has run once, small, and whose results are committed."""
+    folder = make_clone(tmp_path_factory.mktemp("pipeline") / "clone")
+    run(["dvc", "exp", "run", *small_overrides()], folder)
+    commit(folder, "results")
+    return folder
+
+
+def _stages_run(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def test_a_run_leaves_the_git_tree_clean(clone: Path) -> None:
+    run(["dvc", "repro"], clone)
+    assert run(["git", "status", "--porcelain"], clone) == ""
+
+
+def test_a_second_repro_runs_nothing(clone: Path) -> None:
+    assert _stages_run(run(["dvc", "repro"], clone)) == []
+
+
+def test_the_summary_has_a_row_a_family_best_first(clone: Path) -> None:
+    with (clone / "metrics" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["family"] for row in rows) == sorted(FAMILIES)
+    accuracies = [float(row["test_accuracy"]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_has_its_files(clone: Path, family: str) -> None:
+    figures = json.loads((clone / "metrics" / family / "metrics.json").read_text())
+    assert {
+        "test_accuracy",
+        "train_accuracy",
+        "test_loss",
+        "test_macro_f1",
+        "parameters",
+        "trainable_parameters",
+    } <= set(figures)
+    for name in ("classes.csv", "confusion.csv", "predictions.csv"):
+        assert (clone / "metrics" / family / name).stat().st_size > 0
+    assert (clone / "models" / f"{family}.keras").exists()
+
+
+def test_another_clone_gives_the_same_lock_byte_for_byte(clone: Path, tmp_path: Path) -> None:
+    other = make_clone(tmp_path / "other")
+    run(["dvc", "exp", "run", *small_overrides()], other)
+    assert (other / "dvc.lock").read_bytes() == (clone / "dvc.lock").read_bytes()
+
+
+def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
+    output = run(
+        ["dvc", "exp", "run", "--temp", "-S", "train.dropout=0.3", "-S", "families=[linear_svm,underfit]"], clone
+    )
+    ran = [name for name in _stages_run(output) if name != "locate"]
+    assert ran[0].startswith("train@")
+    assert {name.split("@")[0] for name in ran} <= {"train", "evaluate", "report"}
+
+
+def test_one_recipe_reruns_one_family(clone: Path) -> None:
+    output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.underfit.batch_size=8"], clone)
+    assert [name for name in _stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
+
+
+def test_plots_load_for_all_families_and_for_one(clone: Path) -> None:
+    for families in ("[linear_svm]", "[underfit]"):
+        run(["dvc", "exp", "run", "-S", f"families={families}"], clone)
+        output = run(["dvc", "plots", "show", "--out", "plots_page"], clone)
+        assert "failed to load" not in output.lower()
+        assert list((clone / "plots_page").glob("index.html"))
+    run(["git", "checkout", "--quiet", "."], clone)
+    run(["git", "clean", "-fdq"], clone)
+    run(["dvc", "checkout"], clone)
+
+
+def test_a_wrong_parameter_ends_in_one_line_before_any_work(clone: Path) -> None:
+    output = run(["dvc", "exp", "run", "--temp", "-S", "train.dropout=1.5"], clone, expect=255)
+    assert "error: train.dropout: expected" in output
+    assert "Traceback" not in output
+    assert _stages_run(output) == ["locate"]
+
+
+def _use_folder(clone: Path, pictures: Path) -> None:
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    params["data"] |= {"source": "folder", "path": str(pictures)}
+    params["preprocess"]["image_size"] = 32
+    params["families"] = ["underfit"]
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_a_folder_is_watched_image_by_image(clone: Path, tmp_path: Path) -> None:
+    pictures = draw_pictures(tmp_path / "pictures", classes=["cat", "dog"], count=20)
+    _use_folder(clone, pictures)
+    run(["dvc", "repro", "prune"], clone)
+    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == []
+
+    draw_pictures(pictures, classes=["cat"], count=1, start=20)
+    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+    assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 41
+
+    draw_pictures(pictures, classes=["dog"], count=1, start=0, shade=77)
+    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+
+    (pictures / "cat" / "0.png").unlink()
+    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+    assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 40
+    assert (pictures / "cat" / "1.png").exists(), "the user's own pictures are never touched"
+    run(["git", "checkout", "--quiet", "."], clone)
+
+
+def test_forcing_everything_leaves_the_users_pictures_alone(clone: Path, tmp_path: Path) -> None:
+    pictures = draw_pictures(tmp_path / "pictures", classes=["cat", "dog"], count=20)
+    _use_folder(clone, pictures)
+    run(["dvc", "repro", "--force", "download"], clone)
+    run(["dvc", "repro", "--force", "download"], clone)
+    assert len(list(pictures.rglob("*.png"))) == 40
+    run(["git", "checkout", "--quiet", "."], clone)
