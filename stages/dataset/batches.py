@@ -104,7 +104,8 @@ def make_training_batches(
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         batches = epoch_batches(epoch)
         if not augmentation.is_active:
-            return batches.map(lambda _, batch: batch)
+            # A plain tuple: Keras takes a named one for the images alone once there are class weights.
+            return batches.map(lambda _, batch: (batch.images, batch.labels))
         numbers = draw_numbers(n, seed=seed, epoch=epoch)
         return batches.map(
             lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),

@@ -145,4 +145,6 @@ def _to_svg(chart: Any) -> str:
         )
         .configure_legend(labelColor=_INK, titleColor=_INK, labelFontSize=12, orient="top", symbolType="circle")
     )  # fmt: skip
-    return vl_convert.vegalite_to_svg(styled.to_dict(format="vega-lite"))
+    # Altair refuses tables of more than 5,000 rows, meant for notebooks: the matrix of 71 classes is one.
+    with alt.data_transformers.enable("default", max_rows=None):
+        return vl_convert.vegalite_to_svg(styled.to_dict(format="vega-lite"))

@@ -38,5 +38,6 @@ def draw_class_strip(images: pd.DataFrame, *, count: int, resize: str) -> str:
 def pick_predictions(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """`count` rows drawn by content: half of them mistakes where there are as many, for a look at both."""
     order = predictions.iloc[np.argsort(hash_uniform(predictions["image_id"], "sample"), kind="stable")]
-    wrong = order[order["label"] != order["predicted"]].head(count // 2)
-    return pd.concat([wrong, order[order["label"] == order["predicted"]]]).head(count)
+    is_right = order["label"] == order["predicted"]
+    wrong = order[~is_right].head(max(count // 2, count - int(is_right.sum())))
+    return pd.concat([wrong, order[is_right]]).head(count)

@@ -1,0 +1,47 @@
+"""data/tfrecords as preprocess leaves it, of arrays that a test has made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from stages.dataset.records import TFRECORDS, encode_record
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shards: int = 2, **splits: Split) -> None:
+    """splits: name to (uint8 images (n, size, size, 3), labels (n,))."""
+    folder.mkdir(parents=True)
+    counts = {}
+    for split, (images, labels) in splits.items():
+        records = [
+            encode_record(pixels, label=int(label), image_id=f"{split}-id-{i}", name=f"{class_names[label]}/{i}.png")
+            for i, (pixels, label) in enumerate(zip(images, labels, strict=True))
+        ]
+        for shard, rows in enumerate(np.array_split(np.arange(len(records)), num_shards)):
+            file = folder / f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+            file.write_bytes(b"".join(records[i] for i in rows))
+        counts[split] = {name: int(np.sum(labels == number)) for number, name in enumerate(class_names)}
+    facts = {
+        "class_names": class_names,
+        "num_images": {split: len(images) for split, (images, _) in splits.items()},
+        "counts": counts,
+        "image_size": next(iter(splits.values()))[0].shape[1],
+        "resize": "stretch",
+    }
+    (folder / "dataset.json").write_text(json.dumps(facts))
+
+
+def make_noise(count: int, size: int, *, seed: int = 0) -> np.ndarray:
+    """uint8 (count, size, size, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def make_coloured_split(count: int, size: int, *, strength: int = 150, seed: int = 0) -> Split:
+    """Noisy pictures whose colour tells their class: red, green, blue. strength: of 255; the noise has 64."""
+    labels = np.arange(count) % 3
+    images = make_noise(count, size, seed=seed) // 4
+    for image, label in zip(images, labels, strict=True):
+        image[..., label] += strength
+    return images, labels

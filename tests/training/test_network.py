@@ -1,0 +1,269 @@
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from tfrecords import make_coloured_split, write_records
+
+from stages.errors import PipelineError
+from stages.params import Recipe
+from stages.training.weights import compute_class_weight
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+SIZE, NAMES = 16, ["red", "green", "blue"]
+RECIPE: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "dropout": 0.0,
+    "l2": 0.0,
+    "width": 1.0,
+    "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
+    "early_stopping": {"monitor": "val_accuracy", "patience": None},
+    "reduce_lr": {"factor": 0.5, "patience": None, "min_lr": 0.0},
+    "class_weight": "none",
+}
+
+
+def make_recipe(**changes: Any) -> Recipe:
+    return Recipe.model_validate(RECIPE | changes)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def easy(folder) -> Path:
+    """Pictures whose colour tells their class."""
+    write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=make_coloured_split(12, SIZE, seed=1))
+    return folder
+
+
+@pytest.fixture
+def misleading(folder) -> Path:
+    """What is learnt from the training images is wrong for the validation images: the longer, the worse."""
+    images, labels = make_coloured_split(12, SIZE, seed=1)
+    write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=(images, (labels + 1) % 3))
+    return folder
+
+
+def train(folder: Path, *, seed: int = 1, cache_gb: float = 1.0, record: str = "record", **changes: Any):
+    from stages.runtime import seed_everything
+    from stages.training.network import train_network
+
+    seed_everything(seed)
+    return train_network(
+        "underfit",
+        make_recipe(**changes),
+        seed=seed,
+        cache_gb=cache_gb,
+        shuffle_buffer=16,
+        record=folder / record,
+    )
+
+
+def curve(folder: Path, name: str, record: str = "record") -> list[float]:
+    """A metric by epoch: name is, say, train/loss."""
+    file = folder / record / "plots" / "metrics" / f"{name}.tsv"
+    return pd.read_csv(file, sep="\t")[name.rpartition("/")[2]].tolist()
+
+
+def best(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "record" / "metrics.json").read_text())["best"]
+
+
+def predict(model) -> tuple[np.ndarray, np.ndarray]:
+    from stages.evaluation.predictions import predict_split
+
+    return predict_split(model, "val")
+
+
+def measure_loss(model) -> float:
+    labels, probabilities = predict(model)
+    return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def measure_accuracy(model) -> float:
+    labels, probabilities = predict(model)
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def weights_of(model) -> list[np.ndarray]:
+    return [np.asarray(weights) for weights in model.get_weights()]
+
+
+def are_identical(model, other) -> bool:
+    return all((a == b).all() for a, b in zip(weights_of(model), weights_of(other), strict=True))
+
+
+class TestLearning:
+    def test_the_loss_falls_on_an_easy_problem(self, easy):
+        model = train(easy, epochs=4)
+        losses = curve(easy, "train/loss")
+        assert losses[-1] < losses[0]
+        assert measure_accuracy(model) > 0.6
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"augment": {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}},
+            {"batch_size": 1000, "dropout": 0.3, "l2": 0.01, "width": 2.0},
+        ],
+    )
+    def test_a_split_too_large_for_memory_is_streamed(self, easy, changes):
+        train(easy, cache_gb=0.0, **changes)
+        assert np.isfinite(curve(easy, "train/loss")).all()
+
+    def test_the_model_is_handed_back_uncompiled(self, easy):
+        assert not train(easy, epochs=1).compiled
+
+    def test_width_of_the_recipe_reaches_the_model(self, easy):
+        from stages.families import build_model
+
+        expected = build_model("underfit", image_size=SIZE, num_classes=3, width=2.0)
+        assert train(easy, epochs=1, width=2.0).count_params() == expected.count_params()
+
+    def test_a_loss_that_is_no_longer_a_number_ends_in_one_line(self, easy):
+        with pytest.raises(PipelineError, match=r"^underfit: the loss is no longer a number") as caught:
+            train(easy, learning_rate=1e30)
+        assert "1e+30" in str(caught.value)
+        assert "lower train.learning_rate" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+class TestBestEpoch:
+    CHANGES: ClassVar = {"epochs": 4, "early_stopping": {"monitor": "val_loss", "patience": None}}
+
+    def test_its_weights_are_the_ones_returned(self, misleading):
+        model = train(misleading, **self.CHANGES)
+        losses = curve(misleading, "eval/loss")
+        assert min(losses) < losses[-1]
+        assert measure_loss(model) == pytest.approx(min(losses), rel=1e-3)
+
+    def test_it_is_named_in_the_record_with_its_figures(self, misleading):
+        train(misleading, **self.CHANGES)
+        names = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "eval/loss"}
+        row = int(best(misleading)["epoch"]) - 1
+        assert curve(misleading, "eval/loss")[row] == min(curve(misleading, "eval/loss"))
+        for key, name in names.items():
+            assert best(misleading)[key] == pytest.approx(curve(misleading, name)[row], rel=1e-6)
+
+    def test_the_monitor_decides_which_it_is(self, easy):
+        model = train(easy, epochs=3)
+        assert measure_accuracy(model) == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
+        assert best(easy)["val_accuracy"] == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
+
+    def test_patience_ends_training_early(self, misleading):
+        train(misleading, epochs=9, early_stopping={"monitor": "val_loss", "patience": 1})
+        losses = curve(misleading, "eval/loss")
+        assert len(losses) < 9
+        assert losses[-1] > min(losses)
+
+    def test_without_patience_all_epochs_are_run(self, misleading):
+        train(misleading, **self.CHANGES)
+        assert len(curve(misleading, "eval/loss")) == 4
+
+    def test_a_plateau_lowers_the_learning_rate_down_to_its_floor(self, misleading):
+        plateau = {"factor": 0.1, "patience": 1, "min_lr": 0.0005}
+        train(misleading, **self.CHANGES | {"epochs": 6, "reduce_lr": plateau})
+        rates = (
+            curve(misleading, "train/learning_rate")
+            if self.has_rates(misleading)
+            else curve(misleading, "learning_rate")
+        )
+        assert rates[0] == pytest.approx(0.01)
+        assert rates[-1] == pytest.approx(0.0005)
+
+    def has_rates(self, folder: Path) -> bool:
+        return (folder / "record/plots/metrics/train/learning_rate.tsv").exists()
+
+
+class TestRecord:
+    def test_it_has_a_row_for_each_epoch(self, easy):
+        train(easy, epochs=3)
+        for name in ("train/loss", "train/accuracy", "eval/loss", "eval/accuracy"):
+            assert len(curve(easy, name)) == 3
+
+    def test_accuracy_is_a_fraction(self, easy):
+        train(easy)
+        assert all(0 <= value <= 1 for value in curve(easy, "train/accuracy") + curve(easy, "eval/accuracy"))
+
+    def test_two_runs_leave_the_same_files_with_the_same_bytes(self, easy):
+        files = []
+        for record in ("one", "two"):
+            train(easy, record=record)
+            written = sorted(path for path in (easy / record).rglob("*") if path.is_file())
+            files.append({path.relative_to(easy / record).as_posix(): path.read_bytes() for path in written})
+        assert files[0] == files[1]
+
+    def test_nothing_is_written_beside_it(self, easy):
+        train(easy)
+        assert sorted(path.name for path in easy.iterdir()) == ["data", "record"]
+
+
+class TestSeeds:
+    CHANGES: ClassVar = {"dropout": 0.3, "augment": {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}}
+
+    def test_one_seed_gives_bit_identical_weights_and_another_seed_others(self, easy):
+        first, again, other = (
+            train(easy, seed=seed, record=f"run {run}", **self.CHANGES) for run, seed in enumerate((1, 1, 2))
+        )
+        assert are_identical(first, again)
+        assert not are_identical(first, other)
+
+
+class TestClassWeight:
+    def test_none_leaves_every_image_alike(self):
+        assert compute_class_weight({"cat": 10, "dog": 30}, "none") is None
+
+    @pytest.mark.parametrize(
+        ("counts", "weights"),
+        [
+            ({"cat": 10, "dog": 30}, [2.0, 2 / 3]),
+            ({"cat": 5, "dog": 5}, [1.0, 1.0]),
+            ({"ant": 1, "bee": 2, "cat": 3}, [2.0, 1.0, 2 / 3]),
+        ],
+    )
+    def test_balanced_makes_all_classes_count_alike_in_sum(self, counts, weights):
+        found = compute_class_weight(counts, "balanced")
+        assert found == pytest.approx(dict(enumerate(weights)))
+        assert len({round(found[i] * count, 9) for i, count in enumerate(counts.values())}) == 1
+
+    def test_balanced_is_what_scikit_learn_means_by_it(self):
+        from sklearn.utils.class_weight import compute_class_weight as theirs
+
+        labels = np.repeat([0, 1, 2], [7, 1, 20])
+        expected = theirs("balanced", classes=np.arange(3), y=labels)
+        assert list(compute_class_weight({"a": 7, "b": 1, "c": 20}, "balanced").values()) == pytest.approx(expected)
+
+    def test_it_changes_what_is_learnt_from_unequal_classes(self, folder):
+        images, labels = make_coloured_split(60, SIZE)
+        kept = (labels != 2) | (np.arange(60) < 6)
+        write_records(class_names=NAMES, train=(images[kept], labels[kept]), val=make_coloured_split(12, SIZE, seed=1))
+        plain = train(folder, epochs=1, record="plain")
+        balanced = train(folder, epochs=1, record="balanced", class_weight="balanced")
+        assert not are_identical(plain, balanced)
+
+
+class TestOptimizers:
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
+    )
+    def test_they_are_made_by_name_at_the_learning_rate(self, name, kind):
+        from stages.training.network import make_optimizer
+
+        optimizer = make_optimizer(make_recipe(optimizer=name, learning_rate=0.02))
+        assert type(optimizer).__name__ == kind
+        assert float(optimizer.learning_rate) == pytest.approx(0.02)
+
+    def test_sgd_has_momentum(self):
+        from stages.training.network import make_optimizer
+
+        assert make_optimizer(make_recipe(optimizer="sgd")).momentum == 0.9

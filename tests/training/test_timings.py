@@ -1,0 +1,63 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.training.timings import record_seconds
+
+MODEL = Path("models/underfit.keras")
+TIMINGS = Path("metrics/underfit/timings.json")
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MODEL.parent.mkdir()
+    MODEL.write_bytes(b"weights")
+
+
+def record(key: str, seconds: float = 0.0) -> None:
+    with record_seconds(key, "underfit", MODEL):
+        time.sleep(seconds)
+
+
+def readings() -> dict:
+    return json.loads(TIMINGS.read_text())
+
+
+def test_a_reading_is_in_seconds():
+    record("train_seconds", 0.05)
+    assert 0.05 <= readings()["train_seconds"] < 5
+
+
+def test_readings_of_one_model_stand_together():
+    record("train_seconds")
+    record("evaluate_test_seconds")
+    assert readings().keys() == {"model", "train_seconds", "evaluate_test_seconds"}
+
+
+def test_a_later_reading_takes_the_place_of_an_earlier_one():
+    record("train_seconds", 0.05)
+    record("train_seconds")
+    assert readings()["train_seconds"] < 0.05
+
+
+def test_readings_of_another_model_are_forgotten():
+    record("train_seconds")
+    MODEL.write_bytes(b"other weights")
+    record("evaluate_test_seconds")
+    assert readings().keys() == {"model", "evaluate_test_seconds"}
+
+
+def test_the_model_may_be_made_while_the_clock_runs():
+    MODEL.unlink()
+    with record_seconds("train_seconds", "underfit", MODEL):
+        MODEL.write_bytes(b"new")
+    assert "train_seconds" in readings()
+
+
+def test_a_failure_is_not_timed():
+    with pytest.raises(ZeroDivisionError), record_seconds("train_seconds", "underfit", MODEL):
+        raise ZeroDivisionError
+    assert not TIMINGS.exists()
