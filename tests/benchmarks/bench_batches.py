@@ -1,0 +1,56 @@
+"""TFRecords to batches against keras.utils.image_dataset_from_directory, on the same 150 px JPEGs.
+
+Run: python tests/benchmarks/bench_batches.py. Aim: 3x on the first pass, 20x from memory.
+"""
+
+import itertools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from stages.dataset.manifest import load_manifest
+from stages.dataset.raw import read_bytes
+from stages.runtime import configure_tensorflow
+from tests.benchmarks.pairs import compare, rate
+from tests.benchmarks.scenes_project import scenes_project
+
+IMAGES, SIZE, BATCH = 3000, 150, 32
+
+
+def main() -> None:
+    with scenes_project(IMAGES, SIZE, "download", "prune", "split", "preprocess"):
+        configure_tensorflow(onednn=True)
+        import keras
+
+        from stages.dataset.augmentation import Augmentation
+        from stages.dataset.batches import make_training_batches, read_batches
+
+        manifest = load_manifest()
+        for row in manifest.to_dict("records"):
+            file = Path("jpegs") / row["name"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(read_bytes(row["shard"], row["offset"], row["size"]))
+        folder = keras.utils.image_dataset_from_directory("jpegs", image_size=(SIZE, SIZE), batch_size=BATCH, verbose=0)
+        ours = read_batches("train", batch_size=BATCH)
+        training, steps = make_training_batches(
+            batch_size=BATCH, seed=1, augmentation=Augmentation(), cache_gb=4, shuffle_buffer=1000
+        )
+        stream = iter(training)
+        num_train = sum(len(labels) for _, labels in ours)
+
+        def keras_pass() -> float:
+            return rate(len(manifest), lambda: [None for _ in folder])
+
+        compare("first pass", lambda: rate(num_train, lambda: [None for _ in ours]), keras_pass)
+        epochs = 10
+        next(stream)
+        compare(
+            "from memory, shuffled",
+            lambda: rate(num_train * epochs, lambda: [None for _ in itertools.islice(stream, steps * epochs)]),
+            keras_pass,
+        )
+
+
+if __name__ == "__main__":
+    main()

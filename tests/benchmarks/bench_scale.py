@@ -1,0 +1,58 @@
+"""100,000 scenes through prune, split and preprocess: peak memory, and time an image against a quarter of the images.
+
+Run: python tests/benchmarks/bench_scale.py [IMAGES]. Drawing them takes some minutes. Aim: memory flat, time linear.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks.scenes_project import PROJECT, scenes_project
+
+SIZE = 64
+STAGES = ("prune", "split", "preprocess")
+_CHILD = """
+import resource, sys, runpy, time
+start = time.perf_counter()
+try:
+    runpy.run_module('stages.' + sys.argv[1], run_name='__main__', alter_sys=True)
+except SystemExit as done:
+    assert not done.code, done.code
+finally:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print('PEAK', *peak, time.perf_counter() - start)
+"""
+
+
+def measure(stage: str, folder: Path) -> tuple[float, float, float]:
+    """(seconds, peak MB of the parent, peak MB of the largest worker) of one stage."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    start = time.perf_counter()
+    command = [sys.executable, "-c", _CHILD, stage]
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    _, parent, worker, _ = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
+    return seconds, int(parent) / 1024, int(worker) / 1024
+
+
+def main() -> None:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    totals = {}
+    for count in (images // 4, images):
+        with scenes_project(count, SIZE, "download") as folder:
+            readings = {stage: measure(stage, folder) for stage in STAGES}
+        for stage, (seconds, parent, worker) in readings.items():
+            rate, memory = f"{count / seconds:,.0f} images/s", f"peak {parent:.0f} MB + {worker:.0f} MB a worker"
+            print(f"{count:,} images, {stage}: {seconds:.1f} s, {rate}, {memory}")
+        totals[count] = sum(seconds for seconds, _, _ in readings.values()) / count
+    print(
+        f"time an image at {images:,} images, of that at {images // 4:,}: {totals[images] / totals[images // 4]:.2f}x"
+    )
+
+
+if __name__ == "__main__":
+    main()

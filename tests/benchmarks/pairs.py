@@ -1,0 +1,25 @@
+"""Two things timed side by side, in turn, so that a machine that drifts slows both; one ratio is the result."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+
+def compare(
+    what: str, ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int = 5, unit: str = "images/s"
+) -> float:
+    """Calls both `rounds` times in turn. Each returns a rate, higher is better. Prints rates and one ratio; returns it."""
+    rates = [(ours(), theirs()) for _ in range(rounds)]
+    mine, other = (statistics.median(column) for column in zip(*rates, strict=True))
+    spread = [a / b for a, b in rates]
+    between = f"{min(spread):.2f} to {max(spread):.2f} over {rounds} rounds, {os.cpu_count()} cores"
+    print(f"{what}: {mine / other:.2f}x  ({mine:,.0f} against {other:,.0f} {unit}; {between})")
+    return mine / other
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """How many of `count` things a second."""
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
