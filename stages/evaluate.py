@@ -8,7 +8,7 @@ from stages.cli import run_family_verb
 from stages.dataset.records import load_dataset_facts
 from stages.evaluation.metrics import compute_figures, make_class_table, make_confusion_table, make_prediction_table
 from stages.evaluation.results import METRICS, Results, load_curves, save_results
-from stages.families import FAMILIES
+from stages.families import check_family
 from stages.params import load_params
 from stages.runtime import configure_tensorflow
 
@@ -16,7 +16,9 @@ MODELS = Path("models")
 
 
 def evaluate(family: str) -> None:
-    configure_tensorflow(onednn=load_params().runtime.onednn)
+    params = load_params()
+    check_family(family)
+    configure_tensorflow(onednn=params.runtime.onednn)
     from stages.dataset.batches import read_names
     from stages.evaluation.predictions import predict_split
     from stages.training.artifacts import load_model
@@ -49,4 +51,4 @@ def count_trainable(model: Any) -> int:
 
 
 if __name__ == "__main__":
-    run_family_verb(evaluate, __doc__, FAMILIES)
+    run_family_verb(evaluate, __doc__)

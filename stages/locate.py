@@ -1,4 +1,4 @@
-"""Checks every parameter and the place where images come from, before any work, and shows DVC what to watch there.
+"""Checks the place where images come from, before any work, and shows DVC what to watch there.
 
 Writes data/watch/<source>: a link to the user's own folder or archive, so that `dvc repro` notices when an image in it is
 added, changed or removed; for sources that can't change, a line that says so.

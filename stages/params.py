@@ -1,15 +1,14 @@
 """The only reader of params.yaml: reads it whole, checks it whole, hands out typed sections."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from stages.errors import PipelineError
-from stages.families import FAMILIES
+from stages.families import FAMILIES, check_family
 from stages.schema import Count, Fraction, NotNegative, Number, Pixels, Positive, Section, Seed
 from stages.sources import SOURCES, SourceSettings
 
@@ -23,8 +22,14 @@ Turn = Annotated[Number, Field(ge=0, le=0.5)]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 
 
+def _check_source(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"one of {', '.join(SOURCES)}")
+    return name
+
+
 class Data(Section):
-    source: Literal["scenes", "cifar10", "folder", "archive"]
+    source: Annotated[str, AfterValidator(_check_source)]
     path: str | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
 
@@ -203,9 +208,7 @@ def _check(content: dict[str, Any]) -> Params:
 
 def _check_families(families: list[str]) -> None:
     for name in families:
-        if name not in FAMILIES:
-            near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.4) or list(FAMILIES)
-            raise PipelineError(f"families: no family is called {name!r}: expected {' or '.join(near)}, say")
+        check_family(name)
     twice = sorted({name for name in families if families.count(name) > 1})
     if twice:
         raise PipelineError(f"families: {', '.join(twice)} is listed twice: expected each once")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stages.cli import run_family_verb
-from stages.families import FAMILIES
+from stages.families import check_family
 from stages.params import LinearRecipe, load_params, resolve_recipe
 from stages.runtime import configure_tensorflow, seed_everything
 
@@ -13,6 +13,7 @@ METRICS = Path("metrics")
 
 def train(family: str) -> None:
     params = load_params()
+    check_family(family)
     own = params.recipes[family]
     configure_tensorflow(onednn=params.runtime.onednn)
     from stages.training.artifacts import save_model
@@ -44,4 +45,4 @@ def train(family: str) -> None:
 
 
 if __name__ == "__main__":
-    run_family_verb(train, __doc__, FAMILIES)
+    run_family_verb(train, __doc__)

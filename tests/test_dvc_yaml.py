@@ -126,13 +126,9 @@ def _declared_sections(verb: str) -> set[str]:
     return {str(param).split(".")[0] for param in stages[verb].get("params", [])}
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "locate"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_params_are_those_that_the_stage_reads(verb: str) -> None:
     assert _declared_sections(verb) == _read_sections(verb)
-
-
-def test_locate_checks_all_parameters_so_it_depends_on_all() -> None:
-    assert _declared_sections("locate") == set(yaml.safe_load((PROJECT / "params.yaml").read_text()))
 
 
 def test_every_stage_is_the_module_of_its_name() -> None:

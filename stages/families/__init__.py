@@ -1,5 +1,6 @@
 """What can be trained. A family is a builder, one line in FAMILIES, and its published settings in params.yaml."""
 
+import difflib
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,13 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def check_family(name: str) -> None:
+    """Raises PipelineError, naming the nearest ones, for a family that does not exist."""
+    if name not in FAMILIES:
+        near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.4) or list(FAMILIES)
+        raise PipelineError(f"families: no family is called {name!r}: expected {' or '.join(near)}, say")
+
+
 def build_model(family: str, *, image_size: int, num_classes: int, **settings: Any) -> "keras.Model":
     """An uncompiled model with the published architecture.
 
@@ -35,8 +43,7 @@ def build_model(family: str, *, image_size: int, num_classes: int, **settings: A
     values 0 to 255, and returns probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does
     not exist and for an image too small for the architecture.
     """
-    if family not in FAMILIES:
-        raise PipelineError(f"no family is called {family!r}: expected one of {', '.join(FAMILIES)}")
+    check_family(family)
     if num_classes < 2:
         raise PipelineError(f"{family} needs two classes or more to tell apart: received {num_classes}")
     module, _, function = FAMILIES[family].builder.partition(":")

@@ -136,6 +136,12 @@ class TestTrainingBatches:
         ((changed, _),) = train_batches(1, cache_gb=cache_gb, changes=CHANGES)
         assert (images.dtype, labels.dtype, changed.dtype) == (np.uint8, np.int64, np.float32)
 
+    @BOTH_WAYS
+    @pytest.mark.parametrize("changes", [{}, CHANGES])
+    def test_batches_are_plain_tuples_as_keras_wants_them(self, cache_gb, changes):
+        (batch,) = train_batches(1, cache_gb=cache_gb, changes=changes)
+        assert type(batch) is tuple
+
     def test_in_memory_images_from_all_files_mix_in_one_batch(self):
         assert np.ptp(train_batches(1)[0][1]) > 8  # a file holds eight
 

@@ -111,8 +111,12 @@ class TestEveryFamily:
         assert message == f"{family} needs two classes or more to tell apart: received {num_classes}"
 
 
-def test_an_unknown_family_is_refused_by_a_line_that_lists_the_known_ones():
-    assert refusal("resnet9000") == f"no family is called 'resnet9000': expected one of {', '.join(FAMILIES)}"
+@pytest.mark.parametrize(("name", "named"), [("over_fit", ["overfit"]), ("zzz", list(FAMILIES))])
+def test_an_unknown_family_is_refused_by_a_line_that_names_the_nearest(name, named):
+    message = refusal(name)
+    assert f"no family is called {name!r}" in message
+    assert all(family in message for family in named)
+    assert "\n" not in message
 
 
 class TestPublishedCounts:

@@ -110,6 +110,11 @@ def test_nothing_is_loaded_from_elsewhere(draw):
 
 
 @EVERY_CHART
+def test_charts_on_one_page_share_no_names_that_clash(draw):
+    assert not [element.attrib["id"] for element in ElementTree.fromstring(draw(ODD)).iter() if "id" in element.attrib]
+
+
+@EVERY_CHART
 def test_the_same_figures_give_the_same_bytes(draw):
     assert draw(["cat", "dog", "emu"]) == draw(["cat", "dog", "emu"])
 

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -51,16 +52,18 @@ class TestSaving:
         artifacts.save_model(model, tmp_path / "two.keras")
         assert (tmp_path / "one.keras").read_bytes() != (tmp_path / "two.keras").read_bytes()
 
-    def test_what_was_loaded_is_saved_with_the_same_bytes(self, artifacts, model, tmp_path):
-        artifacts.save_model(model, tmp_path / "one.keras")
-        artifacts.save_model(artifacts.load_model(tmp_path / "one.keras"), tmp_path / "two.keras")
-        assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
-
     def test_the_file_holds_no_time(self, artifacts, model, tmp_path):
         artifacts.save_model(model, tmp_path / "one.keras")
         with zipfile.ZipFile(tmp_path / "one.keras") as archive:
             assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
             assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980")
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_the_file_holds_no_memory_address(self, artifacts, family, tmp_path):
+        artifacts.save_model(build_model(family, image_size=32, num_classes=3), tmp_path / "one.keras")
+        with zipfile.ZipFile(tmp_path / "one.keras") as archive:
+            numbers = re.findall(r"(?<![.0-9])[0-9]{7,}", archive.read("config.json").decode())
+        assert numbers == []
 
     def test_nothing_lies_beside_it(self, artifacts, model, tmp_path):
         artifacts.save_model(model, tmp_path / "models" / "one.keras")

@@ -173,16 +173,9 @@ class TestBestEpoch:
     def test_a_plateau_lowers_the_learning_rate_down_to_its_floor(self, misleading):
         plateau = {"factor": 0.1, "patience": 1, "min_lr": 0.0005}
         train(misleading, **self.CHANGES | {"epochs": 6, "reduce_lr": plateau})
-        rates = (
-            curve(misleading, "train/learning_rate")
-            if self.has_rates(misleading)
-            else curve(misleading, "learning_rate")
-        )
+        rates = curve(misleading, "train/learning_rate")
         assert rates[0] == pytest.approx(0.01)
         assert rates[-1] == pytest.approx(0.0005)
-
-    def has_rates(self, folder: Path) -> bool:
-        return (folder / "record/plots/metrics/train/learning_rate.tsv").exists()
 
 
 class TestRecord:
@@ -202,6 +195,18 @@ class TestRecord:
             written = sorted(path for path in (easy / record).rglob("*") if path.is_file())
             files.append({path.relative_to(easy / record).as_posix(): path.read_bytes() for path in written})
         assert files[0] == files[1]
+
+    def test_an_earlier_run_leaves_no_trace(self, easy):
+        train(easy, epochs=3, reduce_lr={"factor": 0.5, "patience": 1, "min_lr": 0.0})
+        train(easy, epochs=1)
+        assert len(curve(easy, "train/loss")) == 1
+        assert not (easy / "record/plots/metrics/train/learning_rate.tsv").exists()
+
+    def test_the_last_epochs_figures_stand_beside_the_best_ones(self, easy):
+        train(easy)
+        last = json.loads((easy / "record/metrics.json").read_text())
+        assert last["train"]["loss"] == pytest.approx(curve(easy, "train/loss")[-1])
+        assert last["eval"]["accuracy"] == pytest.approx(curve(easy, "eval/accuracy")[-1])
 
     def test_nothing_is_written_beside_it(self, easy):
         train(easy)
@@ -250,6 +255,10 @@ class TestClassWeight:
         plain = train(folder, epochs=1, record="plain")
         balanced = train(folder, epochs=1, record="balanced", class_weight="balanced")
         assert not are_identical(plain, balanced)
+
+    def test_it_works_on_a_split_too_large_for_memory(self, easy):
+        train(easy, epochs=1, class_weight="balanced", cache_gb=0.0)
+        assert len(curve(easy, "train/loss")) == 1
 
 
 class TestOptimizers:
