@@ -1,5 +1,6 @@
 """Measures one family on train, val and test: figures, per-class table, confusion matrix and every test prediction."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def evaluate(family: str) -> None:
     best = json.loads((record / "metrics.json").read_text())["best"]
     counts = {"parameters": model.count_params(), "trainable_parameters": count_trainable(model)}
     results = Results(
-        figures=figures | counts | {"best_epoch": best.get("epoch")},
+        figures=figures | counts | {"best_epoch": best.get("epoch"), "model_sha256": compute_digest(artifact)},
         classes=make_class_table(labels, predicted, class_names),
         confusion=make_confusion_table(labels, predicted, class_names),
         predictions=make_prediction_table(*read_names("test"), labels, probabilities, class_names),
@@ -43,6 +44,12 @@ def evaluate(family: str) -> None:
     )
     save_results(family, results)
     print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
+
+
+def compute_digest(artifact: Path) -> str:
+    """Which model the figures are of: the SHA-256 of its file, 64 hex digits."""
+    with artifact.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def count_trainable(model: Any) -> int:

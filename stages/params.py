@@ -8,7 +8,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from stages.errors import PipelineError
-from stages.families import FAMILIES, check_family
+from stages.families import FAMILIES, check_family, check_image_size
 from stages.schema import Count, Fraction, NotNegative, Number, Pixels, Positive, Section, Seed
 from stages.sources import SOURCES, SourceSettings
 
@@ -203,7 +203,10 @@ def _check(content: dict[str, Any]) -> Params:
     }
     recipes = _check_named("recipes", raw.recipes, schemas)
     fields = {name: getattr(raw, name) for name in _File.model_fields}
-    return Params.model_construct(**{**fields, "sources": sources, "recipes": recipes})
+    params = Params.model_construct(**{**fields, "sources": sources, "recipes": recipes})
+    for name in params.families:
+        check_image_size(name, params.image_size)
+    return params
 
 
 def _check_families(families: list[str]) -> None:

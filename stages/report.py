@@ -22,10 +22,11 @@ from stages.reporting.tables import (
     HEADLINES,
     choose_family,
     join_curves,
-    load_timings,
     make_comparison,
     make_summary,
+    make_timings,
 )
+from stages.training.timings import load_readings
 
 _CARDS = 12  # test images shown
 _STRIP = 10  # samples a class
@@ -59,7 +60,7 @@ def report() -> None:
     )
     with write_aside(METRICS / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    timings = load_timings(families, METRICS)
+    timings = make_timings({name: load_readings(name, results[name].figures["model_sha256"]) for name in families})
     save_table(timings, METRICS / "timings.csv")
     print(summary[["family", *HEADLINES, "train_accuracy", "parameters"]].to_string(index=False))
     print(timings.to_string(index=False))

@@ -5,14 +5,11 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from stages.families.limits import check_pools, scale_filters
-
 
 def build_underfit(
     *, image_size: int, num_classes: int, dropout: float = 0.0, l2: float = 0.0, width: float = 1.0
 ) -> keras.Model:
     """Two convolutions of six filters; 1,973 parameters at 150 px and 5 classes."""
-    check_pools("underfit", image_size, strides=5, pools=2)
     filters = scale_filters(6, width)
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = layers.Conv2D(filters, 3, strides=5, padding="same", activation="relu", kernel_regularizer=_l2(l2))(inputs)
@@ -27,7 +24,6 @@ def build_overfit(
     *, image_size: int, num_classes: int, dropout: float = 0.0, l2: float = 0.0, width: float = 1.0
 ) -> keras.Model:
     """Five convolutions and a dense layer of 256, unregularised; 3,667,269 parameters at 150 px and 5 classes."""
-    check_pools("overfit", image_size, pools=5)
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = inputs
     for filters in (32, 64, 128, 256, 512):
@@ -46,7 +42,6 @@ def build_optimized(
 
     dropout: after each pool; 0.1 more after the last, unless it is 0. l2: on all but the first convolution.
     """
-    check_pools("optimized", image_size, pools=5)
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = layers.BatchNormalization()(inputs)
     rates = [dropout] * 4 + [min(dropout + 0.1, 0.95) if dropout else 0.0]
@@ -58,6 +53,11 @@ def build_optimized(
         x = _dropout(rate)(layers.MaxPooling2D()(x))
     x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
     return keras.Model(inputs, _classify(x, num_classes), name="optimized")
+
+
+def scale_filters(filters: int, width: float) -> int:
+    """The number of filters at a width factor; at least one."""
+    return max(1, round(filters * width))
 
 
 def _l2(weight: float) -> keras.Regularizer | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.files import write_aside
+
 METRICS = Path("metrics")
 
 
@@ -17,8 +19,16 @@ def record_seconds(key: str, family: str, model: Path) -> Iterator[None]:
     yield
     seconds = round(time.perf_counter() - start, 2)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    readings = load_readings(family, digest) | {"model": digest, key: seconds}
+    with write_aside(METRICS / family / "timings.json") as partial:
+        partial.write_text(json.dumps(readings) + "\n")
+
+
+def load_readings(family: str, digest: str) -> dict[str, float]:
+    """Seconds by key, of the model with this sha256; none of another one, as when DVC has brought back an older model."""
     file = METRICS / family / "timings.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    readings = known if known.get("model") == digest else {"model": digest}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(readings | {key: seconds}) + "\n")
+    try:
+        readings = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {key: value for key, value in readings.items() if key != "model"} if readings.get("model") == digest else {}

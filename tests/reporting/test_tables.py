@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pandas as pd
@@ -10,9 +9,9 @@ from stages.reporting.tables import (
     SUMMARY_COLUMNS,
     choose_family,
     join_curves,
-    load_timings,
     make_comparison,
     make_summary,
+    make_timings,
 )
 
 
@@ -98,24 +97,17 @@ class TestCurves:
 
 
 class TestTimings:
-    def write(self, folder, family: str, **readings: Any) -> None:
-        (folder / family).mkdir()
-        (folder / family / "timings.json").write_text(json.dumps(readings))
-
-    def test_they_have_a_row_a_family_in_the_order_asked_for(self, tmp_path):
-        self.write(tmp_path, "one", model="abc", train_seconds=1.5)
-        self.write(tmp_path, "two", model="def", train_seconds=2.5)
-        table = load_timings(["two", "one"], tmp_path)
+    def test_they_have_a_row_a_family_in_the_order_asked_for(self):
+        table = make_timings({"two": {"train_seconds": 2.5}, "one": {"train_seconds": 1.5}})
         assert table.to_numpy().tolist() == [["two", 2.5], ["one", 1.5]]
         assert list(table.columns) == ["family", "train_seconds"]
 
     @pytest.mark.parametrize("families", [["missing"], ["missing", "other"]])
-    def test_a_family_that_was_never_timed_here_has_no_reading(self, tmp_path, families):
-        table = load_timings(families, tmp_path)
+    def test_a_family_that_was_never_timed_here_has_no_reading(self, families):
+        table = make_timings({family: {} for family in families})
         assert table["family"].tolist() == families
         assert list(table.columns) == ["family"]
 
-    def test_families_may_differ_in_what_was_timed(self, tmp_path):
-        self.write(tmp_path, "one", model="abc", train_seconds=1.5)
-        table = load_timings(["one", "missing"], tmp_path)
+    def test_families_may_differ_in_what_was_timed(self):
+        table = make_timings({"one": {"train_seconds": 1.5}, "missing": {}})
         assert table["train_seconds"].isna().tolist() == [False, True]

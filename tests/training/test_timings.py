@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.training.timings import record_seconds
+from stages.training.timings import load_readings, record_seconds
 
 MODEL = Path("models/underfit.keras")
 TIMINGS = Path("metrics/underfit/timings.json")
@@ -61,3 +61,18 @@ def test_a_failure_is_not_timed():
     with pytest.raises(ZeroDivisionError), record_seconds("train_seconds", "underfit", MODEL):
         raise ZeroDivisionError
     assert not TIMINGS.exists()
+
+
+def test_readings_are_shown_for_the_very_model_only():
+    record("train_seconds")
+    digest = readings()["model"]
+    assert load_readings("underfit", digest).keys() == {"train_seconds"}
+    assert load_readings("underfit", "0" * 64) == {}
+    assert load_readings("overfit", digest) == {}
+
+
+def test_a_damaged_file_is_no_obstacle():
+    TIMINGS.parent.mkdir(parents=True)
+    TIMINGS.write_text('{"model": "ab')
+    record("train_seconds")
+    assert "train_seconds" in readings()
