@@ -298,3 +298,9 @@ class TestResolveRecipe:
     def test_max_epochs_does_not_lengthen_a_recipe(self, change):
         params = load_params(change("train.max_epochs", 1000))
         assert resolve_recipe(params.train, params.recipes["underfit"]).epochs == params.recipes["underfit"].epochs
+
+
+def test_images_too_small_for_a_family_are_refused_with_the_parameters(change):
+    file = change("preprocess.image_size", 24)
+    with pytest.raises(PipelineError, match=r"overfit .* expected images of 32 px or more, received 24 px"):
+        load_params(file)
