@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages.cli import run_family_verb
 from stages.families import check_family
-from stages.params import LinearRecipe, load_params, resolve_recipe
+from stages.params import LinearRecipe, Recipe, load_params, resolve_recipe
 from stages.runtime import configure_tensorflow, seed_everything
 
 MODELS = Path("models")
@@ -28,11 +28,7 @@ def train(family: str) -> None:
             model = train_linear(family, own, record=record)
         else:
             recipe = resolve_recipe(params.train, own)
-            print(f"{family}: {recipe.model_dump_json()}")
-            if recipe.epochs < own.epochs and params.train.epochs is None:
-                print(
-                    f"{family}: its recipe's {own.epochs} epochs are cut by train.max_epochs={params.train.max_epochs}"
-                )
+            print(f"{family}: {describe_overrides(own, recipe)}")
             model = train_network(
                 family,
                 recipe,
@@ -42,6 +38,13 @@ def train(family: str) -> None:
                 record=record,
             )
         save_model(model, artifact)
+
+
+def describe_overrides(own: Recipe, used: Recipe) -> str:
+    """What of a recipe `train` has overridden, in words."""
+    before, after = own.model_dump(), used.model_dump()
+    changes = [f"{key} {after[key]}, not {before[key]}" for key in before if before[key] != after[key]]
+    return f"trained with {'; '.join(changes)}: train in params.yaml overrides" if changes else "trained as published"
 
 
 if __name__ == "__main__":

@@ -269,6 +269,7 @@ class TestResolveRecipe:
     """`train` overrides every family; null keeps the family's own."""
 
     def test_null_everywhere_keeps_the_recipe(self, change):
+        change("train.width", None)
         params = load_params(change("train.max_epochs", None))
         for name in ("underfit", "overfit", "optimized"):
             assert resolve_recipe(params.train, params.recipes[name]) == params.recipes[name]
@@ -278,8 +279,9 @@ class TestResolveRecipe:
         [("dropout", 0.0), ("batch_size", 7), ("augment.zoom", 0.5), ("early_stopping.patience", 3), ("l2", 0.25)],
     )
     def test_a_value_in_train_overrides_and_nothing_else_changes(self, change, name, value):
-        own = load_params().recipes["optimized"]
+        change("train.width", None)
         params = load_params(change(f"train.{name}", value))
+        own = params.recipes["optimized"]
         resolved = resolve_recipe(params.train, own).model_dump()
         section, _, key = name.rpartition(".")
         assert (resolved[section] if section else resolved)[key] == value
