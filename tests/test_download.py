@@ -24,7 +24,7 @@ def folder(project, picture_folder):
     folder = picture_folder(
         {"train/cat": 3, "train/dog": 2, "test/cat": 1, "train/cat/notes.txt": b"meow", "stray.png": b""}
     )
-    project.set(data__source="folder", data__path=str(folder))
+    project.set(families=["linear_svm"], data__source="folder", data__path=str(folder))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_a_folder_and_an_archive_of_it_give_the_same_bytes(project, folder, tmp_
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         for file in sorted(folder.rglob("*.*")):
             archive.write(file, file.relative_to(folder))
-    project.set(data__source="archive", data__path=str(tmp_path / "pictures.zip"))
+    project.set(families=["linear_svm"], data__source="archive", data__path=str(tmp_path / "pictures.zip"))
     download()
     from_archive = raw_bytes(project)
     assert from_archive.keys() == from_folder.keys()
@@ -72,20 +72,22 @@ def test_an_archive_comes_from_an_address(project, server, make_image_bytes):
         for name in ("cat/1.png", "dog/1.png"):
             archive.writestr(name, make_image_bytes(seed=len(name)))
     server.files["/pictures.zip"] = buffer.getvalue()
-    project.set(data__source="archive", data__path=f"{server.url}/pictures.zip")
+    project.set(families=["linear_svm"], data__source="archive", data__path=f"{server.url}/pictures.zip")
     download()
     assert sorted(stored()) == ["cat/1.png", "dog/1.png"]
 
 
 def test_scenes_are_drawn(project):
-    project.set(sources__scenes__images_per_class=1, sources__scenes__image_size=16)
+    project.set(families=["linear_svm"], sources__scenes__images_per_class=1, sources__scenes__image_size=16)
     download()
     assert len(stored()) == 6
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(project, server):
     server.files["/pictures.zip"] = b"anything"
-    project.set(data__source="archive", data__path=f"{server.url}/pictures.zip", data__sha256="0" * 64)
+    project.set(
+        families=["linear_svm"], data__source="archive", data__path=f"{server.url}/pictures.zip", data__sha256="0" * 64
+    )
     with pytest.raises(PipelineError, match="wrong checksum"):
         download()
     assert [name for name in project.files() if name.startswith("raw")] == []
@@ -104,7 +106,7 @@ def test_a_wrong_checksum_leaves_nothing_behind(project, server):
 def test_a_folder_that_holds_no_classes_leaves_the_former_images_alone(project, picture_folder, layout, message):
     download()
     before = raw_bytes(project)
-    project.set(data__path=str(picture_folder(layout, name="other")))
+    project.set(families=["linear_svm"], data__path=str(picture_folder(layout, name="other")))
     with pytest.raises(PipelineError, match=message):
         download()
     assert raw_bytes(project) == before

@@ -27,6 +27,7 @@ def prepared(project, picture_folder, make_image_bytes):
     (folder / "cat/grey.png").write_bytes(make_image_bytes(80, mode="L", size=(40, 30)))
     (folder / "cat/cmyk.jpg").write_bytes(make_image_bytes((9, 99, 9, 9), mode="CMYK", kind="JPEG"))
     project.set(
+        families=["linear_svm"],
         data__source="folder",
         data__path=str(folder),
         preprocess__image_size=16,
@@ -158,7 +159,13 @@ def test_pictures_of_one_colour_have_no_deviation(project, picture_folder, make_
         for i in range(40)
     }
     folder = picture_folder(pictures)
-    project.set(data__source="folder", data__path=str(folder), preprocess__image_size=8, preprocess__num_workers=1)
+    project.set(
+        families=["linear_svm"],
+        data__source="folder",
+        data__path=str(folder),
+        preprocess__image_size=8,
+        preprocess__num_workers=1,
+    )
     for stage in (download, prune, split, preprocess):
         stage()
     assert load_dataset_facts()["channel_mean"] == [10, 20, 30]
@@ -190,7 +197,13 @@ def test_a_picture_that_exif_turns_is_upright(project, picture_folder, tensorflo
     stored = np.ascontiguousarray(np.rot90(top_white))
     folder = picture_folder({"cat": 30, "dog": 30})
     Image.fromarray(stored).save(folder / "cat/turned.png", exif=exif)
-    project.set(data__source="folder", data__path=str(folder), preprocess__image_size=16, preprocess__num_workers=1)
+    project.set(
+        families=["linear_svm"],
+        data__source="folder",
+        data__path=str(folder),
+        preprocess__image_size=16,
+        preprocess__num_workers=1,
+    )
     for stage in (download, prune, split, preprocess):
         stage()
     records = {name: pixels for s in ("train", "val", "test") for name, (pixels, _) in read_back(tensorflow, s).items()}
