@@ -1,4 +1,4 @@
-"""100,000 scenes through prune, split and preprocess: peak memory, and time an image against a quarter of the images.
+"""100,000 scenes through prune, split and preprocess: peak memory, and time an image against a tenth of the images.
 
 Run: python tests/benchmarks/bench_scale.py [IMAGES]. Drawing them takes some minutes. Aim: memory flat, time linear.
 """
@@ -42,7 +42,7 @@ def measure(stage: str, folder: Path) -> tuple[float, float, float]:
 def main() -> None:
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     totals = {}
-    for count in (images // 4, images):
+    for count in (images // 10, images):
         with scenes_project(count, SIZE, "download") as folder:
             readings = {stage: measure(stage, folder) for stage in STAGES}
         for stage, (seconds, parent, worker) in readings.items():
@@ -50,7 +50,7 @@ def main() -> None:
             print(f"{count:,} images, {stage}: {seconds:.1f} s, {rate}, {memory}")
         totals[count] = sum(seconds for seconds, _, _ in readings.values()) / count
     print(
-        f"time an image at {images:,} images, of that at {images // 4:,}: {totals[images] / totals[images // 4]:.2f}x"
+        f"time an image at {images:,} images, of that at {images // 10:,}: {totals[images] / totals[images // 10]:.2f}x"
     )
 
 
