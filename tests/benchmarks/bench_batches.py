@@ -10,16 +10,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.dataset.manifest import load_manifest
-from stages.dataset.raw import read_bytes
 from stages.runtime import configure_tensorflow
 from tests.benchmarks.pairs import compare, rate
-from tests.benchmarks.scenes_project import scenes_project
+from tests.benchmarks.scenes_project import photos_project
 
 IMAGES, SIZE, BATCH = 3000, 150, 32
 
 
 def main() -> None:
-    with scenes_project(IMAGES, SIZE, "download", "prune", "split", "preprocess"):
+    with photos_project(IMAGES, SIZE, "download", "prune", "split", "preprocess"):
         configure_tensorflow(onednn=True)
         import keras
 
@@ -27,11 +26,10 @@ def main() -> None:
         from stages.dataset.batches import make_training_batches, read_batches
 
         manifest = load_manifest()
-        for row in manifest.to_dict("records"):
-            file = Path("jpegs") / row["name"]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(read_bytes(row["shard"], row["offset"], row["size"]))
-        folder = keras.utils.image_dataset_from_directory("jpegs", image_size=(SIZE, SIZE), batch_size=BATCH, verbose=0)
+        print(f"{len(manifest):,} JPEGs of {SIZE} px, {manifest['size'].mean() / 1000:.1f} KB each")
+        folder = keras.utils.image_dataset_from_directory(
+            "photos", image_size=(SIZE, SIZE), batch_size=BATCH, verbose=0
+        )
         ours = read_batches("train", batch_size=BATCH)
         training, steps = make_training_batches(
             batch_size=BATCH, seed=1, augmentation=Augmentation(), cache_gb=4, shuffle_buffer=1000

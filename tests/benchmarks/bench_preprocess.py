@@ -19,14 +19,14 @@ from stages.dataset.splits import load_splits
 from stages.preprocess import plan_chunks, write_shards
 from stages.processes import num_cores
 from tests.benchmarks.pairs import compare, rate
-from tests.benchmarks.scenes_project import scenes_project
+from tests.benchmarks.scenes_project import photos_project
 
 IMAGES, DRAWN, SIZE, PLAIN = 20_000, 200, 150, 3000
 
 
 def main() -> None:
     """Few pictures, drawn large and read many times: the work is decoding, whichever picture it is."""
-    with scenes_project(IMAGES // 10, DRAWN, "download", "prune", "split"):
+    with photos_project(IMAGES // 10, DRAWN, "download", "prune", "split"):
         table = load_splits().merge(load_manifest().drop(columns=["label"]), on=["image_id", "name"])
         rows = table.to_dict("records")[:PLAIN]
         table = pd.concat([table] * (IMAGES // len(table)), ignore_index=True)
