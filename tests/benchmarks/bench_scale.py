@@ -16,15 +16,9 @@ from tests.benchmarks.scenes_project import PROJECT, scenes_project
 SIZE = 64
 STAGES = ("prune", "split", "preprocess")
 _CHILD = """
-import resource, sys, runpy, time
-start = time.perf_counter()
-try:
-    runpy.run_module('stages.' + sys.argv[1], run_name='__main__', alter_sys=True)
-except SystemExit as done:
-    assert not done.code, done.code
-finally:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print('PEAK', *peak, time.perf_counter() - start)
+import importlib, resource, sys
+getattr(importlib.import_module('stages.' + sys.argv[1]), sys.argv[1])()
+print('PEAK', *(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 """
 
 
@@ -35,7 +29,7 @@ def measure(stage: str, folder: Path) -> tuple[float, float, float]:
     command = [sys.executable, "-c", _CHILD, stage]
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - start
-    _, parent, worker, _ = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
+    _, parent, worker = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
     return seconds, int(parent) / 1024, int(worker) / 1024
 
 
