@@ -18,19 +18,19 @@ STAGES = ("prune", "split", "preprocess")
 _CHILD = """
 import importlib, resource, sys
 getattr(importlib.import_module('stages.' + sys.argv[1]), sys.argv[1])()
-print('PEAK', *(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def measure(stage: str, folder: Path) -> tuple[float, float, float]:
-    """(seconds, peak MB of the parent, peak MB of the largest worker) of one stage."""
+def measure(stage: str, folder: Path) -> tuple[float, float]:
+    """(seconds, peak MB of the stage's own process; workers hold one message each) of one stage."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
     start = time.perf_counter()
     command = [sys.executable, "-c", _CHILD, stage]
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - start
-    _, parent, worker = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
-    return seconds, int(parent) / 1024, int(worker) / 1024
+    _, parent = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
+    return seconds, int(parent) / 1024
 
 
 def main() -> None:
@@ -39,10 +39,10 @@ def main() -> None:
     for count in (images // 10, images):
         with scenes_project(count, SIZE, "download") as folder:
             readings = {stage: measure(stage, folder) for stage in STAGES}
-        for stage, (seconds, parent, worker) in readings.items():
-            rate, memory = f"{count / seconds:,.0f} images/s", f"peak {parent:.0f} MB + {worker:.0f} MB a worker"
+        for stage, (seconds, parent) in readings.items():
+            rate, memory = f"{count / seconds:,.0f} images/s", f"peak {parent:.0f} MB"
             print(f"{count:,} images, {stage}: {seconds:.1f} s, {rate}, {memory}")
-        totals[count] = sum(seconds for seconds, _, _ in readings.values()) / count
+        totals[count] = sum(seconds for seconds, _ in readings.values()) / count
     print(
         f"time an image at {images:,} images, of that at {images // 10:,}: {totals[images] / totals[images // 10]:.2f}x"
     )
