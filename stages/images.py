@@ -64,7 +64,12 @@ def inspect_image(data: bytes, *, min_side: int, max_megapixels: float) -> Image
 
 
 def decode_image(data: bytes, *, image_size: int, resize: str) -> np.ndarray:
-    """A picture as models see it: uint8 array (image_size, image_size, 3), RGB, upright.
+    """`decode_picture` as uint8 array (image_size, image_size, 3)."""
+    return np.asarray(decode_picture(data, image_size=image_size, resize=resize))
+
+
+def decode_picture(data: bytes, *, image_size: int, resize: str) -> Image.Image:
+    """A picture as models see it: RGB, upright, image_size pixels each side.
 
     resize: stretch (fills the square, bends), crop (fills it, cuts off the longer side) or letterbox (keeps all, black
     bars). Grey, palette, CMYK and 16-bit pictures become RGB; transparent ones stand on white; of an animation the first
@@ -74,7 +79,7 @@ def decode_image(data: bytes, *, image_size: int, resize: str) -> np.ndarray:
         warnings.simplefilter("ignore")
         image = _load(_open(data), image_size)
         try:
-            return np.asarray(_fit(_to_rgb(_turn_upright(image)), image_size, resize))
+            return _fit(_to_rgb(_turn_upright(image)), image_size, resize)
         except Exception as error:
             raise BadImageError(f"can't be converted to RGB: {error}") from error
 

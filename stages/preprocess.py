@@ -4,23 +4,22 @@ The bytes do not depend on the number of workers, and the memory not on the numb
 """
 
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from stages.cli import run_verb
 from stages.dataset.manifest import hash_uniform, load_manifest
-from stages.dataset.raw import read_bytes
-from stages.dataset.records import DATASET_FILE, TFRECORDS, encode_record
+from stages.dataset.raw import read_many
+from stages.dataset.records import DATASET_FILE, TFRECORDS, encode_record, record_length
 from stages.dataset.splits import SPLIT_NAMES, load_splits
 from stages.errors import PipelineError
 from stages.files import folder_aside
-from stages.images import BadImageError, compute_image_id, decode_image
+from stages.images import BadImageError, compute_image_id, decode_picture
 from stages.params import load_params
 from stages.processes import map_in_order
 from stages.progress import progress_bar
@@ -30,9 +29,11 @@ _CHUNK_BYTES = 4 << 20  # decoded pixels a message between processes
 
 @dataclass(frozen=True)
 class Chunk:
-    """Images that go to one shard, one after the other: (name, image_id, label number, shard, offset, size) each."""
+    """Images whose records lie in one file, one after the other from byte `begin` on: (name, image_id, label number, shard,
+    offset, size) each."""
 
     file: str
+    begin: int
     rows: list[tuple[str, str, int, str, int, int]]
     image_size: int
     resize: str
@@ -74,36 +75,31 @@ def plan_chunks(
         part = table[table["split"] == split]
         for shard, positions in enumerate(np.array_split(np.arange(len(part)), num_shards)):
             file = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+            begin = 0
             for start in range(0, max(1, len(positions)), size):
-                rows = part.iloc[positions[start : start + size]]
-                columns = [rows[c].tolist() for c in ("name", "image_id", "_number", "shard", "offset", "size")]
-                yield Chunk(file, list(zip(*columns, strict=True)), image_size, resize)
+                chosen = part.iloc[positions[start : start + size]]
+                columns = [chosen[c].tolist() for c in ("name", "image_id", "_number", "shard", "offset", "size")]
+                rows = list(zip(*columns, strict=True))
+                yield Chunk(file, begin, rows, image_size, resize)
+                begin += sum(
+                    record_length(image_size, label=label, image_id=image_id, name=name)
+                    for name, image_id, label, *_ in rows
+                )
 
 
 def write_shards(
     chunks: Iterator[Chunk], num_images: int, folder: Path, *, num_workers: int | None
 ) -> tuple[list[float], list[float]]:
-    """Encodes chunks on all cores and appends them in order. Returns the training split's channel mean and deviation.
+    """Encodes chunks on all cores. Returns the training split's channel mean and deviation.
 
-    Workers write to files of their own: through a pipe, the pixels would be copied twice more, 64 KB at a time.
+    Each worker writes its records where they belong: through a pipe or a file of their own they would be copied twice more.
     """
     histogram = np.zeros((3, 256), np.int64)
-    planned: list[tuple[Chunk, Path]] = []
-
-    def number_parts() -> Iterator[tuple[Chunk, Path]]:
-        for number, chunk in enumerate(chunks):
-            planned.append((chunk, folder / f"part-{number}"))
-            yield planned[-1]
-
+    tasks = ((chunk, folder) for chunk in chunks)
     with progress_bar(total=num_images, desc="preprocess", unit=" images") as progress:
-        for counts in map_in_order(encode_chunk, number_parts(), num_workers):
-            chunk, part = planned.pop(0)
-            with (folder / chunk.file).open("ab") as shard, part.open("rb") as records:
-                shutil.copyfileobj(records, shard, 1 << 20)
-            part.unlink()
-            if chunk.file.startswith("train-"):
-                histogram += counts
-            progress.update(len(chunk.rows))
+        for counts, written in map_in_order(encode_chunk, tasks, num_workers):
+            histogram += counts
+            progress.update(written)
     return compute_mean_and_deviation(histogram)
 
 
@@ -116,25 +112,28 @@ def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list
     return [round(float(value), 4) for value in mean], [round(float(value), 4) for value in deviation]
 
 
-def encode_chunk(task: tuple[Chunk, Path]) -> np.ndarray:
-    """Decodes the images of one chunk and writes their records to a file; runs in a worker. Returns how many pixels of
-    each channel have each value, int64 (3, 256)."""
-    chunk, part = task
-    histogram = np.zeros(3 * 256, np.int64)
-    with part.open("wb") as file:
-        for name, image_id, label, shard, offset, size in chunk.rows:
-            data = read_bytes(shard, offset, size)
+def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+    """Decodes the images of one chunk and writes their records into its file; runs in a worker. Returns how many training
+    pixels of each channel have each value, int64 (3, 256), and how many images it wrote."""
+    chunk, folder = task
+    histogram, counts = np.zeros(3 * 256, np.int64), chunk.file.startswith("train-")
+    # Not "wb", which would cut off what other workers have written.
+    with os.fdopen(os.open(folder / chunk.file, os.O_WRONLY | os.O_CREAT, 0o666), "wb", 1 << 20) as file:
+        file.seek(chunk.begin)
+        contents = read_many(row[3:] for row in chunk.rows)
+        for (name, image_id, label, shard, *_), data in zip(chunk.rows, contents, strict=True):
             if compute_image_id(data) != image_id:
                 raise PipelineError(
                     f"data/raw/{shard} has changed since prune: {name!r} is another file; run `dvc repro -f download`"
                 )
             try:
-                image = decode_image(data, image_size=chunk.image_size, resize=chunk.resize)
+                picture = decode_picture(data, image_size=chunk.image_size, resize=chunk.resize)
             except BadImageError as error:
                 raise PipelineError(f"{name!r} passed prune but {error}: please report this file as a bug") from error
-            file.write(encode_record(image, label=label, image_id=image_id, name=name))
-            histogram += Image.fromarray(image).histogram()
-    return histogram.reshape(3, 256)
+            file.write(encode_record(picture.tobytes(), label=label, image_id=image_id, name=name))
+            if counts:
+                histogram += picture.histogram()
+    return histogram.reshape(3, 256), len(chunk.rows)
 
 
 if __name__ == "__main__":

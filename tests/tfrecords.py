@@ -16,7 +16,9 @@ def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shard
     counts = {}
     for split, (images, labels) in splits.items():
         records = [
-            encode_record(pixels, label=int(label), image_id=f"{split}-id-{i}", name=f"{class_names[label]}/{i}.png")
+            encode_record(
+                pixels.tobytes(), label=int(label), image_id=f"{split}-id-{i}", name=f"{class_names[label]}/{i}.png"
+            )
             for i, (pixels, label) in enumerate(zip(images, labels, strict=True))
         ]
         for shard, rows in enumerate(np.array_split(np.arange(len(records)), num_shards)):

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
@@ -97,6 +99,15 @@ def load_facts(folder: Path = RAW) -> dict[str, Any]:
 
 def read_bytes(shard: str, offset: int, size: int, folder: Path = RAW) -> bytes:
     """The encoded bytes of one image."""
-    with (folder / shard).open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
+    return next(read_many([(shard, offset, size)], folder))
+
+
+def read_many(places: Iterable[tuple[str, int, int]], folder: Path = RAW) -> Iterator[bytes]:
+    """The encoded bytes of many images, (shard, offset, size) each, in their order; each shard is opened once."""
+    with ExitStack() as stack:
+        shards: dict[str, BinaryIO] = {}
+        for shard, offset, size in places:
+            if shard not in shards:
+                # Unbuffered: a read of the bytes wanted, instead of whole blocks around them.
+                shards[shard] = stack.enter_context((folder / shard).open("rb", buffering=0))
+            yield os.pread(shards[shard].fileno(), size, offset)

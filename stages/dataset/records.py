@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 TFRECORDS = Path("data/tfrecords")
@@ -47,20 +46,31 @@ def _example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("records.Example"))
 
 
-def encode_record(pixels: np.ndarray, *, label: int, image_id: str, name: str) -> bytes:
+def encode_record(pixels: bytes, *, label: int, image_id: str, name: str) -> bytes:
     """One TFRecord, framing and checksums included, ready to be appended to a file.
 
-    pixels: uint8 (height, width, 3). The Example holds `image` (the raw pixels), `label` (int64), `image_id`, `name`.
+    pixels: uint8 (height, width, 3), row by row. The Example holds `image` (these), `label` (int64), `image_id`, `name`.
     """
     example = _example_class()()
     feature = example.features.feature
-    feature["image"].bytes_list.value.append(pixels.tobytes())
+    feature["image"].bytes_list.value.append(pixels)
     feature["label"].int64_list.value.append(label)
     feature["image_id"].bytes_list.value.append(image_id.encode())
     feature["name"].bytes_list.value.append(name.encode())
     message = example.SerializeToString(deterministic=True)
     length = struct.pack("<Q", len(message))
     return b"".join([length, _checksum(length), message, _checksum(message)])
+
+
+def record_length(image_size: int, *, label: int, image_id: str, name: str) -> int:
+    """Bytes of the record of a picture of `image_size` pixels each side, known before it is decoded."""
+    return _record_length(image_size, label, len(image_id.encode()), len(name.encode()))
+
+
+@cache
+def _record_length(image_size: int, label: int, id_bytes: int, name_bytes: int) -> int:
+    blank = bytes(image_size * image_size * 3)
+    return len(encode_record(blank, label=label, image_id="i" * id_bytes, name="n" * name_bytes))
 
 
 def _checksum(data: bytes) -> bytes:

@@ -9,28 +9,38 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.scenes_project import PROJECT, scenes_project
 
 SIZE = 64
 STAGES = ("prune", "split", "preprocess")
-_CHILD = """
-import importlib, resource, sys
-getattr(importlib.import_module('stages.' + sys.argv[1]), sys.argv[1])()
-print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
+_EVERY = 0.1  # seconds between two looks at the memory
 
 
 def measure(stage: str, folder: Path) -> tuple[float, float]:
-    """(seconds, peak MB of the stage's own process; workers hold one message each) of one stage."""
+    """(seconds, peak MB of one stage: the memory that its process and all its workers have for themselves, in sum)."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    start = time.perf_counter()
-    command = [sys.executable, "-c", _CHILD, stage]
-    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    _, parent = next(line for line in done.stdout.splitlines() if line.startswith("PEAK")).split()
-    return seconds, int(parent) / 1024
+    start, peak = time.perf_counter(), 0
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    with psutil.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        while run.poll() is None:
+            peak = max(peak, sum(_own_memory(process) for process in [run, *run.children(recursive=True)]))
+            time.sleep(_EVERY)
+    if run.returncode:
+        raise SystemExit(f"{stage} failed: run it by hand")
+    return time.perf_counter() - start, peak / 1e6
+
+
+def _own_memory(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().uss
+    except psutil.NoSuchProcess:  # a worker that has just ended
+        return 0
 
 
 def main() -> None:
@@ -39,8 +49,8 @@ def main() -> None:
     for count in (images // 10, images):
         with scenes_project(count, SIZE, "download") as folder:
             readings = {stage: measure(stage, folder) for stage in STAGES}
-        for stage, (seconds, parent) in readings.items():
-            rate, memory = f"{count / seconds:,.0f} images/s", f"peak {parent:.0f} MB"
+        for stage, (seconds, peak) in readings.items():
+            rate, memory = f"{count / seconds:,.0f} images/s", f"peak {peak:.0f} MB with all workers"
             print(f"{count:,} images, {stage}: {seconds:.1f} s, {rate}, {memory}")
         totals[count] = sum(seconds for seconds, _ in readings.values()) / count
     print(

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from stages.dataset.records import encode_record, list_shards, load_dataset_facts
+from stages.dataset.records import encode_record, list_shards, load_dataset_facts, record_length
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
 
 
 def encode(pixels: np.ndarray = PIXELS, label: int = 3, name: str = "cat/1.png") -> bytes:
-    return encode_record(pixels, label=label, image_id="a" * 64, name=name)
+    return encode_record(pixels.tobytes(), label=label, image_id="a" * 64, name=name)
 
 
 def read_back(tf, file):
@@ -88,3 +88,12 @@ def test_facts_come_back(tmp_path):
 def _write(file, data: bytes) -> str:
     file.write_bytes(data)
     return str(file)
+
+
+@pytest.mark.parametrize("image_size", [8, 32, 150])
+@pytest.mark.parametrize("label", [0, 127, 128, 20_000])
+@pytest.mark.parametrize("name", ["a.png", "métier/" + "x" * 150 + ".png"])
+def test_the_length_of_a_record_is_known_before_its_pixels(image_size: int, label: int, name: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3), dtype=np.uint8)
+    record = encode_record(pixels.tobytes(), label=label, image_id="a" * 64, name=name)
+    assert record_length(image_size, label=label, image_id="a" * 64, name=name) == len(record)
