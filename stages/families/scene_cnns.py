@@ -1,9 +1,18 @@
-"""System A (2023): three convolutional networks on Intel scenes, fitted too little, too much and well."""
-
-from collections.abc import Callable
+"""System A (2023): three convolutional networks on Intel scenes, fitted too little, too much and well. System C's (2024) own."""
 
 import keras
 from keras import layers
+
+from stages.families.pieces import (
+    begin,
+    classify,
+    connect,
+    convolve,
+    make_dropout,
+    make_l2,
+    scale_filters,
+    spread_dropout,
+)
 
 
 def build_underfit(
@@ -11,28 +20,24 @@ def build_underfit(
 ) -> keras.Model:
     """Two convolutions of six filters; 1,973 parameters at 150 px and 5 classes."""
     filters = scale_filters(6, width)
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = layers.Conv2D(filters, 3, strides=5, padding="same", activation="relu", kernel_regularizer=_l2(l2))(inputs)
+    inputs = begin(image_size)
+    x = layers.Conv2D(filters, 3, strides=5, padding="same", activation="relu", kernel_regularizer=make_l2(l2))(inputs)
     x = layers.MaxPooling2D()(x)
-    x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_regularizer=_l2(l2))(x)
-    x = layers.MaxPooling2D()(x)
-    x = _dropout(dropout)(layers.Flatten()(x))
-    return keras.Model(inputs, _classify(x, num_classes), name="underfit")
+    x = layers.MaxPooling2D()(convolve(x, filters, l2=l2))
+    x = make_dropout(dropout)(layers.Flatten()(x))
+    return keras.Model(inputs, classify(x, num_classes), name="underfit")
 
 
 def build_overfit(
     *, image_size: int, num_classes: int, dropout: float = 0.0, l2: float = 0.0, width: float = 1.0
 ) -> keras.Model:
     """Five convolutions and a dense layer of 256, unregularised; 3,667,269 parameters at 150 px and 5 classes."""
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = inputs
+    x = inputs = begin(image_size)
     for filters in (32, 64, 128, 256, 512):
-        x = layers.Conv2D(
-            scale_filters(filters, width), 3, padding="same", activation="relu", kernel_regularizer=_l2(l2)
-        )(x)
-        x = _dropout(dropout)(layers.MaxPooling2D()(x))
-    x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
-    return keras.Model(inputs, _classify(x, num_classes), name="overfit")
+        x = layers.MaxPooling2D()(convolve(x, scale_filters(filters, width), l2=l2))
+        x = make_dropout(dropout)(x)
+    x = connect(layers.Flatten()(x), 256)
+    return keras.Model(inputs, classify(x, num_classes), name="overfit")
 
 
 def build_optimized(
@@ -42,32 +47,30 @@ def build_optimized(
 
     dropout: after each pool; 0.1 more after the last, unless it is 0. l2: on all but the first convolution.
     """
-    inputs = keras.Input((image_size, image_size, 3), name="image")
+    inputs = begin(image_size)
     x = layers.BatchNormalization()(inputs)
-    rates = [dropout] * 4 + [min(dropout + 0.1, 0.95) if dropout else 0.0]
+    rates = spread_dropout(dropout, (0.3, 0.3, 0.3, 0.3, 0.4))
     for number, (filters, rate) in enumerate(zip((32, 64, 128, 256, 512), rates, strict=True)):
-        regularizer = _l2(l2) if number else None
-        x = layers.Conv2D(
-            scale_filters(filters, width), 3, padding="same", activation="relu", kernel_regularizer=regularizer
-        )(x)
-        x = _dropout(rate)(layers.MaxPooling2D()(x))
-    x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
-    return keras.Model(inputs, _classify(x, num_classes), name="optimized")
+        x = convolve(x, scale_filters(filters, width), l2=l2 if number else 0.0)
+        x = make_dropout(rate)(layers.MaxPooling2D()(x))
+    x = connect(layers.Flatten()(x), 256)
+    return keras.Model(inputs, classify(x, num_classes), name="optimized")
 
 
-def scale_filters(filters: int, width: float) -> int:
-    """The number of filters at a width factor; at least one."""
-    return max(1, round(filters * width))
+def build_deep_cnn(
+    *, image_size: int, num_classes: int, dropout: float = 0.2, l2: float = 0.0, width: float = 1.0
+) -> keras.Model:
+    """System C's own: eight convolutions, each with a pool, both padded, so that any size does; 1,306,918 parameters for
+    6 classes at 150 px, and at any size up to 256 px, where the last pool leaves one pixel.
 
-
-def _l2(weight: float) -> keras.Regularizer | None:
-    return keras.regularizers.L2(weight) if weight else None
-
-
-def _dropout(rate: float) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
-    # No layer at all at rate 0, so that the published layer list is what is built.
-    return layers.Dropout(rate) if rate else (lambda x: x)
-
-
-def _classify(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
-    return layers.Dense(num_classes, activation="softmax", name="probabilities")(x)
+    dropout: after the second pool; 0.1, 0.2, 0.3 and 0.3 more after the fourth, sixth, eighth and before the softmax.
+    """
+    inputs = begin(image_size)
+    x = layers.Rescaling(1 / 255)(inputs)
+    *rates, last = spread_dropout(dropout, (0.2, 0.3, 0.4, 0.5, 0.5))
+    for filters, rate in zip((32, 64, 128, 256), rates, strict=True):
+        for _ in range(2):
+            x = layers.MaxPooling2D(padding="same")(convolve(x, scale_filters(filters, width), l2=l2))
+        x = make_dropout(rate)(x)
+    x = make_dropout(last)(connect(layers.Flatten()(x), 512, l2=l2))
+    return keras.Model(inputs, classify(x, num_classes), name="deep_cnn")
