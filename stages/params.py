@@ -2,15 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from stages.errors import PipelineError
-from stages.families import FAMILIES, check_family, check_image_size
-from stages.schema import Count, Fraction, NotNegative, Number, Pixels, Positive, Section, Seed
+from stages.families import FAMILIES, Family, check_family, check_image_size
+from stages.schema import Count, Fraction, Natural, NotNegative, Number, Pixels, Positive, Section, Seed
 from stages.sources import SOURCES, SourceSettings
+
+AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -20,6 +22,15 @@ Monitor = Literal["val_loss", "val_accuracy"]
 ClassWeight = Literal["none", "balanced"]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
+ScheduleKind = Literal["constant", "exponential", "cosine"]
+Unfreeze = str | int
+
+
+def _check_unfreeze(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not whole and not (isinstance(value, str) and re.fullmatch(r"all|[1-9]\d* (blocks?|layers?)", value)):
+        raise ValueError("all, a number of layers, or as in '2 blocks'")
+    return value
 
 
 def _check_source(name: str) -> str:
@@ -75,9 +86,29 @@ class ReduceLr(Section):
     min_lr: NotNegative
 
 
+class Schedule(Section):
+    kind: ScheduleKind
+    hold_epochs: Natural
+    decay: NotNegative
+    warmup_epochs: Natural
+
+
+class BackboneSettings(Section):
+    weights: Annotated[str, Field(min_length=1)]
+
+
+class FineTune(Section):
+    epochs: Natural
+    learning_rate: Positive
+    optimizer: Optimizer
+    unfreeze: Annotated[Unfreeze, BeforeValidator(_check_unfreeze)]
+
+
 class Recipe(Section):
     """How a network is trained: a family's published settings, or these overridden by `train`."""
 
+    backbone: BackboneSettings | None
+    input_size: Pixels | None
     epochs: Count
     batch_size: Count
     optimizer: Optimizer
@@ -88,16 +119,56 @@ class Recipe(Section):
     augment: Augment
     early_stopping: EarlyStopping
     reduce_lr: ReduceLr
+    schedule: Schedule
     class_weight: ClassWeight
 
 
-class LinearRecipe(Section):
-    """How a linear support-vector machine is trained."""
+class NetworkRecipe(Recipe):
+    """How a network is trained from scratch."""
 
+    backbone: None
+
+
+class TransferRecipe(Recipe):
+    """How a new head is trained on a backbone, and the backbone with it."""
+
+    backbone: BackboneSettings
+    head_units: Natural
+    fine_tune: FineTune
+
+
+class LinearRecipe(Section):
+    """How a linear support-vector machine is trained, on pixels or on a backbone's features."""
+
+    backbone: BackboneSettings | None
+    input_size: Pixels | None
+    augment: Augment | None
     C: Positive
     max_iterations: Count
     max_gb: Positive
     class_weight: ClassWeight
+
+
+class PixelLinearRecipe(LinearRecipe):
+    """On pixels: no backbone, no size of its own, no changed views."""
+
+    backbone: None
+    input_size: None
+    augment: None
+
+
+class FeatureLinearRecipe(LinearRecipe):
+    """On a backbone's features."""
+
+    backbone: BackboneSettings
+    augment: Augment
+
+
+class Embed(Section):
+    views: Annotated[int, Field(ge=0, le=1000)]
+    dtype: Literal["float16", "float32"]
+    batch_size: Count
+    seed: Seed
 
 
 class TrainAugment(Section):
@@ -118,6 +189,13 @@ class TrainReduceLr(Section):
     min_lr: NotNegative | None
 
 
+class TrainSchedule(Section):
+    kind: ScheduleKind | None
+    hold_epochs: Natural | None
+    decay: NotNegative | None
+    warmup_epochs: Natural | None
+
+
 class Train(Section):
     seed: Seed
     epochs: Count | None
@@ -133,6 +211,7 @@ class Train(Section):
     augment: TrainAugment
     early_stopping: TrainEarlyStopping
     reduce_lr: TrainReduceLr
+    schedule: TrainSchedule
     class_weight: ClassWeight | None
 
 
@@ -148,6 +227,7 @@ class _File(Section):
     prune: Prune
     split: Split
     preprocess: Preprocess
+    embed: Embed
     families: Annotated[list[str], Field(min_length=1)]
     train: Train
     recipes: dict[str, Any]
@@ -162,6 +242,7 @@ class Params(Section):
     prune: Prune
     split: Split
     preprocess: Preprocess
+    embed: Embed
     families: list[str]
     train: Train
     recipes: dict[str, Recipe | LinearRecipe]
@@ -174,8 +255,12 @@ class Params(Section):
 
     @property
     def image_size(self) -> int:
-        """Pixels, each side, of the images that models see."""
+        """Pixels, each side, of the images in data/tfrecords."""
         return self.preprocess.image_size or self.source_settings.image_size
+
+    def input_size(self, family: str) -> int:
+        """Pixels, each side, to which a family's model brings them."""
+        return self.recipes[family].input_size or self.image_size
 
 
 def load_params(file: Path = PARAMS_FILE) -> Params:
@@ -198,15 +283,23 @@ def _check(content: dict[str, Any]) -> Params:
         raise PipelineError(_explain(error, "", content)) from error
     _check_families(raw.families)
     sources = _check_named("sources", raw.sources, {name: settings for name, (_, settings) in SOURCES.items()})
-    schemas: dict[str, type[Section]] = {
-        name: LinearRecipe if family.kind == "linear" else Recipe for name, family in FAMILIES.items()
-    }
+    schemas = {name: _recipe_schema(family) for name, family in FAMILIES.items()}
     recipes = _check_named("recipes", raw.recipes, schemas)
     fields = {name: getattr(raw, name) for name in _File.model_fields}
     params = Params.model_construct(**{**fields, "sources": sources, "recipes": recipes})
     for name in params.families:
-        check_image_size(name, params.image_size)
+        own = params.recipes[name]
+        where = f"recipes.{name}.input_size" if own.input_size or own.backbone else "preprocess.image_size"
+        check_image_size(name, params.input_size(name), name=where)
+        if isinstance(own, Recipe):
+            resolve_recipe(params.train, own)
     return params
+
+
+def _recipe_schema(family: Family) -> type[Section]:
+    if family.kind == "linear":
+        return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
+    return TransferRecipe if family.kind == "transfer" else NetworkRecipe
 
 
 def _check_families(families: list[str]) -> None:
@@ -255,19 +348,35 @@ def _suggest(location: list[str], content: Any) -> str:
     return f": no parameter has this name; remove {location[-1]!r} or correct it"
 
 
-def resolve_recipe(train: Train, recipe: Recipe) -> Recipe:
+def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
     """The settings with which one family trains: `train` where it says something, the family's own where it is null.
 
-    `train.max_epochs` caps what a recipe says, not what `train.epochs` asks for in so many words.
+    `train.max_epochs` caps what a recipe says, not what `train.epochs` asks for in so many words. Raises PipelineError for
+    two rules that would both set the learning rate.
     """
     resolved = _override(recipe.model_dump(), train.model_dump())
     if train.epochs is None and train.max_epochs is not None:
         resolved["epochs"] = min(resolved["epochs"], train.max_epochs)
-    return Recipe.model_validate(resolved)
+    if resolved["schedule"]["kind"] == "cosine" and resolved["reduce_lr"]["patience"] is not None:
+        raise PipelineError(
+            "schedule.kind cosine sets the learning rate of every step: expected reduce_lr.patience null beside it, received "
+            f"{resolved['reduce_lr']['patience']}; take one of the two"
+        )
+    return type(recipe).model_validate(resolved)
+
+
+def resolve_augment(train: Train, own: Augment) -> Augment:
+    """How images are changed for one family: `train.augment` where it says something, else the family's own."""
+    return Augment.model_validate(_override(own.model_dump(), train.augment.model_dump()))
 
 
 def _override(own: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Keys that `above` does not have, such as a recipe's backbone, can't be overridden."""
     return {
-        key: _override(value, above[key]) if isinstance(value, dict) else value if above[key] is None else above[key]
+        key: _override(value, above[key])
+        if isinstance(value, dict) and key in above
+        else value
+        if above.get(key) is None
+        else above[key]
         for key, value in own.items()
     }

@@ -20,6 +20,7 @@ class Section(BaseModel):
 
 
 Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 Number = Annotated[float, BeforeValidator(_read_exponent)]

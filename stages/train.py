@@ -1,10 +1,11 @@
-"""Trains one family on data/tfrecords: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
+"""Trains one family on data/tfrecords or data/embeddings: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
 
 from pathlib import Path
+from typing import Any
 
 from stages.cli import run_family_verb
 from stages.families import check_family
-from stages.params import LinearRecipe, Recipe, load_params, resolve_recipe
+from stages.params import LinearRecipe, Recipe, TransferRecipe, load_params, resolve_recipe
 from stages.runtime import configure_tensorflow, seed_everything
 
 MODELS = Path("models")
@@ -20,6 +21,7 @@ def train(family: str) -> None:
     from stages.training.linear import train_linear
     from stages.training.network import train_network
     from stages.training.timings import record_seconds
+    from stages.training.transfer import train_transfer
 
     seed_everything(params.train.seed)
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
@@ -29,14 +31,16 @@ def train(family: str) -> None:
         else:
             recipe = resolve_recipe(params.train, own)
             print(f"{family}: {describe_overrides(own, recipe)}")
-            model = train_network(
-                family,
-                recipe,
-                seed=params.train.seed,
-                cache_gb=params.train.cache_gb,
-                shuffle_buffer=params.train.shuffle_buffer,
-                record=record,
-            )
+            settings: dict[str, Any] = {
+                "seed": params.train.seed,
+                "cache_gb": params.train.cache_gb,
+                "shuffle_buffer": params.train.shuffle_buffer,
+                "record": record,
+            }
+            if isinstance(recipe, TransferRecipe):
+                model = train_transfer(family, recipe, **settings)
+            else:
+                model = train_network(family, recipe, **settings)
         save_model(model, artifact)
 
 

@@ -42,6 +42,22 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf
     )
 
 
+def read_views(
+    split: str, view: int, *, batch_size: int, seed: int, augmentation: Augmentation, folder: Path = TFRECORDS
+) -> tf.data.Dataset:
+    """`read_batches`, of the images themselves (view 0) or of the changed copies that `seed` gives as number 1, 2, …"""
+    batches = read_batches(split, batch_size=batch_size, folder=folder)
+    if view == 0:
+        return batches
+    numbers = draw_numbers(load_dataset_facts(folder)["num_images"][split], seed=seed, epoch=view)
+    rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
+    return tf.data.Dataset.zip(batches, rows).map(
+        lambda batch, drawn: (augment_batch(batch[0], drawn, augmentation), batch[1]),
+        tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
 def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list[str]]:
     """(image ids, names) of a split, in the order of `read_batches`."""
     features = {key: _FEATURES[key] for key in ("image_id", "name")}

@@ -122,7 +122,9 @@ def build_model(
 
 def _check_settings(family: str, builder: Callable[..., Any], settings: Mapping[str, Any]) -> None:
     parameters = signature(builder).parameters
-    known = [name for name in parameters if name not in ("image_size", "num_classes", "input_size", "backbone", "settings")]
+    known = [
+        name for name in parameters if name not in ("image_size", "num_classes", "input_size", "backbone", "settings")
+    ]
     known += ["head_units", "dropout", "l2", "width"] if "settings" in parameters else []
     for name in settings:
         if name not in known:

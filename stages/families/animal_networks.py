@@ -28,9 +28,7 @@ def build_animals_cnn(
 
     dropout: after the last pool; 0.3 more before the softmax. `animals_cnn_augmented` is the same network.
     """
-    return _build(
-        "animals_cnn", (16, 32, 64), (64,), image_size, num_classes, dropout=dropout, l2=l2, width=width
-    )
+    return _build("animals_cnn", (16, 32, 64), (64,), image_size, num_classes, dropout=dropout, l2=l2, width=width)
 
 
 def build_animals_cnn_wide(

@@ -164,7 +164,7 @@ def add_head(
 ) -> keras.KerasTensor:
     """Pooled features to probabilities: a dense layer of `head_units` × width if there is one, dropout, softmax."""
     if head_units:
-        features = connect(features, scale_filters(head_units, width), l2=l2)
+        features = connect(features, scale_filters(head_units, width), l2=l2, name="hidden")
     return classify(make_dropout(dropout)(features), num_classes)
 
 

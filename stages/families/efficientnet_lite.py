@@ -54,12 +54,8 @@ def _block(
     """Inverted residual: widen, filter each channel, narrow; added to its input where the shapes agree."""
     shortcut = x
     if expansion > 1:
-        x = _convolve(
-            x, f"{name}__expand_conv", f"{name}__bn0", filters=expansion * shortcut.shape[-1], kernel=1
-        )
-    x = layers.DepthwiseConv2D(
-        kernel, stride, padding="same", use_bias=False, name=f"{name}__depthwise_conv"
-    )(x)
+        x = _convolve(x, f"{name}__expand_conv", f"{name}__bn0", filters=expansion * shortcut.shape[-1], kernel=1)
+    x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}__depthwise_conv")(x)
     x = _normalize(x, f"{name}__bn1")
     x = _convolve(x, f"{name}__project_conv", f"{name}__bn2", filters=filters, kernel=1, activate=False)
     if stride == 1 and shortcut.shape[-1] == filters:

@@ -47,6 +47,6 @@ def convolve(
     return layers.Conv2D(filters, 3, padding=padding, activation=activation, kernel_regularizer=make_l2(l2))(x)
 
 
-def connect(x: keras.KerasTensor, units: int, *, l2: float = 0.0) -> keras.KerasTensor:
+def connect(x: keras.KerasTensor, units: int, *, l2: float = 0.0, name: str | None = None) -> keras.KerasTensor:
     """A dense layer with ReLU."""
-    return layers.Dense(units, activation="relu", kernel_regularizer=make_l2(l2))(x)
+    return layers.Dense(units, activation="relu", kernel_regularizer=make_l2(l2), name=name)(x)

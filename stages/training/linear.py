@@ -16,10 +16,12 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from stages.dataset.batches import read_batches
+from stages.dataset.embeddings import Embeddings, load_embeddings
 from stages.dataset.records import load_dataset_facts
 from stages.evaluation.metrics import compute_figures
 from stages.families import build_model
 from stages.params import LinearRecipe
+from stages.training.transfer import load_backbone
 from stages.training.weights import compute_class_weight
 
 _DECREASE = 1e-5  # of the objective in one pass, relative; weights move by a few per cent below it, accuracy does not
@@ -37,36 +39,55 @@ class Hyperplanes:
 
 
 def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Model:
-    """Fits the machine to data/tfrecords; returns an uncompiled model that gives probabilities.
+    """Fits the machine to data/tfrecords, or to data/embeddings/<family> where the family has a backbone; returns an
+    uncompiled model, pixels in, probabilities out.
 
-    Images are averaged down where all of them at full size would take more than `recipe.max_gb`. Scores become
-    probabilities by a softmax whose temperature is fitted on the validation split.
+    Scores become probabilities by a softmax whose temperature is fitted on the validation split.
     """
     facts = load_dataset_facts()
-    num_classes, size = len(facts["class_names"]), facts["image_size"]
-    pool = choose_pool(facts["num_images"]["train"], size, recipe.max_gb)
-    features, labels = load_features("train", pool)
+    size, num_classes = facts["image_size"], len(facts["class_names"])
+    if recipe.backbone is None:
+        pool = choose_pool(facts["num_images"]["train"], size, recipe.max_gb)
+        model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
+        train, val = load_features("train", pool), load_features("val", pool)
+    else:
+        embeddings = load_embeddings(family)
+        network = load_backbone(family, recipe, size, embeddings)
+        model = build_model(
+            family, image_size=size, num_classes=num_classes, input_size=recipe.input_size, network=network
+        )
+        train, val = load_views(embeddings, recipe.max_gb), load_embedded(embeddings, "val")
     weights = compute_class_weight(facts["counts"]["train"], recipe.class_weight) or dict.fromkeys(
         range(num_classes), 1.0
     )
-    costs = recipe.C * np.array([weights[label] for label in labels])
-    planes = fit_hyperplanes(
-        features, labels, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations
-    )
+    costs = recipe.C * np.array([weights[label] for label in train[1]])
+    planes = fit_hyperplanes(*train, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations)
     if not planes.converged:
         print(f"{family}: not converged after {planes.iterations} passes; see recipes.{family}.max_iterations")
-    val_features, val_labels = load_features("val", pool)
-    scale = fit_scale(val_features @ planes.kernel + planes.bias, val_labels)
-    model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
+    scale = fit_scale(val[0] @ planes.kernel + planes.bias, val[1])
     model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
     with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
         # One point instead of a curve, so that the family stands in the same charts as all others.
-        for name, x, y in (("train", features, labels), ("eval", val_features, val_labels)):
+        for name, (x, y) in (("train", train), ("eval", val)):
             figures = compute_figures(y, softmax(scale * (x @ planes.kernel + planes.bias), axis=1))
             live.log_metric(f"{name}/accuracy", figures["accuracy"])
             live.log_metric(f"{name}/loss", figures["loss"])
         live.summary["best"] = {"iterations": planes.iterations, "scale": scale}
     return model
+
+
+def load_embedded(embeddings: Embeddings, split: str, view: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A split's features, float32 (n, features), and its labels, int64 (n,)."""
+    labels = embeddings.labels(split)
+    return embeddings.features(split, view).take(np.arange(len(labels))), labels
+
+
+def load_views(embeddings: Embeddings, max_gb: float) -> tuple[np.ndarray, np.ndarray]:
+    """The training images and as many of their changed views as fit into `max_gb` GB, one below the other."""
+    size = 4e-9 * embeddings.facts.num_features * embeddings.facts.num_images["train"]
+    most = max(1, int(max_gb / size)) if size else 1
+    parts = [load_embedded(embeddings, "train", view) for view in range(min(most, embeddings.facts.views + 1))]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:

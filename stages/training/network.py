@@ -1,19 +1,19 @@
-"""Training by gradient descent. Imports TensorFlow."""
+"""Training of a network from scratch, by gradient descent on pixels. Imports TensorFlow."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from dvclive import Live
-from dvclive.keras import DVCLiveCallback
 
 from stages.dataset.augmentation import Augmentation
 from stages.dataset.batches import make_training_batches, read_batches
 from stages.dataset.records import load_dataset_facts
-from stages.errors import PipelineError
 from stages.families import build_model
 from stages.params import Recipe
+from stages.training.fitting import fit, log_best
 from stages.training.weights import compute_class_weight
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
@@ -30,11 +30,12 @@ def train_network(
     facts = load_dataset_facts()
     settings: dict[str, Any] = {
         "image_size": facts["image_size"],
+        "input_size": recipe.input_size,
         "num_classes": len(facts["class_names"]),
         **{key: getattr(recipe, key) for key in ("dropout", "l2", "width")},
     }
     model = build_model(family, **settings)
-    model.compile(make_optimizer(recipe), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    adapt_normalization(model, facts["channel_mean"], facts["channel_std"])
     batches, steps = make_training_batches(
         batch_size=recipe.batch_size,
         seed=seed,
@@ -42,66 +43,34 @@ def train_network(
         cache_gb=cache_gb,
         shuffle_buffer=shuffle_buffer,
     )
-    best = _best_epoch_keeper(recipe)
     # Within `with`, the record stays open after fit: the best epoch is known only then.
     with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
-        history = model.fit(
-            batches,
-            steps_per_epoch=steps,
-            epochs=recipe.epochs,
-            validation_data=read_batches("val", batch_size=_VALIDATION_BATCH).cache(),
+        result = fit(
+            family,
+            model,
+            recipe,
+            batches=batches,
+            steps=steps,
+            validation=read_validation(),
             class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
-            callbacks=[best, *_plateau(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)],
-            shuffle=False,  # the batches are shuffled already
-            verbose=2,
-        ).history
-        _log_best(live, history, best.best_epoch)
-    _check_finite(family, history, recipe)
+            live=live,
+        )
+        log_best(live, result.best_epoch + 1, result.best)
     kept = build_model(family, **settings)  # without the optimizer, which weighs twice as much as the model
     kept.set_weights(model.get_weights())
     return kept
 
 
-def make_optimizer(recipe: Recipe) -> keras.Optimizer:
-    """The optimizer that a recipe names, at its learning rate."""
-    rate = recipe.learning_rate
-    return {
-        "adam": lambda: keras.optimizers.Adam(rate),
-        "adamw": lambda: keras.optimizers.AdamW(rate),
-        "rmsprop": lambda: keras.optimizers.RMSprop(rate),
-        "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9),
-    }[recipe.optimizer]()
+def read_validation() -> tf.data.Dataset:
+    """The validation split, kept in memory after the first epoch."""
+    return read_batches("val", batch_size=_VALIDATION_BATCH).cache()
 
 
-def _best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
-    patience = recipe.early_stopping.patience
-    return keras.callbacks.EarlyStopping(
-        monitor=recipe.early_stopping.monitor,
-        patience=recipe.epochs + 1 if patience is None else patience,
-        restore_best_weights=True,
-    )
-
-
-def _plateau(recipe: Recipe) -> list[keras.callbacks.Callback]:
-    if recipe.reduce_lr.patience is None:
-        return []
-    rule = recipe.reduce_lr
-    return [
-        keras.callbacks.ReduceLROnPlateau(
-            monitor=recipe.early_stopping.monitor, factor=rule.factor, patience=rule.patience, min_lr=rule.min_lr
-        )
-    ]
-
-
-def _log_best(live: Live, history: dict[str, list[float]], best_epoch: int) -> None:
-    live.summary["best"] = {"epoch": best_epoch + 1} | {
-        name: float(values[best_epoch]) for name, values in history.items() if len(values) > best_epoch
-    }
-
-
-def _check_finite(family: str, history: dict[str, list[float]], recipe: Recipe) -> None:
-    if not np.all(np.isfinite(history["loss"])):
-        raise PipelineError(
-            f"{family}: the loss is no longer a number after {len(history['loss'])} epoch(s) with learning rate "
-            f"{recipe.learning_rate:g}: expected a finite loss; lower train.learning_rate"
-        )
+def adapt_normalization(model: keras.Model, mean: list[float], std: list[float]) -> None:
+    """Gives a Normalization layer, if the family has one that learns, the training images' mean and deviation a channel,
+    0 to 255: what its `adapt` would compute from the pixels, which preprocess has computed already."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt_mean.assign(np.asarray(mean, np.float32))
+            layer.adapt_variance.assign(np.square(np.asarray(std, np.float32)))
+            layer.finalize_state()

@@ -1,0 +1,23 @@
+"""A model as a fast function from pixels to numbers. Imports TensorFlow."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Not in TensorFlow's public interface, though its own converters stand on it.
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+
+def freeze(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Images (n, size, size, 3), 0 to 255, to the model's output, float32 (n, …), as in prediction.
+
+    Weights become constants, so that TensorFlow merges convolution, batch normalization and activation into one: a fifth
+    to two fifths faster here than `predict`; the results differ by rounding.
+    """
+    size = model.input_shape[1]
+    signature = tf.TensorSpec((None, size, size, 3), tf.float32)
+    traced = tf.function(lambda images: model(images, training=False)).get_concrete_function(signature)
+    frozen = convert_variables_to_constants_v2(traced)
+    return lambda images: frozen(tf.cast(images, tf.float32))[0].numpy()
