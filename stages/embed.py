@@ -68,7 +68,7 @@ def embed(family: str) -> None:
         EmbeddingFacts(
             backbone=backbone,
             key=key,
-            weights_sha256=settings["weights"],
+            weights_sha256=weights,
             num_features=model.output_shape[-1],
             dtype=params.embed.dtype,
             views=params.embed.views if Augmentation(**augment).is_active else 0,

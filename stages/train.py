@@ -1,4 +1,4 @@
-"""Trains one family on data/tfrecords or data/embeddings: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
+"""Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
 
 from pathlib import Path
 from typing import Any

@@ -44,61 +44,48 @@ def _to_lite(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(1 / 128, offset=-127 / 128)(x)
 
 
+def _build_lite(input_size: int) -> keras.Model:
+    return build_efficientnet_lite0(input_size=input_size)
+
+
 def _unchanged(x: keras.KerasTensor) -> keras.KerasTensor:
     """The network scales by itself."""
     return x
 
 
-def _application(builder: Callable[..., keras.Model], **options: object) -> dict[str, Callable]:
-    """How one of Keras' own is built, and filled with the weights that Keras downloads, checks and keeps in its cache."""
+def _application(
+    builder: Callable[..., keras.Model],
+    scale: Callable[[keras.KerasTensor], keras.KerasTensor],
+    block_end: str,
+    head_units: int = 0,
+) -> Backbone:
+    """One of Keras' own, whose ImageNet weights Keras downloads, checks and keeps in its cache (~/.keras)."""
 
     def build(input_size: int) -> keras.Model:
-        return builder(include_top=False, weights=None, input_shape=(input_size, input_size, 3), **options)
+        return builder(include_top=False, weights=None, input_shape=(input_size, input_size, 3))
 
     def load(model: keras.Model) -> None:
-        name, shape = builder.__name__, model.input_shape[1:]
         try:
-            published = builder(include_top=False, weights="imagenet", input_shape=shape, **options)
+            published = builder(include_top=False, weights="imagenet", input_shape=model.input_shape[1:])
         except Exception as error:  # whatever the network makes it stumble over; a wrong checksum too
             raise PipelineError(
-                f"the ImageNet weights of {name} can't be had ({type(error).__name__}: {error}): download them elsewhere "
-                "and name the file in recipes.<family>.backbone.weights, or set it to none, or take the family "
+                f"the ImageNet weights of {builder.__name__} can't be had ({type(error).__name__}: {error}): download them "
+                "elsewhere and name the file in recipes.<family>.backbone.weights, or set that to none, or take the family "
                 "efficientnet_lite0, which brings its own"
             ) from error
         model.set_weights(published.get_weights())
 
-    return {"build": build, "load": load}
+    return Backbone(build, load, scale, block_end, head_units)
 
 
 BACKBONES: dict[str, Backbone] = {
-    "mobilenet": Backbone(
-        **_application(applications.MobileNet), scale=_to_unit_range, block_end=r"conv1_relu|conv_pw_\d+_relu"
-    ),
-    "vgg16": Backbone(**_application(applications.VGG16), scale=_to_caffe, block_end=r"block\d_pool"),
-    "resnet50v2": Backbone(
-        **_application(applications.ResNet50V2), scale=_to_unit_range, block_end=r"pool1_pool|conv\d_block\d_out"
-    ),
-    "inceptionv3": Backbone(
-        **_application(applications.InceptionV3),
-        scale=_to_unit_range,
-        block_end=r"max_pooling2d(_\d+)?|mixed\d+",
-        head_units=1024,
-    ),
-    "mobilenetv3": Backbone(
-        **_application(applications.MobileNetV3Large),
-        scale=_unchanged,
-        block_end=r"expanded_conv(_\d+)?_project_bn",
-    ),
-    "efficientnetv2b0": Backbone(
-        **_application(applications.EfficientNetV2B0), scale=_unchanged, block_end=r"block\d[a-z]_project_bn"
-    ),
-    "efficientnet_lite0": Backbone(
-        build=lambda input_size: build_efficientnet_lite0(input_size=input_size),
-        load=load_imagenet_weights,
-        scale=_to_lite,
-        block_end=r"_blocks_\d+__bn2",
-        head_units=512,
-    ),
+    "mobilenet": _application(applications.MobileNet, _to_unit_range, r"conv1_relu|conv_pw_\d+_relu"),
+    "vgg16": _application(applications.VGG16, _to_caffe, r"block\d_pool"),
+    "resnet50v2": _application(applications.ResNet50V2, _to_unit_range, r"pool1_pool|conv\d_block\d_out"),
+    "inceptionv3": _application(applications.InceptionV3, _to_unit_range, r"max_pooling2d(_\d+)?|mixed\d+", 1024),
+    "mobilenetv3": _application(applications.MobileNetV3Large, _unchanged, r"expanded_conv(_\d+)?_project_bn"),
+    "efficientnetv2b0": _application(applications.EfficientNetV2B0, _unchanged, r"block\d[a-z]_project_bn"),
+    "efficientnet_lite0": Backbone(_build_lite, load_imagenet_weights, _to_lite, r"_blocks_\d+__bn2", 512),
 }
 
 

@@ -1,4 +1,4 @@
-"""System A (2023): three convolutional networks on Intel scenes, fitted too little, too much and well. System C's (2024) own."""
+"""System A (2023): three networks on Intel scenes, fitted too little, too much and well. System C (2024): one of its own."""
 
 import keras
 from keras import layers

@@ -89,7 +89,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is refused: only tensors may be in it")
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("a storage where none belongs")
+        raise pickle.UnpicklingError(f"expected no storage here, received {pid!r}")
 
 
 def _load_plain(content: BinaryIO) -> Any:
