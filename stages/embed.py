@@ -48,13 +48,9 @@ def embed(family: str) -> None:
     size = params.input_size(family)
     network = build_backbone(backbone, size, own.backbone.weights)
     augment = resolve_augment(params.train, own.augment).model_dump()
-    settings = {
-        "backbone": backbone,
-        "input_size": size,
-        "weights": compute_weights_digest(network),
-        "augment": augment,
-    }
-    key = compute_key(settings | params.embed.model_dump())
+    weights = compute_weights_digest(network)
+    made_of = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
+    key = compute_key(made_of | params.embed.model_dump(exclude={"batch_size"}))
     twin = copy_twin(family, key)
     if twin is not None:
         print(f"{family}: the same features as {twin}'s, taken over")
