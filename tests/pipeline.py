@@ -28,6 +28,8 @@ SMALL = {
     "split.seed": 0,
     "train.max_epochs": 1,
     "recipes.linear_svm.max_iterations": 50,
+    "recipes.efficientnet_lite0.input_size": 64,
+    "recipes.efficientnet_lite0_svm.input_size": 64,
 }
 
 

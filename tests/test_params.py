@@ -306,3 +306,112 @@ def test_images_too_small_for_a_family_are_refused_with_the_parameters(change):
     file = change("preprocess.image_size", 24)
     with pytest.raises(PipelineError, match=r"overfit .* expected images of 32 px or more, received 24 px"):
         load_params(file)
+
+
+class TestBackbones:
+    @pytest.mark.parametrize(
+        ("size", "words"),
+        [(16, "efficientnet_lite0 .* 32 px or more, received 16 px; raise recipes.efficientnet_lite0.input_size")],
+    )
+    def test_an_input_size_below_the_least_is_refused(self, change, size, words):
+        file = change("recipes.efficientnet_lite0.input_size", size)
+        with pytest.raises(PipelineError, match=words):
+            load_params(file)
+
+    def test_small_pictures_will_do_where_the_model_enlarges_them(self, change):
+        change("families", ["efficientnet_lite0", "cifar_elu"])
+        assert load_params(change("preprocess.image_size", 16)).input_size("efficientnet_lite0") == 160
+
+    def test_without_a_size_of_its_own_a_backbone_gets_the_pictures_size(self, change):
+        change("families", ["inceptionv3"])
+        with pytest.raises(PipelineError, match=r"inceptionv3 .* 75 px or more, received 64 px"):
+            load_params(change("preprocess.image_size", 64))
+
+    @pytest.mark.parametrize("value", ["all", 1, 40, "1 block", "2 blocks", "20 layers"])
+    def test_what_may_be_unfrozen(self, change, value):
+        params = load_params(change("recipes.mobilenet.fine_tune.unfreeze", value))
+        assert params.recipes["mobilenet"].fine_tune.unfreeze == value
+
+    @pytest.mark.parametrize("value", ["none", 0, -1, True, "two blocks", "0 blocks", None, 1.5])
+    def test_what_may_not(self, change, value):
+        with pytest.raises(PipelineError, match=r"^recipes.mobilenet.fine_tune.unfreeze: expected"):
+            load_params(change("recipes.mobilenet.fine_tune.unfreeze", value))
+
+    @pytest.mark.parametrize("name", ["recipes.overfit.backbone", "recipes.linear_svm.backbone"])
+    def test_a_family_that_trains_on_pixels_has_none(self, change, name):
+        with pytest.raises(PipelineError, match=rf"^{name}: expected"):
+            load_params(change(name, {"weights": "imagenet"}))
+
+    def test_a_backbone_needs_weights_or_the_word_none(self, change):
+        with pytest.raises(PipelineError, match=r"^recipes.mobilenet.backbone"):
+            load_params(change("recipes.mobilenet.backbone.weights", None))
+
+    @pytest.mark.parametrize(("name", "value"), [("views", -1), ("dtype", "int8"), ("batch_size", 0), ("views", 1.5)])
+    def test_embed_is_checked(self, change, name, value):
+        with pytest.raises(PipelineError, match=rf"^embed.{name}: expected"):
+            load_params(change(f"embed.{name}", value))
+
+
+def test_two_rules_for_the_learning_rate_are_refused(change):
+    change("train.schedule.kind", "cosine")
+    with pytest.raises(PipelineError, match=r"cosine .* expected reduce_lr.patience null beside it, received 2"):
+        load_params(change("train.reduce_lr.patience", 2))
+
+
+# What systems.md says of each, where it says it: (family, key, value).
+PUBLISHED = [
+    *[(family, "batch_size", 16) for family in ("underfit", "overfit", "optimized")],
+    *[(family, "optimizer", "adam") for family in ("underfit", "overfit", "optimized", "vgg_blocks", "deep_cnn")],
+    ("underfit", "epochs", 30),
+    ("overfit", "epochs", 50),
+    ("optimized", "epochs", 50),
+    ("optimized", "width", 2.0),
+    ("optimized", "dropout", 0.3),
+    ("optimized", "augment", {"flip": "horizontal", "rotation": 0.1, "zoom": 0.1, "contrast": 0.0}),
+    ("linear_svm", "C", 1.0),
+    ("vgg_blocks", "epochs", 9),
+    ("vgg_blocks", "l2", 0.001),
+    ("deep_cnn", "batch_size", 32),
+    ("deep_cnn", "learning_rate", 0.001),
+    ("deep_cnn", "augment", {"flip": "horizontal", "rotation": 0.2, "zoom": 0.3, "contrast": 0.0}),
+    *[
+        (family, key, value)
+        for family in ("mobilenet", "vgg16", "resnet50v2")
+        for key, value in {
+            "learning_rate": 0.001,
+            "optimizer": "adam",
+            "batch_size": 32,
+            "head_units": 0,
+            "augment": {"flip": "horizontal", "rotation": 0.1, "zoom": 0.2, "contrast": 0.0},
+            "reduce_lr": {"factor": 0.4, "patience": 2, "min_lr": 0.0},
+            "backbone": {"weights": "imagenet"},
+        }.items()
+    ],
+    ("cifar_small", "epochs", 25),
+    ("cifar_dropout", "epochs", 15),
+    ("cifar_elu", "epochs", 50),
+    ("cifar_elu", "batch_size", 64),
+    ("cifar_elu", "optimizer", "rmsprop"),
+    ("cifar_elu", "learning_rate", 0.001),
+    ("cifar_elu", "l2", 0.0001),
+    ("cifar_elu", "early_stopping", {"monitor": "val_accuracy", "patience": 5}),
+    ("cifar_elu", "reduce_lr", {"factor": 0.2, "patience": 2, "min_lr": 0.0}),
+    *[(family, "batch_size", 64) for family in ("dense_ann", "animals_cnn", "animals_cnn_augmented", "inceptionv3")],
+    ("dense_ann", "learning_rate", 0.0001),
+    ("animals_cnn", "learning_rate", 0.0001),
+    ("animals_cnn", "reduce_lr", {"factor": 0.2, "patience": 5, "min_lr": 1e-6}),
+    ("animals_cnn_augmented", "learning_rate", 0.001),
+    ("animals_cnn_augmented", "augment", {"flip": "horizontal", "rotation": 0.1, "zoom": 0.0, "contrast": 0.0}),
+    ("animals_cnn_wide", "batch_size", 32),
+    ("animals_cnn_wide", "augment", {"flip": "horizontal", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}),
+    ("inceptionv3", "optimizer", "rmsprop"),
+    ("inceptionv3", "learning_rate", 0.0001),
+    ("inceptionv3", "head_units", 1024),
+    ("inceptionv3", "early_stopping", {"monitor": "val_accuracy", "patience": 5}),
+    ("inceptionv3", "fine_tune", {"epochs": 10, "learning_rate": 1e-5, "optimizer": "adam", "unfreeze": "all"}),
+]
+
+
+@pytest.mark.parametrize(("family", "key", "value"), PUBLISHED)
+def test_the_recipes_are_the_published_ones(family, key, value):
+    assert load_params().recipes[family].model_dump()[key] == value

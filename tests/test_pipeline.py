@@ -11,7 +11,7 @@ import yaml
 
 from tests.pipeline import commit, draw_pictures, make_clone, run, small_overrides
 
-FAMILIES = ["linear_svm", "underfit", "overfit", "optimized"]
+FAMILIES = ["linear_svm", "underfit", "overfit", "optimized", "efficientnet_lite0"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,12 @@ def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
 def test_one_recipe_reruns_one_family(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.underfit.batch_size=8"], clone)
     assert [name for name in _stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
+
+
+def test_a_change_of_the_head_computes_no_features_anew(clone: Path) -> None:
+    output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.efficientnet_lite0.dropout=0.1"], clone)
+    ran = [name for name in _stages_run(output) if "@" in name]
+    assert ran == ["train@efficientnet_lite0", "evaluate@efficientnet_lite0"]
 
 
 def _vega_specs(page: str) -> list[dict]:

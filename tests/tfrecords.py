@@ -1,6 +1,7 @@
 """data/tfrecords as preprocess leaves it, of arrays that a test has made."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,15 @@ def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shard
         "counts": counts,
         "image_size": next(iter(splits.values()))[0].shape[1],
         "resize": "stretch",
+        "channel_mean": _per_channel(splits, np.mean),
+        "channel_std": _per_channel(splits, np.std),
     }
     (folder / "dataset.json").write_text(json.dumps(facts))
+
+
+def _per_channel(splits: dict[str, Split], figure: Callable[..., np.ndarray]) -> list[float]:
+    images = splits["train"][0] if "train" in splits else next(iter(splits.values()))[0]
+    return [round(float(value), 4) for value in figure(images.reshape(-1, 3), axis=0)]
 
 
 def make_noise(count: int, size: int, *, seed: int = 0) -> np.ndarray:

@@ -1,3 +1,4 @@
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -9,14 +10,39 @@ from stages.families import FAMILIES, build_model
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 NETWORKS = [name for name, family in FAMILIES.items() if family.kind == "network"]
+TRANSFER = [name for name, family in FAMILIES.items() if family.kind == "transfer"]
+PIXELS = [name for name, family in FAMILIES.items() if family.backbone is None]
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 EVERY_NETWORK = pytest.mark.parametrize("family", NETWORKS)
-SMALLEST = {"underfit": 16, "overfit": 32, "optimized": 32}  # pixels
+SMALLEST = {  # pixels
+    "underfit": 16,
+    "overfit": 32,
+    "optimized": 32,
+    "deep_cnn": 1,
+    "vgg_blocks": 8,
+    "cifar_small": 18,
+    "cifar_dropout": 22,
+    "cifar_elu": 8,
+    "dense_ann": 1,
+    "animals_cnn": 8,
+    "animals_cnn_augmented": 8,
+    "animals_cnn_wide": 16,
+}
 FILTERS = (32, 64, 128, 256, 512)
 
 
 def build(family: str, *, image_size: int = 32, num_classes: int = 3, **settings):
     return build_model(family, image_size=image_size, num_classes=num_classes, **settings)
+
+
+@cache
+def build_small(family: str):
+    """The smallest that every family can be, three classes; built once, as some have millions of weights."""
+    return build(family, image_size=size_of(family))
+
+
+def size_of(family: str) -> int:
+    return max(32, FAMILIES[family].min_image_size)
 
 
 def refusal(family: str, **options) -> str:
@@ -61,53 +87,136 @@ def count_optimized(size: int, classes: int, width: float = 2.0) -> int:
     return 4 * 3 + count_overfit(size, classes, width)  # batch normalization has four figures a channel
 
 
-COUNTS = {"underfit": count_underfit, "overfit": count_overfit, "optimized": count_optimized}
+def count_deep_cnn(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128, 256, 256)]
+    return count_convolutions(3, *filters) + count_dense(-((-size // 256) ** 2) * filters[-1], 512, classes)
+
+
+def count_vgg_blocks(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128)]
+    normalization = 2 * 3 + 1  # mean and variance a channel, and how many images they are of
+    dense = count_dense((size // 8) ** 2 * filters[-1], 128, 128, classes)
+    return normalization + count_convolutions(3, *filters) + dense
+
+
+def shrink(size: int, *, convolutions: int, pooled: int) -> int:
+    """The side after unpadded convolutions, of which the first `pooled` have a pool behind them."""
+    for number in range(convolutions):
+        size = (size - 2) // 2 if number < pooled else size - 2
+    return size
+
+
+def count_cifar_small(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (32, 64, 64)]
+    values = shrink(size, convolutions=3, pooled=2) ** 2 * filters[-1]
+    return count_convolutions(3, *filters) + count_dense(values, 64, classes)
+
+
+def count_cifar_dropout(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (32, 64, 128)]
+    values = shrink(size, convolutions=3, pooled=3) ** 2 * filters[-1]
+    return count_convolutions(3, *filters) + count_dense(values, 128, 64, classes)
+
+
+def count_cifar_elu(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128)]
+    dense = count_dense((size // 8) ** 2 * filters[-1], classes)
+    return count_convolutions(3, *filters) + 4 * sum(filters) + dense
+
+
+def count_dense_ann(_: int, classes: int, width: float = 1.0) -> int:
+    return count_dense(3 * 32**2, round(2048 * width), round(1024 * width), classes)
+
+
+def count_animals_cnn(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (16, 32, 64)]
+    return count_convolutions(3, *filters) + count_dense((size // 8) ** 2 * filters[-1], 64, classes)
+
+
+def count_animals_cnn_wide(size: int, classes: int, width: float = 1.0) -> int:
+    filters = [round(count * width) for count in (16, 32, 64, 128)]
+    return count_convolutions(3, *filters) + count_dense((size // 16) ** 2 * filters[-1], 128, 64, classes)
+
+
+def count_dense(*units: int) -> int:
+    """Weights and biases of dense layers from each number of values to the next."""
+    return sum((values + 1) * count for values, count in pairwise(units))
+
+
+COUNTS = {
+    "underfit": count_underfit,
+    "overfit": count_overfit,
+    "optimized": count_optimized,
+    "deep_cnn": count_deep_cnn,
+    "vgg_blocks": count_vgg_blocks,
+    "cifar_small": count_cifar_small,
+    "cifar_dropout": count_cifar_dropout,
+    "cifar_elu": count_cifar_elu,
+    "dense_ann": count_dense_ann,
+    "animals_cnn": count_animals_cnn,
+    "animals_cnn_augmented": count_animals_cnn,
+    "animals_cnn_wide": count_animals_cnn_wide,
+}
 
 
 class TestEveryFamily:
     @EVERY_FAMILY
     def test_a_model_is_handed_out_uncompiled(self, family):
-        assert not build(family).compiled
+        assert not build_small(family).compiled
 
     @EVERY_FAMILY
-    @pytest.mark.parametrize("count", [1, 2, 7])
-    def test_any_number_of_pictures_gives_probabilities_that_sum_to_one(self, family, count):
-        probabilities = predict(build(family), noise(count))
-        assert probabilities.shape == (count, 3)
-        assert probabilities.dtype == np.float32
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-        assert probabilities.min() >= 0
+    def test_any_number_of_pictures_gives_probabilities_that_sum_to_one(self, family):
+        for count in (1, 5):
+            probabilities = predict(build_small(family), noise(count, size_of(family)))
+            assert probabilities.shape == (count, 3)
+            assert probabilities.dtype == np.float32
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+            assert probabilities.min() >= 0
 
     @EVERY_FAMILY
-    @pytest.mark.parametrize("value", [0, 255])
-    def test_black_and_white_pictures_give_finite_probabilities(self, family, value):
-        assert np.isfinite(predict(build(family), np.full((2, 32, 32, 3), value, np.uint8))).all()
+    def test_black_and_white_pictures_give_finite_probabilities(self, family):
+        side = size_of(family)
+        for value in (0, 255):
+            assert np.isfinite(predict(build_small(family), np.full((1, side, side, 3), value, np.uint8))).all()
 
     @EVERY_FAMILY
     def test_pixels_may_be_uint8_or_float(self, family):
-        model = build(family)
-        np.testing.assert_array_equal(predict(model, noise(3)), predict(model, noise(3).astype(np.float32)))
+        model, pictures = build_small(family), noise(2, size_of(family))
+        np.testing.assert_array_equal(predict(model, pictures), predict(model, pictures.astype(np.float32)))
 
     @EVERY_FAMILY
-    def test_prediction_in_batches_is_the_same(self, family):
-        model = build(family)
-        np.testing.assert_allclose(model.predict_on_batch(noise(3)), predict(model, noise(3)), atol=1e-5)
+    def test_a_model_bears_the_familys_name(self, family):
+        assert build_small(family).name == family
 
     @EVERY_FAMILY
+    def test_a_saved_model_is_the_same_when_loaded(self, family, tmp_path):
+        from stages.training.artifacts import load_model, save_model
+
+        model, pictures = build_small(family), noise(2, size_of(family))
+        save_model(model, tmp_path / "model.keras")
+        loaded = load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(predict(loaded, pictures), predict(model, pictures), atol=1e-6)
+        assert count_trainable(loaded) == count_trainable(model)
+        assert loaded.count_params() == model.count_params()
+
+    @pytest.mark.parametrize("family", [*PIXELS, "mobilenet", "mobilenet_svm"])
     @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (50, 100)])
     def test_any_size_and_number_of_classes_goes(self, family, image_size, num_classes):
         model = build(family, image_size=image_size, num_classes=num_classes)
         assert model.input_shape == (None, image_size, image_size, 3)
         assert model.output_shape == (None, num_classes)
 
-    @EVERY_FAMILY
-    def test_a_model_bears_the_familys_name(self, family):
-        assert build(family).name == family
+    @pytest.mark.parametrize("family", PIXELS)
+    def test_it_can_bring_its_pictures_to_a_size_of_its_own(self, family):
+        model = build(family, image_size=48, input_size=32)
+        assert model.input_shape == (None, 48, 48, 3)
+        assert model.count_params() == build(family, image_size=32).count_params()
+        assert predict(model, noise(1, 48)).shape == (1, 3)
 
     @EVERY_FAMILY
     @pytest.mark.parametrize("num_classes", [1, 0])
     def test_fewer_than_two_classes_are_refused_in_one_line(self, family, num_classes):
-        message = refusal(family, num_classes=num_classes)
+        message = refusal(family, num_classes=num_classes, image_size=size_of(family))
         assert message == f"{family} needs two classes or more to tell apart: received {num_classes}"
 
 
@@ -121,17 +230,33 @@ def test_an_unknown_family_is_refused_by_a_line_that_names_the_nearest(name, nam
 
 class TestPublishedCounts:
     @pytest.mark.parametrize(
-        ("family", "parameters", "trainable"),
+        ("family", "image_size", "num_classes", "parameters", "trainable"),
         [
-            ("linear_svm", 337_505, 337_505),
-            ("underfit", 1_973, 1_973),
-            ("overfit", 3_667_269, 3_667_269),
-            ("optimized", 10_466_449, 10_466_443),
+            ("linear_svm", 150, 5, 337_505, 337_505),
+            ("underfit", 150, 5, 1_973, 1_973),
+            ("overfit", 150, 5, 3_667_269, 3_667_269),
+            ("optimized", 150, 5, 10_466_449, 10_466_443),
+            ("vgg_blocks", 128, 2, 4_498_217, 4_498_210),
+            ("cifar_small", 32, 10, 122_570, 122_570),
+            ("cifar_dropout", 32, 10, 167_818, 167_818),
+            ("cifar_elu", 32, 10, 309_290, 308_394),
+            ("dense_ann", 299, 10, 8_401_930, 8_401_930),
+            ("animals_cnn", 299, 10, 5_631_722, 5_631_722),
+            ("animals_cnn_augmented", 299, 10, 5_631_722, 5_631_722),
         ],
     )
-    def test_at_150_pixels_and_five_classes(self, family, parameters, trainable):
-        model = build(family, image_size=150, num_classes=5)
+    def test_as_the_systems_state_them(self, family, image_size, num_classes, parameters, trainable):
+        model = build(family, image_size=image_size, num_classes=num_classes)
         assert (model.count_params(), count_trainable(model)) == (parameters, trainable)
+
+    @pytest.mark.parametrize("family", TRANSFER)
+    def test_of_a_backbone_only_the_head_is_trainable_and_grows_with_the_classes(self, family):
+        few, many = (
+            count_trainable(build_small(family)),
+            count_trainable(build(family, image_size=size_of(family), num_classes=7)),
+        )
+        per_class = (build_small(family).get_layer("probabilities").kernel.shape[0]) + 1
+        assert many - few == 4 * per_class
 
     @EVERY_NETWORK
     @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (64, 10), (101, 6)])
@@ -193,8 +318,18 @@ class TestDropout:
             ("overfit", {"dropout": 0.4}, [0.4] * 5),
             ("optimized", {}, [0.3, 0.3, 0.3, 0.3, 0.4]),
             ("optimized", {"dropout": 0.1}, [0.1, 0.1, 0.1, 0.1, 0.2]),
-            ("optimized", {"dropout": 0.9}, [0.9, 0.9, 0.9, 0.9, 0.95]),
+            ("optimized", {"dropout": 0.9}, [0.9] * 5),  # 0.9 is the most
             ("optimized", {"dropout": 0.0}, []),
+            ("deep_cnn", {}, [0.2, 0.3, 0.4, 0.5, 0.5]),
+            ("deep_cnn", {"dropout": 0.3}, [0.3, 0.4, 0.5, 0.6, 0.6]),
+            ("vgg_blocks", {}, [0.15, 0.15, 0.25, 0.25]),
+            ("cifar_small", {}, []),
+            ("cifar_dropout", {}, [0.5]),
+            ("cifar_elu", {}, [0.2, 0.3, 0.4]),
+            ("cifar_elu", {"dropout": 0.05}, [0.05, 0.15, 0.25]),
+            ("dense_ann", {}, [0.5, 0.5]),
+            ("animals_cnn", {}, [0.2, 0.5]),
+            ("animals_cnn_wide", {}, [0.2, 0.5]),
         ],
     )
     def test_the_published_rates_and_others(self, family, settings, rates):
@@ -226,6 +361,9 @@ class TestWeightPenalty:
             ("optimized", {}, [0, 1e-4, 1e-4, 1e-4, 1e-4]),
             ("optimized", {"l2": 0.01}, [0, 0.01, 0.01, 0.01, 0.01]),
             ("optimized", {"l2": 0.0}, [0] * 5),
+            ("cifar_elu", {}, [1e-4] * 6),
+            ("cifar_small", {}, [0] * 3),
+            ("vgg_blocks", {}, [0] * 6),
         ],
     )
     def test_the_published_penalties_and_others(self, family, settings, penalties):
@@ -244,7 +382,7 @@ class TestWidth:
     def test_the_number_of_filters_is_multiplied(self, family, width):
         assert build(family, width=width).count_params() == COUNTS[family](32, 3, width)
 
-    @EVERY_NETWORK
+    @pytest.mark.parametrize("family", [name for name in NETWORKS if name != "dense_ann"])
     def test_a_filter_always_remains(self, family):
         assert min(layer.filters for layer in layers_of(build(family, width=1e-6), "Conv2D")) == 1
 
@@ -255,9 +393,19 @@ class TestSmallImages:
         size = SMALLEST[family]
         assert predict(build(family, image_size=size), noise(1, size)).shape == (1, 3)
 
-    @EVERY_NETWORK
+    @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
     def test_a_smaller_one_is_refused_by_a_line_that_names_the_smallest(self, family):
         message = refusal(family, image_size=SMALLEST[family] - 1)
         assert f"expected images of {SMALLEST[family]} px or more, received {SMALLEST[family] - 1} px" in message
-        assert "preprocess.image_size" in message
+        assert "raise image_size" in message
         assert "\n" not in message
+
+    @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
+    def test_the_smallest_is_not_larger_than_need_be(self, family):
+        from importlib import import_module
+
+        module, _, function = FAMILIES[family].builder.partition(":")
+        with pytest.raises(ValueError, match=r"(?i)negative|greater than|zero|not positive|computed"):
+            model = getattr(import_module(module), function)(image_size=SMALLEST[family] - 1, num_classes=2)
+            if 0 in [size for layer in model.layers for size in layer.output.shape[1:]]:
+                raise ValueError("zero values are left")

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 SIZE, NAMES = 16, ["red", "green", "blue"]
 RECIPE: dict[str, Any] = {
+    "backbone": None,
+    "input_size": None,
     "epochs": 2,
     "batch_size": 8,
     "optimizer": "adam",
@@ -25,6 +27,7 @@ RECIPE: dict[str, Any] = {
     "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
     "early_stopping": {"monitor": "val_accuracy", "patience": None},
     "reduce_lr": {"factor": 0.5, "patience": None, "min_lr": 0.0},
+    "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0},
     "class_weight": "none",
 }
 
@@ -261,18 +264,23 @@ class TestClassWeight:
         assert len(curve(easy, "train/loss")) == 1
 
 
-class TestOptimizers:
-    @pytest.mark.parametrize(
-        ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
-    )
-    def test_they_are_made_by_name_at_the_learning_rate(self, name, kind):
-        from stages.training.network import make_optimizer
+class TestNormalization:
+    def test_it_has_the_training_images_mean_and_deviation_before_the_first_epoch(self, easy):
+        from stages.families import build_model
+        from stages.training.network import adapt_normalization
 
-        optimizer = make_optimizer(make_recipe(optimizer=name, learning_rate=0.02))
-        assert type(optimizer).__name__ == kind
-        assert float(optimizer.learning_rate) == pytest.approx(0.02)
+        images = make_coloured_split(48, SIZE)[0].astype(np.float64)
+        mean, std = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+        model = build_model("vgg_blocks", image_size=SIZE, num_classes=3)
+        adapt_normalization(model, mean.tolist(), std.tolist())
+        layer = next(layer for layer in model.layers if type(layer).__name__ == "Normalization")
+        values = np.asarray(layer(images.astype(np.float32)))
+        np.testing.assert_allclose(values.mean(axis=(0, 1, 2)), 0, atol=1e-3)
+        np.testing.assert_allclose(values.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
-    def test_sgd_has_momentum(self):
-        from stages.training.network import make_optimizer
 
-        assert make_optimizer(make_recipe(optimizer="sgd")).momentum == 0.9
+class TestInputSize:
+    def test_the_model_brings_pictures_to_the_size_of_the_recipe(self, easy):
+        model = train(easy, epochs=1, input_size=32)
+        assert model.input_shape == (None, SIZE, SIZE, 3)
+        assert np.isfinite(measure_loss(model))

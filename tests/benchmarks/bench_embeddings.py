@@ -1,0 +1,107 @@
+"""A head on cached features against the studies' way: the frozen backbone inside `fit`, in every epoch.
+
+Run: python tests/benchmarks/bench_embeddings.py [IMAGES]. CIFAR-10's first IMAGES training pictures (2,000 unless told) and
+2,000 test pictures, efficientnet_lite0 at 160 px, the same head, the same epochs. Aim: 30x a run after the first, test
+accuracy within half a point. Needs CIFAR-10, which it downloads into the pipeline's cache.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import yaml
+
+from stages.params import load_params, resolve_recipe
+from stages.runtime import configure_tensorflow, seed_everything
+from tests.benchmarks.scenes_project import PROJECT, run_stage
+
+FAMILY, EPOCHS, BATCH = "efficientnet_lite0", 10, 32
+
+
+def main() -> None:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+        params["data"]["source"] = "cifar10"
+        params["prune"]["max_images_per_class"] = (images + 2000) // 10
+        params["families"] = [FAMILY]
+        params["embed"]["views"] = 0
+        params["train"] |= {"epochs": EPOCHS, "batch_size": BATCH, "augment": dict.fromkeys(params["train"]["augment"])}
+        params["recipes"][FAMILY]["augment"] = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+        params["recipes"][FAMILY]["early_stopping"]["patience"] = None
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        for stage in ("download", "prune", "split", "preprocess"):
+            run_stage(stage, folder)
+        os.chdir(folder)
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "stages.embed", FAMILY],
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            check=True,
+            capture_output=True,
+        )
+        first = time.perf_counter() - start
+        _compare(folder, first)
+
+
+def _compare(folder: Path, embed_seconds: float) -> None:
+    configure_tensorflow(onednn=True)
+    import keras
+
+    from stages.dataset.augmentation import Augmentation
+    from stages.dataset.batches import make_training_batches, read_batches
+    from stages.dataset.records import load_dataset_facts
+    from stages.evaluation.predictions import predict_split
+    from stages.families import build_model
+    from stages.training.transfer import train_transfer
+
+    params = load_params()
+    recipe = resolve_recipe(params.train, params.recipes[FAMILY])
+    facts = load_dataset_facts()
+
+    def cached() -> keras.Model:
+        return train_transfer(FAMILY, recipe, seed=1, cache_gb=4, shuffle_buffer=1000, record=folder / "record")
+
+    def studies() -> keras.Model:
+        seed_everything(1)
+        settings = {
+            "num_classes": 10,
+            "head_units": recipe.head_units,
+            "dropout": recipe.dropout,
+            "weights": "imagenet",
+        }
+        model = build_model(FAMILY, image_size=facts["image_size"], input_size=recipe.input_size, **settings)
+        optimizer = keras.optimizers.Adam(recipe.learning_rate)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        batches, steps = make_training_batches(
+            batch_size=BATCH, seed=1, augmentation=Augmentation(), cache_gb=4, shuffle_buffer=1000
+        )
+        keeper = keras.callbacks.EarlyStopping(monitor="val_loss", patience=EPOCHS + 1, restore_best_weights=True)
+        val = read_batches("val", batch_size=256)
+        model.fit(batches, steps_per_epoch=steps, epochs=EPOCHS, validation_data=val, callbacks=[keeper], verbose=0)
+        return model
+
+    seconds, accuracies = {}, {}
+    for name, way in (("cached", cached), ("in fit", studies)):
+        start = time.perf_counter()
+        model = way()
+        seconds[name] = time.perf_counter() - start
+        labels, probabilities = predict_split(model, "test")
+        accuracies[name] = float((probabilities.argmax(axis=1) == labels).mean())
+    n, num_test = facts["num_images"]["train"], facts["num_images"]["test"]
+    print(
+        f"a run of {EPOCHS} epochs on {n:,} pictures: {seconds['in fit'] / seconds['cached']:.1f}x "
+        f"({seconds['cached']:.1f} s on features, {seconds['in fit']:.1f} s with the backbone in fit; "
+        f"the first run also embeds, {embed_seconds:.1f} s: {seconds['in fit'] / (seconds['cached'] + embed_seconds):.1f}x; "
+        f"test accuracy {accuracies['cached']:.4f} and {accuracies['in fit']:.4f}, n={num_test:,})"
+    )
+
+
+if __name__ == "__main__":
+    main()
