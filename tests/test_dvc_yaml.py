@@ -106,9 +106,17 @@ def test_deps_and_outs_cover_every_file_that_a_stage_opens(audited: dict[str, di
     assert undeclared == set()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_dep_is_opened(audited: dict[str, dict], stage: str) -> None:
-    idle = {dep for dep in audited[stage]["deps"] if not any(_covers([dep], path) for path in audited[stage]["opened"])}
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_dep_is_opened(audited: dict[str, dict], verb: str) -> None:
+    """By one item of a matrix, at least: what only some kinds of family need is a dep of all."""
+    idle: set[str] | None = None
+    for stage in (name for name in STAGES if name.split("@")[0] == verb):
+        family = stage.partition("@")[2]
+        opened = audited[stage]["opened"]
+        unopened = {dep for dep in audited[stage]["deps"] if not any(_covers([dep], path) for path in opened)}
+        unopened = {dep.replace(f"/{family}", "/<family>") if family else dep for dep in unopened}
+        idle = unopened if idle is None else idle & unopened
+    assert idle is not None
     assert idle - _FOR_OTHER_SOURCES == set()
 
 

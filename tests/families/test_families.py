@@ -1,3 +1,4 @@
+import math
 from functools import cache
 from itertools import pairwise
 
@@ -89,7 +90,7 @@ def count_optimized(size: int, classes: int, width: float = 2.0) -> int:
 
 def count_deep_cnn(size: int, classes: int, width: float = 1.0) -> int:
     filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128, 256, 256)]
-    return count_convolutions(3, *filters) + count_dense(-((-size // 256) ** 2) * filters[-1], 512, classes)
+    return count_convolutions(3, *filters) + count_dense(math.ceil(size / 256) ** 2 * filters[-1], 512, classes)
 
 
 def count_vgg_blocks(size: int, classes: int, width: float = 1.0) -> int:
@@ -401,11 +402,10 @@ class TestSmallImages:
         assert "\n" not in message
 
     @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
-    def test_the_smallest_is_not_larger_than_need_be(self, family):
-        from importlib import import_module
+    def test_the_smallest_is_not_larger_than_need_be(self, family, monkeypatch):
+        monkeypatch.setattr("stages.families.check_image_size", lambda *_, **__: None)
+        with pytest.raises((ValueError, AssertionError)):
+            self.check_values_are_left(build(family, image_size=SMALLEST[family] - 1))
 
-        module, _, function = FAMILIES[family].builder.partition(":")
-        with pytest.raises(ValueError, match=r"(?i)negative|greater than|zero|not positive|computed"):
-            model = getattr(import_module(module), function)(image_size=SMALLEST[family] - 1, num_classes=2)
-            if 0 in [size for layer in model.layers for size in layer.output.shape[1:]]:
-                raise ValueError("zero values are left")
+    def check_values_are_left(self, model) -> None:
+        assert all(size for layer in model.layers for size in layer.output.shape[1:])

@@ -391,10 +391,15 @@ class TestReach:
 
     @pytest.mark.parametrize(
         ("shape", "stride", "offset"),
-        [((2.0,), (1,), 0), ((2,), ("1",), 0), ((2,), (1,), 0.0), ((2,), (1,), None), (2, 1, 0), ((2, 3), (1,), 0)],
+        [((2.0,), (1,), 0), ((True,), (1,), 0), ((2,), ("1",), 0), ((2,), (1,), 0.0), ((2,), (1,), None)],
     )
-    def test_shape_stride_and_offset_are_whole_numbers_that_go_together(self, file, shape, stride, offset):
-        refusal(file, encode({"weight": Tensor(Storage(NUMBERS), shape, stride, offset)}))
+    def test_nothing_but_whole_numbers_says_where_it_lies(self, file, shape, stride, offset):
+        line = refusal(file, encode({"weight": Tensor(Storage(NUMBERS), shape, stride, offset)}))
+        assert "expected a tensor" in line
+
+    @pytest.mark.parametrize(("shape", "stride"), [(2, 1), ((2, 3), (1,)), ((2,), (3, 1)), (None, ()), ((), None)])
+    def test_shape_and_stride_are_of_one_length(self, file, shape, stride):
+        refusal(file, encode({"weight": Tensor(Storage(NUMBERS), shape, stride)}))
 
     @pytest.mark.parametrize("storage", [None, "0", (0, 0, 0), [1.0]])
     def test_a_tensor_has_a_storage(self, file, storage):

@@ -20,8 +20,6 @@ HEAVY = {  # seconds to build and to trace, each
 @pytest.fixture
 def small(project, monkeypatch) -> Path:
     """Pictures whose colour tells their class, in a project that trains briefly and downloads nothing."""
-    from stages.training import timings
-
     names = ["red", "green", "blue"]
     splits = {
         split: make_coloured_split(count, 32, seed=count) for split, count in (("train", 24), ("val", 9), ("test", 6))
@@ -38,14 +36,13 @@ def small(project, monkeypatch) -> Path:
     (project.folder / "params.yaml").write_text(yaml.safe_dump(params))
     for verb in ("embed", "train"):  # TensorFlow is there already
         monkeypatch.setattr(f"stages.{verb}.configure_tensorflow", lambda **_: None)
-    assert timings.METRICS == Path("metrics")
     return project.folder
 
 
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in FAMILIES]
 )
-def test_two_epochs_then_saved_and_loaded(small, family, capsys):
+def test_two_epochs_then_saved_and_loaded(small, family):
     from stages.embed import embed
     from stages.evaluation.predictions import predict_split
     from stages.train import train

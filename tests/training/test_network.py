@@ -265,7 +265,7 @@ class TestClassWeight:
 
 
 class TestNormalization:
-    def test_it_has_the_training_images_mean_and_deviation_before_the_first_epoch(self, easy):
+    def test_it_has_the_training_images_mean_and_deviation_before_the_first_epoch(self):
         from stages.families import build_model
         from stages.training.network import adapt_normalization
 
