@@ -5,6 +5,7 @@ A family that trains on pixels gets an empty folder, and costs nothing.
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from stages.dataset.embeddings import (
     save_facts,
     save_none,
 )
-from stages.dataset.records import load_dataset_facts
+from stages.dataset.records import TFRECORDS, load_dataset_facts
 from stages.families import FAMILIES, check_family
 from stages.files import folder_aside
 from stages.params import Embed, load_params, resolve_augment
@@ -51,7 +52,7 @@ def embed(family: str) -> None:
     augment = resolve_augment(params.train, own.augment).model_dump()
     weights = compute_weights_digest(network)
     made_of = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
-    key = compute_key(made_of | params.embed.model_dump(exclude={"batch_size"}))
+    key = compute_key(made_of | params.embed.model_dump() | params.runtime.model_dump(), files=list_files())
     twin = copy_twin(family, key)
     if twin is not None:
         print(f"{family}: the same features as {twin}'s, taken over")
@@ -72,6 +73,14 @@ def embed(family: str) -> None:
             num_images=facts["num_images"],
         ),
     )
+
+
+def list_files() -> list[Path]:
+    """The records, and the code that makes features of them: an older version's features are no twin."""
+    code = Path(__file__).parent
+    dataset = [code / "dataset" / f"{name}.py" for name in ("augmentation", "batches", "embeddings", "records")]
+    modules = [Path(__file__), *(code / "families").glob("*.py"), *dataset]
+    return [*sorted(TFRECORDS.iterdir()), *sorted(modules)]
 
 
 def embed_images(

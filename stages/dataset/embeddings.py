@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from stages.dataset.records import TFRECORDS
 from stages.errors import PipelineError
 from stages.files import folder_aside
 
@@ -134,15 +133,15 @@ def load_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings:
 def _load_facts(folder: Path) -> EmbeddingFacts | None:
     try:
         content = json.loads((folder / _FACTS).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return EmbeddingFacts(**content) if content["backbone"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not what save_facts writes
         return None
-    return EmbeddingFacts(**content) if content["backbone"] else None
 
 
-def compute_key(settings: dict[str, Any], tfrecords: Path = TFRECORDS) -> str:
-    """A digest of all that decides the features: the records, and whatever else `settings` names."""
+def compute_key(settings: dict[str, Any], files: Iterable[Path]) -> str:
+    """A digest of all that decides the features: the settings, and the content of the files, in their order."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for file in sorted(tfrecords.iterdir()):
+    for file in files:
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

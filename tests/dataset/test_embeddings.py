@@ -227,6 +227,10 @@ class TestFacts:
         assert "has no features" in self.refusal(tmp_path)
 
 
+def key_of(settings: dict, folder: Path) -> str:
+    return compute_key(settings, sorted(folder.iterdir()))
+
+
 class TestKey:
     SETTINGS = {"backbone": "mobilenet", "input_size": 32, "augment": {"flip": "none", "zoom": 0.1}}  # noqa: RUF012
 
@@ -237,26 +241,26 @@ class TestKey:
         return folder
 
     def test_it_is_the_same_for_the_same_records_in_another_folder(self, tmp_path):
-        keys = {compute_key(self.SETTINGS, self.write(tmp_path / name)) for name in ("one", "two")}
+        keys = {key_of(self.SETTINGS, self.write(tmp_path / name)) for name in ("one", "two")}
         assert len(keys) == 1
 
     @pytest.mark.parametrize("changes", [{"label": 1}, {"pixel": 1}, {"num_shards": 3}])
     def test_it_changes_with_the_records(self, tmp_path, changes):
-        before = compute_key(self.SETTINGS, self.write(tmp_path / "before"))
-        assert compute_key(self.SETTINGS, self.write(tmp_path / "after", **changes)) != before
+        before = key_of(self.SETTINGS, self.write(tmp_path / "before"))
+        assert key_of(self.SETTINGS, self.write(tmp_path / "after", **changes)) != before
 
     def test_it_changes_with_the_order_of_the_images(self, tmp_path):
         images, labels = make_coloured_split(6, 8)
         write_records(tmp_path / "one", class_names=NAMES, num_shards=1, train=(images, labels))
         write_records(tmp_path / "two", class_names=NAMES, num_shards=1, train=(images[::-1], labels[::-1]))
-        assert compute_key(self.SETTINGS, tmp_path / "one") != compute_key(self.SETTINGS, tmp_path / "two")
+        assert key_of(self.SETTINGS, tmp_path / "one") != key_of(self.SETTINGS, tmp_path / "two")
 
     def test_it_changes_with_the_facts_beside_the_records(self, tmp_path):
         folder = self.write(tmp_path / "records")
-        before = compute_key(self.SETTINGS, folder)
+        before = key_of(self.SETTINGS, folder)
         facts = json.loads((folder / "dataset.json").read_text())
         (folder / "dataset.json").write_text(json.dumps(facts | {"class_names": ["a", "b", "c"]}))
-        assert compute_key(self.SETTINGS, folder) != before
+        assert key_of(self.SETTINGS, folder) != before
 
     @pytest.mark.parametrize(
         "changes",
@@ -270,12 +274,12 @@ class TestKey:
     )
     def test_it_changes_with_the_settings(self, tmp_path, changes):
         folder = self.write(tmp_path / "records")
-        assert compute_key(self.SETTINGS | changes, folder) != compute_key(self.SETTINGS, folder)
+        assert key_of(self.SETTINGS | changes, folder) != key_of(self.SETTINGS, folder)
 
     def test_the_order_in_which_settings_are_named_does_not_matter(self, tmp_path):
         folder = self.write(tmp_path / "records")
         turned = dict(reversed(self.SETTINGS.items()))
-        assert compute_key(turned, folder) == compute_key(self.SETTINGS, folder)
+        assert key_of(turned, folder) == key_of(self.SETTINGS, folder)
 
 
 class TestTwin:

@@ -259,7 +259,7 @@ class TestWeightsOfAFile:
         import keras
 
         trace = tmp_path / "ran"
-        runs_code = keras.layers.Lambda(lambda x, trace=str(trace): (open(trace, "w").close(), x)[1])  # noqa: PTH123, SIM115
+        runs_code = keras.layers.Lambda(lambda x, trace=str(trace): (open(trace, "w").close(), x)[1])  # noqa: PTH123
         inputs = keras.Input((4,))
         keras.Model(inputs, runs_code(inputs)).save(tmp_path / "net.keras")
         trace.unlink()

@@ -456,6 +456,10 @@ class TestFineTuning:
         assert len(pairs) == 2 * 27
         assert [old.path for old, new in pairs if not np.array_equal(old, new)] == []
 
+    def test_one_seed_gives_bit_identical_weights(self, tuned, run_train):
+        again = run_train(**UNTAUGHT, fine_tune=FINE_TUNE)
+        assert are_identical(again.model.get_weights(), tuned.model.get_weights())
+
     def test_the_model_is_handed_back_uncompiled(self, tuned, spoilt):
         assert not tuned.model.compiled
         assert not spoilt.model.compiled
@@ -540,6 +544,13 @@ class TestDivergence:
         assert "no longer a number in epoch 1" in run.error
         assert run.error.endswith("no epoch before it was good, nothing is kept")
         assert not (run.folder / "models").exists()
+
+    def test_an_epoch_whose_last_step_breaks_the_model_is_not_taken_for_a_good_one(self, run_train):
+        """The loss of an epoch is measured before its last step: only validation sees what that has done."""
+        run = run_train(epochs=1, batch_size=100, optimizer="sgd", learning_rate=1e38)
+        assert np.isfinite(run.curve("train/loss")).all()
+        assert not np.isfinite(run.curve("eval/loss")).any()
+        assert run.error.startswith("mobilenet: the loss is no longer a number in epoch 1")
 
     def test_in_fine_tuning_the_line_names_the_rate_of_fine_tuning(self, diverged_late):
         assert "with learning rate 0.125" in diverged_late.error
