@@ -48,7 +48,7 @@ def embed(family: str) -> None:
 
     facts = load_dataset_facts()
     size = own.input_size or facts["image_size"]
-    network = build_backbone(backbone, size, own.backbone.weights)
+    network = build_backbone(backbone, size, own.backbone.weights, family=family)
     augment = resolve_augment(params.train, own.augment).model_dump()
     weights = compute_weights_digest(network)
     made_of = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}

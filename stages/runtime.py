@@ -39,5 +39,6 @@ def seed_everything(seed: int) -> None:
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
+    tf.random.set_seed(seed + 1)  # not 0, beside which tf.data takes no tensor as the seed of a shuffle
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()

@@ -20,6 +20,14 @@ from stages.runtime import configure_tensorflow
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Minutes each, in processes of their own: first, so that the other files fill the other cores meanwhile.
+_LONG = ("test_pipeline", "test_dvc_yaml", "test_every_family")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 @pytest.fixture(scope="session")
 def make_image_bytes() -> Callable[..., bytes]:
     """An encoded picture of one colour; with a seed, of noise, so that no two seeds give the same bytes."""

@@ -23,6 +23,7 @@ _COPIED = (
 
 # Small enough for a test, large enough for every family (five halvings need 32 px) and every split.
 SMALL = {
+    "families": ["linear_svm", "underfit", "efficientnet_lite0"],
     "sources.scenes.images_per_class": 16,
     "sources.scenes.image_size": 32,
     "split.seed": 0,
@@ -79,4 +80,8 @@ def draw_pictures(folder: Path, *, classes: list[str], count: int, start: int = 
 
 def small_overrides(**more: object) -> list[str]:
     """`-S` options of `dvc exp run` for a small run."""
-    return [part for key, value in {**SMALL, **more}.items() for part in ("-S", f"{key}={value}")]
+    return [part for key, value in {**SMALL, **more}.items() for part in ("-S", f"{key}={_write(value)}")]
+
+
+def _write(value: object) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

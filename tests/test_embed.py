@@ -14,7 +14,7 @@ from tfrecords import make_noise, write_records
 
 from stages.cli import run_family_verb
 from stages.dataset.embeddings import EmbeddingFacts, Embeddings, load_embeddings
-from stages.embed import embed, embed_images
+from stages.embed import embed, embed_images, list_files
 from stages.errors import PipelineError
 from stages.params import Embed
 
@@ -240,82 +240,94 @@ class TestTwins:
         embed("mobilenet_svm")
         assert "taken over" not in capsys.readouterr().out
 
+    @pytest.mark.usefixtures("fast")
+    def test_it_computes_its_own_where_the_code_has_changed(self, project, capsys, monkeypatch):
+        changed = project.folder / "augmentation.py"
+        changed.write_text("# another version")
+        files = [changed if file.name == changed.name else file for file in list_files()]
+        assert changed in files
+        monkeypatch.setattr("stages.embed.list_files", lambda: files)
+        embed("mobilenet_svm")
+        assert "taken over" not in capsys.readouterr().out
+
+
+def flatten(images: Any) -> np.ndarray:
+    return np.asarray(images, np.float32).reshape(len(images), -1)
+
+
+def embed_pixels(
+    folder: Path, extract: Callable[[Any], np.ndarray] = flatten, *, family: str = "pixels", **changes: Any
+) -> Embeddings:
+    """embed_images in a folder with records, with the pixels themselves as features."""
+    from stages.dataset.augmentation import Augmentation
+
+    settings, size = Embed(**SETTINGS | changes), SIZE * SIZE * 3
+    facts = EmbeddingFacts("none", "the key", "the weights", size, settings.dtype, settings.views, dict(COUNTS))
+    with contextlib.chdir(folder):
+        embed_images(family, extract, settings, Augmentation(**AUGMENT), facts)
+    return load(folder, family)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    write_records(folder / "data/tfrecords", class_names=NAMES, **SPLITS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pixels(records) -> Embeddings:
+    """Of the seed 42, with two views."""
+    return embed_pixels(records)
+
 
 class TestPasses:
-    """embed_images with the pixels themselves as features."""
-
-    FAMILY = "mobilenet"
-
-    @pytest.fixture(autouse=True)
-    def _records(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        write_records(class_names=NAMES, **SPLITS)
-
-    def embed(self, extract: Callable[[Any], np.ndarray] | None = None, **changes: Any) -> Embeddings:
-        from stages.dataset.augmentation import Augmentation
-
-        settings = Embed(**SETTINGS | changes)
-        facts = EmbeddingFacts(
-            "none", "the key", "the weights", SIZE * SIZE * 3, settings.dtype, settings.views, dict(COUNTS)
-        )
-        embed_images(self.FAMILY, extract or self.flatten, settings, Augmentation(**AUGMENT), facts)
-        return load_embeddings(self.FAMILY)
-
-    def flatten(self, images: Any) -> np.ndarray:
-        return np.asarray(images, np.float32).reshape(len(images), -1)
-
-    def test_view_0_is_the_images_themselves(self):
-        found = self.embed()
+    def test_view_0_is_the_images_themselves(self, pixels):
         for split, (images, _) in SPLITS.items():
-            np.testing.assert_array_equal(read_all(found, split), self.flatten(images))
+            np.testing.assert_array_equal(read_all(pixels, split), flatten(images))
 
-    def test_views_differ_from_the_images_and_from_one_another_image_by_image(self):
-        found = self.embed(views=3)
-        views = [read_all(found, "train", view) for view in range(4)]
+    def test_views_differ_from_the_images_and_from_one_another_image_by_image(self, pixels):
+        views = [read_all(pixels, "train", view) for view in range(3)]
         for i, one in enumerate(views):
             for other in views[:i]:
                 assert (np.abs(one - other).mean(axis=1) > 1).all()
 
-    def test_one_seed_gives_the_same_views_and_another_seed_others(self):
-        first, again, other = (read_all(self.embed(seed=seed), "train", 1) for seed in (1, 1, 2))
-        np.testing.assert_array_equal(first, again)
-        assert (np.abs(first - other).mean(axis=1) > 1).all()
+    def test_one_seed_gives_the_same_views_however_many_there_are(self, pixels, records):
+        again = embed_pixels(records, family="again", views=1)
+        np.testing.assert_array_equal(read_all(again, "train", 1), read_all(pixels, "train", 1))
 
-    def test_more_views_leave_the_first_ones_as_they_are(self):
-        few, many = (self.embed(views=views) for views in (1, 3))
-        np.testing.assert_array_equal(read_all(few, "train", 1), read_all(many, "train", 1))
+    def test_another_seed_gives_others(self, pixels, records):
+        other = embed_pixels(records, family="other", seed=7, views=1)
+        assert (np.abs(read_all(other, "train", 1) - read_all(pixels, "train", 1)).mean(axis=1) > 1).all()
+        np.testing.assert_array_equal(read_all(other, "train"), read_all(pixels, "train"))
 
     @pytest.mark.parametrize("batch_size", [5, 1000])
-    def test_views_do_not_depend_on_the_batch_that_an_image_is_in(self, batch_size):
-        expected, found = self.embed(), self.embed(batch_size=batch_size)
+    def test_views_do_not_depend_on_the_batch_that_an_image_is_in(self, pixels, records, batch_size):
+        found = embed_pixels(records, family=f"in batches of {batch_size}", batch_size=batch_size)
         for view in range(3):
-            np.testing.assert_allclose(
-                read_all(found, "train", view), read_all(expected, "train", view), rtol=1e-5, atol=1e-3
-            )
+            expected = read_all(pixels, "train", view)
+            np.testing.assert_allclose(read_all(found, "train", view), expected, rtol=1e-5, atol=1e-3)
 
-    def test_float16_comes_within_its_rounding(self):
-        expected, found = self.embed(), self.embed(dtype="float16")
-        np.testing.assert_allclose(read_all(found, "train", 1), read_all(expected, "train", 1), rtol=1e-3, atol=1e-3)
-        assert {np.load(file).dtype for file in found.folder.glob("*view*.npy")} == {np.dtype("float16")}
+    def test_how_much_was_done_is_said(self, records, capsys):
+        embed_pixels(records, family="loud")
+        assert "loud: 92 pictures, 3,072 features each" in capsys.readouterr().out  # 26 · 3 + 9 + 5
 
-    def test_how_much_was_done_is_said(self, capsys):
-        self.embed()
-        assert "mobilenet: 92 pictures, 3,072 features each" in capsys.readouterr().out  # 26 · 3 + 9 + 5
-
-    def test_what_is_interrupted_leaves_what_was_there(self):
-        self.embed()
-        before, seen = read_bytes(Path()), []
+    def test_what_is_interrupted_leaves_what_was_there(self, tmp_path, records):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data/tfrecords").symlink_to(records / "data/tfrecords")
+        embed_pixels(tmp_path, views=0)
+        before, seen = read_bytes(tmp_path, "pixels"), []
 
         def fail_in_the_third_batch(images: Any) -> np.ndarray:
             seen.append(images)
             if len(seen) == 3:
                 raise KeyboardInterrupt
-            return self.flatten(images)
+            return flatten(images)
 
         with pytest.raises(KeyboardInterrupt):
-            self.embed(fail_in_the_third_batch, seed=7)
-        assert read_bytes(Path()) == before
-        assert [path.name for path in Path("data/embeddings").iterdir()] == [self.FAMILY]
+            embed_pixels(tmp_path, fail_in_the_third_batch)
+        assert read_bytes(tmp_path, "pixels") == before
+        assert [path.name for path in (tmp_path / "data/embeddings").iterdir()] == ["pixels"]
 
 
 class TestRefusals:

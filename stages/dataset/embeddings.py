@@ -86,7 +86,10 @@ class EmbeddingWriter:
         self._folder, self._dtype = folder, dtype
 
     def write(self, split: str, view: int, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
-        """Writes the features of a split, (n, features), and, with view 0, its labels, (n,); returns how many images."""
+        """Writes the features of a split, (n, features), and, with view 0, its labels, (n,); returns how many images.
+
+        batches: one or more.
+        """
         waiting: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         shard = total = 0

@@ -5,6 +5,7 @@ Each takes raw 0–255 pixels and does its own preprocessing, inside the model. 
 
 import hashlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,9 @@ def _application(
 
     def load(model: keras.Model) -> None:
         try:
-            published = builder(include_top=False, weights="imagenet", input_shape=model.input_shape[1:])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the size is not the one of the weights: no convolution minds
+                published = builder(include_top=False, weights="imagenet", input_shape=model.input_shape[1:])
         except Exception as error:  # whatever the network makes it stumble over; a wrong checksum too
             raise PipelineError(
                 f"the ImageNet weights of {builder.__name__} can't be had ({type(error).__name__}: {error}): download them "
@@ -89,37 +92,41 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def build_backbone(name: str, input_size: int, weights: str = "none") -> keras.Model:
+def build_backbone(name: str, input_size: int, weights: str = "none", *, family: str | None = None) -> keras.Model:
     """The convolutional part of BACKBONES[name]: scaled images in, feature maps out; frozen.
 
     weights: imagenet, none (random, the same each time) or a file that Keras has saved: `.weights.h5`, or a whole `.keras`
-    model of the same part. Raises PipelineError where they can't be had or do not fit.
+    model of the same part. family: whose recipe an error names; None: that of the backbone's own name. Raises PipelineError
+    where they can't be had or do not fit.
     """
     if weights == "none":
-        keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(1)
     backbone = BACKBONES[name].build(input_size)
     if weights == "imagenet":
         BACKBONES[name].load(backbone)
     elif weights != "none":
-        _load_file(backbone, name, Path(weights))
+        _load_file(backbone, name, Path(weights), f"recipes.{family or name}.backbone.weights")
     backbone.trainable = False
+    # Keras would hand `training=True` of the outer model's fit on to a network that was called with training=False, and
+    # ImageNet's statistics of batch normalization would drift. There is no public way to say that the call means it.
+    backbone._call_context_args = set()
     return backbone
 
 
-def _load_file(backbone: keras.Model, name: str, file: Path) -> None:
+def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> None:
     if not file.exists():
-        raise PipelineError(
-            f"recipes.{name}.backbone.weights: {file} is not here: expected imagenet, none or a file of weights"
-        )
+        raise PipelineError(f"{parameter}: {file} is not here: expected imagenet, none or a file of weights")
     try:
-        if file.suffix == ".keras":
-            backbone.set_weights(keras.models.load_model(file, compile=False, safe_mode=True).get_weights())
-        else:
-            backbone.load_weights(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that it could not fill
+            if file.suffix == ".keras":
+                backbone.set_weights(keras.models.load_model(file, compile=False, safe_mode=True).get_weights())
+            else:
+                backbone.load_weights(file)
     except Exception as error:  # Keras raises whatever the difference makes it stumble over
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PipelineError(
-            f"recipes.{name}.backbone.weights: {file} does not fit {name} without its top: expected "
+            f"{parameter}: {file} does not fit {name} without its top: expected "
             f"{backbone.count_params():,} numbers in {len(backbone.weights)} arrays; Keras says: {reason}"
         ) from error
 

@@ -65,7 +65,7 @@ def _read(content: BinaryIO, file_size: int) -> dict[str, np.ndarray]:
         storage = storages[key]
         size = int.from_bytes(content.read(8), "little")
         if size != storage.size or size * storage.dtype.itemsize > file_size - content.tell():
-            raise pickle.UnpicklingError(f"storage {key} has {size} numbers where {storage.size} were announced")
+            raise pickle.UnpicklingError(f"storage {key!a} has {size} numbers where {storage.size} were announced")
         arrays[key] = np.frombuffer(content.read(size * storage.dtype.itemsize), storage.dtype)
     if content.read(1):
         raise pickle.UnpicklingError("expected nothing after the last storage")
@@ -86,7 +86,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Numbers, strings, lists and dicts."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} is refused: only tensors may be in it")
+        raise pickle.UnpicklingError(f"{f'{module}.{name}'!a} is refused: only tensors may be in it")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError(f"expected no storage here, received {pid!r}")

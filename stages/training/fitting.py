@@ -1,5 +1,6 @@
 """One fit, as all networks have it: callbacks, the record, the best epoch's weights. Imports TensorFlow."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +36,15 @@ def fit(
     class_weight: dict[int, float] | None,
     live: Live,
     steps_per_execution: int = 1,
+    rate_name: str = "train.learning_rate",
+    finish: Callable[[keras.Model], keras.Model] = lambda model: model,
+    fallback: Callable[[], keras.Model] | None = None,
 ) -> Fit:
     """Compiles and trains a model in place by a recipe, and leaves it with the weights of its best epoch.
 
     batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. Raises PipelineError if the loss
-    stops being a number, having kept the best epoch's weights until then in models/<family>.last-good.keras.
+    stops being a number, having kept the best epoch's weights until then in models/<family>.last-good.keras: as the model
+    that `finish` makes of it, or, where no epoch was good, the one that `fallback` gives. rate_name: the parameter to lower.
     """
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
@@ -59,7 +64,10 @@ def fit(
         shuffle=False,  # the batches are shuffled already
         verbose=2,
     ).history
-    _check_finite(family, model, history, recipe, keeper.best_epoch)
+    if not is_finite(history):
+        good = is_good_epoch(history, keeper.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
+        kept = finish(model) if good else fallback() if fallback else None
+        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, rate_name, kept))
     best = {
         name: float(values[keeper.best_epoch]) for name, values in history.items() if len(values) > keeper.best_epoch
     }
@@ -83,19 +91,29 @@ def is_better(recipe: Recipe, one: Fit, other: Fit) -> bool:
     return a < b if monitor == "val_loss" else a > b
 
 
-def _check_finite(
-    family: str, model: keras.Model, history: dict[str, list[float]], recipe: Recipe, best_epoch: int
-) -> None:
-    if np.all(np.isfinite(history["loss"])):
-        return
-    kept = "no epoch before it was good, nothing is kept"
-    if np.isfinite(history["loss"][best_epoch]) and all(np.isfinite(array).all() for array in model.get_weights()):
+def is_finite(history: dict[str, list[float]]) -> bool:
+    """Whether the loss, on training and validation images, was a number in all epochs."""
+    return all(np.isfinite(history[name]).all() for name in ("loss", "val_loss"))
+
+
+def is_good_epoch(history: dict[str, list[float]], epoch: int) -> bool:
+    """Whether it was in this one, from 0."""
+    return all(np.isfinite(history[name][epoch]) for name in ("loss", "val_loss"))
+
+
+def explain_divergence(
+    family: str, history: dict[str, list[float]], rate: float, rate_name: str, kept: keras.Model | None
+) -> str:
+    """One line; saves the model that is kept, if there is one."""
+    epoch = next(epoch for epoch in range(len(history["loss"])) if not is_good_epoch(history, epoch))
+    where = "no epoch before it was good, nothing is kept"
+    if kept is not None:
         file = MODELS / f"{family}.last-good.keras"
-        save_model(model, file)
-        kept = f"the weights of epoch {best_epoch + 1} are kept in {file}"
-    raise PipelineError(
-        f"{family}: the loss is no longer a number in epoch {len(history['loss'])} with learning rate "
-        f"{recipe.learning_rate:g}: expected a finite loss; lower train.learning_rate; {kept}"
+        save_model(kept, file)
+        where = f"the last good weights are kept in {file}"
+    return (
+        f"{family}: the loss is no longer a number in epoch {epoch + 1} with learning rate {rate:g}: expected a finite loss; "
+        f"lower {rate_name}; {where}"
     )
 
 

@@ -66,6 +66,7 @@ def train_transfer(
             class_weight=class_weight,
             live=live,
             steps_per_execution=max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0),
+            finish=lambda trained: copy_head(trained, model),
         )
         copy_head(head, model)
         log_best(live, frozen.best_epoch + 1, frozen.best)
@@ -78,15 +79,13 @@ def train_transfer(
                 shuffle_buffer=shuffle_buffer,
             )
             fine_tune(family, model, network, recipe, batches, steps, class_weight, frozen, live)
-    kept = build()  # without the optimizer, which weighs twice as much as the model
-    copy_head(model, kept)
-    return kept
+    return copy_head(model, build())  # without the optimizer, which weighs twice as much as the model
 
 
 def load_backbone(family: str, recipe: Any, image_size: int, embeddings: Embeddings) -> keras.Model:
     """The frozen backbone with the very weights that embed has used. Raises PipelineError if they are others."""
     name = FAMILIES[family].backbone
-    network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights)
+    network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights, family=family)
     if compute_weights_digest(network) != embeddings.facts.weights_sha256:
         raise PipelineError(
             f"the features in {embeddings.folder} were made with other weights than recipes.{family}.backbone.weights names "
@@ -107,8 +106,13 @@ def fine_tune(
     live: Live,
 ) -> None:
     """The second phase, in place, on pixels. Leaves the model as it was if no epoch is better than the first phase's best."""
-    before = model.get_weights()
-    rule = recipe.fine_tune
+    before, rule = model.get_weights(), recipe.fine_tune
+
+    def restore() -> keras.Model:
+        network.trainable = False
+        model.set_weights(before)
+        return model
+
     unfreeze(str(FAMILIES[family].backbone), network, rule.unfreeze)
     settings = {"epochs": rule.epochs, "learning_rate": rule.learning_rate, "optimizer": rule.optimizer}
     tuned = fit(
@@ -120,20 +124,22 @@ def fine_tune(
         validation=read_validation(),
         class_weight=class_weight,
         live=live,
+        rate_name=f"recipes.{family}.fine_tune.learning_rate",
+        fallback=restore,
     )
     if is_better(recipe, tuned, frozen):
         log_best(live, frozen.epochs + tuned.best_epoch + 1, tuned.best)
         return
     print(f"{family}: no epoch of fine-tuning is better than the frozen backbone's best: that one is kept")
-    network.trainable = False
-    model.set_weights(before)
+    restore()
 
 
-def copy_head(head: keras.Model, model: keras.Model) -> None:
-    """Gives a model the head of another, the layers between the pooled features and the probabilities."""
+def copy_head(head: keras.Model, model: keras.Model) -> keras.Model:
+    """Gives a model the head of another, the layers between the pooled features and the probabilities; returns it."""
     for layer in head.layers:
         if isinstance(layer, keras.layers.Dense):
             model.get_layer(layer.name).set_weights(layer.get_weights())
+    return model
 
 
 def make_feature_batches(

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from stages.errors import PipelineError
-from stages.families import FAMILIES, build_model
+from stages.families import build_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+# What every family does is in tests/families: here one of each kind of building, as some take seconds.
+ONE_OF_EACH = ("linear_svm", "optimized", "vgg_blocks", "mobilenet", "efficientnet_lite0_svm")
 ZIP_CLOCK = 2.1  # seconds; a zip's times are even seconds
 
 
@@ -58,7 +60,7 @@ class TestSaving:
             assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
             assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980")
 
-    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("family", ONE_OF_EACH)
     def test_the_file_holds_no_memory_address(self, artifacts, family, tmp_path):
         artifacts.save_model(build_model(family, image_size=32, num_classes=3), tmp_path / "one.keras")
         with zipfile.ZipFile(tmp_path / "one.keras") as archive:
@@ -87,7 +89,7 @@ class _FillsTheDisk:
 
 
 class TestLoading:
-    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("family", ONE_OF_EACH)
     def test_a_loaded_model_predicts_the_same(self, artifacts, family, tmp_path):
         model = build_model(family, image_size=32, num_classes=3)
         artifacts.save_model(model, tmp_path / "one.keras")

@@ -197,7 +197,8 @@ class TestTraining:
         write_records(class_names=NAMES, **splits)
 
     def train(self, linear, tmp_path, **changes):
-        settings = {"C": 1.0, "max_iterations": 1000, "max_gb": 1.0, "class_weight": "none"} | changes
+        none = dict.fromkeys(("backbone", "input_size", "augment"))
+        settings = {**none, "C": 1.0, "max_iterations": 1000, "max_gb": 1.0, "class_weight": "none"} | changes
         return linear.train_linear("linear_svm", LinearRecipe(**settings), record=tmp_path / "record")
 
     def best(self, tmp_path) -> dict[str, float]:

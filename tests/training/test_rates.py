@@ -1,7 +1,6 @@
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stages.params import Recipe, Schedule
@@ -47,18 +46,20 @@ def make_callbacks(**changes: Any) -> list:
 
 
 def train_in_vain(epochs: int, **changes: Any) -> list[float]:
-    """The rate of each epoch, by a recipe, of a network whose loss can't change: it sees nothing but zeros."""
+    """The rate of each epoch, by a recipe, of a network that never becomes better."""
     import keras
 
     from stages.training.rates import make_optimizer
 
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(make_optimizer("sgd", 0.001), "mse")
-    x, y = np.zeros((4, 1), np.float32), np.ones((4, 2), np.float32)
-    callbacks = make_callbacks(**changes)
-    history = model.fit(x, y, validation_data=(x, y), epochs=epochs, callbacks=callbacks, verbose=0).history
-    assert len(set(history["val_loss"])) == 1
-    return history["learning_rate"]
+    callbacks, rates = keras.callbacks.CallbackList(make_callbacks(**changes), model=model), []
+    callbacks.on_train_begin()
+    for epoch in range(epochs):
+        callbacks.on_epoch_begin(epoch)
+        rates.append(float(model.optimizer.learning_rate))
+        callbacks.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
+    return rates
 
 
 class TestOptimizers:
