@@ -15,7 +15,7 @@ repro: venv ## run the pipeline on the parameters in params.yaml, and say where 
 	@echo "The report is metrics/report.html: open it in a browser."
 
 test: venv ## all tests that need no network and no patience
-	pytest -n auto --maxprocesses 4 --dist loadfile
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-network: venv ## tests that fetch from a package registry
 	pytest -m network
