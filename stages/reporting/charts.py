@@ -143,7 +143,10 @@ def _to_svg(chart: Any) -> str:
             labelColor=_INK, titleColor=_INK, gridColor=_INK, gridOpacity=0.18, domainColor=_INK, tickColor=_INK,
             labelFontSize=12, titleFontSize=12, titleFontWeight="normal",
         )
-        .configure_legend(labelColor=_INK, titleColor=_INK, labelFontSize=12, orient="top", symbolType="circle", columns=4, columnPadding=28)
+        .configure_legend(
+            labelColor=_INK, titleColor=_INK, labelFontSize=12, orient="top", symbolType="circle",
+            columns=4, columnPadding=28,
+        )
     )  # fmt: skip
     # Altair refuses tables of more than 5,000 rows, meant for notebooks: the matrix of 71 classes is one.
     with alt.data_transformers.enable("default", max_rows=None):
