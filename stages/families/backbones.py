@@ -15,7 +15,7 @@ from keras import applications, layers
 
 from stages.errors import PipelineError
 from stages.families.efficientnet_lite import build_efficientnet_lite0, load_imagenet_weights
-from stages.families.pieces import begin, classify, connect, make_dropout, scale_filters
+from stages.families.pieces import begin, classify, connect, make_dropout, resize, scale_filters
 
 
 @dataclass(frozen=True)
@@ -134,17 +134,14 @@ def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> 
 def make_feature_model(name: str, backbone: keras.Model, *, image_size: int, input_size: int) -> keras.Model:
     """Pixels to pooled features: RGB 0–255, (batch, image_size, image_size, 3), to float32 (batch, features)."""
     inputs = begin(image_size)
-    return keras.Model(inputs, _extract(inputs, name, backbone, image_size, input_size), name=f"{name}_features")
+    return keras.Model(inputs, _extract(inputs, name, backbone, input_size), name=f"{name}_features")
 
 
-def _extract(
-    x: keras.KerasTensor, name: str, backbone: keras.Model, image_size: int, input_size: int
-) -> keras.KerasTensor:
-    if input_size != image_size:
-        # Smaller pictures are averaged over the area that a pixel covers; larger ones are interpolated.
-        x = layers.Resizing(input_size, input_size, interpolation="bilinear", antialias=input_size < image_size)(x)
+def _extract(x: keras.KerasTensor, name: str, backbone: keras.Model, input_size: int) -> keras.KerasTensor:
     # training=False: batch normalization keeps ImageNet's statistics, also while its weights are fine-tuned.
-    return layers.GlobalAveragePooling2D(name="features")(backbone(BACKBONES[name].scale(x), training=False))
+    return layers.GlobalAveragePooling2D(name="features")(
+        backbone(BACKBONES[name].scale(resize(x, input_size)), training=False)
+    )
 
 
 def add_head(
@@ -187,7 +184,7 @@ def build_transfer(
     size = input_size or image_size
     network = network if network is not None else build_backbone(backbone, size, weights)
     inputs = begin(image_size)
-    features = _extract(inputs, backbone, network, image_size, size)
+    features = _extract(inputs, backbone, network, size)
     outputs = add_head(features, **_complete(backbone, settings | {"num_classes": num_classes}))
     return keras.Model(inputs, outputs, name=backbone)
 

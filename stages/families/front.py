@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from stages.families.pieces import begin
+from stages.families.pieces import begin, resize
 
 _FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
 
@@ -17,10 +17,7 @@ def put_in_front(model: keras.Model, *, image_size: int, augment: Mapping[str, A
     augment: flip, rotation, zoom, contrast; see `train.augment` in params.yaml.
     """
     inputs = begin(image_size)
-    x = _augment(inputs, augment)
-    side = model.input_shape[1]
-    if side != image_size:
-        x = layers.Resizing(side, side, interpolation="bilinear", antialias=side < image_size)(x)
+    x = resize(_augment(inputs, augment), model.input_shape[1])
     return keras.Model(inputs, model(x), name=model.name)
 
 

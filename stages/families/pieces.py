@@ -13,6 +13,13 @@ def begin(image_size: int) -> keras.KerasTensor:
     return keras.Input((image_size, image_size, 3), name="image")
 
 
+def resize(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
+    """Square pictures at `side` pixels: smaller ones are interpolated, larger ones averaged over the area of a pixel."""
+    if x.shape[1] == side:
+        return x
+    return layers.Resizing(side, side, interpolation="bilinear", antialias=side < x.shape[1])(x)
+
+
 def classify(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
     """Probabilities, (batch, num_classes)."""
     return layers.Dense(num_classes, activation="softmax", name="probabilities")(x)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,6 +24,12 @@ class Fit:
     best_epoch: int
     best: dict[str, float]
     epochs: int
+
+
+def open_record(folder: Path) -> Live:
+    """A new dvclive record, to be used in `with`: closed by `fit`'s own callback, it could not hold a second phase. Left to
+    itself dvclive would edit dvc.yaml at every step."""
+    return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False)
 
 
 def fit(

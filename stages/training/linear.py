@@ -10,7 +10,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from dvclive import Live
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
@@ -21,6 +20,7 @@ from stages.dataset.records import load_dataset_facts
 from stages.evaluation.metrics import compute_figures
 from stages.families import build_model
 from stages.params import LinearRecipe
+from stages.training.fitting import open_record
 from stages.training.transfer import load_backbone
 from stages.training.weights import compute_class_weight
 
@@ -66,7 +66,7 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
         print(f"{family}: not converged after {planes.iterations} passes; see recipes.{family}.max_iterations")
     scale = fit_scale(val[0] @ planes.kernel + planes.bias, val[1])
     model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
-    with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
+    with open_record(record) as live:
         # One point instead of a curve, so that the family stands in the same charts as all others.
         for name, (x, y) in (("train", train), ("eval", val)):
             figures = compute_figures(y, softmax(scale * (x @ planes.kernel + planes.bias), axis=1))

@@ -6,14 +6,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from dvclive import Live
 
 from stages.dataset.augmentation import Augmentation
 from stages.dataset.batches import make_training_batches, read_batches
 from stages.dataset.records import load_dataset_facts
 from stages.families import build_model
 from stages.params import Recipe
-from stages.training.fitting import fit, log_best
+from stages.training.fitting import fit, log_best, open_record
 from stages.training.weights import compute_class_weight
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
@@ -44,7 +43,7 @@ def train_network(
         shuffle_buffer=shuffle_buffer,
     )
     # Within `with`, the record stays open after fit: the best epoch is known only then.
-    with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
+    with open_record(record) as live:
         result = fit(
             family,
             model,

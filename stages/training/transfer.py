@@ -18,7 +18,7 @@ from stages.families import FAMILIES, build_model
 from stages.families.backbones import build_backbone, build_head, compute_weights_digest, unfreeze
 from stages.params import TransferRecipe
 from stages.runtime import seed_everything
-from stages.training.fitting import Fit, fit, is_better, log_best
+from stages.training.fitting import Fit, fit, is_better, log_best, open_record
 from stages.training.network import read_validation
 from stages.training.weights import compute_class_weight
 
@@ -54,7 +54,7 @@ def train_transfer(
         )
 
     model = build()
-    with Live(str(record), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False) as live:
+    with open_record(record) as live:
         batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed)
         frozen = fit(
             family,
