@@ -11,19 +11,20 @@ from stages.errors import PipelineError
 
 def run_verb(verb: Callable[[], None], doc: str | None) -> None:
     """Runs a stage that takes no options but --help. Exits with 1 and one line on stderr where a user can mend it."""
-    _make_parser(verb.__name__, doc).parse_args()
+    make_parser(verb.__name__, doc).parse_args()
     sys.exit(report_errors(verb))
 
 
 def run_family_verb(verb: Callable[[str], None], doc: str | None) -> None:
     """Runs a stage for the family that the command line names; the verb checks that there is such a family."""
-    parser = _make_parser(verb.__name__, doc)
+    parser = make_parser(verb.__name__, doc)
     parser.add_argument("family", metavar="FAMILY", help="a name that stands in recipes in params.yaml")
     family = parser.parse_args().family
     sys.exit(report_errors(lambda: verb(family)))
 
 
-def _make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
+def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser with --help from a verb's docstring."""
     return argparse.ArgumentParser(
         prog=f"python -m stages.{verb}",
         description=doc,

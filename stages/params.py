@@ -171,6 +171,21 @@ class Embed(Section):
     seed: Seed
 
 
+class Crossval(Section):
+    families: list[str]
+    folds: Annotated[list[Natural], Field(min_length=2)]
+    seed: Seed
+    augment: bool
+
+
+class Examine(Section):
+    near_duplicate: Annotated[Number, Field(gt=0, le=1)]
+
+
+class Evaluate(Section):
+    outside_path: str | None
+
+
 class TrainAugment(Section):
     flip: Flip | None
     rotation: Turn | None
@@ -215,6 +230,10 @@ class Train(Section):
     class_weight: ClassWeight | None
 
 
+# Switches every augmentation off, whatever a recipe says.
+NO_AUGMENT = TrainAugment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
+
+
 class Runtime(Section):
     onednn: bool
 
@@ -227,10 +246,13 @@ class _File(Section):
     prune: Prune
     split: Split
     preprocess: Preprocess
+    examine: Examine
     embed: Embed
     families: Annotated[list[str], Field(min_length=1)]
     train: Train
     recipes: dict[str, Any]
+    evaluate: Evaluate
+    crossval: Crossval
     runtime: Runtime
 
 
@@ -242,10 +264,13 @@ class Params(Section):
     prune: Prune
     split: Split
     preprocess: Preprocess
+    examine: Examine
     embed: Embed
     families: list[str]
     train: Train
     recipes: dict[str, Recipe | LinearRecipe]
+    evaluate: Evaluate
+    crossval: Crossval
     runtime: Runtime
 
     @property
@@ -281,7 +306,9 @@ def _check(content: dict[str, Any]) -> Params:
         raw = _File.model_validate(content)
     except ValidationError as error:
         raise PipelineError(_explain(error, "", content)) from error
-    _check_families(raw.families)
+    _check_families("families", raw.families)
+    _check_families("crossval.families", raw.crossval.families)
+    _check_folds(raw)
     sources = _check_named("sources", raw.sources, {name: settings for name, (_, settings) in SOURCES.items()})
     schemas = {name: _recipe_schema(family) for name, family in FAMILIES.items()}
     recipes = _check_named("recipes", raw.recipes, schemas)
@@ -302,12 +329,24 @@ def _recipe_schema(family: Family) -> type[Section]:
     return TransferRecipe if family.kind == "transfer" else NetworkRecipe
 
 
-def _check_families(families: list[str]) -> None:
+def _check_families(parameter: str, families: list[str]) -> None:
     for name in families:
         check_family(name)
     twice = sorted({name for name in families if families.count(name) > 1})
     if twice:
-        raise PipelineError(f"families: {', '.join(twice)} is listed twice: expected each once")
+        raise PipelineError(f"{parameter}: {', '.join(twice)} is listed twice: expected each once")
+
+
+def _check_folds(raw: _File) -> None:
+    folds = raw.crossval.folds
+    if len(set(folds)) < len(folds):
+        raise PipelineError(f"crossval.folds: expected different numbers, received {folds}")
+    missing = [name for name in raw.crossval.families if name not in raw.families]
+    if missing:
+        raise PipelineError(
+            f"crossval.families: {missing[0]} is not in families, for which features are cached: expected it there too, "
+            f"received families {', '.join(raw.families)}"
+        )
 
 
 def _check_named(section: str, content: dict[str, Any], schemas: dict[str, type[Section]]) -> dict[str, Any]:

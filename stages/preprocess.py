@@ -15,7 +15,13 @@ import pandas as pd
 from stages.cli import run_verb
 from stages.dataset.manifest import hash_uniform, load_manifest
 from stages.dataset.raw import read_many
-from stages.dataset.records import DATASET_FILE, TFRECORDS, encode_record, record_length
+from stages.dataset.records import (
+    DATASET_FILE,
+    TFRECORDS,
+    compute_mean_and_deviation,
+    encode_record,
+    record_length,
+)
 from stages.dataset.splits import SPLIT_NAMES, load_splits
 from stages.errors import PipelineError
 from stages.files import folder_aside
@@ -101,15 +107,6 @@ def write_shards(
             histogram += counts
             progress.update(written)
     return compute_mean_and_deviation(histogram)
-
-
-def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list[float]]:
-    """Of each channel, 0 to 255, four digits. histogram: int64 (3, 256), pixels of each value; sums of integers are exact."""
-    values = np.arange(256)
-    pixels = histogram.sum(axis=1)
-    mean = histogram @ values / pixels
-    deviation = np.sqrt(np.maximum(histogram @ values**2 / pixels - mean**2, 0))
-    return [round(float(value), 4) for value in mean], [round(float(value), 4) for value in deviation]
 
 
 def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -44,3 +45,10 @@ def map_in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    """Lists of `size` items, the last one shorter, each made when it is asked for (itertools.batched, from Python 3.12 on)."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -59,7 +59,16 @@ def test_values_once_read_can_not_be_changed():
 
 @pytest.mark.parametrize(
     "name",
-    ["epochs", "data.sourse", "train.epoch", "train.augment.flips", "recipes.optimized.epoch", "sources.scenes.size"],
+    [
+        "epochs",
+        "data.sourse",
+        "train.epoch",
+        "train.augment.flips",
+        "recipes.optimized.epoch",
+        "sources.scenes.size",
+        "examine.near_duplicates",
+        "evaluate.outside",
+    ],
 )
 def test_an_unknown_key_is_named(change, name):
     assert refusal(change(name, 3)).startswith(f"{name} is unknown")
@@ -86,6 +95,10 @@ def test_settings_of_an_unknown_source_or_family_are_named(change, name):
         "recipes.linear_svm.C",
         "sources.cifar10",
         "sources.cifar10.url",
+        "examine",
+        "examine.near_duplicate",
+        "evaluate",
+        "evaluate.outside_path",
     ],
 )
 def test_a_missing_key_is_named(change, name):
@@ -129,6 +142,11 @@ def test_a_missing_key_is_named(change, name):
         ("sources.archive.max_ratio", "abc"),
         ("runtime.onednn", 1),
         ("runtime.onednn", "on"),
+        ("examine.near_duplicate", "0.9"),
+        ("examine.near_duplicate", True),
+        ("evaluate.outside_path", 5),
+        ("evaluate.outside_path", ["pictures"]),
+        ("evaluate.outside_path", False),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected_and_received(change, name, value):
@@ -162,6 +180,9 @@ def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected_and_receive
         ("train.reduce_lr.factor", 1.0),
         ("recipes.overfit.width", 0.0),
         ("sources.scenes.images_per_class", 0),
+        ("examine.near_duplicate", 0.0),
+        ("examine.near_duplicate", 1.01),
+        ("examine.near_duplicate", float("nan")),
     ],
 )
 def test_a_value_out_of_range_is_refused(change, name, value):
@@ -190,6 +211,8 @@ def test_a_value_out_of_range_is_refused(change, name, value):
         "recipes.optimized.learning_rate",
         "recipes.linear_svm.C",
         "runtime.onednn",
+        "examine.near_duplicate",
+        "evaluate",
     ],
 )
 def test_null_where_a_value_must_be_is_refused(change, name):
@@ -263,6 +286,16 @@ def test_the_image_size_is_the_sources_own_where_null(change, source, size):
 
 def test_an_image_size_that_is_set_wins(change):
     assert load_params(change("preprocess.image_size", 96)).image_size == 96
+
+
+@pytest.mark.parametrize("path", [None, "pictures", "~/pictures", "/srv/Käfer, 猫"])
+def test_outside_pictures_are_a_path_or_null(change, path):
+    assert load_params(change("evaluate.outside_path", path)).evaluate.outside_path == path
+
+
+@pytest.mark.parametrize("value", [1, 1.0, 0.5, "9e-1", 1e-6])
+def test_a_similarity_is_above_0_and_at_most_1(change, value):
+    assert load_params(change("examine.near_duplicate", value)).examine.near_duplicate == float(value)
 
 
 class TestResolveRecipe:

@@ -39,7 +39,7 @@ def test_a_second_repro_runs_nothing(clone: Path) -> None:
 def test_the_summary_has_a_row_a_family_best_first(clone: Path) -> None:
     with (clone / "metrics" / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert sorted(row["family"] for row in rows) == sorted(FAMILIES)
+    assert sorted(row["family"] for row in rows) == sorted([*FAMILIES, "ensemble"])
     accuracies = [float(row["test_accuracy"]) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
 
@@ -55,7 +55,7 @@ def test_each_family_has_its_files(clone: Path, family: str) -> None:
         "parameters",
         "trainable_parameters",
     } <= set(figures)
-    for name in ("classes.csv", "confusion.csv", "predictions.csv"):
+    for name in ("classes.csv", "confusion.csv", "predictions.csv", "calibration.json"):
         assert (clone / "metrics" / family / name).stat().st_size > 0
     assert (clone / "models" / f"{family}.keras").exists()
 
@@ -95,13 +95,44 @@ def test_plots_load_for_all_families_and_for_one(clone: Path) -> None:
         run(["dvc", "exp", "run", "-S", f"families={families}"], clone)
         output = run(["dvc", "plots", "show", "--out", "plots_page"], clone)
         assert "failed to load" not in output.lower()
-        specs = _vega_specs((clone / "plots_page" / "index.html").read_text())
-        assert len(specs) == 4, "accuracy and loss by epoch, accuracy by split, one confusion matrix"
+        page = (clone / "plots_page" / "index.html").read_text()
+        assert not re.search(r"<(script|link)[^>]+(src|href)=.?http", page), "the page works offline"
+        specs = _vega_specs(page)
+        assert len(specs) == 8, "learning curves (2), accuracy by split, ROC, PR, reliability, F1 by class, one matrix"
         for spec in specs:
             assert "<svg" in vl_convert.vegalite_to_svg(spec)  # a template that Vega refuses raises here
+    _go_back(clone)
+
+
+def _go_back(clone: Path) -> None:
+    """To what is committed."""
     run(["git", "checkout", "--quiet", "."], clone)
     run(["git", "clean", "-fdq"], clone)
     run(["dvc", "checkout"], clone)
+
+
+def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_again(clone: Path, tmp_path: Path) -> None:
+    outside = draw_pictures(tmp_path / "outside", classes=["sea", "elsewhere"], count=3)
+    (outside / "sea" / "broken.jpg").write_bytes(b"no picture")
+    output = run(["dvc", "exp", "run", "-S", f"evaluate.outside_path={outside}"], clone)
+    assert {name.split("@")[0] for name in _stages_run(output)} == {"locate", "evaluate", "report"}
+    with (clone / "data" / "evaluations" / "linear_svm" / "outside.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows].count("sea") == 4
+    assert [row["reason"] != "" for row in rows].count(True) == 1
+    assert "Outside pictures" in (clone / "metrics" / "report.html").read_text()
+    draw_pictures(outside, classes=["elsewhere"], count=1, start=3)
+    assert "evaluate@underfit" in _stages_run(run(["dvc", "repro"], clone)), "a new picture there is noticed"
+    _go_back(clone)
+
+
+def test_predict_names_what_is_in_pictures_with_the_recommended_family(clone: Path, tmp_path: Path) -> None:
+    pictures = draw_pictures(tmp_path / "new", classes=["any"], count=2)
+    (pictures / "any" / "broken.jpg").write_bytes(b"no picture")
+    output = run(["python", "-m", "stages.predict", str(pictures), "--csv"], clone, expect=1)
+    rows = list(csv.DictReader(line for line in output.splitlines() if "," in line and "images/s" not in line))
+    assert [row["error"] != "" for row in rows] == [False, False, True]
+    assert {row["family"] for row in rows} <= set(FAMILIES)
 
 
 def test_a_wrong_parameter_ends_in_one_line_before_any_work(clone: Path) -> None:

@@ -1,10 +1,11 @@
 import math
 import os
 from collections.abc import Iterator
+from itertools import count, islice
 
 import pytest
 
-from stages.processes import map_in_order, num_cores
+from stages.processes import in_chunks, map_in_order, num_cores
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -52,3 +53,24 @@ def _process_id(_: int) -> int:
 
 def test_there_is_a_core():
     assert num_cores() >= 1
+
+
+class TestChunks:
+    @pytest.mark.parametrize(
+        ("items", "size", "chunks"),
+        [
+            (range(7), 3, [[0, 1, 2], [3, 4, 5], [6]]),
+            (range(6), 3, [[0, 1, 2], [3, 4, 5]]),
+            (range(2), 3, [[0, 1]]),
+            (range(3), 1, [[0], [1], [2]]),
+            ([], 3, []),
+            ([0, None, "", []], 2, [[0, None], ["", []]]),
+        ],
+    )
+    def test_each_item_comes_once_in_order_and_the_last_chunk_may_be_short(self, items, size, chunks):
+        assert list(in_chunks(items, size)) == chunks
+
+    def test_nothing_is_read_ahead_of_the_chunk_that_is_asked_for(self):
+        numbers = count()
+        assert list(islice(in_chunks(numbers, 3), 2)) == [[0, 1, 2], [3, 4, 5]]
+        assert next(numbers) == 6

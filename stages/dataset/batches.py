@@ -70,6 +70,18 @@ def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list
     return ids, names
 
 
+def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
+    """Some images of a split, uint8 (len(rows), size, size, 3), in the order of `rows`, which count as `read_batches` does."""
+    size = load_dataset_facts(folder)["image_size"]
+    found: dict[int, np.ndarray] = {}
+    wanted = tf.constant(sorted(set(rows)), tf.int64)
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
+    records = records.filter(lambda row, _: tf.reduce_any(wanted == row))
+    for row, record in records.as_numpy_iterator():
+        found[int(row)] = parse_batch(tf.constant([record]), size).images.numpy()[0]
+    return np.stack([found[row] for row in rows])
+
+
 def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.ndarray]:
     """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
     facts = load_dataset_facts(folder)

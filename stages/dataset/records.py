@@ -6,15 +6,19 @@ and the message is encoded by the protobuf library from the same definition that
 
 import json
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 TFRECORDS = Path("data/tfrecords")
 DATASET_FILE = "dataset.json"
+_HEAD = 12  # bytes before a message: its length and a checksum of that
 
 
 @cache
@@ -79,6 +83,32 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
+@dataclass(frozen=True)
+class Record:
+    """pixels: uint8 (size, size, 3), RGB. label: number in class_names."""
+
+    pixels: np.ndarray
+    label: int
+    image_id: str
+    name: str
+
+
+def read_records(file: str | Path, image_size: int) -> Iterator[Record]:
+    """What `encode_record` wrote, one record at a time, without TensorFlow."""
+    with Path(file).open("rb") as content:
+        while head := content.read(_HEAD):
+            example = _example_class().FromString(content.read(struct.unpack("<Q", head[:8])[0]))
+            content.seek(4, 1)  # the checksum: DVC has hashed the whole file
+            feature = example.features.feature
+            pixels = np.frombuffer(feature["image"].bytes_list.value[0], np.uint8)
+            yield Record(
+                pixels.reshape(image_size, image_size, 3),
+                feature["label"].int64_list.value[0],
+                feature["image_id"].bytes_list.value[0].decode(),
+                feature["name"].bytes_list.value[0].decode(),
+            )
+
+
 def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
     """The files of one split, in order."""
     return [str(file) for file in sorted(folder.glob(f"{split}-*.tfrecord"))]
@@ -87,3 +117,12 @@ def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
 def load_dataset_facts(folder: Path = TFRECORDS) -> dict[str, Any]:
     """dataset.json: class_names, num_images and counts per split, image_size, resize, channel_mean, channel_std."""
     return json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))
+
+
+def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list[float]]:
+    """Of each channel, 0 to 255, four digits. histogram: int64 (3, 256), pixels of each value; sums of integers are exact."""
+    values = np.arange(256)
+    pixels = histogram.sum(axis=1)
+    mean = histogram @ values / pixels
+    deviation = np.sqrt(np.maximum(histogram @ values**2 / pixels - mean**2, 0))
+    return [round(float(value), 4) for value in mean], [round(float(value), 4) for value in deviation]

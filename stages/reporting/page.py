@@ -1,4 +1,4 @@
-"""metrics/report.html: one file that needs nothing else, made of a template and what the tables say."""
+"""Pages that need nothing else, made of a template and what the tables say."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 _FOLDER = Path(__file__).parent
 
 
-def render_page(**content: Any) -> str:
-    """The whole page. Every name in it is escaped; only charts, which are SVG of our own making, are not."""
+def render_page(template: str, **content: Any) -> str:
+    """A whole page, of report.html or another template beside this file.
+
+    Every name in it is escaped; only charts, which are SVG of our own making, are not.
+    """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=select_autoescape(),
@@ -17,6 +20,8 @@ def render_page(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    environment.filters["figure"] = lambda value: "not defined" if value is None else f"{value:.3f}"
+    environment.filters["pvalue"] = lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}"
     environment.filters["thousands"] = lambda value: f"{int(value):,}"
-    return environment.get_template("page.html").render(**content) + "\n"
+    return environment.get_template(template).render(**content) + "\n"

@@ -41,3 +41,13 @@ def pick_predictions(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     is_right = order["label"] == order["predicted"]
     wrong = order[~is_right].head(max(count // 2, count - int(is_right.sum())))
     return pd.concat([wrong, order[is_right]]).head(count)
+
+
+def overlay_heat(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A picture, uint8 (h, w, 3), in grey with a heat map, (rows, columns) in 0 to 1, over it from yellow to red."""
+    height, width = pixels.shape[:2]
+    field = Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+    strength = np.clip(np.asarray(field), 0, 1)[:, :, None]
+    grey = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2) * 0.8
+    warm = np.concatenate([np.full_like(strength, 255), 230 * (1 - strength), 20 * (1 - strength)], axis=2)
+    return np.round(grey + (warm - grey) * 0.75 * strength).astype(np.uint8)

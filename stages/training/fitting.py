@@ -46,12 +46,15 @@ def fit(
     rate_name: str = "train.learning_rate",
     finish: Callable[[keras.Model], keras.Model] = lambda model: model,
     fallback: Callable[[], keras.Model] | None = None,
+    is_worth_keeping: Callable[[Fit], bool] = lambda _: True,
+    epochs_before: int = 0,
 ) -> Fit:
     """Compiles and trains a model in place by a recipe, and leaves it with the weights of its best epoch.
 
     batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. Raises PipelineError if the loss
     stops being a number, having kept the best epoch's weights until then in models/<family>.last-good.keras: as the model
-    that `finish` makes of it, or, where no epoch was good, the one that `fallback` gives. rate_name: the parameter to lower.
+    that `finish` makes of it, or, where no epoch was good and worth keeping, the one that `fallback` gives. rate_name:
+    the parameter to lower. epochs_before: of earlier phases, for what people read.
     """
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
@@ -71,14 +74,15 @@ def fit(
         shuffle=False,  # the batches are shuffled already
         verbose=2,
     ).history
-    if not is_finite(history):
-        good = is_good_epoch(history, keeper.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
-        kept = finish(model) if good else fallback() if fallback else None
-        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, rate_name, kept))
     best = {
         name: float(values[keeper.best_epoch]) for name, values in history.items() if len(values) > keeper.best_epoch
     }
-    return Fit(keeper.best_epoch, best, len(history["loss"]))
+    outcome = Fit(keeper.best_epoch, best, len(history["loss"]))
+    if not is_finite(history):
+        good = is_good_epoch(history, keeper.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
+        kept = finish(model) if good and is_worth_keeping(outcome) else fallback() if fallback else None
+        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, rate_name, kept, epochs_before))
+    return outcome
 
 
 def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
@@ -109,7 +113,12 @@ def is_good_epoch(history: dict[str, list[float]], epoch: int) -> bool:
 
 
 def explain_divergence(
-    family: str, history: dict[str, list[float]], rate: float, rate_name: str, kept: keras.Model | None
+    family: str,
+    history: dict[str, list[float]],
+    rate: float,
+    rate_name: str,
+    kept: keras.Model | None,
+    epochs_before: int = 0,
 ) -> str:
     """One line; saves the model that is kept, if there is one."""
     epoch = next(epoch for epoch in range(len(history["loss"])) if not is_good_epoch(history, epoch))
@@ -119,8 +128,8 @@ def explain_divergence(
         save_model(kept, file)
         where = f"the last good weights are kept in {file}"
     return (
-        f"{family}: the loss is no longer a number in epoch {epoch + 1} with learning rate {rate:g}: expected a finite loss; "
-        f"lower {rate_name}; {where}"
+        f"{family}: the loss is no longer a number in epoch {epochs_before + epoch + 1} with learning rate {rate:g}: "
+        f"expected a finite loss; lower {rate_name}; {where}"
     )
 
 

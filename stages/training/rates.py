@@ -50,6 +50,7 @@ def make_rate_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
 
 
 def make_exponential(schedule: Schedule) -> Callable[[int, float], float]:
-    """System D's, (epoch from 0, rate) to rate: as it is for `hold_epochs`, then e^-decay times that of the epoch before."""
-    factor = math.exp(-schedule.decay)
-    return lambda epoch, rate: rate if epoch < schedule.hold_epochs else rate * factor
+    """System D's, (epoch from 0, rate) to rate: as it is for `hold_epochs`, then e^-decay times that of the epoch before, which
+    the first epoch has not."""
+    factor, hold = math.exp(-schedule.decay), max(1, schedule.hold_epochs)
+    return lambda epoch, rate: rate if epoch < hold else rate * factor

@@ -17,15 +17,20 @@ def record_seconds(key: str, family: str, model: Path) -> Iterator[None]:
     """Times a block and adds the reading to metrics/<family>/timings.json, under the digest of the model it belongs to."""
     start = time.perf_counter()
     yield
-    seconds = round(time.perf_counter() - start, 2)
+    record_readings(family, model, {key: round(time.perf_counter() - start, 2)})
+
+
+def record_readings(family: str, model: Path, readings: dict[str, float]) -> None:
+    """Adds readings to those of the model with this file's digest; what was there of another model goes."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    readings = load_readings(family, digest) | {"model": digest, key: seconds}
+    content = load_readings(family, digest) | {"model": digest} | readings
     with write_aside(METRICS / family / "timings.json") as partial:
-        partial.write_text(json.dumps(readings) + "\n")
+        partial.write_text(json.dumps(content) + "\n")
 
 
 def load_readings(family: str, digest: str) -> dict[str, float]:
-    """Seconds by key, of the model with this sha256; none of another one, as when DVC has brought back an older model."""
+    """Seconds and other readings by key, of the model with this sha256; none of another one, as when DVC has brought back an
+    older model."""
     file = METRICS / family / "timings.json"
     try:
         readings = json.loads(file.read_text())

@@ -126,6 +126,8 @@ def fine_tune(
         live=live,
         rate_name=f"recipes.{family}.fine_tune.learning_rate",
         fallback=restore,
+        is_worth_keeping=lambda outcome: is_better(recipe, outcome, frozen),
+        epochs_before=frozen.epochs,
     )
     if is_better(recipe, tuned, frozen):
         log_best(live, frozen.epochs + tuned.best_epoch + 1, tuned.best)

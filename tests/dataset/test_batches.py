@@ -86,6 +86,40 @@ class TestReadBatches:
         assert names == [f"class {number:02d}/{number}.png" for number in NUMBERS]
 
 
+class TestReadImages:
+    """Three files hold eight, eight and seven images."""
+
+    @pytest.mark.parametrize(
+        "rows",
+        [[0], [22], [7, 8], [22, 0, 11], [5, 5, 3, 5], list(range(NUM_IMAGES)), list(reversed(range(NUM_IMAGES)))],
+    )
+    def test_they_come_in_the_order_in_which_they_are_asked_for(self, rows):
+        from stages.dataset.batches import read_images
+
+        images = read_images("train", rows)
+        np.testing.assert_array_equal(images, IMAGES[rows])
+        assert images.dtype == np.uint8
+
+    def test_rows_count_within_a_split(self):
+        from stages.dataset.batches import read_images
+
+        np.testing.assert_array_equal(read_images("val", [3, 1]), IMAGES[[3, 1]])
+
+    def test_they_are_those_that_names_and_batches_have_at_the_same_place(self):
+        from stages.dataset.batches import read_images, read_names
+
+        row = read_names("train")[1].index("class 17/17.png")
+        (batch,) = read("train", batch_size=100)
+        np.testing.assert_array_equal(read_images("train", [row])[0], batch[0][row])
+
+    def test_they_can_be_read_from_another_folder(self, tmp_path):
+        from stages.dataset.batches import read_images
+
+        other = make_noise(3, 4, seed=9)
+        write_records(tmp_path / "other", class_names=["one"], test=(other, np.zeros(3, int)))
+        np.testing.assert_array_equal(read_images("test", [2, 0], folder=tmp_path / "other"), other[[2, 0]])
+
+
 class TestTrainingBatches:
     @BOTH_WAYS
     def test_each_epoch_has_every_image_exactly_once(self, cache_gb):

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from tfrecords import make_noise, write_records
 
-from stages.dataset.records import encode_record, list_shards, load_dataset_facts, record_length
+from stages.dataset.records import encode_record, list_shards, load_dataset_facts, read_records, record_length
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
 
@@ -97,3 +98,47 @@ def test_the_length_of_a_record_is_known_before_its_pixels(image_size: int, labe
     pixels = np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3), dtype=np.uint8)
     record = encode_record(pixels.tobytes(), label=label, image_id="a" * 64, name=name)
     assert record_length(image_size, label=label, image_id="a" * 64, name=name) == len(record)
+
+
+class TestReading:
+    """`read_records`, without TensorFlow."""
+
+    def test_what_was_encoded_comes_back(self, tmp_path):
+        square = PIXELS[:9, :9]
+        file = _write(tmp_path / "x.tfrecord", encode(square))
+        (record,) = read_records(file, 9)
+        assert (record.pixels == square).all()
+        assert (record.pixels.shape, record.pixels.dtype) == ((9, 9, 3), np.uint8)
+        assert (record.label, record.image_id, record.name) == (3, "a" * 64, "cat/1.png")
+
+    @pytest.mark.parametrize("label", [0, 127, 128, 2**31])
+    @pytest.mark.parametrize("name", ["猫/1.png", "NA/bear, brown.png", "x" * 5000])
+    def test_every_label_and_name_comes_back(self, tmp_path, label, name):
+        file = _write(tmp_path / "x.tfrecord", encode(PIXELS[:9, :9], label=label, name=name))
+        assert [(record.label, record.name) for record in read_records(file, 9)] == [(label, name)]
+
+    def test_records_come_in_their_order(self, tmp_path):
+        file = _write(tmp_path / "x.tfrecord", b"".join(encode(PIXELS[:9, :9], label=label) for label in range(20)))
+        assert [record.label for record in read_records(file, 9)] == list(range(20))
+
+    def test_a_shard_without_images_has_no_record(self, tmp_path):
+        assert list(read_records(_write(tmp_path / "x.tfrecord", b""), 9)) == []
+
+    def test_one_record_at_a_time_is_read(self, tmp_path):
+        file = _write(tmp_path / "x.tfrecord", encode(PIXELS[:9, :9], label=5) + b"what is not read is not missed")
+        assert next(read_records(file, 9)).label == 5
+
+    @pytest.mark.usefixtures("tensorflow")
+    def test_they_are_what_tensorflow_reads(self, tmp_path):
+        from stages.dataset.batches import load_split, read_names
+
+        labels = np.arange(11) % 3
+        folder = tmp_path / "tfrecords"
+        write_records(folder, class_names=["a", "b", "c"], num_shards=3, train=(make_noise(11, 8), labels))
+        records = [record for file in list_shards("train", folder) for record in read_records(file, 8)]
+        images, numbers = load_split("train", folder=folder)
+        assert (np.stack([record.pixels for record in records]) == images).all()
+        assert [record.label for record in records] == numbers.tolist()
+        assert ([record.image_id for record in records], [record.name for record in records]) == read_names(
+            "train", folder=folder
+        )

@@ -5,8 +5,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.evaluation.curves import make_pr_table, make_roc_table
 from stages.evaluation.metrics import make_confusion_table
-from stages.reporting.charts import draw_class_scores, draw_comparison, draw_confusion, draw_counts, draw_curves
+from stages.reporting.charts import (
+    draw_architecture,
+    draw_class_scores,
+    draw_comparison,
+    draw_confusion,
+    draw_counts,
+    draw_curves,
+    draw_found,
+    draw_light,
+    draw_operating_curve,
+    draw_reliability,
+    draw_shapes,
+    draw_tradeoff,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 ODD = ["<script>alert(1)</script>", 'a,b & "c"', "null", "1", "Käfer 猫"]
@@ -28,7 +42,9 @@ def make_curves(families: list[str], epochs: int = 3) -> pd.DataFrame:
 
 def comparison(families: list[str]) -> str:
     rows = [(family, split, 0.5) for family in families for split in ("train", "val", "test")]
-    return draw_comparison(pd.DataFrame(rows, columns=["family", "split", "accuracy"]), families)
+    intervals = pd.DataFrame({"family": families, "test_accuracy": 0.5})
+    intervals = intervals.assign(test_accuracy_low=0.4, test_accuracy_high=0.6)
+    return draw_comparison(pd.DataFrame(rows, columns=["family", "split", "accuracy"]), intervals, families)
 
 
 def confusion(class_names: list[str]) -> str:
@@ -50,6 +66,29 @@ def curves(families: list[str], metric: str = "loss", epochs: int = 3) -> str:
     return draw_curves(make_curves(families, epochs), metric, families)
 
 
+def operating_curve(class_names: list[str], x: str = "false_positive_rate", y: str = "true_positive_rate") -> str:
+    labels, rng = np.arange(4 * len(class_names)) % len(class_names), np.random.default_rng(0)
+    make = make_roc_table if x == "false_positive_rate" else make_pr_table
+    return draw_operating_curve(make(labels, rng.dirichlet(np.ones(len(class_names)), len(labels)), class_names), x, y)
+
+
+def found(class_names: list[str]) -> str:
+    rows = [(label, stage, 10) for stage in ("found", "kept") for label in class_names]
+    return draw_found(pd.DataFrame(rows, columns=["label", "stage", "images"]))
+
+
+def light(class_names: list[str]) -> str:
+    rows = [(label, kind, 10, 60, 90, 120, 240) for label in class_names for kind in ("brightness", "contrast")]
+    return draw_light(pd.DataFrame(rows, columns=["label", "kind", "p5", "p25", "p50", "p75", "p95"]), class_names)
+
+
+def make_costs(families: list[str]) -> pd.DataFrame:
+    numbers = np.arange(1, len(families) + 1)
+    return pd.DataFrame(
+        {"family": families, "accuracy": 0.05 * numbers, "milliseconds": numbers**2, "on_front": numbers % 2 == 0}
+    )
+
+
 def texts(svg: str) -> str:
     """All that is written in a chart; raises where it is no SVG."""
     root = ElementTree.fromstring(svg)
@@ -67,6 +106,11 @@ CHARTS: dict[str, Callable[[list[str]], str]] = {
     "class scores, families": lambda names: class_scores(names, ["cat", "dog"]),
     "class scores, classes": lambda names: class_scores(["underfit"], names),
     "counts": counts,
+    "ROC": operating_curve,
+    "precision and recall": lambda names: operating_curve(names, "recall", "precision"),
+    "found": found,
+    "light": light,
+    "tradeoff": lambda names: draw_tradeoff(make_costs(names)),
 }
 EVERY_CHART = pytest.mark.parametrize("draw", CHARTS.values(), ids=CHARTS.keys())
 
@@ -79,12 +123,16 @@ def test_few_families_or_classes_are_all_named(draw, count):
     assert all(name in written for name in names)
 
 
-@pytest.mark.parametrize("chart", ["comparison", "accuracy curves", "loss curves", "class scores, families"])
+@pytest.mark.parametrize(
+    "chart", ["comparison", "accuracy curves", "loss curves", "class scores, families", "tradeoff"]
+)
 def test_one_family_can_be_drawn_alone(chart):
     assert "only" in texts(CHARTS[chart](["only"]))
 
 
-@pytest.mark.parametrize("chart", ["confusion", "counts", "class scores, classes"])
+@pytest.mark.parametrize(
+    "chart", ["confusion", "counts", "class scores, classes", "ROC", "precision and recall", "found", "light"]
+)
 def test_a_hundred_classes_can_be_drawn(chart):
     assert texts(CHARTS[chart](make_names(100, "class")))
 
@@ -139,3 +187,121 @@ def test_figures_stand_in_the_cells_of_a_small_matrix_and_not_in_those_of_a_larg
 def test_classes_come_in_the_order_given():
     written = texts(counts(["zebra", "ant", "monkey"]))
     assert written.index("zebra") < written.index("ant") < written.index("monkey")
+
+
+class TestOperatingCurves:
+    def test_without_a_row_there_is_none(self):
+        empty = make_roc_table(np.zeros(5, int), np.ones((5, 1)), ["only"])
+        assert draw_operating_curve(empty, "false_positive_rate", "true_positive_rate") is None
+
+    def test_a_class_without_images_has_no_line(self):
+        labels, probabilities = np.arange(20) % 2, np.random.default_rng(0).dirichlet(np.ones(3), 20)
+        table = make_roc_table(labels, probabilities, ["cat", "dog", "emu"])
+        written = texts(draw_operating_curve(table, "false_positive_rate", "true_positive_rate"))
+        assert "dog" in written
+        assert "emu" not in written
+
+    def test_of_many_classes_none_is_named(self):
+        assert "class 3" in texts(operating_curve(make_names(10, "class")))
+        assert "class 3" not in texts(operating_curve(make_names(11, "class")))
+
+    @pytest.mark.parametrize(("count", "lines"), [(2, 3), (10, 11), (30, 31)])
+    def test_there_is_a_line_a_class_and_one_for_their_mean(self, count, lines):
+        root = ElementTree.fromstring(operating_curve(make_names(count, "class")))
+        drawn = [group for group in root.iter(f"{SVG}g") if "mark-line" in group.get("class", "")]
+        assert sum(len(group.findall(f"{SVG}path")) for group in drawn) == lines
+
+
+def make_reliability(images: int = 50) -> pd.DataFrame:
+    rows = [(c, c * shift, images, state) for state, shift in (("before", 0.7), ("after", 1)) for c in (0.3, 0.6, 0.9)]
+    return pd.DataFrame(rows, columns=["confidence", "accuracy", "images", "state"])
+
+
+class TestReliability:
+    def test_both_states_are_named(self):
+        written = texts(draw_reliability(make_reliability()))
+        assert "before" in written
+        assert "after" in written
+
+    @pytest.mark.parametrize("rows", [[0, 3], [0]], ids=["one bin", "before alone"])
+    def test_a_single_bin_can_be_drawn(self, rows):
+        assert texts(draw_reliability(make_reliability(1).iloc[rows]))
+
+
+def make_layers(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["layer", "kind", "rows", "columns", "channels", "parameters"])
+
+
+CNN = make_layers(
+    ("input", "InputLayer", 32, 32, 3, 0),
+    ("scale", "Rescaling", 32, 32, 3, 0),
+    ("a", "Conv2D", 32, 32, 16, 448),
+    ("b", "MaxPooling2D", 16, 16, 16, 0),
+    ("c", "Flatten", 1, 1, 4096, 0),
+    ("d", "Dense", 1, 1, 5, 20_485),
+)
+
+
+class TestArchitecture:
+    def test_sizes_and_kinds_are_written_each_size_once(self):
+        written = texts(draw_architecture(CNN)).split("\n")
+        assert [written.count(size) for size in ("32×32×3", "32×32×16", "16×16×16", "4096", "5")] == [1] * 5
+        assert {"input", "convolution", "pooling", "dense", "other"} <= set(written)
+        assert "backbone" not in written
+
+    def test_two_layers_are_enough(self):
+        layers = make_layers(("input", "InputLayer", 8, 8, 3, 0), ("dense", "Dense", 1, 1, 2, 386))
+        assert "8×8×3" in texts(draw_architecture(layers))
+
+    def test_a_hundred_layers_can_be_drawn(self):
+        layers = pd.concat([CNN.head(3)] * 33, ignore_index=True)
+        assert float(ElementTree.fromstring(draw_architecture(layers)).attrib["width"]) < 1000
+
+    def test_a_name_with_a_tag_in_it_is_not_drawn(self):
+        odd = CNN.assign(layer=ODD[0], kind=ODD[0])
+        assert "alert" not in draw_architecture(odd)
+        assert "other" in texts(draw_architecture(odd))
+
+
+class TestTradeoff:
+    @pytest.mark.parametrize("on_front", [True, False])
+    def test_all_may_be_on_the_front_or_none(self, on_front):
+        written = texts(draw_tradeoff(make_costs(["cat", "dog"]).assign(on_front=on_front)))
+        assert "cat" in written
+        assert "dog" in written
+
+    @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
+    def test_equal_ones_can_be_drawn(self, accuracy):
+        table = make_costs(["cat", "dog"]).assign(accuracy=accuracy, milliseconds=3.0)
+        assert "dog" in texts(draw_tradeoff(table))
+
+    def test_a_thousandfold_in_time_can_be_drawn(self):
+        table = make_costs(["cat", "dog"]).assign(milliseconds=[0.01, 1e4])
+        assert "dog" in texts(draw_tradeoff(table))
+
+
+class TestShapes:
+    def test_both_kinds_are_named(self):
+        rows = [(kind, low, 2 * low, 5) for kind in ("longer side, pixels", "width / height") for low in (1, 2, 4)]
+        written = texts(draw_shapes(pd.DataFrame(rows, columns=["kind", "low", "high", "images"])))
+        assert "longer side, pixels" in written
+        assert "width / height" in written
+
+
+def test_what_was_found_but_not_kept_is_drawn_too():
+    rows = [("cat", "found", 10), ("cat", "kept", 8), ("dropped", "found", 3), ("merged", "kept", 5)]
+    written = texts(draw_found(pd.DataFrame(rows, columns=["label", "stage", "images"])))
+    assert all(label in written for label in ("cat", "dropped", "merged"))
+
+
+def test_light_has_a_column_a_kind():
+    written = texts(light(["cat", "dog"]))
+    assert "brightness" in written
+    assert "contrast" in written
+
+
+def test_the_interval_of_the_test_accuracy_is_drawn():
+    table = pd.DataFrame({"family": ["one"] * 3, "split": ["train", "val", "test"], "accuracy": 0.5})
+    sure = pd.DataFrame({"family": ["one"], "test_accuracy": 0.5, "test_accuracy_low": 0.5, "test_accuracy_high": 0.5})
+    wide = sure.assign(test_accuracy_low=0.1, test_accuracy_high=0.9)
+    assert draw_comparison(table, sure, ["one"]) != draw_comparison(table, wide, ["one"])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stages.dataset.raw import load_index, save_raw
-from stages.reporting.pictures import draw_class_strip, encode_picture, load_picture, pick_predictions
+from stages.reporting.pictures import draw_class_strip, encode_picture, load_picture, overlay_heat, pick_predictions
 from stages.sources import RawImage
 
 TILE = 72  # pixels
@@ -116,3 +116,47 @@ class TestPredictions:
     def test_it_is_not_simply_the_first_rows(self):
         picked = pick_predictions(make_predictions(100, 0), 12)
         assert sorted(picked.index) != list(range(12))
+
+
+class TestHeat:
+    PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+
+    def overlay(self, heat: list[list[float]], picture: np.ndarray = PICTURE) -> np.ndarray:
+        return overlay_heat(picture, np.array(heat, np.float16)).astype(int)
+
+    def test_it_is_a_picture_of_the_same_size(self):
+        drawn = overlay_heat(self.PICTURE, np.zeros((3, 4), np.float16))
+        assert (drawn.shape, drawn.dtype) == (self.PICTURE.shape, np.uint8)
+
+    def test_where_it_is_cold_the_picture_shows_in_darker_grey(self):
+        drawn = self.overlay([[0]])
+        grey = np.repeat(self.PICTURE.mean(axis=2, keepdims=True), 3, axis=2)
+        np.testing.assert_allclose(drawn, 0.8 * grey, atol=0.5)
+
+    def test_what_is_hottest_is_red(self):
+        red, green, blue = np.moveaxis(self.overlay([[1]]), 2, 0)
+        assert (red > green + 150).all()
+        assert (green == blue).all()
+
+    def test_what_is_warm_is_between_yellow_and_red(self):
+        red, green, blue = np.moveaxis(self.overlay([[0.5]], np.zeros((8, 8, 3), np.uint8)), 2, 0)
+        assert (red > green).all()
+        assert (green > blue).all()
+
+    def test_the_heat_lies_where_the_map_has_it(self):
+        drawn = self.overlay([[0, 0], [0, 1]])
+        redness = drawn[..., 0] - drawn[..., 1]
+        assert redness[-4:, -4:].min() > 100
+        assert redness[:4, :4].max() <= 2
+
+    def test_the_picture_is_still_seen_through_it(self):
+        drawn = self.overlay([[1]])
+        bright = self.PICTURE.mean(axis=2) > 200
+        dark = self.PICTURE.mean(axis=2) < 60
+        assert drawn[bright].mean() > drawn[dark].mean() + 20
+
+    def test_a_map_that_swings_between_cells_stays_within_bytes(self):
+        checkers = np.indices((7, 7)).sum(axis=0) % 2
+        drawn = self.overlay(checkers.tolist(), np.full((112, 112, 3), 255, np.uint8))
+        # bicubic goes below 0 and above 1 between cells; unclipped, bytes would wrap around
+        assert drawn[..., 0].min() >= 200

@@ -121,6 +121,14 @@ class TestExponential:
     def test_training_runs_at_these_rates(self):
         assert train_in_vain(14, schedule=SYSTEM_D) == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
 
+    def test_the_first_epoch_runs_at_the_full_rate_also_where_none_is_held(self):
+        rates = train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": 0})
+        assert rates == pytest.approx([0.001, 0.000904837, 0.000818731, 0.000740818], rel=1e-5)
+
+    def test_holding_one_epoch_is_the_same_as_holding_none(self):
+        one, none = (train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": held}) for held in (1, 0))
+        assert one == none
+
     def test_without_decay_the_rate_stays(self):
         assert train_in_vain(3, schedule=SYSTEM_D | {"hold_epochs": 1, "decay": 0.0}) == pytest.approx([0.001] * 3)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.training.timings import load_readings, record_seconds
+from stages.training.timings import load_readings, record_readings, record_seconds
 
 MODEL = Path("models/underfit.keras")
 TIMINGS = Path("metrics/underfit/timings.json")
@@ -76,3 +76,32 @@ def test_a_damaged_file_is_no_obstacle():
     TIMINGS.write_text('{"model": "ab')
     record("train_seconds")
     assert "train_seconds" in readings()
+
+
+class TestOtherReadings:
+    """Of another kind than seconds, such as images a second."""
+
+    def test_they_stand_as_they_are_given(self):
+        record_readings("underfit", MODEL, {"images_per_second_1": 63.4, "evaluate_peak_mb": 812.0})
+        given = {"images_per_second_1": 63.4, "evaluate_peak_mb": 812.0}
+        assert readings() == {"model": readings()["model"]} | given
+        assert load_readings("underfit", readings()["model"]) == given
+
+    def test_they_are_added_to_what_is_there_and_replace_their_own_name_only(self):
+        record("train_seconds")
+        record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
+        record_readings("underfit", MODEL, {"images_per_second_1": 71.0, "images_per_second_32": 900.5})
+        assert readings().keys() == {"model", "train_seconds", "images_per_second_1", "images_per_second_32"}
+        assert readings()["images_per_second_1"] == 71.0
+
+    def test_those_of_another_model_are_forgotten(self):
+        record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
+        MODEL.write_bytes(b"other weights")
+        record_readings("underfit", MODEL, {"evaluate_peak_mb": 812.0})
+        assert readings().keys() == {"model", "evaluate_peak_mb"}
+
+    def test_without_the_model_there_is_nothing_to_record_for(self):
+        MODEL.unlink()
+        with pytest.raises(FileNotFoundError):
+            record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
+        assert not TIMINGS.exists()

@@ -222,6 +222,32 @@ def diverged_late(run_train) -> Run:
         return run_train(epochs=1, learning_rate=0.02, fine_tune=FINE_TUNE | {"learning_rate": 0.125})
 
 
+def run_spoilt_then_poisoned(run_train: Callable[..., Run], spoil_labels: bool, **settings: Any) -> Run:
+    """Two phases, of which the second has one epoch, towards wrong labels if asked so, and then comes to grief."""
+    import tensorflow as tf
+
+    def spoil(epoch, x, labels):
+        x = tf.cast(x, tf.float32)
+        return tf.where(epoch < 1, x, x * math.nan), (labels + spoil_labels) % 3
+
+    with pytest.MonkeyPatch.context() as patch:
+        change_batches(patch, "make_training_batches", spoil)
+        return run_train(**settings)
+
+
+@pytest.fixture(scope="module")
+def worse_then_diverged(run_train) -> Run:
+    """The first phase of `frozen`, and a second of one good epoch that is worse, and one that is no number."""
+    settings = FINE_TUNE | {"learning_rate": 10.0}
+    return run_spoilt_then_poisoned(run_train, spoil_labels=True, fine_tune=settings)
+
+
+@pytest.fixture(scope="module")
+def better_then_diverged(run_train) -> Run:
+    """A first phase that learns nothing, and a second of one good epoch that is better, and one that is no number."""
+    return run_spoilt_then_poisoned(run_train, spoil_labels=False, **UNTAUGHT, fine_tune=FINE_TUNE)
+
+
 @pytest.fixture(scope="module")
 def fitted(data, tmp_path_factory) -> Run:
     """A linear machine on the features."""
@@ -571,6 +597,34 @@ class TestDivergence:
         assert np.isfinite(losses[0])
         model = load_model(diverged_late.folder / "models/mobilenet.last-good.keras")
         assert measure_loss(*predict(model, "val")) == pytest.approx(losses[0], rel=1e-3)
+
+    def test_in_fine_tuning_epochs_are_counted_across_both_phases(
+        self, diverged_late, worse_then_diverged, better_then_diverged
+    ):
+        for run, epoch in ((diverged_late, 1 + 1), (worse_then_diverged, 4 + 2), (better_then_diverged, 2 + 2)):
+            assert run.error.startswith(f"mobilenet: the loss is no longer a number in epoch {epoch} with")
+            assert len(run.curve("train/loss")) == epoch
+
+    @pytest.mark.usefixtures("folder")
+    def test_a_good_epoch_that_is_worse_than_the_first_phase_is_not_what_is_kept(self, worse_then_diverged, frozen):
+        from stages.training.artifacts import load_model
+
+        losses = worse_then_diverged.curve("eval/loss")
+        assert losses[:4] == frozen.curve("eval/loss")
+        assert np.isfinite(losses[4])
+        assert losses[4] > 2 * min(losses[:4])
+        model = load_model(worse_then_diverged.folder / "models/mobilenet.last-good.keras")
+        assert are_identical(model.get_weights(), frozen.model.get_weights())
+        assert measure_loss(*predict(model, "val")) == pytest.approx(min(losses[:4]), rel=1e-3)
+
+    @pytest.mark.usefixtures("folder")
+    def test_a_good_epoch_that_is_better_than_the_first_phase_is(self, better_then_diverged):
+        from stages.training.artifacts import load_model
+
+        losses = better_then_diverged.curve("eval/loss")
+        assert losses[2] < min(losses[:2])
+        model = load_model(better_then_diverged.folder / "models/mobilenet.last-good.keras")
+        assert measure_loss(*predict(model, "val")) == pytest.approx(losses[2], rel=1e-3)
 
 
 class TestLinearMachine:

@@ -1,0 +1,264 @@
+"""Experiments of DVC side by side: read straight from git, where DVC keeps them, even while a queue is at work."""
+
+import io
+import json
+import subprocess
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from stages.errors import PipelineError
+from stages.evaluation.ensemble import ENSEMBLE
+from stages.evaluation.folds import compare_settings, describe_folds
+from stages.reporting.charts import draw_curves_of_runs, draw_effects, draw_fold_boxes, draw_parallel
+from stages.reporting.run import flatten
+
+WORKSPACE = "workspace"
+SEED = "train.seed"
+FIGURES = ["val_accuracy", "test_accuracy", "test_macro_f1"]
+_LINES = 16  # runs whose learning curves are drawn: the best by validation
+_BOOKKEEPING = ("families", "crossval.families", "crossval.folds", "runtime", "preprocess.num_workers")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run of the pipeline: params, flat; summary, a row a family; curves of all families, empty if not at hand; folds:
+    family to figures of each fold."""
+
+    name: str
+    params: dict[str, Any]
+    summary: pd.DataFrame
+    curves: pd.DataFrame
+    folds: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
+    """(name, revision), None for the workspace. No names: all experiments on HEAD, then the workspace. Raises PipelineError
+    for a name that git does not know."""
+    refs = [
+        line.split() for line in _git("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
+    ]
+    # refs/exps/<two digits>/<the rest of the baseline>/<name>; others hold DVC's own queue
+    known = {
+        parts[-1]: ("".join(parts[2:4]), revision)
+        for parts, revision in ((ref.split("/"), revision) for ref, revision in refs)
+        if len(parts) == 5 and len(parts[2]) == 2
+    }
+    if not names:
+        head = _git("rev-parse", "HEAD").strip()
+        return [(name, rev) for name, (baseline, rev) in sorted(known.items()) if baseline == head] + [
+            (WORKSPACE, None)
+        ]
+    found: list[tuple[str, str | None]] = []
+    for name in names:
+        if name == WORKSPACE:
+            found.append((name, None))
+            continue
+        revision = (
+            known[name][1] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        )
+        if revision is None:
+            some = ", ".join(sorted(known)[:8]) or "none yet"
+            raise PipelineError(f"there is no experiment or commit {name!r}: expected one of {some}")
+        found.append((name, revision.strip()))
+    return found
+
+
+def load_experiment(name: str, revision: str | None) -> Experiment | None:
+    """What an experiment has left in git, and its learning curves from DVC's cache; None where it has no summary."""
+    summary, params = _read("metrics/summary.csv", revision), _read("params.yaml", revision)
+    if summary is None or params is None:
+        return None
+    flat = flatten(yaml.safe_load(params))
+    families = list(yaml.safe_load(params).get("crossval", {}).get("families", []))
+    folds = {
+        family: pd.read_csv(io.StringIO(text))
+        for family in families
+        if (text := _read(f"metrics/crossval/{family}/folds.csv", revision)) is not None
+    }
+    return Experiment(name, flat, pd.read_csv(io.StringIO(summary)), _load_curves(revision), folds)
+
+
+def _load_curves(revision: str | None) -> pd.DataFrame:
+    """metrics/plots/curves.csv of a revision, by way of dvc.lock and the cache; an empty table where the cache lacks it."""
+    empty = pd.DataFrame(columns=["family", "split", "epoch", "accuracy", "loss"])
+    if revision is None:
+        file = Path("metrics/plots/curves.csv")
+        return pd.read_csv(file) if file.exists() else empty
+    lock = _read("dvc.lock", revision)
+    if lock is None:
+        return empty
+    outs = yaml.load(lock, yaml.CSafeLoader)["stages"].get("report", {}).get("outs", [])
+    digest = next((out["md5"] for out in outs if out["path"] == "metrics/plots"), None)
+    listing = _cached(digest) if digest else None
+    if listing is None:
+        return empty
+    entry = next((e for e in json.loads(listing.read_text()) if e["relpath"] == "curves.csv"), None)
+    file_in_cache = _cached(entry["md5"]) if entry else None
+    return pd.read_csv(file_in_cache) if file_in_cache else empty
+
+
+def _cached(digest: str) -> Path | None:
+    """Where DVC's local cache keeps what has this digest."""
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False) if not _CACHE else None
+    if done is not None:
+        _CACHE.append(Path(done.stdout.strip() or ".dvc/cache"))
+    path = _CACHE[0] / "files" / "md5" / digest[:2] / digest[2:]
+    return path if path.exists() else None
+
+
+_CACHE: list[Path] = []  # asked for once: starting DVC takes a second
+
+
+def _read(path: str, revision: str | None) -> str | None:
+    if revision is None:
+        return Path(path).read_text(encoding="utf-8") if Path(path).exists() else None
+    return _try_git("show", f"{revision}:./{path}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PipelineError(
+            f"git {arguments[0]} failed: {done.stderr.strip()}; expected the root of the project's repository"
+        )
+    return done.stdout
+
+
+def _try_git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def find_varied(experiments: list[Experiment]) -> list[str]:
+    """Names of parameters that are not the same in all experiments; those that only say what to run are left out."""
+    names = sorted({name for experiment in experiments for name in experiment.params})
+    return [
+        name
+        for name in names
+        if not name.startswith(_BOOKKEEPING)
+        and len({json.dumps(experiment.params.get(name)) for experiment in experiments}) > 1
+    ]
+
+
+def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
+    """experiment, family, FIGURES, and a column for each parameter that varies; a row an experiment and family, the best by
+    validation first. The workspace is left out where it is one of the experiments, applied."""
+    varied = find_varied(experiments)
+    tables = []
+    for experiment in experiments:
+        table = experiment.summary[["family", *FIGURES]].assign(experiment=experiment.name)
+        for name in varied:
+            table[name] = _show(experiment.params.get(name))
+        tables.append(table[table["family"] != ENSEMBLE])
+    runs = pd.concat(tables, ignore_index=True)[["experiment", "family", *FIGURES, *varied]]
+    runs = runs.assign(_last=runs["experiment"] == WORKSPACE).sort_values("_last", kind="stable")
+    runs = runs.drop_duplicates(["family", *FIGURES, *varied]).drop(columns="_last")
+    return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def fold_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """family, the parameters that vary but for the seed, n, and mean and sd of FIGURES: runs that differ in train.seed alone
+    are one row. sd (n - 1) is missing for a single run. The best mean validation accuracy first."""
+    keys = ["family", *(name for name in runs.columns[2 + len(FIGURES) :] if name != SEED)]
+    grouped = runs.groupby(keys, sort=False, as_index=False)
+    spec: dict[str, Any] = {"n": ("experiment", "count")}
+    for name in FIGURES:
+        spec |= {name: (name, "mean"), f"{name}_sd": (name, "std")}
+    return grouped.agg(**spec).round(5).sort_values("val_accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def measure_effects(runs: pd.DataFrame) -> pd.DataFrame:
+    """parameter, value, family, n, mean, sd, low, high of validation accuracy: a row a value that a parameter has had."""
+    rows = []
+    for name in runs.columns[2 + len(FIGURES) :]:
+        for (family, value), part in runs.groupby(["family", name], sort=False):
+            scores = part["val_accuracy"]
+            spread = float(scores.std()) if len(scores) > 1 else 0.0
+            rows.append(
+                (name, value, family, len(scores), scores.mean(), spread, float(scores.min()), float(scores.max()))
+            )
+    columns = ["parameter", "value", "family", "n", "mean", "sd", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).round(5)
+
+
+def join_curves_of_runs(experiments: list[Experiment], runs: pd.DataFrame) -> pd.DataFrame:
+    """run (family and what sets it apart), epoch, split, accuracy, loss of the best runs by validation."""
+    by_name = {experiment.name: experiment for experiment in experiments}
+    varied = list(runs.columns[2 + len(FIGURES) :])
+    tables = []
+    for row in runs.head(_LINES).to_dict("records"):
+        curves = by_name[row["experiment"]].curves
+        settings = ", ".join(f"{name.removeprefix('train.')}={row[name]}" for name in varied)
+        label = f"{row['family']} {settings}".strip()
+        tables.append(curves[curves["family"] == row["family"]].assign(run=label))
+    return pd.concat(tables, ignore_index=True)
+
+
+def join_folds(experiments: list[Experiment], varied: list[str]) -> pd.DataFrame:
+    """experiment, family, setting, fold, accuracy, loss, images, training_images of all cross-validations."""
+    tables = []
+    for experiment in experiments:
+        setting = ", ".join(f"{name}={_show(experiment.params.get(name))}" for name in varied) or "as it is"
+        for family, folds in experiment.folds.items():
+            tables.append(folds.assign(experiment=experiment.name, family=family, setting=setting))
+    if not tables:
+        return pd.DataFrame(columns=["experiment", "family", "setting", "fold", "accuracy", "loss"])
+    return pd.concat(tables, ignore_index=True).drop_duplicates(["family", "setting", "fold"])
+
+
+def compare_folds(folds: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each family, every pair of settings that were cross-validated on the same folds, tested by the corrected resampled
+    t-test; the better setting first."""
+    rows = []
+    for family, part in folds.groupby("family", sort=True):
+        pivot = part.pivot_table(index="fold", columns="setting", values="accuracy")
+        share = float((part["images"] / part["training_images"]).mean())
+        for a, b in combinations(pivot.columns, 2):
+            both = pivot[[a, b]].dropna()
+            if len(both) < 2:
+                continue
+            first, second = (a, b) if both[a].mean() >= both[b].mean() else (b, a)
+            result = compare_settings(both[first], both[second], test_share=share)
+            rows.append({"family": family, "first": first, "second": second, "folds": len(both), **result})
+    return rows
+
+
+def describe_comparison(experiments: list[Experiment], runs: pd.DataFrame, folded: pd.DataFrame) -> dict[str, Any]:
+    """What compare.html needs."""
+    varied = list(runs.columns[2 + len(FIGURES) :])
+    folds = join_folds(experiments, find_varied(experiments))
+    curves = join_curves_of_runs(experiments, runs)
+    best = folded.drop_duplicates("family")
+    effects = measure_effects(runs)
+    settings = [
+        {"family": family, "setting": setting, **describe_folds(part)}
+        for (family, setting), part in (folds.groupby(["family", "setting"], sort=True) if len(folds) else ())
+    ]
+    return {
+        "num_experiments": len(experiments),
+        "varied": varied,
+        "columns": list(folded.columns),
+        "folded": _records(folded),
+        "best": _records(best),
+        "runs": _records(runs),
+        "effects": draw_effects(effects) if varied else None,
+        "effect_rows": _records(effects),
+        "parallel": draw_parallel(runs, varied) if varied else None,
+        "curves": {m: draw_curves_of_runs(curves, m) for m in ("accuracy", "loss")} if len(curves) else {},
+        "fold_boxes": {m: draw_fold_boxes(folds, m) for m in ("accuracy", "loss")} if len(folds) else {},
+        "fold_settings": settings,
+        "fold_tests": compare_folds(folds) if len(folds) else [],
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.astype(object).where(table.notna(), None).to_dict("records")

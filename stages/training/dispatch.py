@@ -1,0 +1,39 @@
+"""Trains any family, by what kind it is. Imports TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from stages.params import LinearRecipe, Params, Recipe, TransferRecipe, resolve_recipe
+from stages.runtime import seed_everything
+from stages.training.linear import train_linear
+from stages.training.network import train_network
+from stages.training.transfer import train_transfer
+
+
+def train_family(family: str, params: Params, *, record: Path) -> keras.Model:
+    """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
+    directory. record: folder for dvclive. Raises PipelineError where training diverges."""
+    own = params.recipes[family]
+    seed_everything(params.train.seed)
+    if isinstance(own, LinearRecipe):
+        return train_linear(family, own, record=record)
+    recipe = resolve_recipe(params.train, own)
+    print(f"{family}: {describe_overrides(own, recipe)}")
+    settings: dict[str, Any] = {
+        "seed": params.train.seed,
+        "cache_gb": params.train.cache_gb,
+        "shuffle_buffer": params.train.shuffle_buffer,
+        "record": record,
+    }
+    if isinstance(recipe, TransferRecipe):
+        return train_transfer(family, recipe, **settings)
+    return train_network(family, recipe, **settings)
+
+
+def describe_overrides(own: Recipe, used: Recipe) -> str:
+    """What of a recipe `train` has overridden, in words."""
+    before, after = own.model_dump(), used.model_dump()
+    changes = [f"{key} {after[key]}, not {before[key]}" for key in before if before[key] != after[key]]
+    return f"trained with {'; '.join(changes)}: train in params.yaml overrides" if changes else "trained as published"
