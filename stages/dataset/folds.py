@@ -31,12 +31,15 @@ _ROWS = 4096  # features gathered at a time
 def assign_folds(image_ids: list[str], labels: list[int], *, num_folds: int, seed: int) -> np.ndarray:
     """int (n,), 0 to num_folds - 1: stratified by class, decided by a seeded hash of each image's content.
 
-    Copies of one picture stay together, also where their labels differ. Raises PipelineError where a class has fewer
-    different images than there are folds.
+    Folds are of equal size, and adding or removing an image moves few of the others. Copies of one picture stay together,
+    also where their labels differ. Raises PipelineError where a class has fewer different images than there are folds.
     """
-    first = {image_id: number for number, image_id in reversed(list(enumerate(image_ids)))}
-    unique = sorted(first)
-    classes = np.array([labels[first[image_id]] for image_id in unique])
+    # of copies whose labels differ the first label counts, whatever their order
+    label_of: dict[str, int] = {}
+    for image_id, label in zip(image_ids, labels, strict=True):
+        label_of[image_id] = min(label, label_of.get(image_id, label))
+    unique = sorted(label_of)
+    classes = np.array([label_of[image_id] for image_id in unique])
     rank = hash_uniform(unique, f"fold-{seed}")
     fold_of: dict[str, int] = {}
     offset = 0
@@ -47,9 +50,12 @@ def assign_folds(image_ids: list[str], labels: list[int], *, num_folds: int, see
                 f"crossval.folds: there are {num_folds}, but class number {label} has {len(members)} images in train and val: "
                 "expected at most as many folds as the smallest class has images"
             )
-        for position, member in enumerate(members[np.argsort(rank[members], kind="stable")]):
-            # each class begins where the last one ended, so that folds are of equal size
-            fold_of[unique[member]] = (position + offset) % num_folds
+        # A fold is a stretch of ranks: another image shifts only where stretches end. What a class has left over goes to
+        # the folds after those that got the last one's, so that folds are of equal size.
+        extra = (np.arange(num_folds) - offset) % num_folds < len(members) % num_folds
+        folds = np.repeat(np.arange(num_folds), len(members) // num_folds + extra)
+        for fold, member in zip(folds, members[np.argsort(rank[members], kind="stable")], strict=True):
+            fold_of[unique[member]] = int(fold)
         offset += len(members)
     return np.array([fold_of[image_id] for image_id in image_ids])
 

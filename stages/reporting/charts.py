@@ -413,10 +413,17 @@ def draw_confusion(confusion: pd.DataFrame, class_names: list[str]) -> str:
     few = len(class_names) <= _TEXT_CLASSES
     step = 42 if few else max(5, 480 // len(class_names))
     labels = alt.Axis(labelAngle=-40, labels=len(class_names) <= 60, labelLimit=110)
-    base = alt.Chart(confusion).encode(
-        x=alt.X("predicted:N", sort=class_names, title="predicted", axis=labels),
+    # Of a hundred classes' ten thousand cells nearly all are empty, and would be most of the page.
+    filled = confusion if few else confusion[confusion["images"] > 0]
+    all_classes = alt.Scale(domain=class_names)
+    base = alt.Chart(filled).encode(
+        x=alt.X("predicted:N", sort=class_names, scale=all_classes, title="predicted", axis=labels),
         y=alt.Y(
-            "label:N", sort=class_names, title="true", axis=alt.Axis(labels=len(class_names) <= 60, labelLimit=110)
+            "label:N",
+            sort=class_names,
+            scale=all_classes,
+            title="true",
+            axis=alt.Axis(labels=len(class_names) <= 60, labelLimit=110),
         ),
     )
     cells = base.mark_rect(stroke=_INK, strokeWidth=0.3).encode(

@@ -43,23 +43,24 @@ def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
         line.split() for line in _git("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
     ]
     # refs/exps/<two digits>/<the rest of the baseline>/<name>; others hold DVC's own queue
-    known = {
-        parts[-1]: ("".join(parts[2:4]), revision)
+    found_refs = [
+        (parts[-1], "".join(parts[2:4]), revision)
         for parts, revision in ((ref.split("/"), revision) for ref, revision in refs)
         if len(parts) == 5 and len(parts[2]) == 2
-    }
+    ]
+    head = (_try_git("rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
+    own = {name: revision for name, baseline, revision in found_refs if baseline == head}
     if not names:
-        head = _git("rev-parse", "HEAD").strip()
-        return [(name, rev) for name, (baseline, rev) in sorted(known.items()) if baseline == head] + [
-            (WORKSPACE, None)
-        ]
+        return [*sorted(own.items()), (WORKSPACE, None)]
+    # experiments on other commits may have the same name
+    known = {name: revision for name, _, revision in found_refs} | own
     found: list[tuple[str, str | None]] = []
     for name in names:
         if name == WORKSPACE:
             found.append((name, None))
             continue
         revision = (
-            known[name][1] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            known[name] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         )
         if revision is None:
             some = ", ".join(sorted(known)[:8]) or "none yet"

@@ -1,5 +1,6 @@
 """Pages that need nothing else, made of a template and what the tables say."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ def render_page(template: str, **content: Any) -> str:
 
     Every name in it is escaped; only charts, which are SVG of our own making, are not.
     """
+    return _open_templates().get_template(template).render(**content) + "\n"
+
+
+@cache
+def _open_templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=select_autoescape(),
@@ -24,4 +30,4 @@ def render_page(template: str, **content: Any) -> str:
     environment.filters["figure"] = lambda value: "not defined" if value is None else f"{value:.3f}"
     environment.filters["pvalue"] = lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}"
     environment.filters["thousands"] = lambda value: f"{int(value):,}"
-    return environment.get_template(template).render(**content) + "\n"
+    return environment
