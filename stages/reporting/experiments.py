@@ -21,7 +21,9 @@ WORKSPACE = "workspace"
 SEED = "train.seed"
 FIGURES = ["val_accuracy", "test_accuracy", "test_macro_f1"]
 _LINES = 16  # runs whose learning curves are drawn: the best by validation
-_BOOKKEEPING = ("families", "crossval.families", "crossval.folds", "runtime", "preprocess.num_workers")
+_FOLDS = "crossval.folds"
+_BOOKKEEPING = ("families", "crossval.families", _FOLDS, "runtime", "preprocess.num_workers")
+_CUT = ("crossval.seed", _FOLDS, "data.", "sources.", "prune.", "split.")  # what decides which images a fold holds out
 
 
 @dataclass(frozen=True)
@@ -205,14 +207,18 @@ def join_curves_of_runs(experiments: list[Experiment], runs: pd.DataFrame) -> pd
 
 
 def join_folds(experiments: list[Experiment], varied: list[str]) -> pd.DataFrame:
-    """experiment, family, setting, fold, accuracy, loss, images, training_images of all cross-validations."""
+    """experiment, family, setting, cut, fold, accuracy, loss, images, training_images of all cross-validations. cut: the same
+    where fold 1 is the same images, and so on."""
     tables = []
+    if len({json.dumps(experiment.params.get(_FOLDS)) for experiment in experiments if experiment.folds}) > 1:
+        varied = [*varied, _FOLDS]
     for experiment in experiments:
+        cut = json.dumps({k: v for k, v in sorted(experiment.params.items()) if k.startswith(_CUT)})
         setting = ", ".join(f"{name}={_show(experiment.params.get(name))}" for name in varied) or "as it is"
         for family, folds in experiment.folds.items():
-            tables.append(folds.assign(experiment=experiment.name, family=family, setting=setting))
+            tables.append(folds.assign(experiment=experiment.name, family=family, setting=setting, cut=cut))
     if not tables:
-        return pd.DataFrame(columns=["experiment", "family", "setting", "fold", "accuracy", "loss"])
+        return pd.DataFrame(columns=["experiment", "family", "setting", "cut", "fold", "accuracy", "loss"])
     return pd.concat(tables, ignore_index=True).drop_duplicates(["family", "setting", "fold"])
 
 
@@ -222,10 +228,11 @@ def compare_folds(folds: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for family, part in folds.groupby("family", sort=True):
         pivot = part.pivot_table(index="fold", columns="setting", values="accuracy")
+        cuts = part.groupby("setting")["cut"].first()
         share = float((part["images"] / part["training_images"]).mean())
         for a, b in combinations(pivot.columns, 2):
             both = pivot[[a, b]].dropna()
-            if len(both) < 2:
+            if len(both) < 2 or cuts[a] != cuts[b]:
                 continue
             first, second = (a, b) if both[a].mean() >= both[b].mean() else (b, a)
             result = compare_settings(both[first], both[second], test_share=share)
