@@ -58,11 +58,10 @@ def compare_settings(first: pd.Series, second: pd.Series, *, test_share: float) 
     variance of the mean is (1/folds + test/train images) times that of the differences; the plain test, with 1/folds, finds
     differences where there are none. test_share: images of a fold over the images that it was trained on.
     """
-    # Rounded: 0.9 - 0.8 and 0.8 - 0.7 are the same difference, and must not pass for a tiny spread.
-    differences = np.round(first.to_numpy(float) - second.to_numpy(float), 2 * _DIGITS)
+    differences = first.to_numpy(float) - second.to_numpy(float)
     n, mean = len(differences), float(np.mean(differences))
-    spread = float(np.sqrt((1 / n + test_share) * np.var(differences, ddof=1))) if n > 1 else 0.0
-    if spread == 0:
+    # 0.9 - 0.8 and 0.8 - 0.7 are the same difference but for the last bit, and figures have six digits.
+    if n < 2 or np.ptp(differences) < 1e-9:
         return {
             "difference": mean,
             "t": float("nan"),
@@ -70,6 +69,7 @@ def compare_settings(first: pd.Series, second: pd.Series, *, test_share: float) 
             "low": mean,
             "high": mean,
         }
+    spread = float(np.sqrt((1 / n + test_share) * np.var(differences, ddof=1)))
     t, reach = mean / spread, float(student.ppf(0.975, n - 1)) * spread
     return {
         "difference": mean,

@@ -61,9 +61,7 @@ def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
         if name == WORKSPACE:
             found.append((name, None))
             continue
-        revision = (
-            known[name] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-        )
+        revision = known[name] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         if revision is None:
             some = ", ".join(sorted(known)[:8]) or "none yet"
             raise PipelineError(f"there is no experiment or commit {name!r}: expected one of {some}")

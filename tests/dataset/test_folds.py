@@ -248,7 +248,9 @@ class TestFold:
 
     def test_too_many_folds_leave_nothing(self, project, tmp_path, monkeypatch):
         monkeypatch.chdir(project.folder)
-        with pytest.raises(PipelineError, match=r"^crossval\.folds: there are 30, but class number \d has 1[12] images"):
+        with pytest.raises(
+            PipelineError, match=r"^crossval\.folds: there are 30, but class number \d has 1[12] images"
+        ):
             write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=30, seed=1)
         assert not (tmp_path / "fold").exists()
 
