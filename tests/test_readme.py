@@ -3,6 +3,7 @@
 import copy
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,14 @@ from stages.params import load_params
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 # In a code block or between backticks; a comment behind it belongs to people.
-COMMANDS = sorted(
-    {
-        match.strip()
-        for match in re.findall(r"(?m)^(dvc exp run [^#\n]*)|`(dvc exp run [^`]*)`", TEXT)
-        for match in match
-        if match
-    }
-)
+FOUND = re.findall(r"(?m)^(dvc exp run [^#\n]*)|`(dvc exp run [^`]*)`", TEXT)
+COMMANDS = sorted({command.strip() for pair in FOUND for command in pair if command})
 
 
 def apply(params: dict[str, Any], command: str) -> dict[str, Any]:
     """The parameters as the command's -S options leave them; of several values for a sweep, the first."""
     changed, words = copy.deepcopy(params), shlex.split(command)
-    for option, setting in zip(words, words[1:], strict=False):
+    for option, setting in pairwise(words):
         if option != "-S":
             continue
         name, _, value = setting.partition("=")
