@@ -21,7 +21,7 @@ from stages.reporting.mistakes import describe_doubts, describe_mistakes, find_l
 from stages.reporting.models import Ensemble, combine, compare, describe_models
 from stages.reporting.outside import describe_outside
 from stages.reporting.page import render_page
-from stages.reporting.plots import render_plots_page
+from stages.reporting.plots import save_plots_page
 from stages.reporting.run import write_run
 from stages.reporting.tables import (
     HEADLINES,
@@ -92,13 +92,13 @@ def save_figures(
 
 
 def save_plots(summary: pd.DataFrame, curves: pd.DataFrame, results: dict[str, Results]) -> None:
-    """Writes what `dvc plots` draws, all families in one table each, and the page in which it draws offline."""
+    """Writes what `dvc plots` draws, all families in one table each."""
     with folder_aside(METRICS / "plots") as folder:
         save_table(curves, folder / "curves.csv")
         save_table(make_comparison(summary), folder / "comparison.csv")
         for name in ("roc", "pr", "reliability", "classes"):
             save_table(join_tables(results, name), folder / f"{name}.csv")
-        (folder / "page.html").write_text(render_plots_page(), encoding="utf-8")
+    save_plots_page()
 
 
 def compute_key(figures: dict[str, dict[str, Any]]) -> str:

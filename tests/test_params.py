@@ -385,6 +385,67 @@ class TestBackbones:
             load_params(change(f"embed.{name}", value))
 
 
+class TestCrossval:
+    @pytest.mark.usefixtures("project")
+    def test_it_is_off_in_the_delivered_file(self):
+        assert load_params().crossval.families == []
+
+    def test_a_family_that_is_trained_may_be_cross_validated(self, change):
+        assert load_params(change("crossval.families", ["overfit", "linear_svm"])).crossval.families == [
+            "overfit",
+            "linear_svm",
+        ]
+
+    def test_one_that_is_not_in_families_is_refused_with_those_that_are(self, change):
+        change("families", ["underfit", "overfit"])
+        assert refusal(change("crossval.families", ["overfit", "optimized"])) == (
+            "crossval.families: optimized is not in families, for which features are cached: expected it there too, "
+            "received families underfit, overfit"
+        )
+
+    def test_one_that_does_not_exist_suggests_the_nearest(self, change):
+        line = refusal(change("crossval.families", ["optimised"]))
+        assert "families: no family is called 'optimised'" in line
+        assert "optimized" in line
+
+    def test_one_that_is_listed_twice_is_refused(self, change):
+        line = refusal(change("crossval.families", ["overfit", "underfit", "overfit"]))
+        assert line == "crossval.families: overfit is listed twice: expected each once"
+
+    @pytest.mark.parametrize("folds", [[1, 2], [0, 1], [7, 3, 5], list(range(20))])
+    def test_folds_are_two_or_more_different_numbers(self, change, folds):
+        assert load_params(change("crossval.folds", folds)).crossval.folds == folds
+
+    @pytest.mark.parametrize("folds", [[1], []])
+    def test_one_fold_or_none_leaves_nothing_to_train_on(self, change, folds):
+        assert refusal(change("crossval.folds", folds)).startswith("crossval.folds: expected at least 2 items")
+
+    def test_a_fold_that_is_listed_twice_is_refused(self, change):
+        line = refusal(change("crossval.folds", [1, 2, 3, 2]))
+        assert line == "crossval.folds: expected different numbers, received [1, 2, 3, 2]"
+
+    @pytest.mark.parametrize("fold", [-1, 1.5, "one", None, True])
+    def test_what_is_no_number_of_a_fold_is_refused_with_its_place(self, change, fold):
+        line = refusal(change("crossval.folds", [1, fold]))
+        assert line.startswith("crossval.folds.1: expected ")
+        assert line.endswith(f", received {fold!r}")
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("folds", 5), ("families", "overfit"), ("seed", -1), ("augment", "no"), ("augment", None)]
+    )
+    def test_a_value_of_the_wrong_kind_is_refused(self, change, key, value):
+        line = refusal(change(f"crossval.{key}", value))
+        assert line.startswith(f"crossval.{key}: expected ")
+        assert line.endswith(f", received {value!r}")
+
+    @pytest.mark.parametrize("key", ["families", "folds", "seed", "augment"])
+    def test_nothing_may_be_missing(self, change, key):
+        assert refusal(change(f"crossval.{key}", ABSENT)).startswith(f"crossval.{key} is missing")
+
+    def test_an_unknown_key_is_named(self, change):
+        assert refusal(change("crossval.fold", 5)).startswith("crossval.fold is unknown")
+
+
 def test_two_rules_for_the_learning_rate_are_refused(change):
     change("train.schedule.kind", "cosine")
     with pytest.raises(PipelineError, match=r"cosine .* expected reduce_lr.patience null beside it, received 2"):

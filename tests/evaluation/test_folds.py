@@ -64,7 +64,7 @@ class TestCurves:
         ]
 
     def test_folds_that_stopped_early_count_in_the_epochs_that_they_have(self):
-        parts = [make_curve(1, 0.2, 0.5, 0.9), make_curve(2, 0.4, 0.7), make_curve(3, 0.6)]
+        parts = [make_curve(7, 0.2, 0.5, 0.9), make_curve(3, 0.4, 0.7), make_curve(5, 0.6)]
         mean = average_curves(pd.concat(parts))
         assert mean["epoch"].tolist() == [1, 2, 3]
         assert mean["folds"].tolist() == [3, 2, 1]

@@ -206,7 +206,7 @@ class TestPage:
 def test_dvc_draws_its_plots_without_the_network(metrics, tmp_path, profile):
     points = [{"x": x, "y": x * x, "rev": "workspace"} for x in range(3)]
     plot = VegaRenderer(points, "a plot", template="linear", x="x", y="y")
-    render_html([plot], tmp_path / "index.html", metrics / "plots/page.html")
+    render_html([plot], tmp_path / "index.html", metrics.parent / ".cache/plots.html")
     view = open_page(tmp_path / "index.html", profile)
     assert "vega-embed" in view.dom
     assert re.search(r"<canvas|<svg[^>]*marks", view.dom)

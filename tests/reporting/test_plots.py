@@ -1,10 +1,14 @@
+import configparser
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-from stages.reporting.plots import render_plots_page
+from stages.reporting.plots import PAGE, render_plots_page, save_plots_page
+
+ROOT = Path(__file__).parents[2]
 
 
 class Reader(HTMLParser):
@@ -71,3 +75,23 @@ def test_dvc_draws_in_it(page, tmp_path):
     assert library in page
     assert any("vegaEmbed(" in call for call in calls)
     assert not [attributes for tag, attributes in Reader(drawn).tags if tag == "script" and "src" in attributes]
+
+
+class TestSaving:
+    """Where .dvc/config says that the page is."""
+
+    def test_it_is_where_dvc_looks_for_it(self):
+        config = configparser.ConfigParser()
+        config.read(ROOT / ".dvc" / "config")
+        assert (ROOT / ".dvc" / config["plots"]["html_template"]).resolve() == (ROOT / PAGE).resolve()
+
+    def test_it_is_written_whole_and_not_again_where_it_is_there(self, tmp_path):
+        file = tmp_path / "new" / "plots.html"
+        save_plots_page(file)
+        written = file.stat().st_mtime_ns
+        save_plots_page(file)
+        assert file.read_text(encoding="utf-8") == render_plots_page()
+        assert file.stat().st_mtime_ns == written
+        file.write_text("half")
+        save_plots_page(file)
+        assert file.read_text(encoding="utf-8") == render_plots_page()
