@@ -1,10 +1,12 @@
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import Project
 
 from stages.average import average
 from stages.cli import report_errors
@@ -30,13 +32,34 @@ def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch
     pd.DataFrame(rows, columns=["split", "epoch", "accuracy", "loss"]).to_csv(folder / "curves.csv", index=False)
 
 
-@pytest.fixture
-def network(project) -> Any:
+def make_network(project: Project) -> Project:
     """Three folds of a network, one of which stopped early."""
     project.set(families=[LINEAR, NETWORK], crossval__families=[NETWORK], crossval__folds=list(FOLDS))
     for fold, accuracies in FOLDS.items():
         write_fold(NETWORK, fold, accuracies)
     return project
+
+
+@pytest.fixture
+def network(project: Project) -> Project:
+    return make_network(project)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A folder in which the network is averaged, and what was said. Not to be changed."""
+    folder, said = tmp_path_factory.mktemp("project"), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+        make_network(Project(folder))
+        average(NETWORK)
+    return folder, said.getvalue()
+
+
+@pytest.fixture
+def averaged(finished, monkeypatch) -> str:
+    """What was said in the folder, into which the test has been moved."""
+    monkeypatch.chdir(finished[0])
+    return finished[1]
 
 
 def read_words(family: str = NETWORK) -> str:
@@ -46,10 +69,9 @@ def read_words(family: str = NETWORK) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", text).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
-@pytest.mark.usefixtures("network")
+@pytest.mark.usefixtures("averaged")
 class TestNetwork:
     def test_figures_are_a_row_a_fold_in_the_order_of_the_parameters(self):
-        average(NETWORK)
         assert (METRICS / NETWORK / "folds.csv").read_text() == (
             "fold,accuracy,loss,macro_f1,images,training_images,best_epoch\n"
             "4,0.7,1.3,0.35,1200,2400,1\n"
@@ -58,7 +80,6 @@ class TestNetwork:
         )
 
     def test_the_summary_is_their_mean_and_deviation(self):
-        average(NETWORK)
         assert json.loads((METRICS / NETWORK / "summary.json").read_text()) == {
             "folds": 3,
             "accuracy_mean": 0.8,
@@ -70,7 +91,6 @@ class TestNetwork:
         }
 
     def test_curves_are_there_by_fold_and_on_average(self):
-        average(NETWORK)
         curves = pd.read_csv(METRICS / NETWORK / "plots/curves.csv")
         val = curves[curves["split"] == "val"]
         assert val[["fold", "epoch", "accuracy"]].to_numpy().tolist() == [
@@ -83,7 +103,6 @@ class TestNetwork:
         ]
 
     def test_the_page_tells_each_fold_and_the_mean(self):
-        average(NETWORK)
         words = read_words()
         assert "underfit: 80.0 % ± 10.0 points over 3 folds" in words
         for row in ("4 70.0 % 1.300 0.350 1,200 1", "mean ± sd 80.0 % ± 10.0 1.200 ± 0.100 0.400 ± 0.050"):
@@ -91,18 +110,19 @@ class TestNetwork:
         assert "without augmentation" not in words
 
     def test_the_page_needs_nothing_else(self):
-        average(NETWORK)
         page = (METRICS / NETWORK / "report.html").read_text(encoding="utf-8")
         assert page.count("<svg") == 3
         assert page.rstrip().endswith("</html>")
         assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import|<script', page) == []
 
-    def test_the_result_is_said(self, capsys):
-        average(NETWORK)
-        assert capsys.readouterr().out == (
+    def test_the_result_is_said(self, averaged):
+        assert averaged == (
             f"underfit: accuracy 0.8000 ± 0.1000 over 3 folds; see {METRICS / NETWORK / 'report.html'}\n"
         )
 
+
+@pytest.mark.usefixtures("network")
+class TestAgain:
     def test_without_augmentation_the_page_says_so(self, network):
         network.set(crossval__augment=False)
         average(NETWORK)

@@ -86,8 +86,9 @@ class TestFolds:
         assert 0.5 < figures["accuracy"] < 1
         assert (figures["images"], figures["training_images"], figures["best_epoch"]) == (14, 28, None)
 
-    def test_a_network_has_a_curve_and_a_best_epoch(self):
+    def test_a_network_has_a_curve_and_a_best_epoch_and_is_trained_by_its_recipe(self, capsys):
         crossval(NETWORK, 7)
+        assert "augment" not in capsys.readouterr().out  # which crossval.augment leaves on
         figures = read_figures(7, NETWORK)
         assert_figures_follow(figures, read_predictions(7, NETWORK))
         curves = pd.read_csv(FOLDER / NETWORK / "7" / "curves.csv")
@@ -112,7 +113,7 @@ class TestFolds:
         crossval(LINEAR, 3)
         assert (FOLDER / LINEAR / "3" / "metrics.json").exists()
 
-    def test_again_it_gives_the_same_bytes_and_nothing_else_of_the_project_changes(self, data):
+    def test_it_gives_the_same_bytes_and_changes_nothing_else_and_another_seed_holds_out_other_images(self, data):
         def read_all() -> dict[Path, bytes]:
             return {path: path.read_bytes() for path in data.folder.rglob("*") if path.is_file()}
 
@@ -121,16 +122,13 @@ class TestFolds:
         first = read_all()
         crossval(LINEAR, 3)
         assert read_all() == first
+        held_out = set(read_predictions(3)["image_id"])
         own = data.folder / FOLDER / LINEAR / "3"
         assert {path: content for path, content in first.items() if path.parent != own} == before
         assert Path.cwd() == data.folder
-
-    def test_the_seed_decides_which_images_a_fold_holds_out(self, data):
-        crossval(LINEAR, 3)
-        before = set(read_predictions(3)["image_id"])
         data.set(crossval__seed=1)
         crossval(LINEAR, 3)
-        assert set(read_predictions(3)["image_id"]) != before
+        assert set(read_predictions(3)["image_id"]) != held_out
 
 
 @pytest.mark.usefixtures("data")
@@ -192,18 +190,10 @@ class TestRefusals:
         assert capsys.readouterr().out.endswith(f"{LINEAR}, fold 11: accuracy {accuracy:.4f} of 14 images\n")
 
 
-class TestAugmentation:
-    """The recipe of the network changes its images."""
-
-    def test_it_is_the_recipes_where_it_is_on(self, data, capsys):
-        data.set(crossval__augment=True, train__epochs=1)
-        crossval(NETWORK, 7)
-        assert "augment" not in capsys.readouterr().out
-
-    def test_it_does_not_reach_training_where_it_is_off_whatever_train_asks_for(self, data, capsys):
-        data.set(crossval__augment=False, train__augment=AUGMENT, train__epochs=1)
-        crossval(NETWORK, 7)
-        assert f"augment {NONE}, not {AUGMENT}" in capsys.readouterr().out
+def test_augmentation_that_is_off_does_not_reach_training_whatever_recipe_and_train_ask_for(data, capsys):
+    data.set(crossval__augment=False, train__augment=AUGMENT, train__epochs=1)
+    crossval(NETWORK, 7)
+    assert f"augment {NONE}, not {AUGMENT}" in capsys.readouterr().out
 
 
 def save_features(weights: str) -> None:
