@@ -75,11 +75,13 @@ def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
     assert ran - {"locate"} <= {"train", "evaluate", "report"}  # a temporary folder has no link to the images yet
 
 
+@pytest.mark.slow
 def test_one_recipe_reruns_one_family(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.underfit.batch_size=8"], clone)
     assert [name for name in _stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
 
 
+@pytest.mark.slow
 def test_a_change_of_the_head_computes_no_features_anew(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.efficientnet_lite0.dropout=0.1"], clone)
     ran = [name for name in _stages_run(output) if "@" in name]
@@ -111,6 +113,7 @@ def _go_back(clone: Path) -> None:
     run(["dvc", "checkout"], clone)
 
 
+@pytest.mark.slow
 def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_again(clone: Path, tmp_path: Path) -> None:
     outside = draw_pictures(tmp_path / "outside", classes=["sea", "elsewhere"], count=3)
     (outside / "sea" / "broken.jpg").write_bytes(b"no picture")
