@@ -16,14 +16,13 @@ from stages.dataset.folds import write_fold, write_fold_embeddings
 from stages.dataset.manifest import save_table
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
+from stages.evaluation.folds import CROSSVAL
 from stages.evaluation.metrics import compute_figures, make_prediction_table
 from stages.evaluation.results import load_curves
 from stages.families import FAMILIES, check_family
 from stages.files import folder_aside
 from stages.params import NO_AUGMENT, Params, load_params
 from stages.runtime import configure_tensorflow
-
-CROSSVAL = Path("data/crossval")
 
 
 def main() -> int:
@@ -65,7 +64,7 @@ def crossval(family: str, fold: int) -> None:
 def train_and_measure(family: str, params: Params, results: Path, class_names: list[str]) -> dict[str, Any]:
     """Writes metrics.json, curves.csv and predictions.csv of val into `results`; returns the figures."""
     from stages.dataset.batches import read_names
-    from stages.evaluation.predictions import predict_embedded, predict_split, was_made_by
+    from stages.evaluation.predictions import predict
     from stages.training.dispatch import train_family
 
     record = Path("record")
@@ -75,10 +74,7 @@ def train_and_measure(family: str, params: Params, results: Path, class_names: l
         # What is kept of a fold that diverges goes with its folder.
         raise PipelineError(str(error).split("; the last good weights")[0]) from error
     embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
-    if embeddings and was_made_by(model, embeddings):
-        labels, probabilities = predict_embedded(model, embeddings, "val")
-    else:
-        labels, probabilities = predict_split(model, "val")
+    labels, probabilities = predict(model, "val", embeddings)
     best = json.loads((record / "metrics.json").read_text())["best"]
     figures = compute_figures(labels, probabilities) | {
         "images": len(labels),

@@ -30,18 +30,17 @@ from stages.evaluation.metrics import (
     make_confusion_table,
     make_prediction_table,
 )
-from stages.evaluation.pictures import Decoding
 from stages.evaluation.results import METRICS, Results, compute_digest, load_curves, pick_mistakes, save_results
 from stages.evaluation.uncertainty import compute_accuracy_interval, compute_bootstrap_intervals
 from stages.families import FAMILIES, check_family
 from stages.params import Params, load_params, resolve_augment
+from stages.pictures import OUTSIDE, decode_as_trained
 from stages.runtime import configure_tensorflow
 
 if TYPE_CHECKING:
     import keras
 
 MODELS = Path("models")
-OUTSIDE = Path("data/watch/outside")
 _HEAT_MAPS = 12  # mistakes for which a heat map is made
 _SAMPLES, _VERSIONS = 5, 4  # images, and changed versions of each, for a look at augmentation
 
@@ -104,18 +103,14 @@ def evaluate(family: str) -> None:
 
 def predict_splits(family: str, model: "keras.Model", artifact: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Split to (labels, probabilities), for train, val and test."""
-    from stages.evaluation.predictions import predict_embedded, predict_split, was_made_by
+    from stages.evaluation.predictions import predict
     from stages.training.timings import record_seconds
 
     embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
-    cached = ("train", "val") if embeddings and was_made_by(model, embeddings) else ()
     predicted = {}
     for split in ("train", "val", "test"):
         with record_seconds(f"evaluate_{split}_seconds", family, artifact):
-            if embeddings and split in cached:
-                predicted[split] = predict_embedded(model, embeddings, split)
-            else:
-                predicted[split] = predict_split(model, split)
+            predicted[split] = predict(model, split, embeddings if split != "test" else None)
     return predicted
 
 
@@ -147,12 +142,7 @@ def judge_outside(model: "keras.Model", params: Params, facts: dict[str, Any], t
 
     if params.evaluate.outside_path is None:
         return make_empty_table(facts["class_names"])
-    decoding = Decoding(
-        image_size=facts["image_size"],
-        resize=facts["resize"],
-        min_side=params.prune.min_side,
-        max_megapixels=params.prune.max_megapixels,
-    )
+    decoding = decode_as_trained(facts, params.prune)
     return judge_pictures(model, OUTSIDE, decoding=decoding, class_names=facts["class_names"], temperature=temperature)
 
 

@@ -1,4 +1,4 @@
-"""Writing so that nothing half-written is ever taken for whole: aside first, renamed when complete."""
+"""Writing so that nothing half-written is ever taken for whole: aside first, renamed when complete; and names of files."""
 
 import shutil
 from collections.abc import Iterator
@@ -44,3 +44,12 @@ def folder_aside(path: Path) -> Iterator[Path]:
         partial.rename(path)
     finally:
         remove(partial)
+
+
+def readable_name(name: str) -> str:
+    """A file name as text that any table holds: what is no UTF-8 becomes a question mark, and so does a carriage return.
+
+    Python keeps the former as surrogates; the latter ends a line for readers of CSV files, even where none ends.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text.replace("\r", "\N{REPLACEMENT CHARACTER}")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})  # of file names
+MAX_IMAGE_BYTES = 1 << 29  # one picture is read whole; half a GB is no picture
+
 # Only formats that are named here are tried: Pillow knows dozens, some of them with a history of holes.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")

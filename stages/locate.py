@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stages.cli import run_verb
 from stages.errors import PipelineError
-from stages.evaluation.pictures import list_pictures
 from stages.files import folder_aside
 from stages.params import load_params
+from stages.pictures import list_pictures
 from stages.sources import load_source
 
 WATCH = Path("data/watch")

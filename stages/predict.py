@@ -17,14 +17,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stages.cli import report_errors
+from stages.cli import make_parser, report_errors
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
 from stages.evaluation.calibration import apply_temperature
-from stages.evaluation.pictures import Decoding, list_pictures, load_pictures
 from stages.evaluation.results import METRICS, load_temperature
 from stages.families import check_family
 from stages.params import load_params
+from stages.pictures import decode_as_trained, list_pictures, load_pictures
 from stages.processes import in_chunks
 from stages.progress import progress_bar
 from stages.runtime import configure_tensorflow
@@ -42,9 +42,7 @@ class Writer(Protocol):
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 1 if any picture could not be used or nothing could be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser("predict", __doc__)
     parser.add_argument("paths", nargs="+", metavar="FILE|FOLDER", help="pictures, or folders with pictures below them")
     parser.add_argument("--family", help="a family that has been trained; unless named, the best on validation images")
     parser.add_argument("--top", type=int, default=3, metavar="N", help="classes to name for each picture (3)")
@@ -81,13 +79,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     from stages.training.artifacts import load_model
 
     apply = freeze(load_model(artifact))
-    decoding = Decoding(
-        image_size=facts["image_size"],
-        resize=facts["resize"],
-        min_side=params.prune.min_side,
-        max_megapixels=params.prune.max_megapixels,
-    )
-    pictures = load_pictures(find_files(chosen.paths), decoding)
+    pictures = load_pictures(find_files(chosen.paths), decode_as_trained(facts, params.prune))
     with progress_bar(desc="predict", unit=" images", disable=None) as progress:
         for chunk in in_chunks(pictures, _BATCH):
             good = [picture.pixels for picture in chunk if picture.pixels is not None]

@@ -65,6 +65,16 @@ def picture_folder(tmp_path: Path, make_image_bytes: Callable[..., bytes]) -> Ca
     return write
 
 
+@pytest.fixture
+def no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is in no git repository, whatever lies above it and whoever runs the tests; the test is moved there."""
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 class Project:
     """A folder with its own params.yaml, into which the test has been moved."""
 

@@ -13,8 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 from stages.dataset.batches import read_batches
 from stages.evaluation.calibration import apply_temperature
 from stages.evaluation.explanations import unwrap
-from stages.evaluation.pictures import Decoding, Picture, label_by_folder, list_pictures, load_pictures
 from stages.families.extraction import freeze
+from stages.files import readable_name
+from stages.pictures import Decoding, Picture, label_by_folder, list_pictures, load_pictures
 from stages.processes import in_chunks
 
 NEIGHBOURS = 10
@@ -104,7 +105,7 @@ def _judge(
 ) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {
         picture.path: {
-            "name": (name := _make_readable(Path(picture.path).relative_to(folder).as_posix())),
+            "name": (name := readable_name(Path(picture.path).relative_to(folder).as_posix())),
             "label": label_by_folder(name, class_names),
             "reason": picture.reason,
         }
@@ -124,10 +125,3 @@ def _judge(
                 **{f"p:{name}": round(float(p), 6) for name, p in zip(class_names, row, strict=True)},
             }
     return list(rows.values())
-
-
-def _make_readable(name: str) -> str:
-    """A file's name as text that any table holds, as source `folder` does it: a question mark for what is no UTF-8, and for
-    a carriage return, which ends a line for readers of CSV files."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text.replace("\r", "\N{REPLACEMENT CHARACTER}")

@@ -12,6 +12,13 @@ _BATCH = 32  # images; only speed and memory depend on it
 _ROWS = 4096  # features, likewise
 
 
+def predict(model: keras.Model, split: str, embeddings: Embeddings | None) -> tuple[np.ndarray, np.ndarray]:
+    """`predict_embedded` where there are features and the model's backbone has made them, else `predict_split`."""
+    if embeddings is not None and was_made_by(model, embeddings):
+        return predict_embedded(model, embeddings, split)
+    return predict_split(model, split)
+
+
 def predict_split(model: keras.Model, split: str) -> tuple[np.ndarray, np.ndarray]:
     """(labels, int64 (n,); probabilities, float32 (n, classes)) of every image of a split, in the order of its files."""
     apply = freeze(model)

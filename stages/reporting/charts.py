@@ -31,18 +31,9 @@ def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
         alt.Chart(curves)
         .mark_line(point=alt.OverlayMarkDef(size=26), strokeWidth=2)
         .encode(
-            x=alt.X(
-                "epoch:Q",
-                title="epoch",
-                axis=alt.Axis(tickMinStep=1, tickCount=8, format="d"),
-                scale=alt.Scale(nice=False, padding=8),
-            ),
-            y=alt.Y(
-                f"{metric}:Q", title=metric, scale=_loss_scale(curves) if metric == "loss" else alt.Scale(zero=False)
-            ),
-            color=alt.Color(
-                "family:N", sort=families, scale=alt.Scale(domain=families, range=_colours(families)), title=None
-            ),
+            x=_epoch_axis(),
+            y=_metric_axis(curves, metric),
+            color=_name_colour("family", families),
             strokeDash=alt.StrokeDash(
                 "split:N", scale=alt.Scale(domain=["val", "train"], range=[[1, 0], [5, 4]]), legend=None
             ),
@@ -52,14 +43,28 @@ def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
     return _to_svg(chart)
 
 
-def _loss_scale(curves: pd.DataFrame) -> alt.Scale:
-    """Logarithmic where losses span more than a factor of ten: one family's first epoch must not flatten the others."""
-    low, high = curves["loss"].min(), curves["loss"].max()
-    return alt.Scale(type="log", nice=False) if low > 0 and high > 10 * low else alt.Scale(zero=False)
+def _epoch_axis(padding: int = 8) -> alt.X:
+    return alt.X(
+        "epoch:Q",
+        title="epoch",
+        axis=alt.Axis(tickMinStep=1, tickCount=8, format="d"),
+        scale=alt.Scale(nice=False, padding=padding),
+    )
 
 
-def _colours(families: list[str]) -> list[str]:
-    return [_FAMILY_COLOURS[number % len(_FAMILY_COLOURS)] for number in range(len(families))]
+def _metric_axis(curves: pd.DataFrame, metric: str) -> alt.Y:
+    """Losses that span more than a factor of ten are logarithmic: one family's first epoch must not flatten the others."""
+    low, high = curves[metric].min(), curves[metric].max()
+    wide = metric == "loss" and low > 0 and high > 10 * low
+    return alt.Y(
+        f"{metric}:Q", title=metric, scale=alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False)
+    )
+
+
+def _name_colour(field: str, names: list[str]) -> alt.Color:
+    """A colour of its own for each of the first ten names; then they begin again."""
+    colours = [_FAMILY_COLOURS[number % len(_FAMILY_COLOURS)] for number in range(len(names))]
+    return alt.Color(f"{field}:N", sort=names, scale=alt.Scale(domain=names, range=colours), title=None)
 
 
 def draw_comparison(comparison: pd.DataFrame, intervals: pd.DataFrame, families: list[str]) -> str:
@@ -100,9 +105,7 @@ def draw_operating_curve(table: pd.DataFrame, x: str, y: str) -> str | None:
     )
     lines = base.transform_filter("datum.label != ''").mark_line(strokeWidth=1.4, interpolate="linear", order=False)
     if few:
-        lines = lines.encode(
-            color=alt.Color("label:N", sort=labels, scale=alt.Scale(domain=labels, range=_colours(labels)), title=None)
-        )
+        lines = lines.encode(color=_name_colour("label", labels))
     else:
         lines = lines.encode(color=alt.value(_INK), opacity=alt.value(0.3))
     mean = base.transform_filter("datum.label == ''").mark_line(
@@ -280,10 +283,7 @@ def draw_folds(figures: pd.DataFrame) -> str:
 
 def draw_fold_curves(curves: pd.DataFrame, mean: pd.DataFrame, metric: str) -> str:
     """Validation curves of every fold, thin, and the mean over folds, thick; dashed the mean in training, SVG."""
-    x = alt.X(
-        "epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=8, format="d"), scale=alt.Scale(nice=False)
-    )
-    y = alt.Y(f"{metric}:Q", title=metric, scale=_loss_scale(curves) if metric == "loss" else alt.Scale(zero=False))
+    x, y = _epoch_axis(padding=0), _metric_axis(curves, metric)
     folds = (
         alt.Chart(curves[curves["split"] == "val"])
         .mark_line(strokeWidth=1, opacity=0.55, color="#3b82f6", point=alt.OverlayMarkDef(size=10, color="#3b82f6"))
@@ -305,9 +305,7 @@ def draw_effects(effects: pd.DataFrame) -> str:
         base = alt.Chart(part).encode(
             x=alt.X("value:N", sort=values, title=str(name), axis=alt.Axis(labelAngle=0 if len(values) < 7 else -40)),
             xOffset=alt.XOffset("family:N", sort=families),
-            color=alt.Color(
-                "family:N", sort=families, scale=alt.Scale(domain=families, range=_colours(families)), title=None
-            ),
+            color=_name_colour("family", families),
         )
         span = base.mark_rule(opacity=0.6).encode(
             y=alt.Y("low:Q", title="validation accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
@@ -374,20 +372,10 @@ def draw_curves_of_runs(curves: pd.DataFrame, metric: str) -> str:
     """Validation curves of several runs in one chart, SVG. curves: run, split, epoch, accuracy, loss."""
     runs = list(dict.fromkeys(curves["run"]))
     val = curves[curves["split"] == "val"]
-    y = alt.Y(f"{metric}:Q", title=metric, scale=_loss_scale(val) if metric == "loss" else alt.Scale(zero=False))
     chart = (
         alt.Chart(val)
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.6)
-        .encode(
-            x=alt.X(
-                "epoch:Q",
-                title="epoch",
-                axis=alt.Axis(tickMinStep=1, tickCount=8, format="d"),
-                scale=alt.Scale(nice=False, padding=8),
-            ),
-            y=y,
-            color=alt.Color("run:N", sort=runs, scale=alt.Scale(domain=runs, range=_colours(runs)), title=None),
-        )
+        .encode(x=_epoch_axis(), y=_metric_axis(val, metric), color=_name_colour("run", runs))
         .properties(width=430, height=270)
     )
     return _to_svg(chart, columns=1)

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from stages.errors import PipelineError
 from stages.evaluation.ensemble import ENSEMBLE
 from stages.evaluation.folds import compare_settings, describe_folds
 from stages.reporting.charts import draw_curves_of_runs, draw_effects, draw_fold_boxes, draw_parallel
+from stages.reporting.git import ask_git
 from stages.reporting.run import flatten
+from stages.reporting.tables import to_records
 
 WORKSPACE = "workspace"
 SEED = "train.seed"
@@ -42,7 +45,7 @@ def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
     """(name, revision), None for the workspace. No names: all experiments on HEAD, then the workspace. Raises PipelineError
     for a name that git does not know."""
     refs = [
-        line.split() for line in _git("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
+        line.split() for line in _ask("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
     ]
     # refs/exps/<two digits>/<the rest of the baseline>/<name>; others hold DVC's own queue
     found_refs = [
@@ -50,7 +53,7 @@ def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
         for parts, revision in ((ref.split("/"), revision) for ref, revision in refs)
         if len(parts) == 5 and len(parts[2]) == 2
     ]
-    head = (_try_git("rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
+    head = (ask_git("rev-parse", "--verify", "--quiet", "HEAD") or "").strip()
     own = {name: revision for name, baseline, revision in found_refs if baseline == head}
     if not names:
         return [*sorted(own.items()), (WORKSPACE, None)]
@@ -61,7 +64,7 @@ def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
         if name == WORKSPACE:
             found.append((name, None))
             continue
-        revision = known[name] if name in known else _try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        revision = known[name] if name in known else ask_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         if revision is None:
             some = ", ".join(sorted(known)[:8]) or "none yet"
             raise PipelineError(f"there is no experiment or commit {name!r}: expected one of {some}")
@@ -105,34 +108,30 @@ def _load_curves(revision: str | None) -> pd.DataFrame:
 
 def _cached(digest: str) -> Path | None:
     """Where DVC's local cache keeps what has this digest."""
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False) if not _CACHE else None
-    if done is not None:
-        _CACHE.append(Path(done.stdout.strip() or ".dvc/cache"))
-    path = _CACHE[0] / "files" / "md5" / digest[:2] / digest[2:]
+    path = _find_cache() / "files" / "md5" / digest[:2] / digest[2:]
     return path if path.exists() else None
 
 
-_CACHE: list[Path] = []  # asked for once: starting DVC takes a second
+@cache
+def _find_cache() -> Path:
+    """Asked for once: starting DVC takes a second."""
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip() or ".dvc/cache")
 
 
 def _read(path: str, revision: str | None) -> str | None:
     if revision is None:
         return Path(path).read_text(encoding="utf-8") if Path(path).exists() else None
-    return _try_git("show", f"{revision}:./{path}")
+    return ask_git("show", f"{revision}:./{path}")
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
+def _ask(*arguments: str) -> str:
+    answer = ask_git(*arguments)
+    if answer is None:
         raise PipelineError(
-            f"git {arguments[0]} failed: {done.stderr.strip()}; expected the root of the project's repository"
+            "this is not a git repository, or git is not installed: expected a clone of the project; run where dvc.yaml lies"
         )
-    return done.stdout
-
-
-def _try_git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
+    return answer
 
 
 def find_varied(experiments: list[Experiment]) -> list[str]:
@@ -162,14 +161,19 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
+def get_varied(runs: pd.DataFrame) -> list[str]:
+    """The parameters that `make_run_table` has given a column."""
+    return list(runs.columns[2 + len(FIGURES) :])
+
+
 def _show(value: Any) -> str:
-    return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def fold_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """family, the parameters that vary but for the seed, n, and mean and sd of FIGURES: runs that differ in train.seed alone
     are one row. sd (n - 1) is missing for a single run. The best mean validation accuracy first."""
-    keys = ["family", *(name for name in runs.columns[2 + len(FIGURES) :] if name != SEED)]
+    keys = ["family", *(name for name in get_varied(runs) if name != SEED)]
     grouped = runs.groupby(keys, sort=False, as_index=False)
     spec: dict[str, Any] = {"n": ("experiment", "count")}
     for name in FIGURES:
@@ -180,7 +184,7 @@ def fold_seeds(runs: pd.DataFrame) -> pd.DataFrame:
 def measure_effects(runs: pd.DataFrame) -> pd.DataFrame:
     """parameter, value, family, n, mean, sd, low, high of validation accuracy: a row a value that a parameter has had."""
     rows = []
-    for name in runs.columns[2 + len(FIGURES) :]:
+    for name in get_varied(runs):
         for (family, value), part in runs.groupby(["family", name], sort=False):
             scores = part["val_accuracy"]
             spread = float(scores.std()) if len(scores) > 1 else 0.0
@@ -194,7 +198,7 @@ def measure_effects(runs: pd.DataFrame) -> pd.DataFrame:
 def join_curves_of_runs(experiments: list[Experiment], runs: pd.DataFrame) -> pd.DataFrame:
     """run (family and what sets it apart), epoch, split, accuracy, loss of the best runs by validation."""
     by_name = {experiment.name: experiment for experiment in experiments}
-    varied = list(runs.columns[2 + len(FIGURES) :])
+    varied = get_varied(runs)
     tables = []
     for row in runs.head(_LINES).to_dict("records"):
         curves = by_name[row["experiment"]].curves
@@ -240,7 +244,7 @@ def compare_folds(folds: pd.DataFrame) -> list[dict[str, Any]]:
 
 def describe_comparison(experiments: list[Experiment], runs: pd.DataFrame, folded: pd.DataFrame) -> dict[str, Any]:
     """What compare.html needs."""
-    varied = list(runs.columns[2 + len(FIGURES) :])
+    varied = get_varied(runs)
     folds = join_folds(experiments, find_varied(experiments))
     curves = join_curves_of_runs(experiments, runs)
     best = folded.drop_duplicates("family")
@@ -253,18 +257,14 @@ def describe_comparison(experiments: list[Experiment], runs: pd.DataFrame, folde
         "num_experiments": len(experiments),
         "varied": varied,
         "columns": list(folded.columns),
-        "folded": _records(folded),
-        "best": _records(best),
-        "runs": _records(runs),
+        "folded": to_records(folded),
+        "best": to_records(best),
+        "runs": to_records(runs),
         "effects": draw_effects(effects) if varied else None,
-        "effect_rows": _records(effects),
+        "effect_rows": to_records(effects),
         "parallel": draw_parallel(runs, varied) if varied else None,
         "curves": {m: draw_curves_of_runs(curves, m) for m in ("accuracy", "loss")} if len(curves) else {},
         "fold_boxes": {m: draw_fold_boxes(folds, m) for m in ("accuracy", "loss")} if len(folds) else {},
         "fold_settings": settings,
         "fold_tests": compare_folds(folds) if len(folds) else [],
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
-    return table.astype(object).where(table.notna(), None).to_dict("records")

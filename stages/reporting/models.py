@@ -19,7 +19,7 @@ from stages.reporting.charts import (
     draw_operating_curve,
     draw_reliability,
 )
-from stages.reporting.tables import choose_family, make_comparison
+from stages.reporting.tables import choose_family, make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
 
@@ -97,7 +97,7 @@ def describe_models(
     class_names: list[str],
 ) -> dict[str, Any]:
     """What the page's first sections need."""
-    rows: list[dict[str, Any]] = summary.astype(object).where(summary.notna(), None).to_dict("records")  # type: ignore[assignment]
+    rows = to_records(summary)
     families = [name for name in summary["family"] if name != ENSEMBLE]
     chosen = choose_family(summary)
     result = results[chosen]
@@ -117,7 +117,7 @@ def describe_models(
         "accuracy_curves": draw_curves(curves, "accuracy", families),
         "loss_curves": draw_curves(curves, "loss", families),
         "class_scores": draw_class_scores(scores, families, class_names),
-        "classes": result.classes.astype(object).where(result.classes.notna(), None).to_dict("records"),
+        "classes": to_records(result.classes),
         "roc": draw_operating_curve(result.roc, "false_positive_rate", "true_positive_rate"),
         "pr": draw_operating_curve(result.pr, "recall", "precision"),
         "reliability": draw_reliability(result.reliability),

@@ -4,11 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evaluation.pictures import Decoding, load_pictures
 from stages.evaluation.uncertainty import compute_accuracy_interval
+from stages.pictures import OUTSIDE, Decoding, load_pictures
 from stages.reporting.pictures import encode_picture
 
-FOLDER = "data/watch/outside"
 _CARDS = 24
 _ROWS = 50  # files that could not be used
 _PICTURE = Decoding(image_size=120, resize="letterbox", min_side=1, max_megapixels=128.0)
@@ -23,7 +22,7 @@ def describe_outside(outside: pd.DataFrame) -> dict[str, Any] | None:
     hits = int((labelled["label"] == labelled["predicted"]).sum())
     far = good["is_far"].astype("str") == "True"
     shown = good.head(_CARDS)
-    pictures = load_pictures([f"{FOLDER}/{name}" for name in shown["name"]], _PICTURE)
+    pictures = load_pictures([str(OUTSIDE / name) for name in shown["name"]], _PICTURE)
     cards = [
         {
             "picture": encode_picture(picture.pixels),

@@ -5,7 +5,6 @@ It lies beside metrics/report.html, which loads it if it is there. DVC hashes th
 
 import json
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 
 from stages.processes import num_cores
 from stages.reporting.charts import draw_tradeoff
+from stages.reporting.git import ask_git
 
 PARAMS = Path("params.yaml")
 
@@ -79,16 +79,16 @@ def read_processor() -> str:
 
 def describe_commit() -> dict[str, str]:
     """The commit that the run started from, and whether code differs from it."""
-    commit = _git("rev-parse", "HEAD")
+    commit = ask_git("rev-parse", "HEAD")
     if commit is None:
         return {"Commit": "not in a git repository"}
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "stages", "dvc.yaml") or ""
+    changed = ask_git("status", "--porcelain", "--untracked-files=no", "--", "stages", "dvc.yaml") or ""
     return {"Commit": commit.strip() + (", with changed code" if changed.strip() else "")}
 
 
 def find_changes() -> dict[str, str]:
     """Parameters whose values differ from those of the commit, as 'old → new'; of an experiment, what `-S` has set."""
-    before = _git("show", f"HEAD:./{PARAMS}")
+    before = ask_git("show", f"HEAD:./{PARAMS}")
     if before is None:
         return {}
     old, new = flatten(yaml.safe_load(before)), flatten(yaml.safe_load(PARAMS.read_text()))
@@ -108,12 +108,4 @@ def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _show(value: Any) -> str:
-    return "null" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
+    return json.dumps(value, ensure_ascii=False, default=str)

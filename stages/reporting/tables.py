@@ -34,6 +34,11 @@ CURVE_COLUMNS = ["family", "split", "epoch", "accuracy", "loss"]
 HEADLINES = ["test_accuracy", "val_accuracy", "test_macro_f1"]
 
 
+def to_records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """A dict a row, None where a value is missing."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
 def make_summary(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """SUMMARY_COLUMNS, a row a family, the highest test accuracy first; equal ones in alphabetical order. What is not
     defined is missing, as an ensemble's training accuracy."""

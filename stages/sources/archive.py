@@ -16,8 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from stages.errors import PipelineError
+from stages.files import readable_name
+from stages.images import MAX_IMAGE_BYTES
 from stages.sources import ArchiveSettings, RawImage
-from stages.sources.folder import MAX_IMAGE_BYTES, read_folder, readable_name
+from stages.sources.folder import read_folder
 from stages.sources.transfer import check_sha256, fetch
 from stages.sources.tree import TreeFile, read_tree
 

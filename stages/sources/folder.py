@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.errors import PipelineError
+from stages.files import readable_name
+from stages.images import MAX_IMAGE_BYTES
 from stages.sources import FolderSettings, RawImage
 from stages.sources.tree import read_tree
-
-MAX_IMAGE_BYTES = 1 << 29  # one picture is read whole; half a GB is no picture
 
 
 def locate(path: str | None) -> Path:
@@ -41,15 +41,6 @@ def read_folder(folder: Path) -> Iterator[RawImage]:
     for file in read_tree(_list_files(folder), f"folder {folder.name!r}"):
         data, reason = (None, file.reason) if file.reason else _read(folder / file.path)
         yield RawImage(readable_name(file.path), readable_name(file.label), file.source_split, data, reason)
-
-
-def readable_name(name: str) -> str:
-    """A file name as text that any table holds: what is no UTF-8 becomes a question mark, and so does a carriage return.
-
-    Python keeps the former as surrogates; the latter ends a line for readers of CSV files, even where none ends.
-    """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text.replace("\r", "\N{REPLACEMENT CHARACTER}")
 
 
 def _list_files(folder: Path) -> list[str]:

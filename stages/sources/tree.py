@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from stages.errors import PipelineError
-
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+from stages.images import IMAGE_EXTENSIONS
 
 # Litter that operating systems leave beside pictures; nobody labelled it, so nobody misses it.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx"})

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from tfrecords import make_coloured_split, write_records
 
-from stages.evaluation.pictures import Decoding
 from stages.families import build_model
 from stages.images import decode_image
+from stages.pictures import Decoding
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -31,12 +31,9 @@ EVIL = "<script>alert('pwned')</script>"
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    """A folder that is in no git repository, whatever lies above it and whoever runs the tests."""
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
+def _folder(no_repository):
+    """Each test's own."""
+    return no_repository
 
 
 @pytest.fixture
@@ -197,7 +194,7 @@ class TestCachedCurves:
     def _cache(self, tmp_path_factory, monkeypatch):
         """Where DVC would say that it is."""
         self.cache = tmp_path_factory.mktemp("cache")
-        monkeypatch.setattr(experiments, "_CACHE", [self.cache])
+        monkeypatch.setattr(experiments, "_find_cache", lambda: self.cache)
 
     def put(self, digest: str, text: str) -> None:
         file = self.cache / "files/md5" / digest[:2] / digest[2:]

@@ -11,18 +11,19 @@ from results import OUTSIDE
 from stages.dataset.manifest import save_table
 from stages.evaluation.results import load_table
 from stages.evaluation.uncertainty import compute_accuracy_interval
-from stages.reporting.outside import FOLDER, describe_outside
+from stages.pictures import OUTSIDE as FOLDER
+from stages.reporting.outside import describe_outside
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path(FOLDER).mkdir(parents=True)
+    FOLDER.mkdir(parents=True)
 
 
 def good(name: str, predicted: str = "cat", *, distance: float = 0.5, shade: int = 100) -> dict:
     """A row of a picture that the model has judged, and the picture; its label is the folder above it."""
-    file = Path(FOLDER, name)
+    file = FOLDER / name
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (40, 20), (shade,) * 3).save(file)
     judged = {"predicted": predicted, "confidence": 0.75, "distance": distance, "is_far": distance > 1}

@@ -40,13 +40,10 @@ def make_readings(**rates: float | None) -> pd.DataFrame:
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    """A folder that is in no git repository, whatever lies above it and whoever runs the tests."""
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
+def _folder(no_repository):
+    """Each test's own, with a few parameters."""
     set_params({"train": {"epochs": 3, "augment": {"flip": "none"}}, "families": ["one"]})
+    return no_repository
 
 
 @pytest.fixture

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.images import BadImageError, decode_image, inspect_image
+from stages.images import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES, BadImageError, decode_image, inspect_image
 from stages.processes import in_chunks, map_in_order
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-MAX_IMAGE_BYTES = 1 << 29  # one picture is read whole; half a GB is no picture
+if TYPE_CHECKING:
+    from stages.params import Prune
+
+OUTSIDE = Path("data/watch/outside")  # where locate puts a link to the pictures that are in no split
 _CHUNK = 32  # files a task
 _FEW = 64  # files up to which starting other processes takes longer than decoding
 
@@ -35,6 +38,11 @@ class Decoding:
     resize: str
     min_side: int
     max_megapixels: float
+
+
+def decode_as_trained(facts: dict[str, Any], prune: "Prune") -> Decoding:
+    """As preprocess has decoded the images of facts, dataset.json, refusing what prune refuses."""
+    return Decoding(facts["image_size"], facts["resize"], prune.min_side, prune.max_megapixels)
 
 
 def list_pictures(folder: Path) -> Iterator[str]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.evaluation.pictures import (
+from stages.images import decode_image
+from stages.pictures import (
     MAX_IMAGE_BYTES,
     Decoding,
     Picture,
@@ -16,7 +17,6 @@ from stages.evaluation.pictures import (
     list_pictures,
     load_pictures,
 )
-from stages.images import decode_image
 
 DECODING = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=1.0)
 FEW = 64  # files that are decoded in this process
@@ -224,7 +224,7 @@ class TestManyFiles:
             asked.append(num_workers)
             return map(function, tasks)
 
-        monkeypatch.setattr("stages.evaluation.pictures.map_in_order", note)
+        monkeypatch.setattr("stages.pictures.map_in_order", note)
         assert len(list(load_pictures(many[:number], DECODING))) == number
         assert asked == [workers]
 
