@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test test-network test-slow lint format bench venv clean
+.PHONY: repro show test test-network test-slow lint format bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,9 @@ format: venv ## mend what can be mended
 
 bench: venv ## every benchmark, one after the other (minutes; nothing else should run)
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; python $$file || exit 1; done
+
+show: venv ## the experiments of this commit: accuracies, and the parameters in which they differ
+	@dvc exp show --md --only-changed --drop '.*(macro|ensemble)|Created|State|Executor|data/|models/|metrics/'
 
 venv: $(VENV)/built ## the environment, from pinned versions
 

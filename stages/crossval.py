@@ -6,22 +6,17 @@ Each fold is a stage of its own, so that a crash costs one fold, and the next ru
 import contextlib
 import json
 import sys
-import tempfile
-from pathlib import Path
-from typing import Any
 
 from stages.cli import make_parser, report_errors
-from stages.dataset.embeddings import load_embeddings
-from stages.dataset.folds import write_fold, write_fold_embeddings
+from stages.dataset.folds import open_fold
 from stages.dataset.manifest import save_table
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
 from stages.evaluation.folds import CROSSVAL
-from stages.evaluation.metrics import compute_figures, make_prediction_table
-from stages.evaluation.results import load_curves
-from stages.families import FAMILIES, check_family
+from stages.evaluation.metrics import make_prediction_table
+from stages.families import check_family
 from stages.files import folder_aside
-from stages.params import NO_AUGMENT, Params, load_params
+from stages.params import load_params, without_augment
 from stages.runtime import configure_tensorflow
 
 
@@ -41,62 +36,25 @@ def crossval(family: str, fold: int) -> None:
     if fold not in folds:
         raise PipelineError(f"fold {fold} is none of crossval.folds: expected one of {', '.join(map(str, folds))}")
     if not params.crossval.augment:
-        params = params.model_copy(update={"train": params.train.model_copy(update={"augment": NO_AUGMENT})})
-    params = with_absolute_weights(params, family)
+        params = without_augment(params)
     facts = load_dataset_facts()
-    target = (CROSSVAL / family / str(fold)).absolute()
     # Beside the data, not in the system's temporary folder, which is often small or in memory.
-    CROSSVAL.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fold-", dir=CROSSVAL) as name:
-        place = Path(name)
-        origins = write_fold(place, facts, fold=folds.index(fold), num_folds=len(folds), seed=params.crossval.seed)
-        if FAMILIES[family].backbone:
-            embeddings = load_embeddings(family)
-            views = embeddings.facts.views if params.crossval.augment else 0
-            write_fold_embeddings(place, family, embeddings, origins, views=views)
+    place = CROSSVAL / f".{family}-{fold}"
+    with open_fold(place, family, facts, params.crossval, fold=folds.index(fold)):
         configure_tensorflow(onednn=params.runtime.onednn)
-        # The fold's folder looks like the project's, and what trains and measures reads relative to where it runs.
-        with folder_aside(target) as results, contextlib.chdir(place):
-            figures = train_and_measure(family, params, results, facts["class_names"])
+        from stages.dataset.batches import read_names
+        from stages.training.measuring import train_and_measure
+
+        measured = train_and_measure(place, family, params)
+        with contextlib.chdir(place):
+            names = read_names("val")
+        predictions = make_prediction_table(*names, measured.labels, measured.probabilities, facts["class_names"])
+        with folder_aside(CROSSVAL / family / str(fold)) as results:
+            (results / "metrics.json").write_text(json.dumps(measured.figures, indent=1) + "\n")
+            save_table(measured.curves, results / "curves.csv")
+            save_table(predictions, results / "predictions.csv")
+    figures = measured.figures
     print(f"{family}, fold {fold}: accuracy {figures['accuracy']:.4f} of {figures['images']:,} images")
-
-
-def train_and_measure(family: str, params: Params, results: Path, class_names: list[str]) -> dict[str, Any]:
-    """Writes metrics.json, curves.csv and predictions.csv of val into `results`; returns the figures."""
-    from stages.dataset.batches import read_names
-    from stages.evaluation.predictions import predict
-    from stages.training.dispatch import train_family
-
-    record = Path("record")
-    try:
-        model = train_family(family, params, record=record)
-    except PipelineError as error:
-        # What is kept of a fold that diverges goes with its folder.
-        raise PipelineError(str(error).split("; the last good weights")[0]) from error
-    embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
-    labels, probabilities = predict(model, "val", embeddings)
-    best = json.loads((record / "metrics.json").read_text())["best"]
-    figures = compute_figures(labels, probabilities) | {
-        "images": len(labels),
-        "training_images": load_dataset_facts()["num_images"]["train"],
-        "best_epoch": best.get("epoch"),
-    }
-    (results / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n")
-    save_table(load_curves(record), results / "curves.csv")
-    predictions = make_prediction_table(*read_names("val"), labels, probabilities, class_names)
-    save_table(predictions, results / "predictions.csv")
-    return figures
-
-
-def with_absolute_weights(params: Params, family: str) -> Params:
-    """The same parameters where a file of weights is named from the root: the training runs in another folder."""
-    own = params.recipes[family]
-    if own.backbone is None or own.backbone.weights in ("imagenet", "none"):
-        return params
-    weights = own.backbone.model_copy(update={"weights": str(Path(own.backbone.weights).absolute())})
-    return params.model_copy(
-        update={"recipes": params.recipes | {family: own.model_copy(update={"backbone": weights})}}
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measures one family on train, val and test: figures, tables, calibration, every prediction, where it looks, what it costs.
 
-The test split always goes through the whole model, from pixels. Train and val take a backbone's features from the cache,
-if it has not been fine-tuned. The temperature is fitted on val; nothing is ever chosen on test.
+A backbone that has not been fine-tuned takes its features from the cache; some test images also go through the whole model,
+from pixels, which must say the same. The temperature is fitted on val; nothing is ever chosen on test.
 """
 
 import json
@@ -40,6 +40,8 @@ from stages.runtime import configure_tensorflow
 if TYPE_CHECKING:
     import keras
 
+    from stages.families.extraction import Apply
+
 MODELS = Path("models")
 _HEAT_MAPS = 12  # mistakes for which a heat map is made
 _SAMPLES, _VERSIONS = 5, 4  # images, and changed versions of each, for a look at augmentation
@@ -51,12 +53,14 @@ def evaluate(family: str) -> None:
     configure_tensorflow(onednn=params.runtime.onednn)
     from stages.dataset.batches import read_names
     from stages.evaluation.explanations import make_layer_table
+    from stages.families.extraction import freeze
     from stages.training.artifacts import load_model
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     model, facts = load_model(artifact), load_dataset_facts()
     class_names = facts["class_names"]
-    predicted = predict_splits(family, model, artifact)
+    apply = freeze(model)
+    predicted = predict_splits(family, model, apply, artifact)
     figures: dict[str, Any] = {}
     for split, (labels, probabilities) in predicted.items():
         figures |= {f"{split}_{name}": value for name, value in compute_figures(labels, probabilities).items()}
@@ -97,20 +101,24 @@ def evaluate(family: str) -> None:
         augmented=draw_versions(family, params, facts),
     )
     save_results(family, results)
-    measure_costs(family, model, artifact, facts["image_size"])
+    measure_costs(family, apply, artifact, facts["image_size"])
     print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
 
 
-def predict_splits(family: str, model: "keras.Model", artifact: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def predict_splits(
+    family: str, model: "keras.Model", apply: "Apply", artifact: Path
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Split to (labels, probabilities), for train, val and test."""
-    from stages.evaluation.predictions import predict
+    from stages.evaluation.predictions import check_agreement, predict
     from stages.training.timings import record_seconds
 
     embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
     predicted = {}
     for split in ("train", "val", "test"):
         with record_seconds(f"evaluate_{split}_seconds", family, artifact):
-            predicted[split] = predict(model, split, embeddings if split != "test" else None)
+            predicted[split] = predict(model, split, embeddings, apply)
+    if embeddings is not None:
+        check_agreement(family, apply, "test", predicted["test"][1])
     return predicted
 
 
@@ -187,12 +195,10 @@ def draw_versions(family: str, params: Params, facts: dict[str, Any]) -> np.ndar
     return np.stack(versions, axis=1).round().clip(0, 255).astype(np.uint8)
 
 
-def measure_costs(family: str, model: "keras.Model", artifact: Path, image_size: int) -> None:
+def measure_costs(family: str, apply: "Apply", artifact: Path, image_size: int) -> None:
     """Speed and memory of using the model, among the clock readings, which nothing hashes."""
-    from stages.families.extraction import freeze
     from stages.training.timings import record_readings
 
-    apply = freeze(model)
     rates = {f"images_per_second_{n}": measure_rate(apply, image_size, n) for n in (1, 32)}
     record_readings(family, artifact, rates | {"evaluate_peak_mb": read_peak_memory()})
 

@@ -1,16 +1,18 @@
 """The only reader of params.yaml: reads it whole, checks it whole, hands out typed sections."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from stages.errors import PipelineError
 from stages.families import FAMILIES, Family, check_family, check_image_size
 from stages.schema import Count, Fraction, Natural, NotNegative, Number, Pixels, Positive, Section, Seed
 from stages.sources import SOURCES, SourceSettings
+from stages.space import Dimension, Value, list_points, parse_space, set_parameters
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
@@ -116,6 +118,7 @@ class Recipe(Section):
     dropout: Dropout
     l2: NotNegative
     width: Positive
+    head_units: Natural
     augment: Augment
     early_stopping: EarlyStopping
     reduce_lr: ReduceLr
@@ -124,7 +127,7 @@ class Recipe(Section):
 
 
 class NetworkRecipe(Recipe):
-    """How a network is trained from scratch."""
+    """How a network is trained from scratch. A family's own `sizes` come to it."""
 
     backbone: None
 
@@ -133,7 +136,6 @@ class TransferRecipe(Recipe):
     """How a new head is trained on a backbone, and the backbone with it."""
 
     backbone: BackboneSettings
-    head_units: Natural
     fine_tune: FineTune
 
 
@@ -176,6 +178,23 @@ class Crossval(Section):
     folds: Annotated[list[Natural], Field(min_length=2)]
     seed: Seed
     augment: bool
+
+
+class Pruning(Section):
+    min_trials: Count | None
+    min_epochs: Count
+
+
+class Search(Section):
+    families: list[str]
+    sampler: Literal["bayesian", "random", "grid"]
+    trials: Count
+    minutes: Positive | None
+    score: Literal["validation", "crossval"]
+    seed: Seed
+    max_parameters: Count
+    pruning: Pruning
+    space: dict[str, Any]
 
 
 class Examine(Section):
@@ -223,15 +242,12 @@ class Train(Section):
     dropout: Dropout | None
     l2: NotNegative | None
     width: Positive | None
+    head_units: Natural | None
     augment: TrainAugment
     early_stopping: TrainEarlyStopping
     reduce_lr: TrainReduceLr
     schedule: TrainSchedule
     class_weight: ClassWeight | None
-
-
-# Switches every augmentation off, whatever a recipe says.
-NO_AUGMENT = TrainAugment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
 
 
 class Runtime(Section):
@@ -253,6 +269,7 @@ class _File(Section):
     recipes: dict[str, Any]
     evaluate: Evaluate
     crossval: Crossval
+    search: Search
     runtime: Runtime
 
 
@@ -271,6 +288,7 @@ class Params(Section):
     recipes: dict[str, Recipe | LinearRecipe]
     evaluate: Evaluate
     crossval: Crossval
+    search: Search
     runtime: Runtime
 
     @property
@@ -288,17 +306,38 @@ class Params(Section):
         return self.recipes[family].input_size or self.image_size
 
 
-def load_params(file: Path = PARAMS_FILE) -> Params:
-    """Reads and checks the whole file. Raises PipelineError, one line, naming the parameter that is wrong."""
+def load_params(file: Path = PARAMS_FILE, overrides: Mapping[str, Value] | None = None) -> Params:
+    """Reads and checks the whole file. overrides: other values for parameters, by name, as train.dropout. Raises
+    PipelineError, one line, naming the parameter that is wrong."""
+    return check_params(read_params(file), overrides)
+
+
+def check_params(content: dict[str, Any], overrides: Mapping[str, Value] | None = None) -> Params:
+    """The same from what `read_params` has read."""
+    if overrides:
+        return _check(set_parameters(content, overrides))
+    params = _check(content)
+    for family in params.search.families:
+        _check_space(params, family, content)
+    return params
+
+
+def parse_yaml(text: str) -> Any:
+    """As yaml.safe_load, by the parser in C where there is one: ten times as fast."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def read_params(file: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The file's content, unchecked. Raises PipelineError where it is not there, or no YAML."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = parse_yaml(file.read_text())
     except FileNotFoundError as error:
         raise PipelineError(f"{file} is not here: run from the project's folder, where dvc.yaml lies") from error
     except yaml.YAMLError as error:
         raise PipelineError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise PipelineError(f"{file}: expected sections such as data and train, received {content!r}")
-    return _check(content)
+    return content
 
 
 def _check(content: dict[str, Any]) -> Params:
@@ -307,8 +346,9 @@ def _check(content: dict[str, Any]) -> Params:
     except ValidationError as error:
         raise PipelineError(_explain(error, "", content)) from error
     _check_families("families", raw.families)
-    _check_families("crossval.families", raw.crossval.families)
-    _check_folds(raw)
+    _check_part("crossval.families", raw.crossval.families, raw.families)
+    _check_part("search.families", raw.search.families, raw.families)
+    _check_folds(raw.crossval.folds)
     sources = _check_named("sources", raw.sources, {name: settings for name, (_, settings) in SOURCES.items()})
     schemas = {name: _recipe_schema(family) for name, family in FAMILIES.items()}
     recipes = _check_named("recipes", raw.recipes, schemas)
@@ -326,27 +366,91 @@ def _check(content: dict[str, Any]) -> Params:
 def _recipe_schema(family: Family) -> type[Section]:
     if family.kind == "linear":
         return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
-    return TransferRecipe if family.kind == "transfer" else NetworkRecipe
+    if family.kind == "transfer":
+        return TransferRecipe
+    sizes: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...))
+    return create_model("NetworkRecipe", __base__=NetworkRecipe, **sizes) if sizes else NetworkRecipe
 
 
 def _check_families(parameter: str, families: list[str]) -> None:
     for name in families:
-        check_family(name)
+        check_family(name, parameter=parameter)
     twice = sorted({name for name in families if families.count(name) > 1})
     if twice:
         raise PipelineError(f"{parameter}: {', '.join(twice)} is listed twice: expected each once")
 
 
-def _check_folds(raw: _File) -> None:
-    folds = raw.crossval.folds
-    if len(set(folds)) < len(folds):
-        raise PipelineError(f"crossval.folds: expected different numbers, received {folds}")
-    missing = [name for name in raw.crossval.families if name not in raw.families]
+def _check_part(parameter: str, part: list[str], families: list[str]) -> None:
+    _check_families(parameter, part)
+    missing = [name for name in part if name not in families]
     if missing:
         raise PipelineError(
-            f"crossval.families: {missing[0]} is not in families, for which features are cached: expected it there too, "
-            f"received families {', '.join(raw.families)}"
+            f"{parameter}: {missing[0]} is not in families, for which features are cached: expected it there too, "
+            f"received families {', '.join(families)}"
         )
+
+
+def _check_folds(folds: list[int]) -> None:
+    if len(set(folds)) < len(folds):
+        raise PipelineError(f"crossval.folds: expected different numbers, received {folds}")
+
+
+def list_dimensions(params: Params, family: str) -> list[Dimension]:
+    """What of `search.space` can vary in one family: not other families' settings, nothing that it does not have, and on a
+    backbone not what its cached features were made with. Raises PipelineError for what no search can vary."""
+    return [dimension for dimension in parse_space(params.search.space) if _can_vary(dimension.name, family, params)]
+
+
+def _can_vary(name: str, family: str, params: Params) -> bool:
+    own = params.recipes[family]
+    section, *path = name.split(".")
+    shortest = {"train": 1, "recipes": 2}.get(section)
+    if shortest is None or len(path) < shortest or name == "train.seed":
+        raise PipelineError(
+            f"search.space.{name}: expected parameters under train (but for train.seed) or recipes, that one trial can change; "
+            f"try others with `dvc exp run --queue -S '{name}=…,…'`"
+        )
+    if section == "recipes":
+        if path[0] != family:
+            return False
+        path = path[1:]
+        above = _look_up(params.train, path) if isinstance(own, Recipe) else None
+        if above is not None:
+            raise PipelineError(
+                f"search.space.{name}: train.{'.'.join(path)} is {above!r} and overrides it: expected null there, or "
+                f"search.space.train.{'.'.join(path)} instead"
+            )
+    elif not isinstance(own, Recipe) or not (hasattr(own, path[0]) or path == ["max_epochs"]):
+        return False
+    return own.backbone is None or path[0] not in ("augment", "backbone", "input_size")
+
+
+def _look_up(section: Any, path: list[str]) -> Any:
+    for part in path:
+        section = getattr(section, part, None)
+    return section
+
+
+def _check_space(params: Params, family: str, content: dict[str, Any]) -> None:
+    """Before anything is trained: every value at the edge of the space is one that its parameter takes."""
+    dimensions = list_dimensions(params, family)
+    for dimension in parse_space(params.search.space):
+        set_parameters(content, {dimension.name: None})
+    if not dimensions:
+        raise PipelineError(
+            f"search.space: there is nothing in it that {family} can vary: expected parameters such as "
+            f"{'recipes.' + family + '.C' if isinstance(params.recipes[family], LinearRecipe) else 'train.learning_rate'}"
+        )
+    for dimension in dimensions:
+        for value in dimension.edges:
+            try:
+                _check(set_parameters(content, {dimension.name: value}))
+            except PipelineError as error:
+                raise PipelineError(f"search.space: {error}") from error
+    if params.search.sampler == "grid" and list_points(dimensions) is None:
+        endless = next((d.name for d in dimensions if d.values is None), None)
+        what = f"{endless} has no end of values: give choices or a step" if endless else "it has too many points"
+        raise PipelineError(f"search.space: expected values that can be counted, as search.sampler is grid; {what}")
 
 
 def _check_named(section: str, content: dict[str, Any], schemas: dict[str, type[Section]]) -> dict[str, Any]:
@@ -402,6 +506,12 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
             f"{resolved['reduce_lr']['patience']}; take one of the two"
         )
     return type(recipe).model_validate(resolved)
+
+
+def without_augment(params: Params) -> Params:
+    """The same parameters with every augmentation off, whatever a recipe says."""
+    none = TrainAugment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
+    return params.model_copy(update={"train": params.train.model_copy(update={"augment": none})})
 
 
 def resolve_augment(train: Train, own: Augment) -> Augment:

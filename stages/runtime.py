@@ -1,9 +1,15 @@
 """How TensorFlow is set up; must be called before it is imported."""
 
 import os
+import re
 import sys
+from typing import TYPE_CHECKING
 
 from stages.errors import PipelineError
+from stages.processes import num_cores
+
+if TYPE_CHECKING:
+    import psutil
 
 
 def configure_tensorflow(*, onednn: bool) -> None:
@@ -16,7 +22,44 @@ def configure_tensorflow(*, onednn: bool) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1" if onednn else "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    _share_cores(*_find_queue_worker())
     _import_quietly()
+
+
+def _share_cores(worker: int, workers: int) -> None:
+    """Keeps this process on its part of the cores where DVC's queue has several workers, `dvc queue start -j 2`: each using
+    all, they would be in each other's way. The number of threads stays that of all cores, as sums depend on it: so results
+    are the same to the bit, however many workers there are."""
+    if workers < 2 or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(num_cores()))
+    os.sched_setaffinity(0, set(cores[worker % len(cores) :: workers]))
+
+
+def _find_queue_worker() -> tuple[int, int]:
+    """Which worker of DVC's queue has started this process, from 0, of how many at work; (0, 1) outside of a queue."""
+    import psutil
+
+    parents = psutil.Process().parents()
+    own = next((name for parent in parents if (name := _read_worker_name(parent)) is not None), None)
+    if own is None:
+        return 0, 1
+    # Workers of one queue are called dvc-exp-<repository>-<number>@localhost.
+    queue = own.rpartition("-")[0]
+    names = {_read_worker_name(process) for process in psutil.process_iter()}
+    mates = sorted(name for name in names if name is not None and name.startswith(f"{queue}-"))
+    return mates.index(own), len(mates)
+
+
+def _read_worker_name(process: "psutil.Process") -> str | None:
+    import psutil
+
+    try:
+        found = re.search(r" queue-worker (\S+)", " ".join(process.cmdline()))
+    except psutil.Error:  # over by now, or another user's
+        return None
+    return found[1] if found else None
 
 
 def _import_quietly() -> None:

@@ -85,14 +85,14 @@ class Project:
     def set(self, **values: Any) -> None:
         """Sets parameters; two underscores stand for a dot: data__source="folder"."""
         file = self.folder / "params.yaml"
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)  # a tenth of the time
         for name, value in values.items():
             *sections, key = name.split("__")
             section = content
             for part in sections:
                 section = section[part]
             section[key] = value
-        file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        file.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, allow_unicode=True), encoding="utf-8")
 
     def files(self) -> list[str]:
         """Everything below data/, sorted."""

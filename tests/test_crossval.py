@@ -10,12 +10,11 @@ from conftest import Project
 from sklearn.metrics import f1_score
 from tfrecords import make_coloured_split, write_records
 
-from stages.crossval import crossval, main, with_absolute_weights
+from stages.crossval import crossval, main
 from stages.dataset.embeddings import EMBEDDINGS, EmbeddingFacts, EmbeddingWriter, save_facts
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
 from stages.evaluation.results import load_table
-from stages.params import load_params
 
 SIZE, NAMES = 16, ["red", "green", "blue"]
 COUNTS = {"train": 30, "val": 12, "test": 6}
@@ -148,8 +147,8 @@ class TestRefusals:
 
     def test_more_folds_than_a_class_has_images_leave_nothing(self, data):
         data.set(crossval__folds=list(range(20)))
-        assert self.refusal(LINEAR, 0).startswith("crossval.folds: there are 20, but class ")
-        assert list_files() == list_families() == []
+        assert self.refusal(LINEAR, 0).startswith("crossval.folds: there are 20, but class red has ")
+        assert not FOLDER.exists()
 
     def test_a_family_whose_features_are_not_there(self):
         assert self.refusal(TRANSFER, 7).endswith(f"expected them from `dvc repro embed@{TRANSFER}`")
@@ -237,34 +236,3 @@ class TestTransfer:
         crossval(TRANSFER, 7)
         assert read_figures(7, TRANSFER)["accuracy"] < 0.5
         assert list_families() == [TRANSFER]
-
-
-class TestWeights:
-    """Training runs in another folder than the one from which a file is named."""
-
-    @pytest.fixture
-    def relative(self, project):
-        project.set(recipes__mobilenet__backbone__weights=WEIGHTS, families=["underfit"])
-        return load_params()
-
-    def test_a_relative_path_is_made_absolute(self, project, relative):
-        found = with_absolute_weights(relative, "mobilenet").recipes["mobilenet"]
-        assert found.backbone is not None
-        assert found.backbone.weights == str(project.folder / WEIGHTS)
-
-    def test_nothing_else_changes(self, relative):
-        found, before = (params.model_dump() for params in (with_absolute_weights(relative, "mobilenet"), relative))
-        found["recipes"]["mobilenet"] = before["recipes"]["mobilenet"]
-        assert found == before
-        assert relative.recipes["mobilenet"].backbone.weights == WEIGHTS
-
-    @pytest.mark.parametrize("weights", ["imagenet", "none", "/srv/mobilenet.weights.h5"])
-    def test_words_and_whole_paths_stay(self, project, weights):
-        project.set(recipes__mobilenet__backbone__weights=weights, families=["underfit"])
-        found = with_absolute_weights(load_params(), "mobilenet").recipes["mobilenet"]
-        assert found.backbone is not None
-        assert found.backbone.weights == weights
-
-    @pytest.mark.parametrize("family", ["underfit", "linear_svm"])
-    def test_a_family_that_trains_on_pixels_has_none(self, relative, family):
-        assert with_absolute_weights(relative, family) == relative

@@ -8,6 +8,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ from tests.pipeline import PROJECT, SMALL, make_clone, run
 
 VERBS = (
     *("locate", "download", "prune", "split", "preprocess", "examine", "embed", "train", "evaluate"),
-    *("crossval", "average", "report"),
+    *("crossval", "average", "search", "report"),
 )
 # One of each kind of training.
-FAMILIES = ("linear_svm", "optimized", "efficientnet_lite0")
+FAMILIES = ("linear_svm", "underfit", "efficientnet_lite0")
 CROSSVAL = ("efficientnet_lite0",)
 FOLDS = (1, 2)
+# BUG: find_store opens all of stages/dataset/*.py, of which dvc.yaml names some: to edit splits.py voids all trials, unnoticed.
+SEARCHED = ("underfit",)
+SEARCH = {"trials": 2, "space": {"train": {"learning_rate": [0.001, 0.01]}}}
 # What DVC's own library, Keras' writer of zips or any Python program opens, and is no input of ours.
 _EVERYBODY = {
     ".git",
@@ -37,6 +41,8 @@ _EVERYBODY = {
 }
 # What only other settings need: the entries through which DVC watches folders, and the progress of a download.
 _FOR_OTHER_SETTINGS = {"data/watch/scenes", "data/watch/outside", "stages/progress.py"}
+# What only other sources import.
+_FOR_OTHER_SOURCES = {"download": {"stages/images.py"}}
 # The sections of params.yaml behind the two properties that Params computes.
 _PROPERTIES = {"source_settings": {"data", "sources"}, "image_size": {"preprocess", "data", "sources"}}
 
@@ -64,6 +70,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
             section = section[part]
         section[last] = value
     params["crossval"] |= {"families": list(CROSSVAL), "folds": list(FOLDS)}
+    params["search"] |= {"families": list(SEARCHED), **SEARCH}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | {"families": list(FAMILIES)}))
     stages = resolve_stages(folder)
     for name in sorted(stages, key=lambda name: VERBS.index(name.split("@")[0])):
@@ -100,10 +107,11 @@ def _covers(declared: list[str], path: str) -> bool:
 
 _MATRIX = ("embed", "train", "evaluate")
 STAGES = [
-    *(v for v in VERBS if v not in (*_MATRIX, "crossval", "average")),
+    *(v for v in VERBS if v not in (*_MATRIX, "crossval", "average", "search")),
     *(f"{v}@{f}" for v in _MATRIX for f in FAMILIES),
     *(f"crossval@{f}-{k}" for f in CROSSVAL for k in FOLDS),
     *(f"average@{f}" for f in CROSSVAL),
+    *(f"search@{f}" for f in SEARCHED),
 ]
 
 
@@ -130,27 +138,51 @@ def test_every_dep_is_opened(audited: dict[str, dict], verb: str) -> None:
         unopened = {dep.replace(f"/{family}", "/<family>") if family else dep for dep in unopened}
         idle = unopened if idle is None else idle & unopened
     assert idle is not None
-    assert idle - _FOR_OTHER_SETTINGS == set()
+    assert idle - _FOR_OTHER_SETTINGS - _FOR_OTHER_SOURCES.get(verb, set()) == set()
 
 
 def _read_sections(verb: str) -> set[str]:
-    """Top-level sections of params.yaml that a verb's source takes from what load_params() returned, and the modules that it
-    hands that on to."""
-    tree = ast.parse((PROJECT / "stages" / f"{verb}.py").read_text())
-    handed_on = {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if any(isinstance(argument, ast.Name) and argument.id == "params" for argument in node.args)
+    """Top-level sections of params.yaml that a verb's source takes from what load_params() returned, and those that every
+    function takes which it calls, directly or not."""
+    module = f"stages.{verb}"
+    seen: set[tuple[str, str]] = set()
+    waiting = [(module, name) for name in _find_functions(module)]
+    sections: set[str] = set()
+    while waiting:
+        place = waiting.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        body = _find_functions(place[0])[place[1]]
+        sections |= _find_sections(body)
+        waiting += _find_calls(body, place[0])
+    return sections
+
+
+@cache
+def _parse(module: str) -> ast.Module:
+    file = PROJECT / f"{module.replace('.', '/')}.py"
+    return ast.parse((file if file.exists() else file.with_suffix("") / "__init__.py").read_text())
+
+
+@cache
+def _find_functions(module: str) -> dict[str, ast.AST]:
+    """Of a module, by name; methods by that of their class."""
+    return {node.name: node for node in _parse(module).body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def _find_calls(body: ast.AST, module: str) -> list[tuple[str, str]]:
+    """(module, function) of all that is named in a function, but for the reader, which checks the whole file."""
+    names = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)} - {"load_params"}
+    imports = [node for node in ast.walk(_parse(module)) if isinstance(node, ast.ImportFrom)]
+    imported = {
+        (node.module, alias.name)
+        for node in imports
+        for alias in node.names
+        if node.module and node.module.startswith("stages.") and (alias.asname or alias.name) in names
     }
-    modules = {
-        node.module.replace(".", "/")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stages.")
-        if handed_on & {name.name for name in node.names}
-    }
-    files = [PROJECT / "stages" / f"{verb}.py", *(PROJECT / f"{module}.py" for module in modules)]
-    return {section for file in files for section in _find_sections(ast.parse(file.read_text()))}
+    found = imported | {(module, name) for name in names}
+    return [(origin, name) for origin, name in sorted(found) if name in _find_functions(origin)]
 
 
 def _find_sections(tree: ast.AST) -> set[str]:
@@ -198,12 +230,14 @@ def test_every_parameter_has_a_comment() -> None:
     repeated = {"merge_classes", "drop_classes", "max_images_per_class", "min_images_per_class", "url", "seed"}
     in_recipe_copy = False
     section = ""
+    in_space = False  # names of parameters that have their comments elsewhere
     for line in lines:
         if line and not line.startswith((" ", "#")):
             section, in_recipe_copy = line, False
+        in_space = line.startswith("  space:") or (in_space and line.startswith("   "))
         if line.startswith("  ") and not line.startswith("   "):
             in_recipe_copy = "recipes" in section and line.strip().split(":")[0] != "linear_svm"
         key = line.strip().split(":")[0]
         is_setting = ":" in line and not line.lstrip().startswith("#") and not line.rstrip().endswith(":")
-        if is_setting and not in_recipe_copy and key not in repeated:
+        if is_setting and not in_recipe_copy and not (in_space and key != "space") and key not in repeated:
             assert "#" in line or key == "families", f"no comment on {line.strip()!r}"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.files import folder_aside, remove, write_aside
+from stages.files import find_dvc_cache, folder_aside, remove, write_aside
 
 
 def names(folder: Path) -> list[str]:
@@ -92,3 +92,40 @@ def test_removing_a_link_keeps_what_it_points_to(tmp_path):
     remove(tmp_path / "link")
     assert names(tmp_path) == ["mine"]
     assert names(tmp_path / "mine") == ["picture"]
+
+
+class TestDvcCache:
+    """DVC is asked where it is."""
+
+    @pytest.fixture(autouse=True)
+    def _unasked(self):
+        find_dvc_cache.cache_clear()
+        yield
+        find_dvc_cache.cache_clear()
+
+    @pytest.fixture
+    def say(self, tmp_path, monkeypatch):
+        """Puts a program called dvc before all others, which notes what it is asked and gives an answer."""
+
+        def write(answer: str, status: int = 0) -> Path:
+            program = tmp_path / "bin" / "dvc"
+            program.parent.mkdir()
+            program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n{answer}\nexit {status}\n')
+            program.chmod(0o755)
+            monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+            return tmp_path / "asked"
+
+        return write
+
+    def test_its_answer_is_taken_and_asked_for_once(self, say):
+        asked = say("echo /srv/our cache")
+        assert find_dvc_cache() == find_dvc_cache() == Path("/srv/our cache")
+        assert asked.read_text() == "cache dir\n"
+
+    def test_outside_of_a_repository_of_its_own_it_is_where_it_would_be(self, say):
+        say("echo ERROR: you are not inside of a DVC repository >&2", status=253)
+        assert find_dvc_cache() == Path(".dvc/cache")
+
+    def test_so_it_is_where_there_is_no_dvc(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert find_dvc_cache() == Path(".dvc/cache")

@@ -7,7 +7,7 @@ import yaml
 
 from stages.errors import PipelineError
 from stages.families import FAMILIES
-from stages.params import load_params, resolve_recipe
+from stages.params import Recipe, list_dimensions, load_params, resolve_recipe, without_augment
 from stages.sources import SOURCES
 
 Change = Callable[..., Path]
@@ -20,7 +20,7 @@ def change(project) -> Change:
 
     def write(name: str, value: Any) -> Path:
         file = project.folder / "params.yaml"
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
         *sections, key = name.split(".")
         section = content
         for part in sections:
@@ -29,7 +29,7 @@ def change(project) -> Change:
             del section[key]
         else:
             section[key] = value
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        file.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper), encoding="utf-8")
         return file
 
     return write
@@ -405,7 +405,7 @@ class TestCrossval:
 
     def test_one_that_does_not_exist_suggests_the_nearest(self, change):
         line = refusal(change("crossval.families", ["optimised"]))
-        assert "families: no family is called 'optimised'" in line
+        assert line.startswith("crossval.families: no family is called 'optimised'")
         assert "optimized" in line
 
     def test_one_that_is_listed_twice_is_refused(self, change):
@@ -446,6 +446,346 @@ class TestCrossval:
         assert refusal(change("crossval.fold", 5)).startswith("crossval.fold is unknown")
 
 
+SPACE = {"train": {"dropout": [0.1, 0.2]}}
+
+
+def nest(name: str, leaf: Any) -> dict[str, Any]:
+    """A space of one parameter."""
+    for part in reversed(name.split(".")):
+        leaf = {part: leaf}
+    return leaf
+
+
+class TestSearch:
+    @pytest.fixture
+    def searched(self, project):
+        """Sets families to search, what they may vary, and other parameters of search. beside: another family."""
+
+        def write(
+            space: Any = SPACE, *, families: tuple[str, ...] = ("underfit",), beside: str = "overfit", **others: Any
+        ) -> Path:
+            settings = {"families": list(families), "space": space} | others
+            project.set(
+                families=[*families, beside], train__width=None, **{f"search__{k}": v for k, v in settings.items()}
+            )
+            return project.folder / "params.yaml"
+
+        return write
+
+    @pytest.mark.usefixtures("project")
+    def test_it_is_off_in_the_delivered_file(self):
+        assert load_params().search.families == []
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("families", "overfit"),
+            ("sampler", "tpe"),
+            ("trials", 1.5),
+            ("trials", 0),
+            ("trials", None),
+            ("minutes", 0.0),
+            ("minutes", "60"),
+            ("score", "test"),
+            ("seed", -1),
+            ("max_parameters", 0),
+            ("pruning.min_trials", 0),
+            ("pruning.min_epochs", 0),
+            ("pruning.min_epochs", None),
+            ("space", None),
+            ("space", ["train"]),
+        ],
+    )
+    def test_a_value_of_the_wrong_kind_is_refused(self, change, key, value):
+        line = refusal(change(f"search.{key}", value))
+        assert line.startswith(f"search.{key}: expected ")
+        assert line.endswith(f", received {value!r}")
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            *("families", "sampler", "trials", "minutes", "score", "seed", "max_parameters", "pruning", "space"),
+            *("pruning.min_trials", "pruning.min_epochs"),
+        ],
+    )
+    def test_nothing_may_be_missing(self, change, key):
+        assert refusal(change(f"search.{key}", ABSENT)).startswith(f"search.{key} is missing")
+
+    @pytest.mark.parametrize(("key", "value"), [("minutes", None), ("minutes", 1), ("pruning.min_trials", None)])
+    def test_null_where_there_is_no_limit(self, change, key, value):
+        load_params(change(f"search.{key}", value))
+
+    def test_an_unknown_key_is_named(self, change):
+        assert refusal(change("search.trial", 5)).startswith("search.trial is unknown")
+
+    def test_a_family_that_is_not_in_families_is_refused_with_those_that_are(self, change):
+        change("families", ["underfit", "overfit"])
+        assert refusal(change("search.families", ["optimized"])) == (
+            "search.families: optimized is not in families, for which features are cached: expected it there too, "
+            "received families underfit, overfit"
+        )
+
+    def test_one_that_does_not_exist_suggests_the_nearest(self, change):
+        line = refusal(change("search.families", ["optimised"]))
+        assert line.startswith("search.families: no family is called 'optimised'")
+        assert "optimized" in line
+
+    def test_one_that_is_listed_twice_is_refused(self, change):
+        line = refusal(change("search.families", ["overfit", "overfit"]))
+        assert line == "search.families: overfit is listed twice: expected each once"
+
+    @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.kind != "linear"])
+    def test_every_network_has_something_to_vary_in_the_delivered_space(self, project, family):
+        # where pictures are large enough for all
+        project.set(families=[family], search__families=[family], preprocess__image_size=96)
+        params = load_params()
+        names = [dimension.name for dimension in list_dimensions(params, family)]
+        sizes = [f"recipes.searched_cnn.{name}" for name in ("blocks", "layers", "filters", "kernel", "head_units")]
+        assert sorted(names) == sorted(
+            ["train.learning_rate", "train.dropout", *(sizes if family == "searched_cnn" else [])]
+        )
+
+    def test_a_linear_machine_needs_a_space_of_its_own(self, searched):
+        assert refusal(searched(families=("linear_svm",))) == (
+            "search.space: there is nothing in it that linear_svm can vary: expected parameters such as recipes.linear_svm.C"
+        )
+        space = SPACE | {"recipes": {"linear_svm": {"C": {"low": 0.001, "high": 10.0, "log": True}}}}
+        params = load_params(searched(space, families=("linear_svm",)))
+        assert [dimension.name for dimension in list_dimensions(params, "linear_svm")] == ["recipes.linear_svm.C"]
+
+    @pytest.mark.parametrize("space", [{}, {"train": {}}, {"recipes": {"overfit": {"l2": [0.0, 0.1]}}}])
+    def test_a_space_in_which_there_is_nothing_is_refused(self, searched, space):
+        assert refusal(searched(space)) == (
+            "search.space: there is nothing in it that underfit can vary: expected parameters such as train.learning_rate"
+        )
+
+    @pytest.mark.parametrize(
+        ("leaf", "words"),
+        [
+            ({"low": 0.5, "high": 0.1}, "expected low below high, received low 0.5 and high 0.1"),
+            ({"low": 0, "high": 0.5, "log": True}, "expected low above 0, as log is true, received 0"),
+            (
+                {"low": 0.1, "high": 0.5, "step": 0.5},
+                "expected a step of at most high - low, received step 0.5 from 0.1 to 0.5",
+            ),
+            ([], "expected one choice or more, received an empty list"),
+        ],
+    )
+    def test_a_dimension_that_is_none_is_refused_before_any_work(self, searched, leaf, words):
+        assert refusal(searched({"train": {"dropout": leaf}})) == f"search.space.train.dropout: {words}"
+
+    @pytest.mark.parametrize(
+        ("section", "leaf", "words"),
+        [
+            ("dropout", {"low": 0.5, "high": 1.5}, "expected less than or equal to 0.9, received 1.5"),
+            ("dropout", {"low": -0.1, "high": 0.5}, "expected greater than or equal to 0, received -0.1"),
+            ("dropout", [0.1, "much"], "expected a valid number, received 'much'"),
+            ("batch_size", {"low": 0, "high": 64}, "expected greater than or equal to 1, received 0"),
+            ("batch_size", {"low": 8, "high": 64.5}, "expected a valid integer, received 64.5"),
+            ("optimizer", ["adam", "adagrad"], "expected 'adam', 'adamw', 'rmsprop' or 'sgd', received 'adagrad'"),
+            ("learning_rate", [0.0, 0.1], "expected greater than 0, received 0.0"),
+        ],
+    )
+    def test_a_value_that_the_parameter_does_not_take_is_named_before_any_work(self, searched, section, leaf, words):
+        assert refusal(searched({"train": {section: leaf}})) == f"search.space: train.{section}: {words}"
+
+    def test_so_is_one_of_the_familys_own(self, searched):
+        space = {"recipes": {"searched_cnn": {"blocks": {"low": 0, "high": 3}}}}
+        assert refusal(searched(space, families=("searched_cnn",))) == (
+            "search.space: recipes.searched_cnn.blocks: expected greater than or equal to 1, received 0"
+        )
+
+    def test_a_size_that_is_too_small_for_the_family_is_refused(self, searched):
+        line = refusal(searched({"recipes": {"underfit": {"input_size": [15, 32]}}}))
+        assert line.startswith(
+            "search.space: underfit halves its images again and again: expected images of 16 px or more"
+        )
+
+    @pytest.mark.parametrize(
+        "name", ["train.drop_out", "train.augment.turn", "recipes.searched_cn.blocks", "recipes.underfit.blocks"]
+    )
+    def test_a_parameter_that_does_not_exist_is_named(self, searched, name):
+        section = name.partition(".")[0]
+        space = nest(name, [0.1])
+        if section == "train":
+            space["train"] |= SPACE["train"]
+        line = refusal(searched(SPACE | space))
+        assert line == f"{name} is unknown: expected the name of a parameter in params.yaml, as train.dropout"
+
+    @pytest.mark.parametrize(
+        ("space", "name"),
+        [
+            ({"train": {"seed": [1, 2]}}, "train.seed"),
+            ({"split": {"seed": [1, 2]}}, "split.seed"),
+            ({"preprocess": {"image_size": [32, 64]}}, "preprocess.image_size"),
+            ({"embed": {"views": [0, 1]}}, "embed.views"),
+            ({"families": [1, 2]}, "families"),
+            ({"train": [1, 2]}, "train"),
+            ({"recipes": {"underfit": [1, 2]}}, "recipes.underfit"),
+        ],
+    )
+    def test_what_one_trial_can_not_change_is_refused(self, searched, space, name):
+        assert refusal(searched(space)) == (
+            f"search.space.{name}: expected parameters under train (but for train.seed) or recipes, that one trial can change; "
+            f"try others with `dvc exp run --queue -S '{name}=…,…'`"
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [("l2", 0.01), ("l2", 0.0), ("augment.zoom", 0.1), ("schedule.kind", "constant"), ("epochs", 3)],
+    )
+    def test_a_recipes_value_that_train_overrides_can_not_vary(self, searched, project, path, value):
+        file = searched(nest(f"recipes.underfit.{path}", [value]))
+        load_params(file)
+        project.set(**{f"train__{path.replace('.', '__')}": value})
+        assert refusal(file) == (
+            f"search.space.recipes.underfit.{path}: train.{path} is {value!r} and overrides it: expected null there, or "
+            f"search.space.train.{path} instead"
+        )
+
+    def test_nor_can_one_that_train_varies_too(self, searched):
+        # BUG: it is taken, though what train draws overrides it; on the page both have one name, and one column.
+        line = refusal(searched(SPACE | {"recipes": {"underfit": {"dropout": [0.3, 0.4]}}}))
+        assert line.startswith("search.space.recipes.underfit.dropout: ")
+
+    def test_nor_can_epochs_beyond_the_cap(self, searched, project):
+        # BUG: they are taken, though train.max_epochs, 16 as delivered, makes all trials beyond it the same.
+        project.set(train__max_epochs=16)
+        assert "train.max_epochs" in refusal(searched({"recipes": {"underfit": {"epochs": [10, 20, 50]}}}))
+
+    @pytest.mark.parametrize(
+        ("leaf", "what"),
+        [
+            ({"dropout": {"low": 0.1, "high": 0.5}}, "train.dropout has no end of values: give choices or a step"),
+            (
+                {"batch_size": {"low": 1, "high": 1000}, "epochs": {"low": 1, "high": 1000}},
+                "it has too many points",
+            ),
+        ],
+    )
+    def test_a_grid_must_have_an_end(self, searched, leaf, what):
+        line = refusal(searched({"train": leaf}, sampler="grid"))
+        assert line == f"search.space: expected values that can be counted, as search.sampler is grid; {what}"
+        load_params(searched({"train": leaf}, sampler="random"))
+        load_params(searched(SPACE, sampler="grid"))
+
+    def test_a_value_that_another_family_can_not_take_is_refused_with_its_name(self, searched):
+        """The winner's command trains all families."""
+        choices = ["constant", "cosine"]
+        load_params(searched(nest("recipes.underfit.schedule.kind", choices), beside="cifar_elu"))
+        # BUG: it says that reduce_lr.patience should be null, which it is for underfit, and does not name cifar_elu.
+        assert "cifar_elu" in refusal(searched(nest("train.schedule.kind", choices), beside="cifar_elu"))
+
+    def test_on_a_backbone_what_its_features_were_made_with_does_not_vary(self, searched):
+        space = {
+            "train": {"dropout": [0.1], "augment": {"zoom": [0.0, 0.1]}},
+            "recipes": {
+                "mobilenet": {"head_units": [0, 8], "input_size": [96, 128], "backbone": {"weights": ["imagenet"]}}
+            },
+        }
+        params = load_params(searched(space, families=("mobilenet", "underfit")))
+        names = {
+            family: sorted(dimension.name for dimension in list_dimensions(params, family))
+            for family in params.families
+        }
+        assert names["mobilenet"] == ["recipes.mobilenet.head_units", "train.dropout"]
+        assert names["underfit"] == ["train.augment.zoom", "train.dropout"]
+
+
+class TestOverrides:
+    @pytest.mark.usefixtures("project")
+    def test_they_take_the_place_of_what_is_written(self):
+        params = load_params(
+            overrides={"train.dropout": 0.25, "recipes.searched_cnn.blocks": 4, "train.augment.flip": "both"}
+        )
+        assert (params.train.dropout, params.train.augment.flip) == (0.25, "both")
+        assert params.recipes["searched_cnn"].model_dump()["blocks"] == 4
+
+    @pytest.mark.usefixtures("project")
+    def test_null_is_a_value_and_none_at_all_changes_nothing(self):
+        assert load_params(overrides={"train.width": None}).train.width is None
+        assert load_params(overrides={}).train == load_params().train
+
+    @pytest.mark.usefixtures("project")
+    @pytest.mark.parametrize(
+        ("name", "value", "line"),
+        [
+            ("train.dropout", 1.5, "train.dropout: expected less than or equal to 0.9, received 1.5"),
+            (
+                "train.drop",
+                0.1,
+                "train.drop is unknown: expected the name of a parameter in params.yaml, as train.dropout",
+            ),
+        ],
+    )
+    def test_they_are_checked_as_what_is_written(self, name, value, line):
+        with pytest.raises(PipelineError) as caught:
+            load_params(overrides={name: value})
+        assert str(caught.value) == line
+
+    @pytest.mark.usefixtures("project")
+    def test_the_same_file_says_the_same_twice(self):
+        # BUG: the schema of a recipe with sizes is made anew for each reading, and what is read is never equal.
+        assert load_params() == load_params()
+
+
+class TestSizes:
+    """What a family's recipe has besides what all networks have."""
+
+    @pytest.mark.parametrize("name", ["blocks", "layers", "filters", "kernel"])
+    def test_the_searched_network_must_have_them(self, change, name):
+        assert refusal(change(f"recipes.searched_cnn.{name}", ABSENT)).startswith(
+            f"recipes.searched_cnn.{name} is missing"
+        )
+
+    @pytest.mark.parametrize("value", [0, -1, 1.5, None, "3", True])
+    def test_they_are_whole_numbers_from_one(self, change, value):
+        line = refusal(change("recipes.searched_cnn.kernel", value))
+        assert line.startswith("recipes.searched_cnn.kernel: expected ")
+        assert line.endswith(f", received {value!r}")
+
+    @pytest.mark.parametrize("family", ["underfit", "deep_cnn", "mobilenet", "linear_svm"])
+    def test_no_other_family_has_them(self, change, family):
+        assert refusal(change(f"recipes.{family}.blocks", 3)).startswith(f"recipes.{family}.blocks is unknown")
+
+    @pytest.mark.parametrize("value", [-1, 1.5, "none", True])
+    def test_units_of_the_head_are_a_whole_number_from_zero(self, change, value):
+        for name in ("train.head_units", "recipes.underfit.head_units"):
+            line = refusal(change(name, value))
+            assert line.startswith(f"{name}: expected ")
+            assert line.endswith(f", received {value!r}")
+            change(name, 0)
+
+    @pytest.mark.parametrize("head_units", [0, 7])
+    def test_train_overrides_them_for_every_network(self, change, head_units):
+        params = load_params(change("train.head_units", head_units))
+        for family in ("underfit", "overfit", "searched_cnn", "mobilenet"):
+            recipe = params.recipes[family]
+            assert isinstance(recipe, Recipe)
+            assert resolve_recipe(params.train, recipe).head_units == head_units
+
+    def test_a_recipe_keeps_its_sizes_when_train_overrides_it(self, change):
+        params = load_params(change("train.l2", 0.5))
+        own = params.recipes["searched_cnn"]
+        assert isinstance(own, Recipe)
+        resolved = resolve_recipe(params.train, own).model_dump()
+        sizes = {"blocks": 3, "layers": 1, "filters": 32, "kernel": 3, "head_units": 128, "l2": 0.5}
+        assert {name: resolved[name] for name in sizes} == sizes
+
+
+@pytest.mark.usefixtures("project")
+def test_without_augmentation_nothing_is_changed_whatever_recipe_and_train_ask_for() -> None:
+    params = load_params(overrides={"train.augment.zoom": 0.5})
+    without = without_augment(params)
+    for family in ("optimized", "mobilenet"):
+        recipe = params.recipes[family]
+        assert isinstance(recipe, Recipe)
+        none = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+        assert resolve_recipe(without.train, recipe).augment.model_dump() == none
+    assert params.train.augment.zoom == 0.5
+    assert without.recipes == params.recipes
+
+
 def test_two_rules_for_the_learning_rate_are_refused(change):
     change("train.schedule.kind", "cosine")
     with pytest.raises(PipelineError, match=r"cosine .* expected reduce_lr.patience null beside it, received 2"):
@@ -481,6 +821,10 @@ PUBLISHED = [
             "backbone": {"weights": "imagenet"},
         }.items()
     ],
+    *[(family, "head_units", 256) for family in ("overfit", "optimized")],
+    *[(family, "head_units", 0) for family in ("underfit", "cifar_elu")],
+    *[(family, "head_units", 64) for family in ("cifar_small", "cifar_dropout", "animals_cnn", "animals_cnn_wide")],
+    *[(family, "head_units", units) for family, units in (("vgg_blocks", 128), ("deep_cnn", 512), ("dense_ann", 1024))],
     ("cifar_small", "epochs", 25),
     ("cifar_dropout", "epochs", 15),
     ("cifar_elu", "epochs", 50),

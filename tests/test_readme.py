@@ -26,12 +26,15 @@ def apply(params: dict[str, Any], command: str) -> dict[str, Any]:
         if option != "-S":
             continue
         name, _, value = setting.partition("=")
-        *path, last = name.split(".")
+        *path, last = name.lstrip("+~").split(".")
         section = changed
         for part in path:
-            section = section[part]
-        assert last in section, f"{name} is no parameter"
-        section[last] = yaml.safe_load(value if value.startswith("[") else value.split(",")[0])
+            section = section.setdefault(part, {}) if name.startswith("+") else section[part]
+        assert (last in section) != name.startswith("+"), f"{name}: there is such a parameter, or there is none"
+        if name.startswith("~"):
+            del section[last]
+            continue
+        section[last] = yaml.safe_load(value if value.startswith(("[", "{")) else value.split(",")[0])
     return changed
 
 

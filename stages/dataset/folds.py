@@ -5,13 +5,14 @@ The code that trains and measures then runs on it as it is. The test split has n
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.dataset.embeddings import EMBEDDINGS, Embeddings, EmbeddingWriter, save_facts
+from stages.dataset.embeddings import EMBEDDINGS, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from stages.dataset.manifest import hash_uniform
 from stages.dataset.records import (
     DATASET_FILE,
@@ -23,12 +24,17 @@ from stages.dataset.records import (
     read_records,
 )
 from stages.errors import PipelineError
+from stages.families import FAMILIES
+from stages.files import remove
+from stages.params import Crossval
 
 SPLITS = ("train", "val")  # that folds are made of
 _ROWS = 4096  # features gathered at a time
 
 
-def assign_folds(image_ids: list[str], labels: list[int], *, num_folds: int, seed: int) -> np.ndarray:
+def assign_folds(
+    image_ids: list[str], labels: list[int], *, num_folds: int, seed: int, class_names: list[str] | None = None
+) -> np.ndarray:
     """int (n,), 0 to num_folds - 1: stratified by class, decided by a seeded hash of each image's content.
 
     Folds are of equal size, and adding or removing an image moves few of the others. Copies of one picture stay together,
@@ -46,8 +52,9 @@ def assign_folds(image_ids: list[str], labels: list[int], *, num_folds: int, see
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
         if len(members) < num_folds:
+            name = class_names[label] if class_names else f"number {label}"
             raise PipelineError(
-                f"crossval.folds: there are {num_folds}, but class number {label} has {len(members)} images in train and val: "
+                f"crossval.folds: there are {num_folds}, but class {name} has {len(members)} images in train and val: "
                 "expected at most as many folds as the smallest class has images"
             )
         # A fold is a stretch of ranks: another image shifts only where stretches end. What a class has left over goes to
@@ -60,6 +67,22 @@ def assign_folds(image_ids: list[str], labels: list[int], *, num_folds: int, see
     return np.array([fold_of[image_id] for image_id in image_ids])
 
 
+@contextmanager
+def open_fold(folder: Path, family: str, facts: dict[str, Any], settings: Crossval, *, fold: int) -> Iterator[None]:
+    """Within the block, `folder` is like the project's, with images and features of fold number `fold`, from 0; then it goes.
+    What a run that was killed has left in it goes first."""
+    remove(folder)
+    try:
+        origins = write_fold(folder, facts, fold=fold, num_folds=len(settings.folds), seed=settings.seed)
+        if FAMILIES[family].backbone:
+            embeddings = load_embeddings(family)
+            views = embeddings.facts.views if settings.augment else 0
+            write_fold_embeddings(folder, family, embeddings, origins, views=views)
+        yield
+    finally:
+        remove(folder)
+
+
 def write_fold(folder: Path, facts: dict[str, Any], *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
     """Writes folder/data/tfrecords, in which fold number `fold` is val and the others are train.
 
@@ -68,7 +91,13 @@ def write_fold(folder: Path, facts: dict[str, Any], *, fold: int, num_folds: int
     files = [(number, file) for number, split in enumerate(SPLITS) for file in list_shards(split)]
     size = facts["image_size"]
     keys = [(record.image_id, record.label) for _, file in files for record in read_records(file, size)]
-    folds = assign_folds([i for i, _ in keys], [label for _, label in keys], num_folds=num_folds, seed=seed)
+    folds = assign_folds(
+        [image_id for image_id, _ in keys],
+        [label for _, label in keys],
+        num_folds=num_folds,
+        seed=seed,
+        class_names=facts["class_names"],
+    )
     target = folder / TFRECORDS
     target.mkdir(parents=True)
     writers = {split: _SplitWriter(target, split, len(facts["class_names"])) for split in SPLITS}

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class Family:
     """builder: "module:function". kind: how it is trained: a network from scratch, a new head on a pretrained backbone, or
     a linear machine. min_image_size: pixels, each side, below which nothing is left after the last pool, or which a
-    backbone's authors name as the least. backbone: whose pooled features it trains on; None: on pixels."""
+    backbone's authors name as the least. backbone: whose pooled features it trains on; None: on pixels. sizes: whole numbers
+    that the recipe of a network has besides what all networks have, and that its builder takes."""
 
     builder: str
     kind: Literal["network", "transfer", "linear"] = "network"
     min_image_size: int = 1
     backbone: str | None = None
+    sizes: tuple[str, ...] = ()
 
 
 _TRANSFER = "stages.families.backbones:build_transfer"
@@ -43,6 +45,9 @@ FAMILIES: dict[str, Family] = {
     "animals_cnn": Family("stages.families.animal_networks:build_animals_cnn", min_image_size=8),
     "animals_cnn_augmented": Family("stages.families.animal_networks:build_animals_cnn", min_image_size=8),
     "animals_cnn_wide": Family("stages.families.animal_networks:build_animals_cnn_wide", min_image_size=16),
+    "searched_cnn": Family(
+        "stages.families.searched_cnn:build_searched_cnn", sizes=("blocks", "layers", "filters", "kernel")
+    ),
     "mobilenet": Family(_TRANSFER, "transfer", 32, "mobilenet"),
     "vgg16": Family(_TRANSFER, "transfer", 32, "vgg16"),
     "resnet50v2": Family(_TRANSFER, "transfer", 32, "resnet50v2"),
@@ -60,11 +65,11 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def check_family(name: str) -> None:
-    """Raises PipelineError, naming the nearest ones, for a family that does not exist."""
+def check_family(name: str, *, parameter: str = "families") -> None:
+    """Raises PipelineError, naming the nearest ones, for a family that does not exist. parameter: that names it."""
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.4) or list(FAMILIES)
-        raise PipelineError(f"families: no family is called {name!r}: expected {' or '.join(near)}, say")
+        raise PipelineError(f"{parameter}: no family is called {name!r}: expected {' or '.join(near)}, say")
 
 
 def check_image_size(family: str, image_size: int, *, name: str = "preprocess.image_size") -> None:
@@ -94,9 +99,11 @@ def build_model(
     family: a name of FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels to which the model
     resizes its images first; None: not at all. augment: flip, rotation, zoom and contrast, as in `train.augment`: layers
     that change images while the model trains; None: no such layers, as the pipeline augments in its batches. settings:
-    `dropout`, `l2`, `width` where the published value is not wanted; `weights` of a backbone (imagenet, a file, or none,
-    which is the default). The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and
-    returns probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does not exist, an image too
+    `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none) and a family's own `sizes`
+    where the published value is not wanted; `weights` of a backbone (imagenet, a file, or none, which is the default).
+
+    The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and returns
+    probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does not exist, an image too
     small for the architecture, and a setting that the family does not have.
     """
     check_family(family)

@@ -9,35 +9,62 @@ _DENSE_SIDE = 32  # pixels, each side, to which the dense network shrinks its im
 
 
 def build_dense_ann(
-    *, image_size: int, num_classes: int, dropout: float = 0.5, l2: float = 0.0, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.5,
+    l2: float = 0.0,
+    width: float = 1.0,
+    head_units: int = 1024,
 ) -> keras.Model:
     """Two dense layers on 32 × 32 pixels, whatever the size of the images; 8,401,930 parameters for 10 classes."""
     x = inputs = begin(image_size)
     if image_size != _DENSE_SIDE:
         x = layers.Resizing(_DENSE_SIDE, _DENSE_SIDE)(x)
     x = layers.Flatten()(layers.Rescaling(1 / 255)(x))
-    for units in (2048, 1024):
+    for units in (2048, head_units) if head_units else (2048,):
         x = make_dropout(dropout)(connect(x, scale_filters(units, width), l2=l2))
     return keras.Model(inputs, classify(x, num_classes), name="dense_ann")
 
 
 def build_animals_cnn(
-    *, image_size: int, num_classes: int, dropout: float = 0.2, l2: float = 0.0, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.2,
+    l2: float = 0.0,
+    width: float = 1.0,
+    head_units: int = 64,
 ) -> keras.Model:
     """Three convolutions and a dense layer of 64; 5,631,722 parameters at 299 px and 10 classes.
 
     dropout: after the last pool; 0.3 more before the softmax. `animals_cnn_augmented` is the same network.
     """
-    return _build("animals_cnn", (16, 32, 64), (64,), image_size, num_classes, dropout=dropout, l2=l2, width=width)
+    return _build(
+        "animals_cnn", (16, 32, 64), (head_units,), image_size, num_classes, dropout=dropout, l2=l2, width=width
+    )
 
 
 def build_animals_cnn_wide(
-    *, image_size: int, num_classes: int, dropout: float = 0.2, l2: float = 0.0, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.2,
+    l2: float = 0.0,
+    width: float = 1.0,
+    head_units: int = 64,
 ) -> keras.Model:
     """The same with a fourth convolution, of 128, and a dense layer of 128 before that of 64; 5,414,890 parameters at
     299 px and 10 classes."""
     return _build(
-        "animals_cnn_wide", (16, 32, 64, 128), (128, 64), image_size, num_classes, dropout=dropout, l2=l2, width=width
+        "animals_cnn_wide",
+        (16, 32, 64, 128),
+        (128, head_units),
+        image_size,
+        num_classes,
+        dropout=dropout,
+        l2=l2,
+        width=width,
     )
 
 

@@ -7,7 +7,13 @@ from stages.families.pieces import begin, classify, connect, convolve, make_drop
 
 
 def build_vgg_blocks(
-    *, image_size: int, num_classes: int, dropout: float = 0.15, l2: float = 1e-3, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.15,
+    l2: float = 1e-3,
+    width: float = 1.0,
+    head_units: int = 128,
 ) -> keras.Model:
     """Three blocks of two convolutions and a pool, two dense layers of 128; 4,498,217 parameters at 128 px and 2 classes.
 
@@ -22,5 +28,5 @@ def build_vgg_blocks(
             x = convolve(x, scale_filters(filters, width))
         x = make_dropout(rate)(layers.MaxPooling2D()(x))
     x = make_dropout(first)(connect(layers.Flatten()(x), 128, l2=l2))
-    x = make_dropout(second)(connect(x, 128, l2=l2))
+    x = make_dropout(second)(connect(x, head_units, l2=l2)) if head_units else x
     return keras.Model(inputs, classify(x, num_classes), name="vgg_blocks")

@@ -7,7 +7,13 @@ from stages.families.pieces import begin, classify, connect, convolve, make_drop
 
 
 def build_cifar_small(
-    *, image_size: int, num_classes: int, dropout: float = 0.0, l2: float = 0.0, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    width: float = 1.0,
+    head_units: int = 64,
 ) -> keras.Model:
     """Three unpadded convolutions; 122,570 parameters at 32 px and 10 classes."""
     inputs = begin(image_size)
@@ -15,12 +21,18 @@ def build_cifar_small(
     for filters in (32, 64):
         x = layers.MaxPooling2D()(convolve(x, scale_filters(filters, width), l2=l2, padding="valid"))
     x = convolve(x, scale_filters(64, width), l2=l2, padding="valid")
-    x = make_dropout(dropout)(connect(layers.Flatten()(x), 64, l2=l2))
+    x = make_dropout(dropout)(connect(layers.Flatten()(x), head_units, l2=l2))
     return keras.Model(inputs, classify(x, num_classes), name="cifar_small")
 
 
 def build_cifar_dropout(
-    *, image_size: int, num_classes: int, dropout: float = 0.5, l2: float = 0.0, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.5,
+    l2: float = 0.0,
+    width: float = 1.0,
+    head_units: int = 64,
 ) -> keras.Model:
     """Three unpadded convolutions with a pool each, two dense layers; 167,818 parameters at 32 px and 10 classes."""
     inputs = begin(image_size)
@@ -28,12 +40,18 @@ def build_cifar_dropout(
     for filters in (32, 64, 128):
         x = layers.MaxPooling2D()(convolve(x, scale_filters(filters, width), l2=l2, padding="valid"))
     x = make_dropout(dropout)(connect(layers.Flatten()(x), 128, l2=l2))
-    x = connect(x, 64, l2=l2)
+    x = connect(x, head_units, l2=l2)
     return keras.Model(inputs, classify(x, num_classes), name="cifar_dropout")
 
 
 def build_cifar_elu(
-    *, image_size: int, num_classes: int, dropout: float = 0.2, l2: float = 1e-4, width: float = 1.0
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float = 0.2,
+    l2: float = 1e-4,
+    width: float = 1.0,
+    head_units: int = 0,
 ) -> keras.Model:
     """Three blocks of (convolution, ELU, batch normalization) × 2; 309,290 parameters at 32 px and 10 classes.
 
@@ -46,4 +64,5 @@ def build_cifar_elu(
             x = layers.ELU()(convolve(x, scale_filters(filters, width), l2=l2, activation=None))
             x = layers.BatchNormalization()(x)
         x = make_dropout(rate)(layers.MaxPooling2D()(x))
-    return keras.Model(inputs, classify(layers.Flatten()(x), num_classes), name="cifar_elu")
+    x = connect(layers.Flatten()(x), head_units, l2=l2)
+    return keras.Model(inputs, classify(x, num_classes), name="cifar_elu")

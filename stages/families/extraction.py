@@ -1,6 +1,7 @@
 """A model as a fast function from pixels to numbers. Imports TensorFlow."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -9,8 +10,10 @@ import tensorflow as tf
 # Not in TensorFlow's public interface, though its own converters stand on it.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+Apply: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
-def freeze(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+
+def freeze(model: keras.Model) -> Apply:
     """Images (n, size, size, 3), 0 to 255, to the model's output, float32 (n, …), as in prediction.
 
     Weights become constants, so that TensorFlow merges convolution, batch normalization and activation into one: a fifth

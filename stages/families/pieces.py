@@ -48,12 +48,18 @@ def spread_dropout(dropout: float, published: Sequence[float]) -> list[float]:
 
 
 def convolve(
-    x: keras.KerasTensor, filters: int, *, l2: float = 0.0, padding: str = "same", activation: str | None = "relu"
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    kernel: int = 3,
+    l2: float = 0.0,
+    padding: str = "same",
+    activation: str | None = "relu",
 ) -> keras.KerasTensor:
-    """A convolution of 3 × 3."""
-    return layers.Conv2D(filters, 3, padding=padding, activation=activation, kernel_regularizer=make_l2(l2))(x)
+    """A convolution of kernel × kernel pixels."""
+    return layers.Conv2D(filters, kernel, padding=padding, activation=activation, kernel_regularizer=make_l2(l2))(x)
 
 
 def connect(x: keras.KerasTensor, units: int, *, l2: float = 0.0, name: str | None = None) -> keras.KerasTensor:
-    """A dense layer with ReLU."""
-    return layers.Dense(units, activation="relu", kernel_regularizer=make_l2(l2), name=name)(x)
+    """A dense layer with ReLU; none at 0 units."""
+    return layers.Dense(units, activation="relu", kernel_regularizer=make_l2(l2), name=name)(x) if units else x

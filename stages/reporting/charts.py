@@ -1,5 +1,6 @@
 """Charts as SVG, drawn by Vega-Lite without a browser: nothing is loaded when the page is read."""
 
+import math
 from typing import Any
 
 import altair as alt
@@ -390,6 +391,80 @@ def draw_fold_boxes(folds: pd.DataFrame, metric: str) -> str:
     box = base.mark_boxplot(extent="min-max", color=_INK, opacity=0.45, size=14)
     dots = base.mark_point(filled=True, size=40, opacity=0.9, color="#3b82f6")
     return _to_svg((box + dots).properties(width=300, height=alt.Step(26)))
+
+
+def draw_history(trials: pd.DataFrame) -> str:
+    """Accuracy of each trial in order, and the best so far as a line, SVG. trials: trial, state, accuracy, best."""
+    x = alt.X("trial:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=12))
+    y = alt.Y("accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False))
+    line = (
+        alt.Chart(trials.dropna(subset="best"))
+        .mark_line(interpolate="step-after", strokeWidth=2, color="#3b82f6")
+        .encode(x=x, y=alt.Y("best:Q", title="validation accuracy", scale=alt.Scale(zero=False)))
+    )
+    return _to_svg((line + _draw_trials(trials, x, y)).properties(width=880, height=250))
+
+
+def draw_slices(trials: pd.DataFrame, numbers: dict[str, bool], columns: int = 3) -> str:
+    """Accuracy of all trials by the value of each parameter, SVG. trials: trial, state, accuracy, and a column a parameter.
+    numbers: name to whether its axis is logarithmic, for parameters that are ranges; others are choices."""
+    charts = []
+    for name in trials.columns.drop(["trial", "state", "accuracy", "best"]):
+        part = trials[["trial", "state", "accuracy"]].assign(value=trials[name])
+        if name in numbers:
+            x = alt.X(
+                "value:Q", title=name, scale=_value_scale(numbers[name]), axis=_value_axis(part["value"], numbers[name])
+            )
+        else:
+            order = sorted(part["value"].unique(), key=_by_number)
+            x = alt.X("value:N", title=name, sort=order, axis=alt.Axis(labelAngle=0 if len(order) < 7 else -40))
+        y = alt.Y("accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False))
+        charts.append(_draw_trials(part, x, y).properties(width=240, height=190))
+    return _to_svg(alt.concat(*charts, columns=columns))
+
+
+def _value_scale(is_log: bool) -> alt.Scale:
+    return alt.Scale(type="log" if is_log else "linear", zero=False, nice=False, padding=10)
+
+
+def _value_axis(values: pd.Series, is_log: bool) -> alt.Axis:
+    """On a logarithmic axis 1 and 3 times each power of ten: left to itself Vega labels some that nobody expects."""
+    if not is_log:
+        return alt.Axis(tickCount=5)
+    low, high = values.min(), values.max()
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 3)]
+    ticks = [tick for tick in ticks if low <= tick <= high] or [low, high]
+    return alt.Axis(values=ticks, format="~g", labelOverlap=True)
+
+
+def _draw_trials(trials: pd.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
+    """A dot a trial: filled where it was finished, hollow where it was given up."""
+    return (
+        alt.Chart(trials.dropna(subset="accuracy"))
+        .mark_point(size=55, strokeWidth=1.5, opacity=0.85)
+        .encode(
+            x=x,
+            y=y,
+            shape=alt.Shape(
+                "state:N", scale=alt.Scale(domain=["finished", "pruned"], range=["circle", "circle"]), legend=None
+            ),
+            fill=alt.Fill(
+                "state:N", scale=alt.Scale(domain=["finished", "pruned"], range=["#e69f00", "transparent"]), legend=None
+            ),
+            stroke=alt.value("#e69f00"),
+        )
+    )
+
+
+def draw_importance(importance: pd.DataFrame) -> str:
+    """A bar a parameter, SVG. importance: parameter, share (0 to 1)."""
+    base = alt.Chart(importance).encode(
+        y=alt.Y("parameter:N", sort=None, title=None, axis=alt.Axis(labelLimit=330)),
+        x=alt.X("share:Q", title="share of the scores' variance", axis=alt.Axis(format="%", tickCount=5)),
+    )
+    text = base.mark_text(align="left", dx=5, color=_INK).encode(text=alt.Text("share:Q", format=".0%"))
+    return _to_svg((base.mark_bar(color="#3b82f6") + text).properties(width=430, height=alt.Step(24)))
 
 
 def _split_colour() -> alt.Color:

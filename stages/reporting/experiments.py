@@ -2,19 +2,18 @@
 
 import io
 import json
-import subprocess
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from stages.errors import PipelineError
 from stages.evaluation.ensemble import ENSEMBLE
 from stages.evaluation.folds import compare_settings, describe_folds
+from stages.files import find_dvc_cache
+from stages.params import parse_yaml
 from stages.reporting.charts import draw_curves_of_runs, draw_effects, draw_fold_boxes, draw_parallel
 from stages.reporting.git import ask_git
 from stages.reporting.run import flatten
@@ -32,13 +31,14 @@ _CUT = ("crossval.seed", _FOLDS, "data.", "sources.", "prune.", "split.")  # wha
 @dataclass(frozen=True)
 class Experiment:
     """One run of the pipeline: params, flat; summary, a row a family; curves of all families, empty if not at hand; folds:
-    family to figures of each fold."""
+    family to figures of each fold; mean_curves: family to curves averaged over its folds, where at hand."""
 
     name: str
     params: dict[str, Any]
     summary: pd.DataFrame
     curves: pd.DataFrame
     folds: dict[str, pd.DataFrame] = field(default_factory=dict)
+    mean_curves: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def list_experiments(names: list[str]) -> list[tuple[str, str | None]]:
@@ -77,46 +77,54 @@ def load_experiment(name: str, revision: str | None) -> Experiment | None:
     summary, params = _read("metrics/summary.csv", revision), _read("params.yaml", revision)
     if summary is None or params is None:
         return None
-    flat = flatten(yaml.safe_load(params))
-    families = list(yaml.safe_load(params).get("crossval", {}).get("families", []))
+    flat = flatten(parse_yaml(params))
+    families = list(parse_yaml(params).get("crossval", {}).get("families", []))
     folds = {
         family: pd.read_csv(io.StringIO(text))
         for family in families
         if (text := _read(f"metrics/crossval/{family}/folds.csv", revision)) is not None
     }
-    return Experiment(name, flat, pd.read_csv(io.StringIO(summary)), _load_curves(revision), folds)
+    lock = _load_lock(revision) if revision else None
+    curves = _load_output("report", "metrics/plots", "curves.csv", lock)
+    means = {
+        family: _load_output(f"average@{family}", f"metrics/crossval/{family}/plots", "mean.csv", lock)
+        for family in folds
+    }
+    return Experiment(
+        name,
+        flat,
+        pd.read_csv(io.StringIO(summary)),
+        pd.DataFrame(columns=["family", "split", "epoch", "accuracy", "loss"]) if curves is None else curves,
+        folds,
+        {family: table for family, table in means.items() if table is not None},
+    )
 
 
-def _load_curves(revision: str | None) -> pd.DataFrame:
-    """metrics/plots/curves.csv of a revision, by way of dvc.lock and the cache; an empty table where the cache lacks it."""
-    empty = pd.DataFrame(columns=["family", "split", "epoch", "accuracy", "loss"])
-    if revision is None:
-        file = Path("metrics/plots/curves.csv")
-        return pd.read_csv(file) if file.exists() else empty
+def _load_lock(revision: str) -> dict[str, Any]:
+    """Stage to what dvc.lock of a revision says of it."""
     lock = _read("dvc.lock", revision)
+    return parse_yaml(lock)["stages"] if lock else {}
+
+
+def _load_output(stage: str, folder: str, name: str, lock: dict[str, Any] | None) -> pd.DataFrame | None:
+    """A table in a folder that a stage writes, by way of dvc.lock and the cache, or, without a lock, of the workspace; None
+    where there is none."""
     if lock is None:
-        return empty
-    outs = yaml.load(lock, yaml.CSafeLoader)["stages"].get("report", {}).get("outs", [])
-    digest = next((out["md5"] for out in outs if out["path"] == "metrics/plots"), None)
+        file = Path(folder, name)
+        return pd.read_csv(file) if file.exists() else None
+    digest = next((out["md5"] for out in lock.get(stage, {}).get("outs", []) if out["path"] == folder), None)
     listing = _cached(digest) if digest else None
     if listing is None:
-        return empty
-    entry = next((e for e in json.loads(listing.read_text()) if e["relpath"] == "curves.csv"), None)
+        return None
+    entry = next((e for e in json.loads(listing.read_text()) if e["relpath"] == name), None)
     file_in_cache = _cached(entry["md5"]) if entry else None
-    return pd.read_csv(file_in_cache) if file_in_cache else empty
+    return pd.read_csv(file_in_cache) if file_in_cache else None
 
 
 def _cached(digest: str) -> Path | None:
     """Where DVC's local cache keeps what has this digest."""
-    path = _find_cache() / "files" / "md5" / digest[:2] / digest[2:]
+    path = find_dvc_cache() / "files" / "md5" / digest[:2] / digest[2:]
     return path if path.exists() else None
-
-
-@cache
-def _find_cache() -> Path:
-    """Asked for once: starting DVC takes a second."""
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    return Path(done.stdout.strip() or ".dvc/cache")
 
 
 def _read(path: str, revision: str | None) -> str | None:
@@ -212,16 +220,35 @@ def join_folds(experiments: list[Experiment], varied: list[str]) -> pd.DataFrame
     """experiment, family, setting, cut, fold, accuracy, loss, images, training_images of all cross-validations. cut: the same
     where fold 1 is the same images, and so on."""
     tables = []
-    if len({json.dumps(experiment.params.get(_FOLDS)) for experiment in experiments if experiment.folds}) > 1:
-        varied = [*varied, _FOLDS]
+    varied = _add_folds(experiments, varied)
     for experiment in experiments:
         cut = json.dumps({k: v for k, v in sorted(experiment.params.items()) if k.startswith(_CUT)})
-        setting = ", ".join(f"{name}={_show(experiment.params.get(name))}" for name in varied) or "as it is"
+        setting = _describe_setting(experiment, varied)
         for family, folds in experiment.folds.items():
             tables.append(folds.assign(experiment=experiment.name, family=family, setting=setting, cut=cut))
     if not tables:
         return pd.DataFrame(columns=["experiment", "family", "setting", "cut", "fold", "accuracy", "loss"])
     return pd.concat(tables, ignore_index=True).drop_duplicates(["family", "setting", "fold"])
+
+
+def join_mean_curves(experiments: list[Experiment], varied: list[str]) -> pd.DataFrame:
+    """run (family and setting), split, epoch, accuracy, loss: the mean over folds of every cross-validation."""
+    tables = [pd.DataFrame(columns=["run", "split", "epoch", "accuracy", "loss"])]
+    varied = _add_folds(experiments, varied)
+    for experiment in experiments:
+        for family, curves in experiment.mean_curves.items():
+            tables.append(curves.assign(run=f"{family}: {_describe_setting(experiment, varied)}"))
+    return pd.concat(tables[1:] or tables, ignore_index=True).drop_duplicates(["run", "split", "epoch"])
+
+
+def _add_folds(experiments: list[Experiment], varied: list[str]) -> list[str]:
+    """The number of folds sets cross-validations apart, though it does not set models apart."""
+    counts = {json.dumps(experiment.params.get(_FOLDS)) for experiment in experiments if experiment.folds}
+    return [*varied, _FOLDS] if len(counts) > 1 else varied
+
+
+def _describe_setting(experiment: Experiment, varied: list[str]) -> str:
+    return ", ".join(f"{name}={_show(experiment.params.get(name))}" for name in varied) or "as it is"
 
 
 def compare_folds(folds: pd.DataFrame) -> list[dict[str, Any]]:
@@ -247,6 +274,7 @@ def describe_comparison(experiments: list[Experiment], runs: pd.DataFrame, folde
     varied = get_varied(runs)
     folds = join_folds(experiments, find_varied(experiments))
     curves = join_curves_of_runs(experiments, runs)
+    means = join_mean_curves(experiments, find_varied(experiments))
     best = folded.drop_duplicates("family")
     effects = measure_effects(runs)
     settings = [
@@ -265,6 +293,7 @@ def describe_comparison(experiments: list[Experiment], runs: pd.DataFrame, folde
         "parallel": draw_parallel(runs, varied) if varied else None,
         "curves": {m: draw_curves_of_runs(curves, m) for m in ("accuracy", "loss")} if len(curves) else {},
         "fold_boxes": {m: draw_fold_boxes(folds, m) for m in ("accuracy", "loss")} if len(folds) else {},
+        "fold_curves": {m: draw_curves_of_runs(means, m) for m in ("accuracy", "loss")} if len(means) else {},
         "fold_settings": settings,
         "fold_tests": compare_folds(folds) if len(folds) else [],
     }

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 import psutil
-import yaml
 
+from stages.params import parse_yaml
 from stages.processes import num_cores
 from stages.reporting.charts import draw_tradeoff
 from stages.reporting.git import ask_git
@@ -91,7 +91,7 @@ def find_changes() -> dict[str, str]:
     before = ask_git("show", f"HEAD:./{PARAMS}")
     if before is None:
         return {}
-    old, new = flatten(yaml.safe_load(before)), flatten(yaml.safe_load(PARAMS.read_text()))
+    old, new = flatten(parse_yaml(before)), flatten(parse_yaml(PARAMS.read_text()))
     return {
         name: f"{_show(old.get(name))} → {_show(new.get(name))}"
         for name in sorted(old.keys() | new.keys())

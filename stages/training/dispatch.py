@@ -7,14 +7,16 @@ import keras
 
 from stages.params import LinearRecipe, Params, Recipe, TransferRecipe, resolve_recipe
 from stages.runtime import seed_everything
+from stages.training.fitting import Watch
 from stages.training.linear import train_linear
 from stages.training.network import train_network
 from stages.training.transfer import train_transfer
 
 
-def train_family(family: str, params: Params, *, record: Path) -> keras.Model:
+def train_family(family: str, params: Params, *, record: Path, watch: Watch | None = None) -> keras.Model:
     """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
-    directory. record: folder for dvclive. Raises PipelineError where training diverges."""
+    directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs to watch. Raises PipelineError
+    where training diverges."""
     own = params.recipes[family]
     seed_everything(params.train.seed)
     if isinstance(own, LinearRecipe):
@@ -26,6 +28,7 @@ def train_family(family: str, params: Params, *, record: Path) -> keras.Model:
         "cache_gb": params.train.cache_gb,
         "shuffle_buffer": params.train.shuffle_buffer,
         "record": record,
+        "watch": watch,
     }
     if isinstance(recipe, TransferRecipe):
         return train_transfer(family, recipe, **settings)

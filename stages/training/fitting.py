@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from stages.errors import PipelineError
 from stages.params import Recipe
 from stages.training.artifacts import MODELS, save_model
 from stages.training.rates import make_optimizer, make_rate, make_rate_callbacks
+
+# Is told after each epoch its number, from 0, and the validation accuracy; what it raises ends the training.
+Watch: TypeAlias = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,14 @@ def fit(
     fallback: Callable[[], keras.Model] | None = None,
     is_worth_keeping: Callable[[Fit], bool] = lambda _: True,
     epochs_before: int = 0,
+    watch: Watch | None = None,
 ) -> Fit:
     """Compiles and trains a model in place by a recipe, and leaves it with the weights of its best epoch.
 
     batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. Raises PipelineError if the loss
     stops being a number, having kept the best epoch's weights until then in models/<family>.last-good.keras: as the model
     that `finish` makes of it, or, where no epoch was good and worth keeping, the one that `fallback` gives. rate_name:
-    the parameter to lower. epochs_before: of earlier phases, for what people read.
+    the parameter to lower. epochs_before: of earlier phases, for what people read. watch: see Watch.
     """
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
@@ -64,13 +68,16 @@ def fit(
         steps_per_execution=steps_per_execution,
     )
     keeper = make_best_epoch_keeper(recipe)
+    callbacks = [keeper, *make_rate_callbacks(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)]
+    if watch is not None:
+        callbacks.append(make_watcher(watch, epochs_before))
     history = model.fit(
         batches,
         steps_per_epoch=steps,
         epochs=recipe.epochs,
         validation_data=validation,
         class_weight=class_weight,
-        callbacks=[keeper, *make_rate_callbacks(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)],
+        callbacks=callbacks,
         shuffle=False,  # the batches are shuffled already
         verbose=2,
     ).history
@@ -92,6 +99,13 @@ def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
         monitor=recipe.early_stopping.monitor,
         patience=recipe.epochs + 1 if patience is None else patience,
         restore_best_weights=True,
+    )
+
+
+def make_watcher(watch: Watch, epochs_before: int) -> keras.callbacks.Callback:
+    """Tells `watch` of each epoch."""
+    return keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: watch(epochs_before + epoch, float(logs["val_accuracy"]))
     )
 
 

@@ -10,29 +10,31 @@ import tensorflow as tf
 from stages.dataset.augmentation import Augmentation
 from stages.dataset.batches import make_training_batches, read_batches
 from stages.dataset.records import load_dataset_facts
-from stages.families import build_model
+from stages.families import FAMILIES, build_model
 from stages.params import Recipe
-from stages.training.fitting import fit, log_best, open_record
+from stages.training.fitting import Watch, fit, log_best, open_record
 from stages.training.weights import compute_class_weight
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
 
 def train_network(
-    family: str, recipe: Recipe, *, seed: int, cache_gb: float, shuffle_buffer: int, record: Path
+    family: str,
+    recipe: Recipe,
+    *,
+    seed: int,
+    cache_gb: float,
+    shuffle_buffer: int,
+    record: Path,
+    watch: Watch | None = None,
 ) -> keras.Model:
     """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best epoch's weights.
 
-    record: folder for dvclive, one row an epoch, and `best/…` for the epoch whose weights are kept. Raises PipelineError
-    if the loss stops being a number.
+    record: folder for dvclive, one row an epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
+    Raises PipelineError if the loss stops being a number.
     """
     facts = load_dataset_facts()
-    settings: dict[str, Any] = {
-        "image_size": facts["image_size"],
-        "input_size": recipe.input_size,
-        "num_classes": len(facts["class_names"]),
-        **{key: getattr(recipe, key) for key in ("dropout", "l2", "width")},
-    }
+    settings = make_settings(family, recipe, facts)
     model = build_model(family, **settings)
     adapt_normalization(model, facts["channel_mean"], facts["channel_std"])
     batches, steps = make_training_batches(
@@ -53,11 +55,29 @@ def train_network(
             validation=read_validation(),
             class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
             live=live,
+            watch=watch,
         )
         log_best(live, result.best_epoch + 1, result.best)
     kept = build_model(family, **settings)  # without the optimizer, which weighs twice as much as the model
     kept.set_weights(model.get_weights())
     return kept
+
+
+def make_settings(family: str, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
+    """What `build_model` is given for a recipe and the images that dataset.json describes."""
+    names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].sizes)
+    return {
+        "image_size": facts["image_size"],
+        "input_size": recipe.input_size,
+        "num_classes": len(facts["class_names"]),
+        **{name: getattr(recipe, name) for name in names},
+    }
+
+
+def count_parameters(family: str, recipe: Recipe, facts: dict[str, Any]) -> int:
+    """Of the model that would be built; takes no memory for them."""
+    with keras.StatelessScope(initialize_variables=False):
+        return int(build_model(family, **make_settings(family, recipe, facts)).count_params())
 
 
 def read_validation() -> tf.data.Dataset:

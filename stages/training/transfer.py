@@ -1,6 +1,6 @@
 """Training of a new head on a backbone's cached features, and then, where asked, of the backbone itself. Imports TensorFlow."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from stages.dataset.batches import make_training_batches
 from stages.dataset.embeddings import Embeddings, Rows, load_embeddings
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
+from stages.evaluation.predictions import predict_features
 from stages.families import FAMILIES, build_model
 from stages.families.backbones import build_backbone, build_head, compute_weights_digest, unfreeze
 from stages.params import TransferRecipe
 from stages.runtime import seed_everything
-from stages.training.fitting import Fit, fit, is_better, log_best, open_record
+from stages.training.fitting import Fit, Watch, fit, is_better, log_best, open_record
 from stages.training.network import read_validation
 from stages.training.weights import compute_class_weight
 
@@ -27,10 +28,17 @@ _MOST_STEPS = 64  # that TensorFlow runs before it asks Python: a head's step ta
 
 
 def train_transfer(
-    family: str, recipe: TransferRecipe, *, seed: int, cache_gb: float, shuffle_buffer: int, record: Path
+    family: str,
+    recipe: TransferRecipe,
+    *,
+    seed: int,
+    cache_gb: float,
+    shuffle_buffer: int,
+    record: Path,
+    watch: Watch | None = None,
 ) -> keras.Model:
     """Trains a head on data/embeddings/<family>, then fine-tunes if the recipe says so; returns the whole model, uncompiled:
-    pixels in, probabilities out, with the better of both phases. One record across both.
+    pixels in, probabilities out, with the better of both phases. One record across both. watch: see `fit`.
 
     Raises PipelineError if the backbone is not the one that embed has used, if there are fewer layers than shall be
     unfrozen, and if the loss stops being a number.
@@ -40,36 +48,25 @@ def train_transfer(
     if recipe.fine_tune.epochs:  # what can't be done is said before the first phase
         unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze)
         network.trainable = False
-    seed_everything(seed)
-    settings: dict[str, Any] = {
-        "num_classes": len(facts["class_names"]),
-        **{key: getattr(recipe, key) for key in ("head_units", "dropout", "l2", "width")},
-    }
-    class_weight = compute_class_weight(facts["counts"]["train"], recipe.class_weight)
-    head = build_head(embeddings.facts.backbone, embeddings.facts.num_features, **settings)
 
     def build() -> keras.Model:
+        settings = make_head_settings(recipe, facts)
         return build_model(
             family, image_size=facts["image_size"], input_size=recipe.input_size, network=network, **settings
         )
 
-    model = build()
     with open_record(record) as live:
-        batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed)
-        frozen = fit(
+        head, frozen = fit_head(
             family,
-            head,
             recipe,
-            batches=batches,
-            steps=steps,
-            validation=read_feature_batches(embeddings, "val"),
-            class_weight=class_weight,
+            facts,
+            embeddings,
+            seed=seed,
             live=live,
-            steps_per_execution=max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0),
-            finish=lambda trained: copy_head(trained, model),
+            watch=watch,
+            finish=lambda trained: copy_head(trained, build()),
         )
-        copy_head(head, model)
-        log_best(live, frozen.best_epoch + 1, frozen.best)
+        model = copy_head(head, build())
         if recipe.fine_tune.epochs:
             batches, steps = make_training_batches(
                 batch_size=recipe.batch_size,
@@ -78,8 +75,58 @@ def train_transfer(
                 cache_gb=cache_gb,
                 shuffle_buffer=shuffle_buffer,
             )
-            fine_tune(family, model, network, recipe, batches, steps, class_weight, frozen, live)
+            class_weight = compute_class_weight(facts["counts"]["train"], recipe.class_weight)
+            fine_tune(family, model, network, recipe, batches, steps, class_weight, frozen, live, watch)
     return copy_head(model, build())  # without the optimizer, which weighs twice as much as the model
+
+
+def train_head(
+    family: str, recipe: TransferRecipe, *, seed: int, record: Path, watch: Watch | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first phase alone, without the backbone, which takes longer to build than a head to train: (labels, int64 (n,);
+    probabilities, float32 (n, classes)) of val, as those of the whole model."""
+    facts, embeddings = load_dataset_facts(), load_embeddings(family)
+    with open_record(record) as live:
+        head, _ = fit_head(family, recipe, facts, embeddings, seed=seed, live=live, watch=watch)
+    return predict_features(head, embeddings, "val")
+
+
+def fit_head(
+    family: str,
+    recipe: TransferRecipe,
+    facts: dict[str, Any],
+    embeddings: Embeddings,
+    *,
+    seed: int,
+    live: Live,
+    watch: Watch | None = None,
+    finish: Callable[[keras.Model], keras.Model] = lambda head: head,
+) -> tuple[keras.Model, Fit]:
+    """A head trained on cached features, and how it went. finish: what is kept of one whose training diverges; see `fit`."""
+    seed_everything(seed)
+    head = build_head(embeddings.facts.backbone, embeddings.facts.num_features, **make_head_settings(recipe, facts))
+    batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed)
+    frozen = fit(
+        family,
+        head,
+        recipe,
+        batches=batches,
+        steps=steps,
+        validation=read_feature_batches(embeddings, "val"),
+        class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
+        live=live,
+        steps_per_execution=max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0),
+        finish=finish,
+        watch=watch,
+    )
+    log_best(live, frozen.best_epoch + 1, frozen.best)
+    return head, frozen
+
+
+def make_head_settings(recipe: TransferRecipe, facts: dict[str, Any]) -> dict[str, Any]:
+    """What `build_head` is given for a recipe and the images that dataset.json describes."""
+    names = ("head_units", "dropout", "l2", "width")
+    return {"num_classes": len(facts["class_names"]), **{name: getattr(recipe, name) for name in names}}
 
 
 def load_backbone(family: str, recipe: Any, image_size: int, embeddings: Embeddings) -> keras.Model:
@@ -104,6 +151,7 @@ def fine_tune(
     class_weight: dict[int, float] | None,
     frozen: Fit,
     live: Live,
+    watch: Watch | None = None,
 ) -> None:
     """The second phase, in place, on pixels. Leaves the model as it was if no epoch is better than the first phase's best."""
     before, rule = model.get_weights(), recipe.fine_tune
@@ -128,6 +176,7 @@ def fine_tune(
         fallback=restore,
         is_worth_keeping=lambda outcome: is_better(recipe, outcome, frozen),
         epochs_before=frozen.epochs,
+        watch=watch,
     )
     if is_better(recipe, tuned, frozen):
         log_best(live, frozen.epochs + tuned.best_epoch + 1, tuned.best)

@@ -11,14 +11,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import yaml
 
-from stages.params import load_params, resolve_recipe
+from stages.params import Params, load_params, resolve_recipe
 from stages.runtime import configure_tensorflow, seed_everything
 from tests.benchmarks.scenes_project import PROJECT, run_stage
+
+if TYPE_CHECKING:
+    import keras
 
 FAMILY, EPOCHS, BATCH = "efficientnet_lite0", 10, 32
 
@@ -26,69 +30,84 @@ FAMILY, EPOCHS, BATCH = "efficientnet_lite0", 10, 32
 def main() -> None:
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-        params["data"]["source"] = "cifar10"
-        params["prune"]["max_images_per_class"] = (images + 2000) // 10
-        params["families"] = [FAMILY]
-        params["embed"]["views"] = 0
-        params["train"] |= {"epochs": EPOCHS, "batch_size": BATCH, "augment": dict.fromkeys(params["train"]["augment"])}
-        params["recipes"][FAMILY]["augment"] = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-        params["recipes"][FAMILY]["early_stopping"]["patience"] = None
-        (folder / "params.yaml").write_text(yaml.safe_dump(params))
-        for stage in ("download", "prune", "split", "preprocess"):
-            run_stage(stage, folder)
+        folder = make_project(Path(name), images)
         os.chdir(folder)
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "stages.embed", FAMILY],
-            env=os.environ | {"PYTHONPATH": str(PROJECT)},
-            check=True,
-            capture_output=True,
-        )
-        first = time.perf_counter() - start
-        _compare(folder, first)
+        _compare(folder, time_embedding(folder))
 
 
-def _compare(folder: Path, embed_seconds: float) -> None:
-    configure_tensorflow(onednn=True)
+def make_project(folder: Path, images: int) -> Path:
+    """Writes params.yaml and data up to data/tfrecords into `folder`; nothing is changed at random, nothing stops early."""
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    params["data"]["source"] = "cifar10"
+    params["prune"]["max_images_per_class"] = (images + 2000) // 10
+    params["families"] = [FAMILY]
+    params["embed"]["views"] = 0
+    params["train"] |= {"epochs": EPOCHS, "batch_size": BATCH, "augment": dict.fromkeys(params["train"]["augment"])}
+    params["recipes"][FAMILY]["augment"] = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+    params["recipes"][FAMILY]["early_stopping"]["patience"] = None
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    for stage in ("download", "prune", "split", "preprocess"):
+        run_stage(stage, folder)
+    return folder
+
+
+def time_embedding(folder: Path) -> float:
+    """Seconds that the stage takes."""
+    start = time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    subprocess.run(
+        [sys.executable, "-m", "stages.embed", FAMILY], cwd=folder, env=environment, check=True, capture_output=True
+    )
+    return time.perf_counter() - start
+
+
+def train_as_studies(params: Params) -> "keras.Model":
+    """The frozen backbone inside `fit`, on the data of the working directory."""
     import keras
 
     from stages.dataset.augmentation import Augmentation
     from stages.dataset.batches import make_training_batches, read_batches
     from stages.dataset.records import load_dataset_facts
-    from stages.evaluation.predictions import predict_split
     from stages.families import build_model
+    from stages.params import TransferRecipe
+
+    recipe = resolve_recipe(params.train, params.recipes[FAMILY])
+    assert isinstance(recipe, TransferRecipe)
+    seed_everything(1)
+    settings = {
+        "num_classes": 10,
+        "head_units": recipe.head_units,
+        "dropout": recipe.dropout,
+        "weights": "imagenet",
+        "width": recipe.width,
+    }
+    image_size = load_dataset_facts()["image_size"]
+    model = build_model(FAMILY, image_size=image_size, input_size=recipe.input_size, **settings)
+    optimizer = keras.optimizers.Adam(recipe.learning_rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    batches, steps = make_training_batches(
+        batch_size=BATCH, seed=1, augmentation=Augmentation(), cache_gb=4, shuffle_buffer=1000
+    )
+    keeper = keras.callbacks.EarlyStopping(monitor="val_loss", patience=EPOCHS + 1, restore_best_weights=True)
+    val = read_batches("val", batch_size=256)
+    model.fit(batches, steps_per_epoch=steps, epochs=EPOCHS, validation_data=val, callbacks=[keeper], verbose=0)
+    return model
+
+
+def _compare(folder: Path, embed_seconds: float) -> None:
+    configure_tensorflow(onednn=True)
+    from stages.dataset.records import load_dataset_facts
+    from stages.evaluation.predictions import predict_split
     from stages.training.transfer import train_transfer
 
-    params = load_params()
+    params, facts = load_params(), load_dataset_facts()
     recipe = resolve_recipe(params.train, params.recipes[FAMILY])
-    facts = load_dataset_facts()
 
-    def cached() -> keras.Model:
+    def cached() -> "keras.Model":
         return train_transfer(FAMILY, recipe, seed=1, cache_gb=4, shuffle_buffer=1000, record=folder / "record")
 
-    def studies() -> keras.Model:
-        seed_everything(1)
-        settings = {
-            "num_classes": 10,
-            "head_units": recipe.head_units,
-            "dropout": recipe.dropout,
-            "weights": "imagenet",
-        }
-        model = build_model(FAMILY, image_size=facts["image_size"], input_size=recipe.input_size, **settings)
-        optimizer = keras.optimizers.Adam(recipe.learning_rate)
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-        batches, steps = make_training_batches(
-            batch_size=BATCH, seed=1, augmentation=Augmentation(), cache_gb=4, shuffle_buffer=1000
-        )
-        keeper = keras.callbacks.EarlyStopping(monitor="val_loss", patience=EPOCHS + 1, restore_best_weights=True)
-        val = read_batches("val", batch_size=256)
-        model.fit(batches, steps_per_epoch=steps, epochs=EPOCHS, validation_data=val, callbacks=[keeper], verbose=0)
-        return model
-
     seconds, accuracies = {}, {}
-    for name, way in (("cached", cached), ("in fit", studies)):
+    for name, way in (("cached", cached), ("in fit", lambda: train_as_studies(params))):
         start = time.perf_counter()
         model = way()
         seconds[name] = time.perf_counter() - start

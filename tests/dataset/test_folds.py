@@ -109,6 +109,10 @@ class TestAssignment:
             "as the smallest class has images"
         )
 
+    def test_the_class_is_named_where_names_are_known(self):
+        with pytest.raises(PipelineError, match="but class Käfer has 4 images in train and val"):
+            assign_folds(make_ids(13), [0] * 9 + [1] * 4, num_folds=5, seed=42, class_names=["cat", "Käfer"])
+
 
 @dataclass(frozen=True)
 class Project:
@@ -248,9 +252,7 @@ class TestFold:
 
     def test_too_many_folds_leave_nothing(self, project, tmp_path, monkeypatch):
         monkeypatch.chdir(project.folder)
-        with pytest.raises(
-            PipelineError, match=r"^crossval\.folds: there are 30, but class number \d has 1[12] images"
-        ):
+        with pytest.raises(PipelineError, match=r"^crossval\.folds: there are 30, but class red has 12 images"):
             write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=30, seed=1)
         assert not (tmp_path / "fold").exists()
 

@@ -157,8 +157,9 @@ class TestSettings:
         ("family", "setting", "known"),
         [
             ("linear_svm", "dropout", "pool"),
-            ("cifar_small", "drop_out", "dropout, l2, width"),
-            ("cifar_small", "weights", "dropout, l2, width"),
+            ("cifar_small", "drop_out", "dropout, l2, width, head_units"),
+            ("cifar_small", "weights", "dropout, l2, width, head_units"),
+            ("searched_cnn", "pools", "blocks, layers, filters, kernel, head_units, dropout, l2, width"),
             ("mobilenet", "pool", "weights, network, head_units, dropout, l2, width"),
             ("mobilenet_svm", "dropout", "weights, network"),
         ],

@@ -15,10 +15,13 @@ from stages.reporting.charts import (
     draw_counts,
     draw_curves,
     draw_found,
+    draw_history,
+    draw_importance,
     draw_light,
     draw_operating_curve,
     draw_reliability,
     draw_shapes,
+    draw_slices,
     draw_tradeoff,
 )
 
@@ -89,6 +92,22 @@ def make_costs(families: list[str]) -> pd.DataFrame:
     )
 
 
+def make_trials(**values: list) -> pd.DataFrame:
+    """As many as there are values of each parameter: every third was given up, every seventh failed."""
+    count = len(next(iter(values.values())))
+    states = ["failed" if n % 7 == 6 else "pruned" if n % 3 == 1 else "finished" for n in range(count)]
+    accuracy = [None if state == "failed" else (n * 7 % 10) / 10 for n, state in enumerate(states)]
+    scores = pd.Series(
+        [a if state == "finished" else None for a, state in zip(accuracy, states, strict=True)], dtype=float
+    )
+    table = {"trial": range(1, count + 1), "state": states, "accuracy": accuracy, "best": scores.cummax().ffill()}
+    return pd.DataFrame(table | values)
+
+
+def importance(names: list[str]) -> str:
+    return draw_importance(pd.DataFrame({"parameter": names, "share": 1 / len(names)}))
+
+
 def texts(svg: str) -> str:
     """All that is written in a chart; raises where it is no SVG."""
     root = ElementTree.fromstring(svg)
@@ -111,6 +130,9 @@ CHARTS: dict[str, Callable[[list[str]], str]] = {
     "found": found,
     "light": light,
     "tradeoff": lambda names: draw_tradeoff(make_costs(names)),
+    "importance": importance,
+    "slices, choices": lambda names: draw_slices(make_trials(optimizer=names).assign(accuracy=0.5), {}),
+    "slices, parameters": lambda names: draw_slices(make_trials(**{name: [1, 2, 3] for name in names}), {}),
 }
 EVERY_CHART = pytest.mark.parametrize("draw", CHARTS.values(), ids=CHARTS.keys())
 
@@ -124,7 +146,11 @@ def test_few_families_or_classes_are_all_named(draw, count):
 
 
 @pytest.mark.parametrize(
-    "chart", ["comparison", "accuracy curves", "loss curves", "class scores, families", "tradeoff"]
+    "chart",
+    [
+        *("comparison", "accuracy curves", "loss curves", "class scores, families", "tradeoff"),
+        *("importance", "slices, choices", "slices, parameters"),
+    ],
 )
 def test_one_family_can_be_drawn_alone(chart):
     assert "only" in texts(CHARTS[chart](["only"]))
@@ -305,3 +331,71 @@ def test_the_interval_of_the_test_accuracy_is_drawn():
     sure = pd.DataFrame({"family": ["one"], "test_accuracy": 0.5, "test_accuracy_low": 0.5, "test_accuracy_high": 0.5})
     wide = sure.assign(test_accuracy_low=0.1, test_accuracy_high=0.9)
     assert draw_comparison(table, sure, ["one"]) != draw_comparison(table, wide, ["one"])
+
+
+def find_dots(svg: str) -> list[bool]:
+    """Whether each dot is filled."""
+    groups = [group for group in ElementTree.fromstring(svg).iter(f"{SVG}g") if "mark-symbol" in group.get("class", "")]
+    return [
+        path.get("fill") not in (None, "transparent", "none") for group in groups for path in group.iter(f"{SVG}path")
+    ]
+
+
+class TestTrials:
+    TABLE = make_trials(
+        rate=[0.001, 0.01, 0.1, 0.005, 0.002, 0.05, 0.02], optimizer=["adam", "sgd", "null", "10", "9", "adam", "sgd"]
+    )
+
+    def test_a_trial_that_finished_is_a_filled_dot_one_that_was_given_up_a_hollow_one_and_one_that_failed_none(self):
+        expected = [True, False, True, True, False, True]
+        assert find_dots(draw_history(self.TABLE)) == expected
+        slices = find_dots(draw_slices(self.TABLE, {"rate": True}))
+        assert slices == expected * 2
+
+    def test_axes_are_named(self):
+        assert {"trial", "validation accuracy"} <= set(texts(draw_history(self.TABLE)).split("\n"))
+        assert {"rate", "optimizer", "validation accuracy"} <= set(
+            texts(draw_slices(self.TABLE, {"rate": True})).split("\n")
+        )
+
+    def test_choices_that_are_numbers_stand_in_their_order_before_words(self):
+        written = texts(draw_slices(self.TABLE, {"rate": True})).split("\n")
+        assert [text for text in written if text in ("9", "10", "adam", "null", "sgd")] == [
+            "9",
+            "10",
+            "adam",
+            "null",
+            "sgd",
+        ]
+
+    def test_a_logarithmic_axis_gives_small_numbers_as_much_room(self):
+        linear, logarithmic = (
+            draw_slices(self.TABLE[["trial", "state", "accuracy", "best", "rate"]], {"rate": log})
+            for log in (False, True)
+        )
+        assert linear != logarithmic
+        assert "0.001" in texts(logarithmic)
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_few_can_be_drawn(self, count):
+        few = self.TABLE.head(count)
+        assert len(find_dots(draw_history(few))) == count
+        assert len(find_dots(draw_slices(few, {"rate": True}))) == 2 * count
+
+    def test_equal_scores_can_be_drawn(self):
+        assert find_dots(draw_history(self.TABLE.assign(accuracy=1.0, best=1.0, state="finished"))) == [True] * 7
+
+    def test_the_best_so_far_begins_where_there_is_one(self):
+        table = self.TABLE.assign(best=[None, None, 0.4, 0.4, 0.4, 0.5, 0.5])
+        assert texts(draw_history(table))
+
+    def test_a_thousand_can_be_drawn(self):
+        table = make_trials(rate=[0.001 * (n + 1) for n in range(1000)])
+        assert len(find_dots(draw_slices(table, {"rate": True}))) > 800
+
+    def test_shares_are_written(self):
+        written = texts(
+            draw_importance(pd.DataFrame({"parameter": ["learning_rate", "dropout"], "share": [0.75, 0.25]}))
+        )
+        assert {"learning_rate", "75%", "25%"} <= set(written.split("\n"))
+        assert written.index("learning_rate") < written.index("dropout")

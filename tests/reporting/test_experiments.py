@@ -194,7 +194,7 @@ class TestCachedCurves:
     def _cache(self, tmp_path_factory, monkeypatch):
         """Where DVC would say that it is."""
         self.cache = tmp_path_factory.mktemp("cache")
-        monkeypatch.setattr(experiments, "_find_cache", lambda: self.cache)
+        monkeypatch.setattr(experiments, "find_dvc_cache", lambda: self.cache)
 
     def put(self, digest: str, text: str) -> None:
         file = self.cache / "files/md5" / digest[:2] / digest[2:]
@@ -507,7 +507,7 @@ class TestPage:
 
     def test_one_run_alone_has_a_page_too(self):
         words = self.words(self.render([make_experiment("only", {"optimized": 0.5})]))
-        assert "1 experiment, 1 trained models. What varied: nothing." in words
+        assert "1 experiment, 1 trained model. What varied: nothing." in words
         assert "optimized is best by validation: 50.0 %." in words
         for heading in ("What each parameter does", "How they learnt", "Cross-validation"):
             assert heading not in words

@@ -1,14 +1,17 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from tfrecords import make_coloured_split, write_records
 
 from stages.errors import PipelineError
-from stages.params import Recipe
+from stages.families import FAMILIES
+from stages.params import Recipe, load_params, resolve_recipe
 from stages.training.weights import compute_class_weight
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -24,6 +27,7 @@ RECIPE: dict[str, Any] = {
     "dropout": 0.0,
     "l2": 0.0,
     "width": 1.0,
+    "head_units": 0,
     "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
     "early_stopping": {"monitor": "val_accuracy", "patience": None},
     "reduce_lr": {"factor": 0.5, "patience": None, "min_lr": 0.0},
@@ -57,7 +61,15 @@ def misleading(folder) -> Path:
     return folder
 
 
-def train(folder: Path, *, seed: int = 1, cache_gb: float = 1.0, record: str = "record", **changes: Any):
+def train(
+    folder: Path,
+    *,
+    seed: int = 1,
+    cache_gb: float = 1.0,
+    record: str = "record",
+    watch: Callable[[int, float], None] | None = None,
+    **changes: Any,
+):
     from stages.runtime import seed_everything
     from stages.training.network import train_network
 
@@ -69,6 +81,7 @@ def train(folder: Path, *, seed: int = 1, cache_gb: float = 1.0, record: str = "
         cache_gb=cache_gb,
         shuffle_buffer=16,
         record=folder / record,
+        watch=watch,
     )
 
 
@@ -284,3 +297,85 @@ class TestInputSize:
         model = train(easy, epochs=1, input_size=32)
         assert model.input_shape == (None, SIZE, SIZE, 3)
         assert np.isfinite(measure_loss(model))
+
+
+class EnoughError(Exception):
+    """Raised by what watches."""
+
+
+class TestWatch:
+    """Who watches hears of each epoch, and can end it all."""
+
+    def test_it_is_told_every_epochs_number_and_validation_accuracy(self, easy):
+        heard: list[tuple[int, float]] = []
+        watched = train(easy, epochs=3, watch=lambda step, accuracy: heard.append((step, accuracy)))
+        assert [step for step, _ in heard] == [0, 1, 2]
+        assert [accuracy for _, accuracy in heard] == pytest.approx(curve(easy, "eval/accuracy"), abs=1e-6)
+        assert are_identical(watched, train(easy, epochs=3, record="unwatched"))
+
+    def test_early_stopping_ends_what_it_is_told(self, misleading):
+        heard: list[int] = []
+        settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1}}
+        train(misleading, watch=lambda step, _: heard.append(step), **settings)
+        assert heard == list(range(len(curve(misleading, "eval/loss"))))
+        assert len(heard) < 9
+
+    @pytest.mark.parametrize("last", [0, 1])
+    def test_what_it_raises_ends_training(self, easy, last):
+        heard: list[int] = []
+
+        def watch(step: int, _: float) -> None:
+            heard.append(step)
+            if step == last:
+                raise EnoughError
+
+        with pytest.raises(EnoughError):
+            train(easy, epochs=4, watch=watch)
+        assert heard == list(range(last + 1))
+        assert len(curve(easy, "train/loss")) == last + 1
+
+
+class TestCount:
+    FACTS: ClassVar = {"image_size": 32, "class_names": NAMES}
+
+    @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.kind == "network"])
+    def test_it_is_that_of_the_model_which_would_be_built(self, family):
+        from stages.families import build_model
+        from stages.training.network import count_parameters, make_settings
+
+        params = load_params(ROOT / "params.yaml")
+        recipe = resolve_recipe(params.train, params.recipes[family])
+        model = build_model(family, **make_settings(family, recipe, self.FACTS))
+        assert count_parameters(family, recipe, self.FACTS) == model.count_params()
+
+    def test_every_size_of_the_recipe_has_its_part_in_it(self):
+        from stages.training.network import count_parameters
+
+        params = load_params(ROOT / "params.yaml")
+        own, counts = params.recipes["searched_cnn"], set()
+        changes = [{}, {"blocks": 2}, {"layers": 2}, {"filters": 8}, {"kernel": 5}, {"head_units": 0}, {"width": 2.0}]
+        for change in changes:
+            counts.add(count_parameters("searched_cnn", own.model_copy(update=change), self.FACTS))
+        assert len(counts) == len(changes)
+
+    def test_no_memory_is_taken_for_them(self):
+        """36 TB."""
+        from stages.training.network import count_parameters
+
+        own = load_params(ROOT / "params.yaml").recipes["searched_cnn"]
+        recipe = own.model_copy(update={"filters": 10**6, "blocks": 2, "head_units": 0})
+        convolutions = (9 * 3 + 1) * 10**6 + (9 * 10**6 + 1) * 10**6
+        assert count_parameters("searched_cnn", recipe, self.FACTS) == convolutions + (8 * 8 * 10**6 + 1) * 3
+
+    def test_a_model_that_is_built_afterwards_is_as_it_would_be_without(self):
+        from stages.families import build_model
+        from stages.runtime import seed_everything
+        from stages.training.network import count_parameters, make_settings
+
+        models = []
+        for counts in (False, True):
+            if counts:
+                count_parameters("underfit", make_recipe(dropout=0.5), self.FACTS)
+            seed_everything(1)
+            models.append(build_model("underfit", **make_settings("underfit", make_recipe(), self.FACTS)))
+        assert are_identical(*models)

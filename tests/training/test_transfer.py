@@ -108,11 +108,13 @@ def folder(data, tmp_path, monkeypatch) -> Path:
     return move_in(tmp_path, data)
 
 
-def train(*, seed: int = 1, **changes: Any) -> Any:
+def train(*, seed: int = 1, watch: Callable[[int, float], None] | None = None, **changes: Any) -> Any:
     from stages.training.transfer import train_transfer
 
     recipe = TransferRecipe.model_validate(RECIPE | changes)
-    return train_transfer("mobilenet", recipe, seed=seed, cache_gb=1.0, shuffle_buffer=16, record=Path("record"))
+    return train_transfer(
+        "mobilenet", recipe, seed=seed, cache_gb=1.0, shuffle_buffer=16, record=Path("record"), watch=watch
+    )
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,17 @@ def with_hidden_layer(run_train) -> Run:
 
 
 @pytest.fixture(scope="module")
-def tuned(run_train) -> Run:
+def watched(run_train) -> tuple[Run, list[tuple[int, float]]]:
+    """Two phases, of which the second is the better, and what was heard of them."""
+    heard: list[tuple[int, float]] = []
+    settings = UNTAUGHT | {"fine_tune": FINE_TUNE}
+    return run_train(watch=lambda step, accuracy: heard.append((step, accuracy)), **settings), heard
+
+
+@pytest.fixture(scope="module")
+def tuned(watched) -> Run:
     """Two phases, of which the second is the better."""
-    return run_train(**UNTAUGHT, fine_tune=FINE_TUNE)
+    return watched[0]
 
 
 @pytest.fixture(scope="module")
@@ -487,7 +497,7 @@ class TestFineTuning:
         assert len(pairs) == 2 * 27
         assert [old.path for old, new in pairs if not np.array_equal(old, new)] == []
 
-    def test_one_seed_gives_bit_identical_weights(self, tuned, run_train):
+    def test_one_seed_gives_bit_identical_weights_whether_watched_or_not(self, tuned, run_train):
         again = run_train(**UNTAUGHT, fine_tune=FINE_TUNE)
         assert are_identical(again.model.get_weights(), tuned.model.get_weights())
 
@@ -507,6 +517,34 @@ class TestFineTuning:
     def test_the_first_phase_does_not_depend_on_the_second(self, spoilt, frozen):
         for name in ("train/loss", "eval/loss"):
             assert spoilt.curve(name)[:4] == frozen.curve(name)
+
+
+class EnoughError(Exception):
+    """Raised by what watches."""
+
+
+class TestWatch:
+    """Who watches hears of each epoch of both phases, and can end it all."""
+
+    def test_epochs_are_counted_on_from_the_first_phase(self, watched):
+        run, heard = watched
+        assert [step for step, _ in heard] == [0, 1, 2, 3]
+        assert [accuracy for _, accuracy in heard] == pytest.approx(run.curve("eval/accuracy"), abs=1e-6)
+
+    @pytest.mark.parametrize("last", [1, 2])  # the first phase has two epochs
+    @pytest.mark.usefixtures("folder")
+    def test_what_it_raises_ends_training_in_either_phase(self, last):
+        heard: list[int] = []
+
+        def watch(step: int, _: float) -> None:
+            heard.append(step)
+            if step == last:
+                raise EnoughError
+
+        with pytest.raises(EnoughError):
+            train(watch=watch, **UNTAUGHT, fine_tune=FINE_TUNE)
+        assert heard == list(range(last + 1))
+        assert not Path("models").exists()
 
 
 class TestRefusals:

@@ -1,0 +1,1 @@
+"""Which settings a search tries, how it scores them, and what it keeps of them."""

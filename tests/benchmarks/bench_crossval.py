@@ -1,0 +1,86 @@
+"""Five-fold cross-validation of three values on a frozen backbone against the studies' way: the backbone inside every `fit`.
+
+Run: python tests/benchmarks/bench_crossval.py [IMAGES]. CIFAR-10's first IMAGES training pictures (2,000 unless told) and
+2,000 test pictures, efficientnet_lite0 at 160 px, 10 epochs. Ours is the stage `search`: a grid of three rates of dropout, each
+scored by five folds, all 15 runs from start to report, on features that are there. Theirs is one run, which is timed whole, and
+which they do 15 times. Aim: 50x a run. Needs CIFAR-10, which it downloads into the pipeline's cache.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import pandas as pd
+import yaml
+
+from stages.runtime import configure_tensorflow
+from tests.benchmarks.bench_embeddings import EPOCHS, FAMILY, make_project, time_embedding, train_as_studies
+from tests.benchmarks.scenes_project import PROJECT
+
+VALUES, FOLDS = [0.1, 0.2, 0.3], 5
+
+
+def main() -> None:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_project(Path(name), images)
+        time_embedding(folder)
+        file = folder / "params.yaml"
+        params = yaml.safe_load(file.read_text())
+        params["search"] |= {
+            "families": [FAMILY],
+            "sampler": "grid",
+            "score": "crossval",
+            "trials": len(VALUES),
+            "space": {"train": {"dropout": VALUES}},
+        }
+        params["search"]["pruning"]["min_trials"] = None
+        file.write_text(yaml.safe_dump(params))
+        environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "stages.search", FAMILY],
+            cwd=folder,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        ours = (time.perf_counter() - start) / (len(VALUES) * FOLDS)
+        scores = pd.read_csv(folder / "metrics" / "search" / FAMILY / "trials.csv")["score"]
+        theirs, accuracy = time_studies(folder)
+    print(
+        f"a run of {EPOCHS} epochs, one of {len(VALUES) * FOLDS} of a {FOLDS}-fold cross-validation of {len(VALUES)} values: "
+        f"{theirs / ours:.1f}x ({ours:.2f} s against {theirs:.1f} s; accuracy {scores.min():.3f} to {scores.max():.3f}, and "
+        f"{accuracy:.3f} on the first fold of theirs), {os.cpu_count()} cores"
+    )
+
+
+def time_studies(folder: Path) -> tuple[float, float]:
+    """Seconds and accuracy of one of their runs: the first fold, the first value."""
+    os.chdir(folder)
+    configure_tensorflow(onednn=True)
+    from stages.dataset.folds import open_fold
+    from stages.dataset.records import load_dataset_facts
+    from stages.evaluation.predictions import predict_split
+    from stages.params import load_params
+
+    params = load_params(overrides={"train.dropout": VALUES[0]})
+    place = folder / "fold"
+    with open_fold(place, FAMILY, load_dataset_facts(), params.crossval, fold=0):
+        os.chdir(place)
+        start = time.perf_counter()
+        model = train_as_studies(params)
+        seconds = time.perf_counter() - start
+        labels, probabilities = predict_split(model, "val")
+        os.chdir(folder)
+    return seconds, float((probabilities.argmax(axis=1) == labels).mean())
+
+
+if __name__ == "__main__":
+    main()
