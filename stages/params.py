@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -359,10 +360,14 @@ def _check(content: dict[str, Any]) -> Params:
         where = f"recipes.{name}.input_size" if own.input_size or own.backbone else "preprocess.image_size"
         check_image_size(name, params.input_size(name), name=where)
         if isinstance(own, Recipe):
-            resolve_recipe(params.train, own)
+            try:
+                resolve_recipe(params.train, own)
+            except PipelineError as error:
+                raise PipelineError(f"{name}: {error}") from error
     return params
 
 
+@cache
 def _recipe_schema(family: Family) -> type[Section]:
     if family.kind == "linear":
         return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
@@ -398,11 +403,11 @@ def _check_folds(folds: list[int]) -> None:
 def list_dimensions(params: Params, family: str) -> list[Dimension]:
     """What of `search.space` can vary in one family: not other families' settings, nothing that it does not have, and on a
     backbone not what its cached features were made with. Raises PipelineError for what no search can vary."""
-    return [dimension for dimension in parse_space(params.search.space) if _can_vary(dimension.name, family, params)]
+    return [dimension for dimension in parse_space(params.search.space) if _can_vary(dimension, family, params)]
 
 
-def _can_vary(name: str, family: str, params: Params) -> bool:
-    own = params.recipes[family]
+def _can_vary(dimension: Dimension, family: str, params: Params) -> bool:
+    name, own = dimension.name, params.recipes[family]
     section, *path = name.split(".")
     shortest = {"train": 1, "recipes": 2}.get(section)
     if shortest is None or len(path) < shortest or name == "train.seed":
@@ -414,15 +419,38 @@ def _can_vary(name: str, family: str, params: Params) -> bool:
         if path[0] != family:
             return False
         path = path[1:]
-        above = _look_up(params.train, path) if isinstance(own, Recipe) else None
-        if above is not None:
-            raise PipelineError(
-                f"search.space.{name}: train.{'.'.join(path)} is {above!r} and overrides it: expected null there, or "
-                f"search.space.train.{'.'.join(path)} instead"
-            )
+        if isinstance(own, Recipe):
+            _check_not_overridden(dimension, path, params)
     elif not isinstance(own, Recipe) or not (hasattr(own, path[0]) or path == ["max_epochs"]):
         return False
     return own.backbone is None or path[0] not in ("augment", "backbone", "input_size")
+
+
+def _check_not_overridden(dimension: Dimension, path: list[str], params: Params) -> None:
+    """What `train` sets, or searches itself, makes all values of a recipe the same; so does its cap on epochs beyond it."""
+    above, value = ".".join(path), _look_up(params.train, path)
+    cap = params.train.max_epochs
+    if path == ["epochs"] and value is None and cap is not None and _reaches_beyond(dimension, cap):
+        above, value = "max_epochs", cap
+    if value is not None:
+        raise PipelineError(
+            f"search.space.{dimension.name}: train.{above} is {value!r} and overrides it: expected null there, or "
+            f"search.space.train.{'.'.join(path)} instead"
+        )
+    if _look_up_key(params.search.space.get("train"), path) is not None:
+        raise PipelineError(
+            f"search.space.{dimension.name}: search.space.train.{above} overrides it: expected one of the two, received both"
+        )
+
+
+def _reaches_beyond(dimension: Dimension, cap: int) -> bool:
+    return any(isinstance(value, int | float) and value > cap for value in dimension.edges)
+
+
+def _look_up_key(section: Any, path: list[str]) -> Any:
+    for part in path:
+        section = section.get(part) if isinstance(section, Mapping) else None
+    return section
 
 
 def _look_up(section: Any, path: list[str]) -> Any:

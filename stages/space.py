@@ -52,7 +52,7 @@ class Range:
     @property
     def edges(self) -> tuple[Value, ...]:
         """The values at which it is checked whether the parameter takes them."""
-        return self.tidy(self.low), self.tidy(self.high)
+        return (self.low, self.high) if self.step is None else (self.tidy(self.low), self.tidy(self.high))
 
     @property
     def values(self) -> tuple[Value, ...] | None:

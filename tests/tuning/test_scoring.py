@@ -208,7 +208,7 @@ class TestFailures:
         trial = run(ONE, values={"train.schedule.kind": "cosine", "train.reduce_lr.patience": 2})
         assert trial.state == "failed"
         assert trial.reason is not None
-        assert trial.reason.startswith("schedule.kind cosine sets the learning rate of every step")
+        assert trial.reason.startswith("underfit: schedule.kind cosine sets the learning rate of every step")
         assert asked == []
 
     @pytest.mark.parametrize("most", [518, 519])
