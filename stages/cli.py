@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -35,6 +36,9 @@ def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
 
 def report_errors(verb: Callable[[], None]) -> int:
     """Calls `verb`; returns the exit status, having said in one line on stderr what went wrong."""
+    if not gc.isenabled():  # see stages/__init__.py
+        gc.freeze()  # what has been imported stays: it is never looked through
+        gc.enable()
     try:
         verb()
     except PipelineError as error:

@@ -1,4 +1,5 @@
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -45,6 +46,23 @@ def test_what_a_user_can_mend_ends_in_one_line_and_a_status(capsys, error, statu
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert line in captured.err
+
+
+def test_the_collector_that_waited_for_the_imports_is_back_while_the_verb_runs():
+    seen = []
+    gc.disable()
+    try:
+        report_errors(lambda: seen.append(gc.isenabled()))
+    finally:
+        gc.enable()
+    assert seen == [True]
+
+
+def test_whoever_imports_the_package_keeps_the_collector():
+    """`python -m` alone may stop it, as it is a verb that starts it again."""
+    script = "import gc, stages.files; print(gc.isenabled())"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk")])

@@ -51,6 +51,15 @@ class Rows:
         """Columns."""
         return self._arrays[0].shape[1]
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all rows, as they are stored."""
+        return sum(array.nbytes for array in self._arrays)
+
+    def load(self) -> np.ndarray:
+        """All rows, (n, features), in the type in which they are stored."""
+        return np.concatenate(self._arrays)
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """float32 (len(rows), features). rows: int, in any order."""
         chosen = np.empty((len(rows), self.num_features), np.float32)
@@ -72,11 +81,10 @@ class Embeddings:
         """int64 (n,), numbers in class_names."""
         return np.load(self.folder / f"{split}-labels.npy")
 
-    def features(self, split: str, view: int = 0) -> Rows:
-        """The features of a split; of its changed copies where view is 1 or more."""
-        return Rows(
-            [np.load(file, mmap_mode="r") for file in sorted(self.folder.glob(f"{split}-view{view:03d}-*.npy"))]
-        )
+    def features(self, split: str, *views: int) -> Rows:
+        """The features of a split, and of its changed copies, 1, 2, …, where told, one view after the other."""
+        files = [file for view in views or (0,) for file in sorted(self.folder.glob(f"{split}-view{view:03d}-*.npy"))]
+        return Rows([np.load(file, mmap_mode="r") for file in files])
 
 
 class EmbeddingWriter:

@@ -23,13 +23,14 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     if place is None:
         return None
     last = inner.layers[-1]  # dense, softmax
-    both = keras.Model(inner.inputs, [place, last.input])
+    to_maps, to_features = keras.Model(inner.inputs, place), keras.Model(place, last.input)
     x = tf.cast(images, tf.float32)
     for layer in front:
         x = layer(x, training=False)  # left to themselves, layers that change pictures at random do
+    maps = to_maps(x, training=False)  # off the tape, which would go back through all that comes before
     with tf.GradientTape() as tape:
-        maps, features = both(x, training=False)
-        logits = tf.matmul(features, last.kernel) + last.bias
+        tape.watch(maps)
+        logits = tf.matmul(to_features(maps, training=False), last.kernel) + last.bias
         is_chosen = tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False)
         others = tf.reduce_logsumexp(tf.where(is_chosen, -np.inf, logits), axis=1)
         score = tf.reduce_sum(logits[is_chosen] - others)

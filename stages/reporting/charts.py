@@ -550,4 +550,4 @@ def _to_svg(chart: Any, columns: int = 4) -> str:
     )  # fmt: skip
     # Altair refuses tables of more than 5,000 rows, meant for notebooks: the matrix of 71 classes is one.
     with alt.data_transformers.enable("default", max_rows=None):
-        return vl_convert.vegalite_to_svg(styled.to_dict(format="vega-lite"))
+        return vl_convert.vegalite_to_svg(styled.to_dict(format="vega-lite", validate=False))

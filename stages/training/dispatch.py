@@ -8,7 +8,6 @@ import keras
 from stages.params import LinearRecipe, Params, Recipe, TransferRecipe, resolve_recipe
 from stages.runtime import seed_everything
 from stages.training.fitting import Watch
-from stages.training.linear import train_linear
 from stages.training.network import train_network
 from stages.training.transfer import train_transfer
 
@@ -20,6 +19,8 @@ def train_family(family: str, params: Params, *, record: Path, watch: Watch | No
     own = params.recipes[family]
     seed_everything(params.train.seed)
     if isinstance(own, LinearRecipe):
+        from stages.training.linear import train_linear  # SciPy and scikit-learn: half a second that no network needs
+
         return train_linear(family, own, record=record)
     recipe = resolve_recipe(params.train, own)
     print(f"{family}: {describe_overrides(own, recipe)}")

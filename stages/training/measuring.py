@@ -61,7 +61,8 @@ def train_and_predict(family: str, params: Params, watch: Watch | None) -> tuple
     if isinstance(own, TransferRecipe):
         recipe = resolve_recipe(params.train, own)
         if not recipe.fine_tune.epochs:
-            return train_head(family, recipe, seed=params.train.seed, record=_RECORD, watch=watch)
+            settings: dict[str, Any] = {"seed": params.train.seed, "cache_gb": params.train.cache_gb}
+            return train_head(family, recipe, **settings, record=_RECORD, watch=watch)
     model = train_family(family, params, record=_RECORD, watch=watch)
     return predict(model, "val", load_embeddings(family) if FAMILIES[family].backbone else None)
 

@@ -1,5 +1,6 @@
 """Training of a new head on a backbone's cached features, and then, where asked, of the backbone itself. Imports TensorFlow."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from dvclive import Live
 
 from stages.dataset.augmentation import Augmentation
 from stages.dataset.batches import make_training_batches
-from stages.dataset.embeddings import Embeddings, Rows, load_embeddings
+from stages.dataset.embeddings import Embeddings, load_embeddings
 from stages.dataset.records import load_dataset_facts
 from stages.errors import PipelineError
 from stages.evaluation.predictions import predict_features
@@ -24,7 +25,9 @@ from stages.training.network import read_validation
 from stages.training.weights import compute_class_weight
 
 _VALIDATION_BATCH = 4096  # rows; only speed and memory depend on it
-_MOST_STEPS = 64  # that TensorFlow runs before it asks Python: a head's step takes less time than the asking
+_MOST_STEPS = (
+    1000  # that TensorFlow runs before it asks Python, a second or two: a head's step takes less time than the asking
+)
 
 
 def train_transfer(
@@ -62,6 +65,7 @@ def train_transfer(
             facts,
             embeddings,
             seed=seed,
+            cache_gb=cache_gb,
             live=live,
             watch=watch,
             finish=lambda trained: copy_head(trained, build()),
@@ -81,13 +85,13 @@ def train_transfer(
 
 
 def train_head(
-    family: str, recipe: TransferRecipe, *, seed: int, record: Path, watch: Watch | None = None
+    family: str, recipe: TransferRecipe, *, seed: int, cache_gb: float, record: Path, watch: Watch | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first phase alone, without the backbone, which takes longer to build than a head to train: (labels, int64 (n,);
     probabilities, float32 (n, classes)) of val, as those of the whole model."""
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
     with open_record(record) as live:
-        head, _ = fit_head(family, recipe, facts, embeddings, seed=seed, live=live, watch=watch)
+        head, _ = fit_head(family, recipe, facts, embeddings, seed=seed, cache_gb=cache_gb, live=live, watch=watch)
     return predict_features(head, embeddings, "val")
 
 
@@ -98,6 +102,7 @@ def fit_head(
     embeddings: Embeddings,
     *,
     seed: int,
+    cache_gb: float,
     live: Live,
     watch: Watch | None = None,
     finish: Callable[[keras.Model], keras.Model] = lambda head: head,
@@ -105,7 +110,7 @@ def fit_head(
     """A head trained on cached features, and how it went. finish: what is kept of one whose training diverges; see `fit`."""
     seed_everything(seed)
     head = build_head(embeddings.facts.backbone, embeddings.facts.num_features, **make_head_settings(recipe, facts))
-    batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed)
+    batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed, cache_gb=cache_gb)
     frozen = fit(
         family,
         head,
@@ -194,39 +199,36 @@ def copy_head(head: keras.Model, model: keras.Model) -> keras.Model:
 
 
 def make_feature_batches(
-    embeddings: Embeddings, *, batch_size: int, seed: int, first_epoch: int = 0
+    embeddings: Embeddings, *, batch_size: int, seed: int, cache_gb: float, first_epoch: int = 0
 ) -> tuple[tf.data.Dataset, int]:
     """Endless training batches of features, (float32 (batch, features), int64 (batch,)), and how many make an epoch.
 
-    In each epoch each image comes once, as itself or as one of its views, drawn with the order from (seed, epoch).
+    In each epoch each image comes once, as itself or as one of its views, drawn with the order from (seed, epoch). Features
+    of up to `cache_gb` GB are kept in memory.
     """
-    labels = embeddings.labels("train")
-    views = [embeddings.features("train", view) for view in range(embeddings.facts.views + 1)]
-    n, num_features = len(labels), embeddings.facts.num_features
+    labels = tf.constant(embeddings.labels("train"))
+    n, views, num_features = len(labels), embeddings.facts.views + 1, embeddings.facts.num_features
+    features = embeddings.features("train", *range(views))
+    # As they are stored: float16 takes half of the memory, and float32 of it is the same number.
+    in_memory = tf.constant(features.load()) if features.num_bytes <= cache_gb * 1e9 else None
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        epoch = first_epoch
-        while True:
+    def draw() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for epoch in itertools.count(first_epoch):
             rng = np.random.default_rng([seed, epoch])
-            order, chosen = rng.permutation(n), rng.integers(0, len(views), n)
-            for start in range(0, n, batch_size):
-                rows = order[start : start + batch_size]
-                yield gather(views, chosen[rows], rows), labels[rows]
-            epoch += 1
+            rows, chosen = rng.permutation(n), rng.integers(0, views, n)
+            yield rows, chosen[rows]
 
-    signature = (tf.TensorSpec((None, num_features), tf.float32), tf.TensorSpec((None,), tf.int64))
-    batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    def read(rows: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if in_memory is None:
+            batch = tf.numpy_function(features.take, [chosen * n + rows], tf.float32)
+        else:
+            batch = tf.cast(tf.gather(in_memory, chosen * n + rows), tf.float32)
+        return tf.ensure_shape(batch, (None, num_features)), tf.gather(labels, rows)
+
+    # Python draws an epoch at a time: asked for each batch, it would take longer than a head's step.
+    epochs = tf.data.Dataset.from_generator(draw, output_signature=(tf.TensorSpec((n,), tf.int64),) * 2)
+    batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
     return batches.prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
-
-
-def gather(views: list[Rows], chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """float32 (len(rows), features): row rows[i] of views[chosen[i]]."""
-    if len(views) == 1:
-        return views[0].take(rows)
-    features = np.empty((len(rows), views[0].num_features), np.float32)
-    for view in np.unique(chosen):
-        features[chosen == view] = views[view].take(rows[chosen == view])
-    return features
 
 
 def read_feature_batches(embeddings: Embeddings, split: str) -> tf.data.Dataset:

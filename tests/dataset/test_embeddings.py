@@ -150,6 +150,14 @@ class TestRoundTrip:
             np.testing.assert_array_equal(read_all(found.features(split, view)), make_features(count, seed=seed))
         assert [len(found.labels(split)) for split in ("train", "val", "test")] == [9, 6, 5]
 
+    def test_several_views_come_one_after_the_other(self, tmp_path):
+        writer, views = EmbeddingWriter(tmp_path, "float32"), [make_features(9, seed=seed) for seed in range(3)]
+        for view, features in enumerate(views):
+            writer.write("train", view, cut(features, 4))
+        found = Embeddings(FACTS, tmp_path)
+        np.testing.assert_array_equal(read_all(found.features("train", 0, 1, 2)), np.concatenate(views))
+        np.testing.assert_array_equal(read_all(found.features("train", 2, 0)), np.concatenate([views[2], views[0]]))
+
 
 class TestRows:
     FEATURES = make_features(10)
@@ -157,6 +165,14 @@ class TestRows:
 
     def test_they_know_how_many_they_are_and_how_wide(self):
         assert (len(self.ROWS), self.ROWS.num_features) == (10, NUM_FEATURES)
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32])
+    def test_all_of_them_are_loaded_in_the_type_in_which_they_lie(self, dtype):
+        stored = self.FEATURES.astype(dtype)
+        rows = Rows([stored[:4], stored[4:4], stored[4:]])
+        loaded = rows.load()
+        np.testing.assert_array_equal(loaded, stored)
+        assert (loaded.dtype, rows.num_bytes) == (dtype, stored.nbytes)
 
     @pytest.mark.parametrize(
         "rows",

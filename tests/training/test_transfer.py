@@ -321,11 +321,11 @@ def published_backbone() -> Any:
     return build_backbone("mobilenet", INPUT_SIZE, WEIGHTS)
 
 
-def make_embeddings(folder: Path, *, count: int = 24, views: int = VIEWS) -> Embeddings:
+def make_embeddings(folder: Path, *, count: int = 24, views: int = VIEWS, dtype: str = "float32") -> Embeddings:
     """Features that tell image, view and split: (number of the image, view)."""
-    facts = EmbeddingFacts("mobilenet", "the key", "the weights", 2, "float32", views, {"train": count, "val": 9})
+    facts = EmbeddingFacts("mobilenet", "the key", "the weights", 2, dtype, views, {"train": count, "val": 9})
     folder.mkdir(exist_ok=True)
-    writer, labels = EmbeddingWriter(folder, "float32"), np.arange(count) % 3
+    writer, labels = EmbeddingWriter(folder, dtype), np.arange(count) % 3
     for view in range(views + 1):
         features = np.stack([np.arange(count), np.full(count, view)], axis=1).astype(np.float32)
         writer.write("train", view, [(features, labels)])
@@ -401,7 +401,7 @@ class TestFeatureBatches:
         """(features, labels) of each epoch."""
         from stages.training.transfer import make_feature_batches
 
-        batches, steps = make_feature_batches(found, **{"batch_size": 5, "seed": 1} | settings)
+        batches, steps = make_feature_batches(found, **{"batch_size": 5, "seed": 1, "cache_gb": 1.0} | settings)
         iterator = batches.as_numpy_iterator()
         read = [list(islice(iterator, steps)) for _ in range(epochs)]
         return [tuple(np.concatenate([batch[i] for batch in epoch]) for i in (0, 1)) for epoch in read]
@@ -416,7 +416,7 @@ class TestFeatureBatches:
     def test_batches_have_the_size_asked_for_but_for_the_last(self, tmp_path):
         from stages.training.transfer import make_feature_batches
 
-        batches, steps = make_feature_batches(make_embeddings(tmp_path), batch_size=10, seed=1)
+        batches, steps = make_feature_batches(make_embeddings(tmp_path), batch_size=10, seed=1, cache_gb=1.0)
         assert steps == 3
         assert [len(labels) for _, labels in islice(batches.as_numpy_iterator(), 6)] == [10, 10, 4, 10, 10, 4]
 
@@ -447,6 +447,20 @@ class TestFeatureBatches:
         ((first, _),), ((again, _),), ((other, _),) = (self.read(found, seed=seed) for seed in (1, 1, 2))
         np.testing.assert_array_equal(first, again)
         assert (first != other).any()
+
+    @pytest.mark.parametrize("views", [0, VIEWS])
+    @pytest.mark.parametrize("dtype", ["float16", "float32"])
+    def test_what_does_not_fit_in_memory_is_read_from_its_files_to_the_same_end(
+        self, tmp_path, monkeypatch, dtype, views
+    ):
+        monkeypatch.setattr("stages.dataset.embeddings._SHARD_ROWS", 10)
+        found = make_embeddings(tmp_path, views=views, dtype=dtype)
+        assert len(list(tmp_path.glob("train-view000-*.npy"))) == 3
+        kept, streamed = (self.read(found, 2, cache_gb=size) for size in (1.0, 0.0))
+        for (features, labels), (expected, expected_labels) in zip(streamed, kept, strict=True):
+            assert sorted(features[:, 0]) == list(range(24))
+            np.testing.assert_array_equal(features, expected)
+            np.testing.assert_array_equal(labels, expected_labels)
 
     def test_validation_comes_once_in_order(self, tmp_path, monkeypatch):
         from stages.training.transfer import read_feature_batches

@@ -92,7 +92,6 @@ def pretend(data, monkeypatch) -> Callable[..., list[tuple[Path, str, Params]]]:
             return SimpleNamespace(figures={"accuracy": max(outcome)})
 
         monkeypatch.setattr("stages.tuning.scoring.train_and_measure", train)
-        monkeypatch.setattr("keras.backend.clear_session", lambda: None)  # a quarter of a second
         return asked
 
     return prepare
