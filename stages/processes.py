@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -33,7 +35,7 @@ def map_in_order(
         return
     # Fork would copy the threads' locks of whatever the parent has imported; a fork server starts clean, and once.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for task in tasks:
@@ -45,6 +47,19 @@ def map_in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it too, and ends its workers in good order
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for its next task for ever: it is not told that whoever would give it one was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:

@@ -1,8 +1,13 @@
 import math
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count, islice
+from pathlib import Path
 
+import psutil
 import pytest
 
 from stages.processes import in_chunks, map_in_order, num_cores
@@ -45,6 +50,40 @@ def test_with_one_worker_the_work_runs_in_this_process():
 
 def test_with_two_workers_it_does_not():
     assert os.getpid() not in list(map_in_order(_process_id, [0, 0], 2))
+
+
+PARENT = """
+import os, signal, time
+from stages.processes import map_in_order
+
+def tell(_):
+    return os.getpid()
+
+if __name__ == "__main__":
+    def tasks():
+        yield from range(20)
+        time.sleep(60)  # as a slow disk would; the workers wait
+
+    results = map_in_order(tell, tasks(), 2)
+    print(*{next(results) for _ in range(10)}, flush=True)
+    next(results, None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system kills in another way")
+def test_workers_end_with_whoever_started_them_even_if_it_is_killed(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(number) for number in parent.stdout.readline().split()]
+        assert workers
+        assert all(psutil.pid_exists(worker) for worker in workers)
+        parent.kill()
+        parent.stdout.close()
+    gone, left = psutil.wait_procs([psutil.Process(w) for w in workers if psutil.pid_exists(w)], timeout=20)
+    assert not left, gone
 
 
 def _process_id(_: int) -> int:

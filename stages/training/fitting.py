@@ -45,7 +45,7 @@ def fit(
     validation: tf.data.Dataset,
     class_weight: dict[int, float] | None,
     live: Live,
-    steps_per_execution: int = 1,
+    compiled: bool = False,
     rate_name: str = "train.learning_rate",
     finish: Callable[[keras.Model], keras.Model] = lambda model: model,
     fallback: Callable[[], keras.Model] | None = None,
@@ -55,18 +55,14 @@ def fit(
 ) -> Fit:
     """Compiles and trains a model in place by a recipe, and leaves it with the weights of its best epoch.
 
-    batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. Raises PipelineError if the loss
-    stops being a number, having kept the best epoch's weights until then in models/<family>.last-good.keras: as the model
-    that `finish` makes of it, or, where no epoch was good and worth keeping, the one that `fallback` gives. rate_name:
-    the parameter to lower. epochs_before: of earlier phases, for what people read. watch: see Watch.
+    batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. compiled: whether it is already.
+    Raises PipelineError if the loss stops being a number, having kept the best epoch's weights until then in
+    models/<family>.last-good.keras: as the model that `finish` makes of it, or, where no epoch was good and worth keeping,
+    the one that `fallback` gives. rate_name: the parameter to lower. epochs_before: of earlier phases, for what people
+    read. watch: see Watch.
     """
-    rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
-    model.compile(
-        make_optimizer(recipe.optimizer, rate),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=steps_per_execution,
-    )
+    if not compiled:
+        compile_model(model, recipe, steps)
     keeper = make_best_epoch_keeper(recipe)
     callbacks = [keeper, *make_rate_callbacks(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)]
     if watch is not None:
@@ -90,6 +86,17 @@ def fit(
         kept = finish(model) if good and is_worth_keeping(outcome) else fallback() if fallback else None
         raise PipelineError(explain_divergence(family, history, recipe.learning_rate, rate_name, kept, epochs_before))
     return outcome
+
+
+def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_execution: int = 1) -> None:
+    """Gives a model what it trains with. steps: of an epoch."""
+    rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
+    model.compile(
+        make_optimizer(recipe.optimizer, rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+    )
 
 
 def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:

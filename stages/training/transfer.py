@@ -1,5 +1,6 @@
 """Training of a new head on a backbone's cached features, and then, where asked, of the backbone itself. Imports TensorFlow."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from stages.families import FAMILIES, build_model
 from stages.families.backbones import build_backbone, build_head, compute_weights_digest, unfreeze
 from stages.params import TransferRecipe
 from stages.runtime import seed_everything
-from stages.training.fitting import Fit, Watch, fit, is_better, log_best, open_record
+from stages.training.fitting import Fit, Watch, compile_model, fit, is_better, log_best, open_record
 from stages.training.network import read_validation
 from stages.training.weights import compute_class_weight
 
@@ -53,7 +54,7 @@ def train_transfer(
         network.trainable = False
 
     def build() -> keras.Model:
-        settings = make_head_settings(recipe, facts)
+        settings = make_head_settings(recipe, len(facts["class_names"]))
         return build_model(
             family, image_size=facts["image_size"], input_size=recipe.input_size, network=network, **settings
         )
@@ -108,9 +109,9 @@ def fit_head(
     finish: Callable[[keras.Model], keras.Model] = lambda head: head,
 ) -> tuple[keras.Model, Fit]:
     """A head trained on cached features, and how it went. finish: what is kept of one whose training diverges; see `fit`."""
-    seed_everything(seed)
-    head = build_head(embeddings.facts.backbone, embeddings.facts.num_features, **make_head_settings(recipe, facts))
     batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed, cache_gb=cache_gb)
+    inputs, classes = embeddings.facts.num_features, len(facts["class_names"])
+    head = begin_head(str(embeddings.facts.backbone), inputs, classes, recipe, seed=seed, steps=steps)
     frozen = fit(
         family,
         head,
@@ -120,7 +121,7 @@ def fit_head(
         validation=read_feature_batches(embeddings, "val"),
         class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
         live=live,
-        steps_per_execution=max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0),
+        compiled=True,
         finish=finish,
         watch=watch,
     )
@@ -128,10 +129,40 @@ def fit_head(
     return head, frozen
 
 
-def make_head_settings(recipe: TransferRecipe, facts: dict[str, Any]) -> dict[str, Any]:
-    """What `build_head` is given for a recipe and the images that dataset.json describes."""
+def begin_head(
+    backbone: str, num_features: int, num_classes: int, recipe: TransferRecipe, *, seed: int, steps: int
+) -> keras.Model:
+    """A compiled head as `seed` begins it: a new one, or, asked for the same again, the one that was given out last, set back.
+    The folds of a setting differ in nothing else, and TensorFlow takes longer to trace a head than to train it an epoch."""
+    head, beginning = _compile_head(backbone, num_features, num_classes, recipe.model_dump_json(), seed, steps)
+    for variable, value in zip(_list_state(head), beginning, strict=True):
+        variable.assign(value)
+    return head
+
+
+@functools.lru_cache(maxsize=1)
+def _compile_head(
+    backbone: str, num_features: int, num_classes: int, recipe_json: str, seed: int, steps: int
+) -> tuple[keras.Model, list[np.ndarray]]:
+    """A head that is ready to train, and the values of `_list_state`. recipe_json: as a recipe is not hashable."""
+    recipe = TransferRecipe.model_validate_json(recipe_json)
+    seed_everything(seed)
+    head = build_head(backbone, num_features, **make_head_settings(recipe, num_classes))
+    together = max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0)
+    compile_model(head, recipe, steps, steps_per_execution=together)
+    head.optimizer.build(head.trainable_variables)
+    return head, [variable.numpy() for variable in _list_state(head)]
+
+
+def _list_state(head: keras.Model) -> list[keras.Variable]:
+    """All that training changes: weights, what dropout draws from, the optimizer's means and its rate."""
+    return [*head.variables, *head.optimizer.variables]
+
+
+def make_head_settings(recipe: TransferRecipe, num_classes: int) -> dict[str, Any]:
+    """What `build_head` is given for a recipe and a number of classes."""
     names = ("head_units", "dropout", "l2", "width")
-    return {"num_classes": len(facts["class_names"]), **{name: getattr(recipe, name) for name in names}}
+    return {"num_classes": num_classes, **{name: getattr(recipe, name) for name in names}}
 
 
 def load_backbone(family: str, recipe: Any, image_size: int, embeddings: Embeddings) -> keras.Model:

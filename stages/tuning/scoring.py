@@ -87,8 +87,7 @@ def run_trial(
             params = without_augment(params)
         _check_size(family, params, facts)
         for place in places:
-            # What earlier trials have left, and the numbers in names of layers.
-            keras.backend.clear_session(free_memory=False)
+            keras.backend.clear_session()  # what earlier trials have left, and the numbers in names of layers
             measured = train_and_measure(place, family, params, None if len(places) > 1 else watch)
             scores.append(round(float(measured.figures["accuracy"]), _DIGITS))
             if len(places) > 1:

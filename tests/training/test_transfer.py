@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -394,6 +395,62 @@ class TestFrozenBackbone:
     def test_classes_of_one_size_weigh_as_much_balanced_as_not(self, frozen, run_train):
         balanced = run_train(epochs=2, class_weight="balanced")
         assert balanced.curve("train/loss") == pytest.approx(frozen.curve("train/loss")[:2], rel=1e-4)
+
+
+@pytest.mark.usefixtures("folder")
+class TestHeadsThatBeginAgain:
+    """A head that is asked for again is the last one, set back: it is to train as a new one would."""
+
+    # All that has a state: dropout's draws, the optimizer's means, a rate that falls, weights of the best epoch.
+    CHANGES = MappingProxyType(
+        {
+            "dropout": 0.5,
+            "epochs": 5,
+            "reduce_lr": {"patience": 1, "factor": 0.5, "min_lr": 1e-6},
+            "learning_rate": 0.01,
+        }
+    )
+
+    def probabilities(self, *, seed: int = 1, **changes: Any) -> np.ndarray:
+        from stages.training.transfer import train_head
+
+        recipe = TransferRecipe.model_validate(RECIPE | self.CHANGES | changes)
+        return train_head("mobilenet", recipe, seed=seed, cache_gb=1.0, record=Path("record"))[1]
+
+    @pytest.fixture(autouse=True)
+    def heads(self) -> Any:
+        from stages.training import transfer
+
+        transfer._compile_head.cache_clear()
+        return transfer._compile_head.cache_info
+
+    @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+    def test_the_same_again_gives_the_same_to_the_bit(self, heads, optimizer):
+        first, again = (self.probabilities(optimizer=optimizer) for _ in range(2))
+        np.testing.assert_array_equal(again, first)
+        assert (heads().hits, heads().misses) == (1, 1)
+
+    def test_so_it_does_after_another(self, heads):
+        first, other, again = (self.probabilities(seed=seed) for seed in (1, 2, 1))
+        np.testing.assert_array_equal(again, first)
+        assert np.abs(other - first).max() > 1e-3
+        assert (heads().hits, heads().misses) == (0, 3)
+
+    @pytest.mark.parametrize(
+        "changes", [{"dropout": 0.4}, {"batch_size": 5}, {"learning_rate": 0.02}, {"head_units": 3}]
+    )
+    def test_one_with_other_settings_is_another(self, heads, changes):
+        first, other = self.probabilities(), self.probabilities(**changes)
+        assert (first != other).any()
+        assert heads().hits == 0
+
+    def test_one_whose_training_diverged_begins_anew(self, heads):
+        first = self.probabilities(epochs=2)
+        for _ in range(2):
+            with pytest.raises(PipelineError, match="no longer a number"):
+                self.probabilities(learning_rate=1e38, optimizer="sgd")
+        assert heads().hits == 1
+        np.testing.assert_array_equal(self.probabilities(epochs=2), first)
 
 
 class TestFeatureBatches:
