@@ -644,12 +644,10 @@ class TestSearch:
         )
 
     def test_nor_can_one_that_train_varies_too(self, searched):
-        # BUG: it is taken, though what train draws overrides it; on the page both have one name, and one column.
         line = refusal(searched(SPACE | {"recipes": {"underfit": {"dropout": [0.3, 0.4]}}}))
         assert line.startswith("search.space.recipes.underfit.dropout: ")
 
     def test_nor_can_epochs_beyond_the_cap(self, searched, project):
-        # BUG: they are taken, though train.max_epochs, 16 as delivered, makes all trials beyond it the same.
         project.set(train__max_epochs=16)
         assert "train.max_epochs" in refusal(searched({"recipes": {"underfit": {"epochs": [10, 20, 50]}}}))
 
@@ -673,7 +671,6 @@ class TestSearch:
         """The winner's command trains all families."""
         choices = ["constant", "cosine"]
         load_params(searched(nest("recipes.underfit.schedule.kind", choices), beside="cifar_elu"))
-        # BUG: it says that reduce_lr.patience should be null, which it is for underfit, and does not name cifar_elu.
         assert "cifar_elu" in refusal(searched(nest("train.schedule.kind", choices), beside="cifar_elu"))
 
     def test_on_a_backbone_what_its_features_were_made_with_does_not_vary(self, searched):
@@ -725,7 +722,6 @@ class TestOverrides:
 
     @pytest.mark.usefixtures("project")
     def test_the_same_file_says_the_same_twice(self):
-        # BUG: the schema of a recipe with sizes is made anew for each reading, and what is read is never equal.
         assert load_params() == load_params()
 
 

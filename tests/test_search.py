@@ -481,7 +481,7 @@ class TestBudget:
         assert len(list(Path(".dvc/cache/search").iterdir())) == 2
 
     def test_every_trial_trains_with_the_parameters_with_which_the_search_began(self, data, formula):
-        # BUG: params.yaml is read anew for each trial: those after a change are kept under the key of the parameters before.
+        # A trial is kept under the key of those parameters.
         def judge(params: Any) -> list[float]:
             data.set(train__batch_size=99)
             return [params.train.learning_rate]
@@ -491,7 +491,6 @@ class TestBudget:
         assert [params.train.batch_size for params in asked] == [None] * 5
 
     def test_a_change_that_can_not_be_read_spoils_no_trial(self, data, formula):
-        # BUG: the rest of the trials fail, and are kept as failed for ever.
         def judge(params: Any) -> list[float]:
             data.set(split__seed="typing")
             return [params.train.learning_rate]
@@ -528,7 +527,6 @@ class TestRefusals:
         assert not list(Path(".cache/search").rglob("*"))
 
     def test_values_that_no_trial_can_have_are_refused_before_any_work(self, data):
-        # BUG: the ends of the range are whole numbers, its steps are not: every trial fails.
         data.set(
             search__families=[NETWORK], search__space={"train": {"batch_size": {"low": 8, "high": 64, "step": 8.0}}}
         )

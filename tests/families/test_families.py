@@ -453,7 +453,6 @@ class TestHead:
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
     def test_without_it_nothing_is_dropped_twice_in_a_row(self):
-        # BUG: vgg_blocks without a head drops 0.25, and of what is left 0.25 again, before the softmax.
         kinds = [type(layer).__name__ for layer in build("vgg_blocks", head_units=0).layers]
         assert ("Dropout", "Dropout") not in list(pairwise(kinds))
 

