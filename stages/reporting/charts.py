@@ -32,7 +32,7 @@ def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
         alt.Chart(curves)
         .mark_line(point=alt.OverlayMarkDef(size=26), strokeWidth=2)
         .encode(
-            x=_epoch_axis(),
+            x=_number_axis(curves["epoch"]),
             y=_metric_axis(curves, metric),
             color=_name_colour("family", families),
             strokeDash=alt.StrokeDash(
@@ -44,11 +44,15 @@ def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
     return _to_svg(chart)
 
 
-def _epoch_axis(padding: int = 8) -> alt.X:
+def _number_axis(numbers: pd.Series, padding: int = 8, most: int = 8) -> alt.X:
+    """Of epochs or trials, which count from 1. Few are all labelled: left to itself Vega puts ticks between them, and labels
+    those as the next ones. most: labels, about."""
+    last = int(numbers.max())
+    ticks = {"values": list(range(1, last + 1))} if last <= most else {"tickCount": most}
     return alt.X(
-        "epoch:Q",
-        title="epoch",
-        axis=alt.Axis(tickMinStep=1, tickCount=8, format="d"),
+        f"{numbers.name}:Q",
+        title=str(numbers.name),
+        axis=alt.Axis(**ticks, format="d"),
         scale=alt.Scale(nice=False, padding=padding),
     )
 
@@ -284,7 +288,7 @@ def draw_folds(figures: pd.DataFrame) -> str:
 
 def draw_fold_curves(curves: pd.DataFrame, mean: pd.DataFrame, metric: str) -> str:
     """Validation curves of every fold, thin, and the mean over folds, thick; dashed the mean in training, SVG."""
-    x, y = _epoch_axis(padding=0), _metric_axis(curves, metric)
+    x, y = _number_axis(curves["epoch"], padding=0), _metric_axis(curves, metric)
     folds = (
         alt.Chart(curves[curves["split"] == "val"])
         .mark_line(strokeWidth=1, opacity=0.55, color="#3b82f6", point=alt.OverlayMarkDef(size=10, color="#3b82f6"))
@@ -376,7 +380,7 @@ def draw_curves_of_runs(curves: pd.DataFrame, metric: str) -> str:
     chart = (
         alt.Chart(val)
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.6)
-        .encode(x=_epoch_axis(), y=_metric_axis(val, metric), color=_name_colour("run", runs))
+        .encode(x=_number_axis(val["epoch"]), y=_metric_axis(val, metric), color=_name_colour("run", runs))
         .properties(width=430, height=270)
     )
     return _to_svg(chart, columns=1)
@@ -395,7 +399,7 @@ def draw_fold_boxes(folds: pd.DataFrame, metric: str) -> str:
 
 def draw_history(trials: pd.DataFrame) -> str:
     """Accuracy of each trial in order, and the best so far as a line, SVG. trials: trial, state, accuracy, best."""
-    x = alt.X("trial:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, padding=12))
+    x = _number_axis(trials["trial"], padding=12, most=20)
     y = alt.Y("accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False))
     line = (
         alt.Chart(trials.dropna(subset="best"))

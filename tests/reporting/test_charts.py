@@ -341,6 +341,12 @@ def find_dots(svg: str) -> list[bool]:
     ]
 
 
+@pytest.mark.parametrize("epochs", [2, 3, 4, 8])
+def test_every_epoch_has_its_number_once(epochs):
+    written = texts(draw_curves(make_curves(["cat"], epochs), "loss", ["cat"])).split("\n")
+    assert [int(text) for text in written if text.isdigit()][:epochs] == list(range(1, epochs + 1))
+
+
 class TestTrials:
     TABLE = make_trials(
         rate=[0.001, 0.01, 0.1, 0.005, 0.002, 0.05, 0.02], optimizer=["adam", "sgd", "null", "10", "9", "adam", "sgd"]
@@ -351,6 +357,12 @@ class TestTrials:
         assert find_dots(draw_history(self.TABLE)) == expected
         slices = find_dots(draw_slices(self.TABLE, {"rate": True}))
         assert slices == expected * 2
+
+    @pytest.mark.parametrize("count", [2, 3, 5, 20])
+    def test_every_trial_has_its_number_once(self, count):
+        table = pd.concat([self.TABLE] * count)[:count].assign(trial=range(1, count + 1))
+        written = [int(text) for text in texts(draw_history(table)).split("\n") if text.isdigit()]
+        assert written == list(range(1, count + 1))
 
     def test_axes_are_named(self):
         assert {"trial", "validation accuracy"} <= set(texts(draw_history(self.TABLE)).split("\n"))
