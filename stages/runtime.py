@@ -4,13 +4,11 @@ import gc
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+
+import psutil
 
 from stages.errors import PipelineError
 from stages.processes import num_cores
-
-if TYPE_CHECKING:
-    import psutil
 
 
 def configure_tensorflow(*, onednn: bool) -> None:
@@ -40,8 +38,6 @@ def _share_cores(worker: int, workers: int) -> None:
 
 def _find_queue_worker() -> tuple[int, int]:
     """Which worker of DVC's queue has started this process, from 0, of how many at work; (0, 1) outside of a queue."""
-    import psutil
-
     parents = psutil.Process().parents()
     own = next((name for parent in parents if (name := _read_worker_name(parent)) is not None), None)
     if own is None:
@@ -53,9 +49,7 @@ def _find_queue_worker() -> tuple[int, int]:
     return mates.index(own), len(mates)
 
 
-def _read_worker_name(process: "psutil.Process") -> str | None:
-    import psutil
-
+def _read_worker_name(process: psutil.Process) -> str | None:
     try:
         found = re.search(r" queue-worker (\S+)", " ".join(process.cmdline()))
     except psutil.Error:  # over by now, or another user's

@@ -8,7 +8,6 @@ which they do 15 times. Aim: 50x a run. Needs CIFAR-10, which it downloads into 
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ import pandas as pd
 import yaml
 
 from stages.runtime import configure_tensorflow
-from tests.benchmarks.bench_embeddings import EPOCHS, FAMILY, make_project, time_embedding, train_as_studies
-from tests.benchmarks.scenes_project import PROJECT
+from tests.benchmarks.bench_embeddings import EPOCHS, FAMILY, make_project, train_as_studies
+from tests.benchmarks.scenes_project import run_stage
 
 VALUES, FOLDS = [0.1, 0.2, 0.3], 5
 
@@ -30,7 +29,7 @@ def main() -> None:
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     with tempfile.TemporaryDirectory() as name:
         folder = make_project(Path(name), images)
-        time_embedding(folder)
+        run_stage("embed", folder, FAMILY)
         file = folder / "params.yaml"
         params = yaml.safe_load(file.read_text())
         params["search"] |= {
@@ -57,12 +56,7 @@ def main() -> None:
 def time_search(folder: Path) -> float:
     """Seconds of the whole search; before and after theirs, as machines are not as fast at all times."""
     shutil.rmtree(folder / ".dvc" / "cache" / "search", ignore_errors=True)
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = [sys.executable, "-m", "stages.search", FAMILY]
-    start = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - start
+    return run_stage("search", folder, FAMILY)
 
 
 def time_studies(folder: Path) -> tuple[float, float]:

@@ -6,7 +6,6 @@ accuracy within half a point. Needs CIFAR-10, which it downloads into the pipeli
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = make_project(Path(name), images)
         os.chdir(folder)
-        _compare(folder, time_embedding(folder))
+        _compare(folder, run_stage("embed", folder, FAMILY))
 
 
 def make_project(folder: Path, images: int) -> Path:
@@ -49,16 +48,6 @@ def make_project(folder: Path, images: int) -> Path:
     for stage in ("download", "prune", "split", "preprocess"):
         run_stage(stage, folder)
     return folder
-
-
-def time_embedding(folder: Path) -> float:
-    """Seconds that the stage takes."""
-    start = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    subprocess.run(
-        [sys.executable, "-m", "stages.embed", FAMILY], cwd=folder, env=environment, check=True, capture_output=True
-    )
-    return time.perf_counter() - start
 
 
 def train_as_studies(params: Params) -> "keras.Model":
