@@ -44,7 +44,7 @@ $(VENV)/built: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: Python 3.11 or newer is needed, {v.major}.{v.minor} was found: run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(VENV)/bin/python -c 'from stages.reporting.plots import save_plots_page; save_plots_page()'
+	$(VENV)/bin/python -c 'from pipeline.report.plots_page import save_plots_page; save_plots_page()'
 	@touch $@
 
 clean: ## delete the environment and caches; data, models and metrics stay

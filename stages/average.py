@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.cli import run_family_verb
-from stages.dataset.manifest import save_table
-from stages.evaluation.folds import CROSSVAL, average_curves, describe_folds, load_folds
-from stages.families import check_family
-from stages.files import folder_aside, write_aside
-from stages.params import load_params
-from stages.reporting.charts import draw_fold_curves, draw_folds
-from stages.reporting.page import render_page
+from pipeline.config.families import check_family
+from pipeline.config.reader import load_params
+from pipeline.data.manifest import save_table
+from pipeline.evaluation.cv_summary import CROSSVAL, average_curves, describe_folds, load_folds
+from pipeline.report.charts import draw_fold_curves, draw_folds
+from pipeline.report.page import render_page
+from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.files import folder_aside, write_aside
 
 METRICS = Path("metrics/crossval")
 

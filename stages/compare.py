@@ -8,18 +8,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.cli import make_parser, report_errors
-from stages.errors import PipelineError
-from stages.files import write_aside
-from stages.progress import progress_bar
-from stages.reporting.experiments import (
+from pipeline.report.page import render_page
+from pipeline.report.sections.experiments import (
     describe_comparison,
     fold_seeds,
     list_experiments,
     load_experiment,
     make_run_table,
 )
-from stages.reporting.page import render_page
+from pipeline.runtime.cli import make_parser, report_errors
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import write_aside
+from pipeline.runtime.progress import progress_bar
 
 OUT = Path("metrics/compare.html")
 

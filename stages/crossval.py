@@ -7,17 +7,18 @@ import contextlib
 import json
 import sys
 
-from stages.cli import make_parser, report_errors
-from stages.dataset.folds import open_fold
-from stages.dataset.manifest import save_table
-from stages.dataset.records import load_dataset_facts
-from stages.errors import PipelineError
-from stages.evaluation.folds import CROSSVAL
-from stages.evaluation.metrics import make_prediction_table
-from stages.families import check_family
-from stages.files import folder_aside
-from stages.params import load_params, without_augment
-from stages.runtime import configure_tensorflow
+from pipeline.config.families import check_family
+from pipeline.config.reader import load_params
+from pipeline.config.recipes import without_augment
+from pipeline.data.manifest import save_table
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.cv_summary import CROSSVAL
+from pipeline.evaluation.metrics import make_prediction_table
+from pipeline.runtime.cli import make_parser, report_errors
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import folder_aside
+from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.training.fold_data import open_fold
 
 
 def main() -> int:
@@ -42,8 +43,8 @@ def crossval(family: str, fold: int) -> None:
     place = CROSSVAL / f".{family}-{fold}"
     with open_fold(place, family, facts, params.crossval, fold=folds.index(fold)):
         configure_tensorflow(onednn=params.runtime.onednn)
-        from stages.dataset.batches import read_names
-        from stages.training.measuring import train_and_measure
+        from pipeline.data.batches import read_names
+        from pipeline.evaluation.held_out import train_and_measure
 
         measured = train_and_measure(place, family, params)
         with contextlib.chdir(place):

@@ -1,10 +1,10 @@
 """Brings the images of data.source to data/raw: bytes as they came, in few large files, with an index."""
 
-from stages.cli import run_verb
-from stages.dataset.raw import save_raw
-from stages.params import load_params
-from stages.progress import progress_bar
-from stages.sources import load_source
+from pipeline.config.reader import load_params
+from pipeline.data.raw import save_raw
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.progress import progress_bar
+from pipeline.sources import load_source
 
 
 def download() -> None:

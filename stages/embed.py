@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.cli import run_family_verb
-from stages.dataset.embeddings import (
+from pipeline.config.families import FAMILIES, check_family
+from pipeline.config.reader import load_params
+from pipeline.config.recipes import resolve_augment
+from pipeline.config.sections import Embed
+from pipeline.data.embeddings import (
     EMBEDDINGS,
     EmbeddingFacts,
     EmbeddingWriter,
@@ -20,15 +23,14 @@ from stages.dataset.embeddings import (
     save_facts,
     save_none,
 )
-from stages.dataset.records import TFRECORDS, load_dataset_facts
-from stages.families import FAMILIES, check_family
-from stages.files import folder_aside
-from stages.params import Embed, load_params, resolve_augment
-from stages.progress import progress_bar
-from stages.runtime import configure_tensorflow
+from pipeline.data.tfrecords import TFRECORDS, load_dataset_facts
+from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.files import folder_aside
+from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 if TYPE_CHECKING:
-    from stages.dataset.augmentation import Augmentation
+    from pipeline.data.augmentation import Augmentation
 
 _SPLITS = ("train", "val", "test")
 
@@ -42,9 +44,10 @@ def embed(family: str) -> None:
         print(f"{family} trains on pixels: nothing to embed")
         return
     configure_tensorflow(onednn=params.runtime.onednn)
-    from stages.dataset.augmentation import Augmentation
-    from stages.families.backbones import build_backbone, compute_weights_digest, make_feature_model
-    from stages.families.extraction import freeze
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.models.backbones import build_backbone, compute_weights_digest
+    from pipeline.models.inference import freeze
+    from pipeline.models.transfer import make_feature_model
 
     facts = load_dataset_facts()
     size = own.input_size or facts["image_size"]
@@ -91,7 +94,7 @@ def embed_images(
     facts: EmbeddingFacts,
 ) -> None:
     """Writes the folder of one family. extract: images (n, size, size, 3), 0 to 255, to features float32 (n, features)."""
-    from stages.dataset.batches import read_views
+    from pipeline.data.batches import read_views
 
     passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
     total, start = sum(facts.num_images[split] for split, _ in passes), time.perf_counter()

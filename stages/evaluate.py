@@ -11,36 +11,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stages.cli import run_family_verb
-from stages.dataset.embeddings import load_embeddings
-from stages.dataset.records import load_dataset_facts
-from stages.evaluation.calibration import (
+from pipeline.config.families import FAMILIES, check_family
+from pipeline.config.reader import load_params
+from pipeline.config.recipes import resolve_augment
+from pipeline.config.sections import Params
+from pipeline.data.embeddings import load_embeddings
+from pipeline.data.image_files import OUTSIDE, decode_as_trained
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.calibration import (
     apply_temperature,
     compute_calibration,
     fit_temperature,
     make_reliability_table,
 )
-from stages.evaluation.costs import measure_rate, read_peak_memory
-from stages.evaluation.curves import make_pr_table, make_roc_table
-from stages.evaluation.metrics import (
-    compute_agreement,
+from pipeline.evaluation.intervals import compute_accuracy_interval, compute_bootstrap_intervals
+from pipeline.evaluation.latency import measure_rate, read_peak_memory
+from pipeline.evaluation.metrics import (
+    compute_classification_metrics,
     compute_figures,
     judge_fit,
     make_class_table,
     make_confusion_table,
     make_prediction_table,
 )
-from stages.evaluation.results import METRICS, Results, compute_digest, load_curves, pick_mistakes, save_results
-from stages.evaluation.uncertainty import compute_accuracy_interval, compute_bootstrap_intervals
-from stages.families import FAMILIES, check_family
-from stages.params import Params, load_params, resolve_augment
-from stages.pictures import OUTSIDE, decode_as_trained
-from stages.runtime import configure_tensorflow
+from pipeline.evaluation.results import METRICS, Results, compute_digest, load_curves, pick_mistakes, save_results
+from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
+from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 if TYPE_CHECKING:
     import keras
 
-    from stages.families.extraction import Apply
+    from pipeline.models.inference import Apply
 
 MODELS = Path("models")
 _HEAT_MAPS = 12  # mistakes for which a heat map is made
@@ -51,10 +53,10 @@ def evaluate(family: str) -> None:
     params = load_params()
     check_family(family)
     configure_tensorflow(onednn=params.runtime.onednn)
-    from stages.dataset.batches import read_names
-    from stages.evaluation.explanations import make_layer_table
-    from stages.families.extraction import freeze
-    from stages.training.artifacts import load_model
+    from pipeline.data.batches import read_names
+    from pipeline.evaluation.layer_table import make_layer_table
+    from pipeline.models.artifacts import load_model
+    from pipeline.models.inference import freeze
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     model, facts = load_model(artifact), load_dataset_facts()
@@ -68,9 +70,9 @@ def evaluate(family: str) -> None:
     confusion = make_confusion_table(labels, probabilities.argmax(axis=1), class_names)
     temperature = fit_temperature(val_labels, val_probabilities)
     calibrated = apply_temperature(probabilities, temperature)
-    figures |= {f"test_{name}": value for name, value in compute_agreement(labels, probabilities).items()}
-    figures |= measure_doubt(labels, probabilities, confusion)
-    figures |= measure_calibration(labels, probabilities, calibrated) | {"temperature": temperature}
+    figures |= {f"test_{name}": value for name, value in compute_classification_metrics(labels, probabilities).items()}
+    figures |= compute_intervals(labels, probabilities, confusion)
+    figures |= compute_calibration_metrics(labels, probabilities, calibrated) | {"temperature": temperature}
     figures |= {
         "verdict": judge_fit(figures["train_accuracy"], figures["val_accuracy"], len(class_names)),
         "parameters": model.count_params(),
@@ -109,8 +111,8 @@ def predict_splits(
     family: str, model: "keras.Model", apply: "Apply", artifact: Path
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Split to (labels, probabilities), for train, val and test."""
-    from stages.evaluation.predictions import check_agreement, predict
-    from stages.training.timings import record_seconds
+    from pipeline.models.predictions import check_agreement, predict
+    from pipeline.runtime.timings import record_seconds
 
     embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
     predicted = {}
@@ -122,7 +124,7 @@ def predict_splits(
     return predicted
 
 
-def measure_doubt(labels: np.ndarray, probabilities: np.ndarray, confusion: pd.DataFrame) -> dict[str, float]:
+def compute_intervals(labels: np.ndarray, probabilities: np.ndarray, confusion: pd.DataFrame) -> dict[str, float]:
     """test_<figure>_low and _high: 95 % intervals of accuracy, macro F1 and balanced accuracy."""
     num_classes = probabilities.shape[1]
     matrix = confusion["images"].to_numpy().reshape(num_classes, num_classes)
@@ -135,7 +137,9 @@ def measure_doubt(labels: np.ndarray, probabilities: np.ndarray, confusion: pd.D
     }
 
 
-def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, calibrated: np.ndarray) -> dict[str, float]:
+def compute_calibration_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, calibrated: np.ndarray
+) -> dict[str, float]:
     """ece, brier and loss on test images, before and after calibration."""
     before, after = compute_calibration(labels, probabilities), compute_calibration(labels, calibrated)
     after["loss"] = compute_figures(labels, calibrated)["loss"]
@@ -146,7 +150,7 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, calibrate
 
 def judge_outside(model: "keras.Model", params: Params, facts: dict[str, Any], temperature: float) -> pd.DataFrame:
     """What the model makes of the pictures in evaluate.outside_path; an empty table where that is null."""
-    from stages.evaluation.outside import judge_pictures, make_empty_table
+    from pipeline.evaluation.out_of_distribution import judge_pictures, make_empty_table
 
     if params.evaluate.outside_path is None:
         return make_empty_table(facts["class_names"])
@@ -156,8 +160,8 @@ def judge_outside(model: "keras.Model", params: Params, facts: dict[str, Any], t
 
 def explain_mistakes(model: "keras.Model", predictions: pd.DataFrame, class_names: list[str]) -> np.ndarray:
     """Heat maps of what the model named in its most confident mistakes, float16 (n, rows, columns)."""
-    from stages.dataset.batches import read_images
-    from stages.evaluation.explanations import compute_heat_maps
+    from pipeline.data.batches import read_images
+    from pipeline.evaluation.gradcam import compute_heat_maps
 
     mistakes = pick_mistakes(predictions, _HEAT_MAPS)
     none = np.zeros((0, 1, 1), np.float16)
@@ -174,8 +178,8 @@ def draw_versions(family: str, params: Params, facts: dict[str, Any]) -> np.ndar
 
     Of a network, in its first epochs; of a frozen backbone, its first views. None for a family that changes nothing.
     """
-    from stages.dataset.augmentation import Augmentation, augment_batch, draw_numbers
-    from stages.dataset.batches import read_images
+    from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+    from pipeline.data.batches import read_images
 
     size, own = facts["image_size"], params.recipes[family].augment
     augmentation = Augmentation(**resolve_augment(params.train, own).model_dump()) if own else Augmentation()
@@ -197,7 +201,7 @@ def draw_versions(family: str, params: Params, facts: dict[str, Any]) -> np.ndar
 
 def measure_costs(family: str, apply: "Apply", artifact: Path, image_size: int) -> None:
     """Speed and memory of using the model, among the clock readings, which nothing hashes."""
-    from stages.training.timings import record_readings
+    from pipeline.runtime.timings import record_readings
 
     rates = {f"images_per_second_{n}": measure_rate(apply, image_size, n) for n in (1, 32)}
     record_readings(family, artifact, rates | {"evaluate_peak_mb": read_peak_memory()})

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency
 
-from stages.cli import run_verb
-from stages.dataset.examination import EXAMINATION, NEAR_COLUMNS
-from stages.dataset.manifest import load_manifest, save_table
-from stages.dataset.raw import load_index
-from stages.dataset.records import list_shards, load_dataset_facts, read_records
-from stages.dataset.similarity import NUM_FEATURES, describe_outline, find_similar
-from stages.dataset.splits import SPLIT_NAMES
-from stages.files import folder_aside
-from stages.params import load_params
-from stages.processes import map_in_order
-from stages.progress import progress_bar
+from pipeline.config.reader import load_params
+from pipeline.data.examination import EXAMINATION, NEAR_COLUMNS
+from pipeline.data.manifest import load_manifest, save_table
+from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline, find_similar
+from pipeline.data.raw import load_index
+from pipeline.data.splits import SPLIT_NAMES
+from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_records
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.files import folder_aside
+from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.progress import progress_bar
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
 

@@ -7,12 +7,12 @@ pictures that are in no split, where evaluate.outside_path names one.
 
 from pathlib import Path
 
-from stages.cli import run_verb
-from stages.errors import PipelineError
-from stages.files import folder_aside
-from stages.params import load_params
-from stages.pictures import list_pictures
-from stages.sources import load_source
+from pipeline.config.reader import load_params
+from pipeline.data.image_files import list_pictures
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import folder_aside
+from pipeline.sources import load_source
 
 WATCH = Path("data/watch")
 

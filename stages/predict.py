@@ -17,17 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stages.cli import make_parser, report_errors
-from stages.dataset.records import load_dataset_facts
-from stages.errors import PipelineError
-from stages.evaluation.calibration import apply_temperature
-from stages.evaluation.results import METRICS, load_temperature
-from stages.families import check_family
-from stages.params import load_params
-from stages.pictures import decode_as_trained, list_pictures, load_pictures
-from stages.processes import in_chunks
-from stages.progress import progress_bar
-from stages.runtime import configure_tensorflow
+from pipeline.config.families import check_family
+from pipeline.config.reader import load_params
+from pipeline.data.image_files import decode_as_trained, list_pictures, load_pictures
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.calibration import apply_temperature
+from pipeline.evaluation.results import METRICS, load_temperature
+from pipeline.runtime.cli import make_parser, report_errors
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import in_chunks
+from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 MODELS = Path("models")
 _BATCH = 32
@@ -75,8 +75,8 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     temperature = load_temperature(family, artifact)
     writer = make_writer(chosen, family, min(chosen.top, len(facts["class_names"])))
     configure_tensorflow(onednn=params.runtime.onednn)
-    from stages.families.extraction import freeze
-    from stages.training.artifacts import load_model
+    from pipeline.models.artifacts import load_model
+    from pipeline.models.inference import freeze
 
     apply = freeze(load_model(artifact))
     pictures = load_pictures(find_files(chosen.paths), decode_as_trained(facts, params.prune))
@@ -94,7 +94,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
 
 def choose_best(folder: Path = METRICS) -> str:
     """The family that the report recommends."""
-    from stages.reporting.tables import choose_family, load_summary
+    from pipeline.report.tables import choose_family, load_summary
 
     return choose_family(load_summary(folder / "summary.csv"))
 

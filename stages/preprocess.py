@@ -12,23 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.cli import run_verb
-from stages.dataset.manifest import hash_uniform, load_manifest
-from stages.dataset.raw import read_many
-from stages.dataset.records import (
-    DATASET_FILE,
-    TFRECORDS,
-    compute_mean_and_deviation,
-    encode_record,
-    record_length,
-)
-from stages.dataset.splits import SPLIT_NAMES, load_splits
-from stages.errors import PipelineError
-from stages.files import folder_aside
-from stages.images import BadImageError, compute_image_id, decode_picture
-from stages.params import load_params
-from stages.processes import map_in_order
-from stages.progress import progress_bar
+from pipeline.config.reader import load_params
+from pipeline.data.image import BadImageError, compute_image_id, decode_picture
+from pipeline.data.manifest import hash_uniform, load_manifest
+from pipeline.data.raw import read_many
+from pipeline.data.splits import SPLIT_NAMES, load_splits
+from pipeline.data.tfrecords import DATASET_FILE, TFRECORDS, compute_mean_and_deviation, encode_record, record_length
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import folder_aside
+from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.progress import progress_bar
 
 _CHUNK_BYTES = 4 << 20  # decoded pixels a message between processes
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from stages.cli import run_verb
-from stages.dataset.manifest import (
+from pipeline.config.reader import load_params
+from pipeline.data.image import BadImageError, compute_image_id, inspect_image
+from pipeline.data.manifest import (
     MANIFEST,
     MANIFEST_COLUMNS,
     QUARANTINE,
@@ -19,12 +20,11 @@ from stages.dataset.manifest import (
     rename_classes,
     save_table,
 )
-from stages.dataset.raw import load_index, read_bytes
-from stages.errors import PipelineError
-from stages.images import BadImageError, compute_image_id, inspect_image
-from stages.params import load_params
-from stages.processes import map_in_order
-from stages.progress import progress_bar
+from pipeline.data.raw import load_index, read_bytes
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.progress import progress_bar
 
 _CHUNK = 256  # files a message between processes
 

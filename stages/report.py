@@ -8,22 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from stages.cli import run_verb
-from stages.dataset.examination import load_examination
-from stages.dataset.manifest import MANIFEST, save_table
-from stages.dataset.records import load_dataset_facts
-from stages.evaluation.ensemble import ENSEMBLE
-from stages.evaluation.results import METRICS, Results, load_results, remove_leftovers
-from stages.files import folder_aside, write_aside
-from stages.params import Params, load_params
-from stages.reporting.data import describe_augmentation, describe_data
-from stages.reporting.mistakes import describe_doubts, describe_mistakes, find_label_issues, open_album
-from stages.reporting.models import Ensemble, combine, compare, describe_models
-from stages.reporting.outside import describe_outside
-from stages.reporting.page import render_page
-from stages.reporting.plots import save_plots_page
-from stages.reporting.run import write_run
-from stages.reporting.tables import (
+from pipeline.config.reader import load_params
+from pipeline.config.sections import Params
+from pipeline.data.examination import load_examination
+from pipeline.data.manifest import MANIFEST, save_table
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.evaluation.results import METRICS, Results, load_results, remove_leftovers
+from pipeline.report.page import render_page
+from pipeline.report.plots_page import save_plots_page
+from pipeline.report.run_facts import write_run
+from pipeline.report.sections.data import describe_augmentation, describe_data
+from pipeline.report.sections.mistakes import describe_doubts, describe_mistakes, find_label_issues, open_album
+from pipeline.report.sections.models import Ensemble, combine, compare, describe_models
+from pipeline.report.sections.outside import describe_outside
+from pipeline.report.tables import (
     HEADLINES,
     choose_family,
     join_curves,
@@ -32,7 +31,9 @@ from stages.reporting.tables import (
     make_summary,
     make_timings,
 )
-from stages.training.timings import load_readings
+from pipeline.runtime.cli import run_verb
+from pipeline.runtime.files import folder_aside, write_aside
+from pipeline.runtime.timings import load_readings
 
 
 def report() -> None:

@@ -7,20 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stages.cli import run_family_verb
-from stages.dataset.manifest import save_table
-from stages.dataset.records import load_dataset_facts
-from stages.errors import PipelineError
-from stages.families import check_family
-from stages.files import remove, write_aside
-from stages.params import Params, check_params, list_dimensions, read_params
-from stages.progress import progress_bar
-from stages.reporting.page import render_page
-from stages.reporting.trials import describe_trials, make_command
-from stages.runtime import configure_tensorflow
-from stages.space import Dimension, Value, parse_space
-from stages.tuning.sampling import Pruner, draw_point, measure_importance
-from stages.tuning.trials import (
+from pipeline.config.families import check_family
+from pipeline.config.reader import check_params, read_params
+from pipeline.config.search_rules import list_dimensions
+from pipeline.config.search_space import Dimension, Value, parse_space
+from pipeline.config.sections import Params
+from pipeline.data.manifest import save_table
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.report.page import render_page
+from pipeline.report.sections.trials import describe_trials, make_command
+from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import remove, write_aside
+from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.search.sampling import Pruner, draw_point, measure_importance
+from pipeline.search.trials import (
     Trial,
     describe_search,
     find_best,
@@ -75,7 +77,7 @@ def run_trials(
     it; what is changed in the file meanwhile is for the next one."""
     params = check_params(content)
     configure_tensorflow(onednn=params.runtime.onednn)
-    from stages.tuning.scoring import open_places, run_trial
+    from pipeline.search.scoring import open_places, run_trial
 
     facts, place, per_fold = load_dataset_facts(), _PLACE / family, params.search.score == "crossval"
     remove(place)  # what a search that was killed has left

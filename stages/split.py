@@ -1,9 +1,9 @@
 """Assigns every image to train, val or test (data/splits.csv) and lists identical files (data/duplicates.csv)."""
 
-from stages.cli import run_verb
-from stages.dataset.manifest import load_manifest, save_table
-from stages.dataset.splits import DUPLICATES, SPLITS, SPLITS_COLUMNS, check_splits, find_duplicates
-from stages.params import load_params
+from pipeline.config.reader import load_params
+from pipeline.data.manifest import load_manifest, save_table
+from pipeline.data.splits import DUPLICATES, SPLITS, SPLITS_COLUMNS, check_splits, find_duplicates
+from pipeline.runtime.cli import run_verb
 
 
 def split() -> None:

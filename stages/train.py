@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from stages.cli import run_family_verb
-from stages.evaluation.costs import read_peak_memory
-from stages.families import check_family
-from stages.params import load_params
-from stages.runtime import configure_tensorflow
+from pipeline.config.families import check_family
+from pipeline.config.reader import load_params
+from pipeline.evaluation.latency import read_peak_memory
+from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 MODELS = Path("models")
 METRICS = Path("metrics")
@@ -16,9 +16,9 @@ def train(family: str) -> None:
     params = load_params()
     check_family(family)
     configure_tensorflow(onednn=params.runtime.onednn)
-    from stages.training.artifacts import save_model
-    from stages.training.dispatch import train_family
-    from stages.training.timings import record_readings, record_seconds
+    from pipeline.models.artifacts import save_model
+    from pipeline.runtime.timings import record_readings, record_seconds
+    from pipeline.training.dispatch import train_family
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     with record_seconds("train_seconds", family, artifact):

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.runtime import configure_tensorflow
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -110,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with one core, where all work is done in this process: starting others takes seconds."""
-    monkeypatch.setattr("stages.processes.num_cores", lambda: 1)
+    monkeypatch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that a retry would have waited; nobody waits."""
     seconds: list[float] = []
-    monkeypatch.setattr("stages.sources.transfer.time.sleep", seconds.append)
+    monkeypatch.setattr("pipeline.sources.http.time.sleep", seconds.append)
     return seconds
 
 

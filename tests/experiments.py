@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from pipeline import commit, run
+
+from tests.clone import commit, run
 
 
 def make_params(**changes: Any) -> dict[str, Any]:

@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.evaluate import measure_calibration, measure_doubt
-from stages.evaluation.calibration import apply_temperature, fit_temperature, make_reliability_table
-from stages.evaluation.curves import make_pr_table, make_roc_table
-from stages.evaluation.metrics import (
-    compute_agreement,
+from pipeline.evaluation.calibration import apply_temperature, fit_temperature, make_reliability_table
+from pipeline.evaluation.metrics import (
+    compute_classification_metrics,
     compute_figures,
     judge_fit,
     make_class_table,
     make_confusion_table,
     make_prediction_table,
 )
-from stages.evaluation.results import Results
+from pipeline.evaluation.results import Results
+from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
+from stages.evaluate import compute_calibration_metrics, compute_intervals
 
 OUTSIDE = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
 
@@ -55,9 +55,9 @@ def make_results(class_names: list[str], test: Split, val: Split | None = None, 
     figures: dict[str, Any] = {}
     for name, split in (("train", val), ("val", val), ("test", test)):
         figures |= {f"{name}_{key}": value for key, value in compute_figures(*split).items()}
-    figures |= {f"test_{key}": value for key, value in compute_agreement(labels, probabilities).items()}
-    figures |= measure_doubt(labels, probabilities, confusion)
-    figures |= measure_calibration(labels, probabilities, calibrated)
+    figures |= {f"test_{key}": value for key, value in compute_classification_metrics(labels, probabilities).items()}
+    figures |= compute_intervals(labels, probabilities, confusion)
+    figures |= compute_calibration_metrics(labels, probabilities, calibrated)
     figures |= {
         "temperature": temperature,
         "verdict": judge_fit(figures["train_accuracy"], figures["val_accuracy"], len(class_names)),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.pipeline import PROJECT, SMALL, make_clone, run
+from tests.clone import PROJECT, SMALL, make_clone, run
 
 VERBS = (
     *("locate", "download", "prune", "split", "preprocess", "examine", "embed", "train", "evaluate"),

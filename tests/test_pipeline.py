@@ -9,7 +9,7 @@ import pytest
 import vl_convert
 import yaml
 
-from tests.pipeline import commit, draw_pictures, make_clone, run, small_overrides
+from tests.clone import commit, draw_pictures, make_clone, run, small_overrides
 
 FAMILIES = ["linear_svm", "underfit", "efficientnet_lite0"]
 

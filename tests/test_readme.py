@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.params import load_params
+from pipeline.config.reader import load_params
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

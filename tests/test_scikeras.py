@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from pipeline import run
 
 from stages.download import download
 from stages.preprocess import preprocess
 from stages.prune import prune
 from stages.split import split
+from tests.clone import run
+from tests.conftest import ROOT
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 SMALLER = {"epochs=10": "epochs=1", "[0.1, 0.2, 0.3]": "[0.1, 0.3]", "StratifiedKFold(3)": "StratifiedKFold(2)"}

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Server
-from pipeline import make_clone, run
+
+from tests.clone import make_clone, run
+from tests.conftest import ROOT, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("cache")]
 

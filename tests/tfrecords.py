@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.dataset.records import TFRECORDS, encode_record
+from pipeline.data.tfrecords import TFRECORDS, encode_record
 
 Split = tuple[np.ndarray, np.ndarray]
 

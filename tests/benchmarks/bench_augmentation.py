@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from stages.runtime import configure_tensorflow
+from pipeline.runtime.tensorflow import configure_tensorflow
 from tests.benchmarks.pairs import compare, rate
 
 BATCH, BATCHES, SIZE = 32, 20, 150
@@ -20,7 +20,7 @@ def main() -> None:
     import numpy as np
     import tensorflow as tf
 
-    from stages.dataset.augmentation import Augmentation, augment_batch, draw_numbers
+    from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
     batches = tf.data.Dataset.from_tensors(images).repeat(BATCHES)

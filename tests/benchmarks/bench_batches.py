@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from stages.dataset.manifest import load_manifest
-from stages.runtime import configure_tensorflow
+from pipeline.data.manifest import load_manifest
+from pipeline.runtime.tensorflow import configure_tensorflow
 from tests.benchmarks.pairs import compare, rate
 from tests.benchmarks.scenes_project import photos_project
 
@@ -22,8 +22,8 @@ def main() -> None:
         configure_tensorflow(onednn=True)
         import keras
 
-        from stages.dataset.augmentation import Augmentation
-        from stages.dataset.batches import make_training_batches, read_batches
+        from pipeline.data.augmentation import Augmentation
+        from pipeline.data.batches import make_training_batches, read_batches
 
         manifest = load_manifest()
         print(f"{len(manifest):,} JPEGs of {SIZE} px, {manifest['size'].mean() / 1000:.1f} KB each")

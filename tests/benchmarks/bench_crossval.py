@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import pandas as pd
 import yaml
 
-from stages.runtime import configure_tensorflow
+from pipeline.runtime.tensorflow import configure_tensorflow
 from tests.benchmarks.bench_embeddings import EPOCHS, FAMILY, make_project, train_as_studies
 from tests.benchmarks.scenes_project import run_stage
 
@@ -63,10 +63,10 @@ def time_studies(folder: Path) -> tuple[float, float]:
     """Seconds and accuracy of one of their runs: the first fold, the first value."""
     os.chdir(folder)
     configure_tensorflow(onednn=True)
-    from stages.dataset.folds import open_fold
-    from stages.dataset.records import load_dataset_facts
-    from stages.evaluation.predictions import predict_split
-    from stages.params import load_params
+    from pipeline.config.reader import load_params
+    from pipeline.data.tfrecords import load_dataset_facts
+    from pipeline.models.predictions import predict_split
+    from pipeline.training.fold_data import open_fold
 
     params = load_params(overrides={"train.dropout": VALUES[0]})
     place = folder / "fold"

@@ -16,8 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import yaml
 
-from stages.params import Params, load_params, resolve_recipe
-from stages.runtime import configure_tensorflow, seed_everything
+from pipeline.config.reader import load_params
+from pipeline.config.recipes import resolve_recipe
+from pipeline.config.sections import Params
+from pipeline.runtime.tensorflow import configure_tensorflow, seed_everything
 from tests.benchmarks.scenes_project import PROJECT, run_stage
 
 if TYPE_CHECKING:
@@ -54,11 +56,11 @@ def train_as_studies(params: Params) -> "keras.Model":
     """The frozen backbone inside `fit`, on the data of the working directory."""
     import keras
 
-    from stages.dataset.augmentation import Augmentation
-    from stages.dataset.batches import make_training_batches, read_batches
-    from stages.dataset.records import load_dataset_facts
-    from stages.families import build_model
-    from stages.params import TransferRecipe
+    from pipeline.config.sections import TransferRecipe
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.data.batches import make_training_batches, read_batches
+    from pipeline.data.tfrecords import load_dataset_facts
+    from pipeline.models.build import build_model
 
     recipe = resolve_recipe(params.train, params.recipes[FAMILY])
     assert isinstance(recipe, TransferRecipe)
@@ -85,9 +87,9 @@ def train_as_studies(params: Params) -> "keras.Model":
 
 def _compare(folder: Path, embed_seconds: float) -> None:
     configure_tensorflow(onednn=True)
-    from stages.dataset.records import load_dataset_facts
-    from stages.evaluation.predictions import predict_split
-    from stages.training.transfer import train_transfer
+    from pipeline.data.tfrecords import load_dataset_facts
+    from pipeline.models.predictions import predict_split
+    from pipeline.training.head import train_transfer
 
     params, facts = load_params(), load_dataset_facts()
     recipe = resolve_recipe(params.train, params.recipes[FAMILY])

@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import pandas as pd
 from PIL import Image
 
-from stages.dataset.manifest import load_manifest
-from stages.dataset.raw import read_bytes
-from stages.dataset.splits import load_splits
+from pipeline.data.manifest import load_manifest
+from pipeline.data.raw import read_bytes
+from pipeline.data.splits import load_splits
+from pipeline.runtime.processes import num_cores
 from stages.preprocess import plan_chunks, write_shards
-from stages.processes import num_cores
 from tests.benchmarks.pairs import compare, rate
 from tests.benchmarks.scenes_project import photos_project
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import yaml
 
-from stages.progress import progress_bar
-from tests.pipeline import commit, make_clone, run
+from pipeline.runtime.progress import progress_bar
+from tests.clone import commit, make_clone, run
 
 FAMILY, ROUNDS = "efficientnet_lite0", 3
 

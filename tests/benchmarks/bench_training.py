@@ -18,10 +18,10 @@ STEPS, BATCH, ROUNDS = 120, 64, 3
 
 _OURS = """
 import time
-from stages.runtime import configure_tensorflow
+from pipeline.runtime.tensorflow import configure_tensorflow
 configure_tensorflow(onednn=True)
 import keras, numpy as np, tensorflow as tf
-from stages.families import build_model
+from pipeline.models.build import build_model
 keras.utils.set_random_seed(1)
 model = build_model("cifar_elu", image_size=32, num_classes=10)
 model.compile(keras.optimizers.RMSprop(0.001), "sparse_categorical_crossentropy", metrics=["accuracy"],

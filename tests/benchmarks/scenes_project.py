@@ -13,8 +13,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from stages.processes import map_in_order
-from stages.sources.scene_drawing import CLASS_NAMES, draw_scene
+from pipeline.runtime.processes import map_in_order
+from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
 
 PROJECT = Path(__file__).parents[2]
 

@@ -1,0 +1,149 @@
+"""TFRecords to batches, as TensorFlow reads them. Imports TensorFlow."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+from pipeline.data.tfrecords import TFRECORDS, list_shards, load_dataset_facts
+
+_FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+    "image_id": tf.io.FixedLenFeature([], tf.string),
+    "name": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+class Batch(NamedTuple):
+    """images: uint8 (batch, size, size, 3), RGB, 0 to 255. labels: int64 (batch,), numbers in class_names."""
+
+    images: Any
+    labels: Any
+
+
+def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
+    """Serialized Examples, string (batch,), to pixels and labels."""
+    parsed = tf.io.parse_example(records, {key: _FEATURES[key] for key in ("image", "label")})
+    pixels = tf.io.decode_raw(parsed["image"], tf.uint8)
+    return Batch(tf.reshape(pixels, (-1, image_size, image_size, 3)), parsed["label"])
+
+
+def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
+    """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
+    facts = load_dataset_facts(folder)
+    image_size, num_batches = facts["image_size"], -(-facts["num_images"][split] // batch_size)
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
+    records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def read_views(
+    split: str, view: int, *, batch_size: int, seed: int, augmentation: Augmentation, folder: Path = TFRECORDS
+) -> tf.data.Dataset:
+    """`read_batches`, of the images themselves (view 0) or of the changed copies that `seed` gives as number 1, 2, …"""
+    batches = read_batches(split, batch_size=batch_size, folder=folder)
+    if view == 0:
+        return batches
+    numbers = draw_numbers(load_dataset_facts(folder)["num_images"][split], seed=seed, epoch=view)
+    rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
+    return tf.data.Dataset.zip(batches, rows).map(
+        lambda batch, drawn: (augment_batch(batch[0], drawn, augmentation), batch[1]),
+        tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list[str]]:
+    """(image ids, names) of a split, in the order of `read_batches`."""
+    features = {key: _FEATURES[key] for key in ("image_id", "name")}
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024)
+    ids: list[str] = []
+    names: list[str] = []
+    for parsed in records.map(lambda r: tf.io.parse_example(r, features)).as_numpy_iterator():
+        ids += [value.decode() for value in parsed["image_id"]]
+        names += [value.decode() for value in parsed["name"]]
+    return ids, names
+
+
+def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
+    """Some images of a split, uint8 (len(rows), size, size, 3), in the order of `rows`, which count as `read_batches` does."""
+    size = load_dataset_facts(folder)["image_size"]
+    found: dict[int, np.ndarray] = {}
+    wanted = tf.constant(sorted(set(rows)), tf.int64)
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
+    records = records.filter(lambda row, _: tf.reduce_any(wanted == row))
+    for row, record in records.as_numpy_iterator():
+        found[int(row)] = parse_batch(tf.constant([record]), size).images.numpy()[0]
+    return np.stack([found[row] for row in rows])
+
+
+def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.ndarray]:
+    """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
+    facts = load_dataset_facts(folder)
+    n, size = facts["num_images"][split], facts["image_size"]
+    images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
+    position = 0
+    for batch in read_batches(split, batch_size=256, folder=folder).as_numpy_iterator():
+        images[position : position + len(batch[1])], labels[position : position + len(batch[1])] = batch
+        position += len(batch[1])
+    return images, labels
+
+
+def make_training_batches(
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    cache_gb: float,
+    shuffle_buffer: int,
+    first_epoch: int = 0,
+    folder: Path = TFRECORDS,
+) -> tuple[tf.data.Dataset, int]:
+    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and how many make an epoch.
+
+    Each epoch has its own order and its own augmentation, both drawn from (seed, epoch, position of the image), so that a
+    run that resumes at `first_epoch` sees what an unbroken one would. A split of up to `cache_gb` GB is kept in memory
+    and shuffled whole; a larger one is read again each epoch and shuffled `shuffle_buffer` images at a time.
+    """
+    facts = load_dataset_facts(folder)
+    n, size = facts["num_images"]["train"], facts["image_size"]
+    if n * size * size * 3 <= cache_gb * 1e9:
+        images, labels = (tf.constant(array) for array in load_split("train", folder=folder))
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.data.Dataset.range(n).shuffle(n, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+            return order.batch(batch_size).map(
+                lambda i: (i, Batch(tf.gather(images, i), tf.gather(labels, i))), tf.data.AUTOTUNE, deterministic=True
+            )
+    else:
+        records = tf.data.TFRecordDataset(list_shards("train", folder)).enumerate()
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = records.shuffle(shuffle_buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+            return order.batch(batch_size).map(
+                lambda i, r: (i, parse_batch(r, size)), tf.data.AUTOTUNE, deterministic=True
+            )
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        batches = epoch_batches(epoch)
+        if not augmentation.is_active:
+            # A plain tuple: Keras takes a named one for the images alone once there are class weights.
+            return batches.map(lambda _, batch: (batch.images, batch.labels))
+        numbers = draw_numbers(n, seed=seed, epoch=epoch)
+        return batches.map(
+            lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+
+
+def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform([], [seed, epoch], maxval=tf.int64.max, dtype=tf.int64)

@@ -1,0 +1,113 @@
+"""data/raw: the files of a source, bytes as they came, in few large uncompressed tars, and an index of where each lies."""
+
+import csv
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import folder_aside
+from pipeline.sources import RawImage
+
+RAW = Path("data/raw")
+_INDEX = "index.csv"
+_FACTS = "source.json"
+_SHARD_BYTES = 256 << 20  # a new tar is begun after this much
+INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
+
+
+def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = RAW) -> int:
+    """Writes all images and the index; returns how many files had bytes. Raises PipelineError where there are none.
+
+    facts: what else is known of the source, kept in source.json. Complete or not there at all.
+    """
+    with folder_aside(folder) as partial:
+        with (partial / _INDEX).open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(INDEX_COLUMNS)
+            written = 0
+            with _ShardWriter(partial) as shards:
+                for image in images:
+                    shard, offset, size = (
+                        shards.write(image.name, image.data) if image.data is not None else ("", "", "")
+                    )
+                    rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
+                    written += image.data is not None
+        if not written:
+            raise PipelineError(
+                f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp or .tif"
+            )
+        (partial / _FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    return written
+
+
+class _ShardWriter:
+    """Tars of about 256 MB. Headers carry no time and no owner, so the same images give the same bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = -1
+        self._tar: tarfile.TarFile | None = None
+
+    def __enter__(self) -> "_ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._tar is not None:
+            self._tar.close()
+
+    def write(self, name: str, data: bytes) -> tuple[str, int, int]:
+        """Appends one file; returns the shard's name and where in it the bytes lie (offset, size)."""
+        if self._tar is None or self._tar.offset > _SHARD_BYTES:
+            if self._tar is not None:
+                self._tar.close()
+            self._number += 1
+            self._tar = tarfile.open(self._shard, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed in __exit__
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        self._tar.addfile(member, io.BytesIO(data))
+        padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        return self._shard.name, self._tar.offset - padded, len(data)
+
+    @property
+    def _shard(self) -> Path:
+        return self._folder / f"images-{self._number:05d}.tar"
+
+
+def load_index(folder: Path = RAW) -> pd.DataFrame:
+    """One row a file of the source: INDEX_COLUMNS; shard, offset and size are missing where reason says why."""
+    text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
+    return pd.read_csv(
+        folder / _INDEX,
+        dtype={**text, "offset": "Int64", "size": "Int64"},
+        keep_default_na=False,
+        na_values={"offset": [""], "size": [""]},
+    )
+
+
+def load_facts(folder: Path = RAW) -> dict[str, Any]:
+    """What `save_raw` was told of the source."""
+    return json.loads((folder / _FACTS).read_text())
+
+
+def read_bytes(shard: str, offset: int, size: int, folder: Path = RAW) -> bytes:
+    """The encoded bytes of one image."""
+    return next(read_many([(shard, offset, size)], folder))
+
+
+def read_many(places: Iterable[tuple[str, int, int]], folder: Path = RAW) -> Iterator[bytes]:
+    """The encoded bytes of many images, (shard, offset, size) each, in their order; each shard is opened once."""
+    with ExitStack() as stack:
+        shards: dict[str, BinaryIO] = {}
+        for shard, offset, size in places:
+            if shard not in shards:
+                # Unbuffered: a read of the bytes wanted, instead of whole blocks around them.
+                shards[shard] = stack.enter_context((folder / shard).open("rb", buffering=0))
+            yield os.pread(shards[shard].fileno(), size, offset)

@@ -1,0 +1,125 @@
+"""What evaluate hands to the report: data/evaluations/<family>/, one folder a family, the same files in each."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.manifest import save_table
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import folder_aside, remove, write_aside
+
+EVALUATIONS = Path("data/evaluations")
+METRICS = Path("metrics")
+_PUBLISHED = ("metrics.json", "classes.csv", "confusion.csv", "predictions.csv", "calibration.json")
+_TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
+_NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
+
+
+@dataclass(frozen=True)
+class Results:
+    """figures: name to number. classes, confusion, predictions, val_predictions: see pipeline.evaluation.metrics. curves: split
+    (train or val), epoch (from 1), accuracy, loss. roc, pr: see pipeline.evaluation.roc_pr. reliability: state (before or
+    after calibration) and the columns of pipeline.evaluation.calibration. layers: see pipeline.evaluation.gradcam.
+    outside: see pipeline.evaluation.out_of_distribution; no row where nothing was asked for. heat_maps: float16 (n, rows, columns), for
+    the first n rows of `pick_mistakes`; none for families without convolutions. augmented: uint8 (images, versions, size,
+    size, 3), the first version as it is; none for families that change nothing."""
+
+    figures: dict[str, Any]
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    predictions: pd.DataFrame
+    val_predictions: pd.DataFrame
+    curves: pd.DataFrame
+    roc: pd.DataFrame
+    pr: pd.DataFrame
+    reliability: pd.DataFrame
+    layers: pd.DataFrame
+    outside: pd.DataFrame
+    heat_maps: np.ndarray
+    augmented: np.ndarray
+
+
+_TABLES = tuple(field.name for field in fields(Results) if field.type is pd.DataFrame)
+_ARRAYS = tuple(field.name for field in fields(Results) if field.type is np.ndarray)
+
+
+def save_results(family: str, results: Results) -> None:
+    """Writes data/evaluations/<family>/ for the report and metrics/<family>/ for people."""
+    calibration = {key: results.figures[key] for key in ("temperature", "model_sha256")}
+    with folder_aside(EVALUATIONS / family) as folder:
+        (folder / "metrics.json").write_text(json.dumps(results.figures, indent=1) + "\n")
+        (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
+        for name in _TABLES:
+            save_table(getattr(results, name), folder / f"{name}.csv")
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(results, name))
+    for name in _PUBLISHED:
+        with write_aside(METRICS / family / name) as partial:
+            shutil.copyfile(EVALUATIONS / family / name, partial)
+
+
+def load_results(family: str, folder: Path = EVALUATIONS) -> Results:
+    """What `save_results` wrote. Class names stay text, whatever they look like."""
+    content: dict[str, Any] = {name: load_table(folder / family / f"{name}.csv") for name in _TABLES}
+    content |= {name: np.load(folder / family / f"{name}.npy") for name in _ARRAYS}
+    return Results(figures=json.loads((folder / family / "metrics.json").read_text()), **content)
+
+
+def load_table(file: Path) -> pd.DataFrame:
+    """A table in which names are text, also one called NA or 007, and empty numbers are missing."""
+    columns = pd.read_csv(file, nrows=0).columns
+    numbers = {name: [""] for name in columns if name.startswith(_NUMBERS)}
+    text = {name: kind for name, kind in _TEXT.items() if name in columns}
+    return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=numbers)
+
+
+def load_temperature(family: str, artifact: Path, folder: Path = METRICS) -> float:
+    """The temperature that evaluate has fitted to this very model. Raises PipelineError if there is none."""
+    file = folder / family / "calibration.json"
+    remedy = f"run `dvc repro evaluate@{family}`"
+    try:
+        content = json.loads(file.read_text())
+        temperature, digest = float(content["temperature"]), content["model_sha256"]
+    except FileNotFoundError as error:
+        raise PipelineError(f"{file} is not here: expected the temperature of a calibrated model; {remedy}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise PipelineError(f"{file} can't be read: expected temperature and model_sha256; {remedy}") from error
+    if digest != compute_digest(artifact):
+        raise PipelineError(f"{file} was made for another model than {artifact}: {remedy}")
+    return temperature
+
+
+def compute_digest(artifact: Path) -> str:
+    """Which model the figures are of: the SHA-256 of its file, 64 hex digits."""
+    with artifact.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pick_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The most confident mistakes of a prediction table, the most confident first; ties in the order of the table."""
+    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    return wrong.sort_values("confidence", ascending=False, kind="stable").head(count)
+
+
+def load_curves(record: Path) -> pd.DataFrame:
+    """split, epoch, accuracy, loss from a dvclive folder."""
+    parts = []
+    for split, name in (("train", "train"), ("val", "eval")):
+        lines = record / "plots" / "metrics" / name
+        accuracy, loss = (pd.read_csv(lines / f"{metric}.tsv", sep="\t") for metric in ("accuracy", "loss"))
+        both = accuracy.merge(loss, on="step")
+        parts.append(both.assign(split=split, epoch=both["step"] + 1))
+    return pd.concat(parts)[["split", "epoch", "accuracy", "loss"]].round(6)
+
+
+def remove_leftovers(families: list[str], folder: Path = EVALUATIONS) -> None:
+    """Deletes results of families that nobody asks for any more: DVC leaves them, and they would change the folder's hash."""
+    for path in folder.iterdir():
+        if path.name not in families:
+            remove(path)

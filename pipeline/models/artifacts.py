@@ -1,0 +1,62 @@
+"""models/<family>.keras: pixels in, probabilities out, the same bytes for the same weights. Imports Keras."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import write_aside
+
+MODELS = Path("models")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
+
+
+def save_model(model: keras.Model, file: Path) -> None:
+    """Saves a model in Keras' own format, uncompiled, without what differs between savings: times and memory addresses."""
+    with write_aside(file) as partial:
+        written = partial.with_name(file.name + ".timed.partial.keras")
+        try:
+            model.save(written)
+            _make_stable(written, partial)
+        finally:
+            written.unlink(missing_ok=True)
+
+
+def _make_stable(source: Path, target: Path) -> None:
+    with zipfile.ZipFile(source) as written, zipfile.ZipFile(target, "w") as stable:
+        for name in sorted(written.namelist()):
+            content = written.read(name)
+            if name == "metadata.json":
+                content = json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}).encode()
+            if name == "config.json":
+                content = json.dumps(_renumber_shared(json.loads(content), {})).encode()
+            stable.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+
+
+def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:
+    """Keras marks objects that layers share by their memory address; 1, 2, … in order of appearance say the same."""
+    if isinstance(config, list):
+        return [_renumber_shared(value, numbers) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: numbers.setdefault(value, len(numbers) + 1)
+        if key == "shared_object_id"
+        else _renumber_shared(value, numbers)
+        for key, value in config.items()
+    }
+
+
+def load_model(file: Path) -> keras.Model:
+    """The model, uncompiled. Refuses files that would run code. Raises PipelineError where there is none, or it is damaged."""
+    if not file.exists():
+        raise PipelineError(f"{file} is not here: expected a trained model; run `dvc repro train@{file.stem}`")
+    try:
+        return keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the damage makes it stumble over
+        raise PipelineError(
+            f"{file} can't be loaded ({type(error).__name__}): train it again with `dvc repro -f train@{file.stem}`"
+        ) from error

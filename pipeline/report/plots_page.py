@@ -1,0 +1,50 @@
+"""The page in which `dvc plots show` draws, whole and offline: DVC's own loads its drawing library from the network."""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+import vl_convert
+
+from pipeline.runtime.files import write_aside
+
+# Not among the outputs: `dvc plots diff` of experiments from a queue needs it in a workspace where nothing has run.
+PAGE = Path(".cache/plots.html")
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>DVC plots</title>
+<meta name="generator" content="{generator}">
+<link rel="icon" href="data:,">
+{{refresh_tag}}
+<style>body {{ font-family: system-ui, sans-serif; margin: 1.5rem; }}</style>
+<script>{library}</script>
+</head>
+<body>
+{{plot_divs}}
+</body>
+</html>
+"""
+
+
+def render_plots_page() -> str:
+    """What .dvc/config names as plots.html_template, with DVC's own placeholders left in."""
+    # DVC's plots call vegaEmbed; a script of the library's own text must not end the element that holds it.
+    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+    return _PAGE.format(library=library, generator=_name_generator())
+
+
+def _name_generator() -> str:
+    """What decides the page: the library's version and our own text."""
+    return f"vl-convert {version('vl-convert-python')}, page {hashlib.sha256(_PAGE.encode()).hexdigest()[:16]}"
+
+
+def save_plots_page(file: Path = PAGE) -> None:
+    """Writes the page where .dvc/config says that it is. `make venv` calls this, and so does the report."""
+    # To put the library together takes a second.
+    if file.exists() and _name_generator() in file.read_text(encoding="utf-8"):
+        return
+    with write_aside(file) as partial:
+        partial.write_text(render_plots_page(), encoding="utf-8")

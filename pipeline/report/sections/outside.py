@@ -1,0 +1,49 @@
+"""What the page says of pictures that were in no split."""
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline.data.image_files import OUTSIDE, Decoding, load_pictures
+from pipeline.evaluation.intervals import compute_accuracy_interval
+from pipeline.report.thumbnails import encode_picture
+
+_CARDS = 24
+_ROWS = 50  # files that could not be used
+_PICTURE = Decoding(image_size=120, resize="letterbox", min_side=1, max_megapixels=128.0)
+
+
+def describe_outside(outside: pd.DataFrame) -> dict[str, Any] | None:
+    """Figures and pictures of `pipeline.evaluation.out_of_distribution`; None where nobody asked for any."""
+    if outside.empty:
+        return None
+    good = outside[outside["reason"] == ""]
+    labelled = good[good["label"] != ""]
+    hits = int((labelled["label"] == labelled["predicted"]).sum())
+    far = good["is_far"].astype("str") == "True"
+    shown = good.head(_CARDS)
+    pictures = load_pictures([str(OUTSIDE / name) for name in shown["name"]], _PICTURE)
+    cards = [
+        {
+            "picture": encode_picture(picture.pixels),
+            "name": row["name"],
+            "label": row["label"],
+            "predicted": row["predicted"],
+            "confidence": row["confidence"],
+            "distance": row["distance"],
+            "far": bool(row["distance"] > 1),
+            "hit": row["label"] == row["predicted"],
+        }
+        for (_, row), picture in zip(shown.iterrows(), pictures, strict=True)
+        if picture.pixels is not None
+    ]
+    return {
+        "num_images": len(good),
+        "num_labelled": len(labelled),
+        "accuracy": hits / len(labelled) if len(labelled) else None,
+        "interval": compute_accuracy_interval(hits, len(labelled)) if len(labelled) else None,
+        "num_far": int(far.sum()),
+        "cards": cards,
+        "bad": outside[outside["reason"] != ""][["name", "reason"]].head(_ROWS).to_dict("records"),
+        "num_bad": int((outside["reason"] != "").sum()),
+    }

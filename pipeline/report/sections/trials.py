@@ -1,0 +1,66 @@
+"""The page of a search: what it tried, what came of it, and which parameters matter."""
+
+import shlex
+from typing import Any
+
+import pandas as pd
+
+from pipeline.config.search_space import Dimension, Range
+from pipeline.config.sections import Search
+from pipeline.report.charts import draw_history, draw_importance, draw_slices
+from pipeline.report.tables import to_records
+from pipeline.search.trials import (
+    Trial,
+    describe_search,
+    find_best,
+    make_overrides,
+    make_trial_table,
+    shorten_name,
+    show_value,
+)
+
+
+def make_command(trials: list[Trial]) -> str:
+    """What trains with the values of the best trial; '' if none has finished."""
+    best = find_best(trials)
+    return shlex.join(["dvc", "exp", "run", *make_overrides(best.values)]) if best else ""
+
+
+def join_trials(trials: list[Trial], dimensions: list[Dimension]) -> pd.DataFrame:
+    """trial, state, accuracy, best, and a column for each dimension; a row a trial. accuracy: the score, or what a trial that
+    was given up had reached. best: the best score so far, None before the first."""
+    rows: list[dict[str, Any]] = []
+    best: float | None = None
+    for trial in trials:
+        if trial.score is not None and (best is None or trial.score > best):
+            best = trial.score
+        reached = max(trial.steps, default=None) if trial.state == "pruned" else trial.score
+        values = {
+            shorten_name(d.name): trial.values[d.name] if isinstance(d, Range) else show_value(trial.values[d.name])
+            for d in dimensions
+        }
+        rows.append({"trial": trial.number, "state": trial.state, "accuracy": reached, "best": best} | values)
+    return pd.DataFrame(rows)
+
+
+def describe_trials(
+    family: str, settings: Search, dimensions: list[Dimension], trials: list[Trial], importance: dict[str, float]
+) -> dict[str, Any]:
+    """What search.html needs; at least one trial has finished."""
+    joined, best = join_trials(trials, dimensions), find_best(trials)
+    table = make_trial_table(trials).sort_values("score", ascending=False, kind="stable", na_position="last")
+    ranges = {shorten_name(dimension.name): dimension.log for dimension in dimensions if isinstance(dimension, Range)}
+    shares = pd.DataFrame(importance.items(), columns=["parameter", "share"])
+    shares["parameter"] = shares["parameter"].map(shorten_name)
+    return {
+        "family": family,
+        "summary": describe_search(trials),
+        "settings": settings,
+        "names": {dimension.name: shorten_name(dimension.name) for dimension in dimensions},
+        "values": {name: show_value(value) for name, value in best.values.items()} if best else {},
+        "command": make_command(trials),
+        "history": draw_history(joined),
+        "importance": draw_importance(shares) if importance else None,
+        "slices": draw_slices(joined, ranges),
+        "trials": to_records(table),
+    }

@@ -1,0 +1,71 @@
+"""How every verb starts and fails: --help from its docstring, one line instead of a traceback."""
+
+import argparse
+import errno
+import gc
+import sys
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+
+from pipeline.runtime.errors import PipelineError
+
+
+def run_verb(verb: Callable[[], None], doc: str | None) -> None:
+    """Runs a stage that takes no options but --help. Exits with 1 and one line on stderr where a user can mend it."""
+    make_parser(verb.__name__, doc).parse_args()
+    sys.exit(report_errors(verb))
+
+
+def run_family_verb(verb: Callable[[str], None], doc: str | None) -> None:
+    """Runs a stage for the family that the command line names; the verb checks that there is such a family."""
+    parser = make_parser(verb.__name__, doc)
+    parser.add_argument("family", metavar="FAMILY", help="a name that stands in recipes in params.yaml")
+    family = parser.parse_args().family
+    sys.exit(report_errors(lambda: verb(family)))
+
+
+def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser with --help from a verb's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"python -m stages.{verb}",
+        description=doc,
+        epilog="All settings stand in params.yaml.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def report_errors(verb: Callable[[], None]) -> int:
+    """Calls `verb`; returns the exit status, having said in one line on stderr what went wrong."""
+    if not gc.isenabled():  # see stages/__init__.py
+        gc.freeze()  # what has been imported stays: it is never looked through
+        gc.enable()
+    try:
+        verb()
+    except PipelineError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing half-written was kept", 130)
+    except BrokenProcessPool:
+        return _fail("a worker process was killed, most likely for want of memory: lower preprocess.num_workers", 1)
+    except OSError as error:
+        message = _explain(error)
+        if message is None:
+            raise
+        return _fail(message, 1)
+    return 0
+
+
+def _explain(error: OSError) -> str | None:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{where}: free some space and run again; nothing half-written was kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission{where}: change the mode or the owner"
+    if error.errno == errno.ENOENT:
+        return f"{error.filename} is not here: expected what an earlier stage writes; run `dvc repro`"
+    return None
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return status

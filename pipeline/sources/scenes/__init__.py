@@ -1,0 +1,57 @@
+"""Pictures drawn by the program: buildings, forest, glacier, mountain, sea and street, any number at any size."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config.sources import ScenesSettings
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import map_in_order
+from pipeline.sources import RawImage
+from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
+
+_CHUNK = 32  # pictures drawn per message between processes
+_JPEG_QUALITY = 92  # as a camera saves them
+
+
+def locate(path: str | None) -> Path | None:
+    """Nothing outside the program to watch."""
+    if path is not None:
+        raise PipelineError(
+            f"data.source is scenes, which takes no data.path; received {path!r}: set data.source=folder?"
+        )
+    return None
+
+
+def read_images(*, path: str | None, sha256: str | None, settings: ScenesSettings) -> Iterator[RawImage]:  # noqa: ARG001
+    """`images_per_class` JPEGs of each class, drawn on all cores, the same for the same seed and size."""
+    numbers = range(settings.images_per_class)
+    chunks = [
+        (label, settings.image_size, settings.seed, numbers[start : start + _CHUNK])
+        for label in CLASS_NAMES
+        for start in range(0, len(numbers), _CHUNK)
+    ]
+    for images in map_in_order(_draw_chunk, chunks):
+        yield from images
+
+
+def _draw_chunk(chunk: tuple[str, int, int, range]) -> list[RawImage]:
+    label, image_size, seed, numbers = chunk
+    return [
+        RawImage(
+            name=f"{label}/{label}-{index:06d}.jpg",
+            label=label,
+            source_split="",
+            data=_encode(draw_scene(label, image_size=image_size, seed=seed, index=index)),
+        )
+        for index in numbers
+    ]
+
+
+def _encode(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()

@@ -1,0 +1,44 @@
+"""Trains any family, by what kind it is. Imports TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.config.recipes import resolve_recipe
+from pipeline.config.sections import LinearRecipe, Params, Recipe, TransferRecipe
+from pipeline.runtime.tensorflow import seed_everything
+from pipeline.training.fit import Watch
+from pipeline.training.head import train_transfer
+from pipeline.training.network import train_network
+
+
+def train_family(family: str, params: Params, *, record: Path, watch: Watch | None = None) -> keras.Model:
+    """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
+    directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs to watch. Raises PipelineError
+    where training diverges."""
+    own = params.recipes[family]
+    seed_everything(params.train.seed)
+    if isinstance(own, LinearRecipe):
+        from pipeline.training.svm import train_linear  # SciPy and scikit-learn: half a second that no network needs
+
+        return train_linear(family, own, record=record)
+    recipe = resolve_recipe(params.train, own)
+    print(f"{family}: {describe_overrides(own, recipe)}")
+    settings: dict[str, Any] = {
+        "seed": params.train.seed,
+        "cache_gb": params.train.cache_gb,
+        "shuffle_buffer": params.train.shuffle_buffer,
+        "record": record,
+        "watch": watch,
+    }
+    if isinstance(recipe, TransferRecipe):
+        return train_transfer(family, recipe, **settings)
+    return train_network(family, recipe, **settings)
+
+
+def describe_overrides(own: Recipe, used: Recipe) -> str:
+    """What of a recipe `train` has overridden, in words."""
+    before, after = own.model_dump(), used.model_dump()
+    changes = [f"{key} {after[key]}, not {before[key]}" for key in before if before[key] != after[key]]
+    return f"trained with {'; '.join(changes)}: train in params.yaml overrides" if changes else "trained as published"

@@ -1,0 +1,96 @@
+"""Training of a network from scratch, by gradient descent on pixels. Imports TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config.families import FAMILIES
+from pipeline.config.sections import Recipe
+from pipeline.data.augmentation import Augmentation
+from pipeline.data.batches import make_training_batches, read_batches
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.models.build import build_model
+from pipeline.training.class_weights import compute_class_weight
+from pipeline.training.fit import Watch, fit, log_best, open_record
+
+_VALIDATION_BATCH = 256  # images; only speed and memory depend on it
+
+
+def train_network(
+    family: str,
+    recipe: Recipe,
+    *,
+    seed: int,
+    cache_gb: float,
+    shuffle_buffer: int,
+    record: Path,
+    watch: Watch | None = None,
+) -> keras.Model:
+    """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best epoch's weights.
+
+    record: folder for dvclive, one row an epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
+    Raises PipelineError if the loss stops being a number.
+    """
+    facts = load_dataset_facts()
+    settings = make_settings(family, recipe, facts)
+    model = build_model(family, **settings)
+    adapt_normalization(model, facts["channel_mean"], facts["channel_std"])
+    batches, steps = make_training_batches(
+        batch_size=recipe.batch_size,
+        seed=seed,
+        augmentation=Augmentation(**recipe.augment.model_dump()),
+        cache_gb=cache_gb,
+        shuffle_buffer=shuffle_buffer,
+    )
+    # Within `with`, the record stays open after fit: the best epoch is known only then.
+    with open_record(record) as live:
+        result = fit(
+            family,
+            model,
+            recipe,
+            batches=batches,
+            steps=steps,
+            validation=read_validation(),
+            class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
+            live=live,
+            watch=watch,
+        )
+        log_best(live, result.best_epoch + 1, result.best)
+    kept = build_model(family, **settings)  # without the optimizer, which weighs twice as much as the model
+    kept.set_weights(model.get_weights())
+    return kept
+
+
+def make_settings(family: str, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
+    """What `build_model` is given for a recipe and the images that dataset.json describes."""
+    names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].sizes)
+    return {
+        "image_size": facts["image_size"],
+        "input_size": recipe.input_size,
+        "num_classes": len(facts["class_names"]),
+        **{name: getattr(recipe, name) for name in names},
+    }
+
+
+def count_parameters(family: str, recipe: Recipe, facts: dict[str, Any]) -> int:
+    """Of the model that would be built; takes no memory for them."""
+    with keras.StatelessScope(initialize_variables=False):
+        return int(build_model(family, **make_settings(family, recipe, facts)).count_params())
+
+
+def read_validation() -> tf.data.Dataset:
+    """The validation split, kept in memory after the first epoch."""
+    return read_batches("val", batch_size=_VALIDATION_BATCH).cache()
+
+
+def adapt_normalization(model: keras.Model, mean: list[float], std: list[float]) -> None:
+    """Gives a Normalization layer, if the family has one that learns, the training images' mean and deviation a channel,
+    0 to 255: what its `adapt` would compute from the pixels, which preprocess has computed already."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt_mean.assign(np.asarray(mean, np.float32))
+            layer.adapt_variance.assign(np.square(np.asarray(std, np.float32)))
+            layer.finalize_state()

@@ -1,0 +1,197 @@
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from tests.tfrecords import make_noise
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+IMAGES = make_noise(4, 15)
+FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST = range(5)  # columns of the numbers that an image gets
+LOW, MIDDLE, HIGH = 0.0, 0.5, 1.0  # the two extremes of each change, and none
+EVERYTHING = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
+
+
+def augment(images=IMAGES, *, numbers=None, **settings) -> np.ndarray:
+    from pipeline.data.augmentation import Augmentation, augment_batch
+
+    rows = make_numbers(len(images)) if numbers is None else numbers
+    return augment_batch(images, rows, Augmentation(**settings)).numpy()
+
+
+def make_numbers(count: int, changes: dict[int, float] | None = None) -> np.ndarray:
+    """Numbers that change nothing, but for the given columns."""
+    numbers = np.full((count, 5), MIDDLE, np.float32)
+    for column, value in (changes or {}).items():
+        numbers[:, column] = value
+    return numbers
+
+
+def draw(num_images: int, *, seed: int = 1, epoch: int = 0) -> np.ndarray:
+    from pipeline.data.augmentation import draw_numbers
+
+    return draw_numbers(num_images, seed=seed, epoch=epoch).numpy()
+
+
+def turn(images, changes, **settings) -> np.ndarray:
+    return augment(images, numbers=make_numbers(len(images), changes), **settings)
+
+
+def make_waves(size: int) -> np.ndarray:
+    """A smooth picture, float32 (1, size, size, 3): interpolating it twice costs little."""
+    y, x = np.mgrid[:size, :size] / size
+    waves = [128 + 100 * np.sin(2 * np.pi * (x * a + y * b)) for a, b in ((1, 0.5), (0.3, 1), (1, -1))]
+    return np.stack(waves, axis=-1)[None].astype(np.float32)
+
+
+def make_square(size: int, side: int) -> np.ndarray:
+    image, start = np.zeros((1, size, size, 3), np.uint8), (size - side) // 2
+    image[:, start : start + side, start : start + side] = 255
+    return image
+
+
+class TestNothingToDo:
+    @pytest.mark.parametrize("numbers", [LOW, MIDDLE, HIGH])
+    def test_all_zero_is_the_identity(self, numbers):
+        np.testing.assert_array_equal(augment(numbers=np.full((4, 5), numbers, np.float32)), IMAGES)
+
+    def test_numbers_in_the_middle_change_nothing(self):
+        np.testing.assert_allclose(augment(**EVERYTHING), IMAGES, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("settings", "warps", "is_active"),
+        [
+            ({}, False, False),
+            ({"contrast": 0.1}, False, True),
+            ({"zoom": 0.1}, True, True),
+            ({"rotation": 0.1}, True, True),
+            ({"flip": "vertical"}, True, True),
+        ],
+    )
+    def test_it_knows_whether_it_does_anything(self, settings, warps, is_active):
+        from pipeline.data.augmentation import Augmentation
+
+        assert (Augmentation(**settings).warps, Augmentation(**settings).is_active) == (warps, is_active)
+
+    def test_pixels_become_float32(self):
+        assert augment().dtype == augment(**EVERYTHING).dtype == np.float32
+
+
+class TestFlip:
+    @pytest.mark.parametrize(
+        ("flip", "changes", "expected"),
+        [
+            ("horizontal", {FLIP_X: LOW}, IMAGES[:, :, ::-1]),
+            ("vertical", {FLIP_Y: LOW}, IMAGES[:, ::-1]),
+            ("both", {FLIP_X: LOW, FLIP_Y: LOW}, IMAGES[:, ::-1, ::-1]),
+            ("both", {FLIP_X: LOW}, IMAGES[:, :, ::-1]),
+            ("horizontal", {FLIP_X: HIGH, FLIP_Y: LOW}, IMAGES),
+            ("vertical", {FLIP_X: LOW, FLIP_Y: HIGH}, IMAGES),
+        ],
+    )
+    def test_it_is_exact(self, flip, changes, expected):
+        np.testing.assert_array_equal(turn(IMAGES, changes, flip=flip), expected)
+
+    def test_it_happens_to_half_of_the_images(self):
+        flipped = draw(2000)[:, FLIP_X] < 0.5
+        assert 0.45 < flipped.mean() < 0.55
+
+
+class TestRotation:
+    @pytest.mark.parametrize("size", [14, 15])
+    @pytest.mark.parametrize(
+        ("rotation", "number", "quarters"), [(0.25, HIGH, 1), (0.25, LOW, -1), (0.5, HIGH, 2), (0.5, LOW, 2)]
+    )
+    def test_quarter_turns_are_exact(self, size, rotation, number, quarters):
+        images = make_noise(2, size)
+        expected = np.rot90(images, quarters, axes=(1, 2))
+        np.testing.assert_allclose(turn(images, {ROTATION: number}, rotation=rotation), expected, atol=0.01)
+
+    def test_half_the_number_is_half_the_angle(self):
+        eighth = turn(make_waves(64), {ROTATION: HIGH}, rotation=0.125)
+        half_of_quarter = turn(make_waves(64), {ROTATION: 0.75}, rotation=0.25)
+        np.testing.assert_allclose(eighth, half_of_quarter, atol=0.01)
+
+
+class TestZoom:
+    @pytest.mark.parametrize(("number", "scale"), [(LOW, 2.0), (HIGH, 1 / 1.5), (MIDDLE, 1.0)])
+    def test_low_numbers_enlarge_and_high_ones_shrink(self, number, scale):
+        zoomed = turn(make_square(60, 20), {ZOOM: number}, zoom=0.5)
+        side = np.sqrt(zoomed.mean() / 255) * 60
+        assert side == pytest.approx(20 * scale, rel=0.03)
+
+    def test_the_centre_stays_where_it_is(self):
+        zoomed = turn(make_square(60, 20), {ZOOM: LOW}, zoom=0.5)
+        np.testing.assert_allclose(zoomed, zoomed[:, ::-1, ::-1], atol=0.01)
+
+
+class TestContrast:
+    @pytest.mark.parametrize(("number", "factor"), [(LOW, 0.6), (0.25, 0.8), (MIDDLE, 1.0), (HIGH, 1.4)])
+    def test_the_distance_from_each_channels_mean_grows_by_a_factor(self, number, factor):
+        mean = IMAGES.mean(axis=(1, 2), keepdims=True)
+        expected = np.clip((IMAGES - mean) * factor + mean, 0, 255)
+        np.testing.assert_allclose(turn(IMAGES, {CONTRAST: number}, contrast=0.4), expected, atol=0.01)
+
+    def test_a_picture_of_one_colour_stays_as_it_is(self):
+        grey = np.full((1, 9, 9, 3), 77, np.uint8)
+        np.testing.assert_allclose(turn(grey, {CONTRAST: HIGH}, contrast=0.9), grey, atol=0.01)
+
+
+class TestWarp:
+    CHANGES: ClassVar = {FLIP_X: LOW, ROTATION: 0.8, ZOOM: 0.3}
+
+    def test_one_fused_warp_is_flip_then_zoom_then_rotation(self):
+        fused = turn(make_waves(64), self.CHANGES, flip="horizontal", rotation=0.1, zoom=0.2)
+        flipped = turn(make_waves(64), self.CHANGES, flip="horizontal")
+        zoomed = turn(flipped, self.CHANGES, zoom=0.2)
+        rotated = turn(zoomed, self.CHANGES, rotation=0.1)
+        interior = np.s_[:, 20:-20, 20:-20]
+        np.testing.assert_allclose(fused[interior], rotated[interior], atol=1.0)
+        assert np.abs(fused - make_waves(64))[interior].max() > 20
+
+    def test_what_is_uncovered_is_filled_by_reflection(self):
+        ones = np.full((1, 16, 16, 3), 200, np.uint8)
+        np.testing.assert_allclose(turn(ones, {ZOOM: HIGH, ROTATION: HIGH}, zoom=0.5, rotation=0.1), 200, atol=0.01)
+
+
+class TestEveryImageByItself:
+    def test_what_happens_to_an_image_does_not_depend_on_its_batch(self):
+        numbers = draw(4)
+        together = augment(numbers=numbers, **EVERYTHING)
+        alone = [augment(IMAGES[i : i + 1], numbers=numbers[i : i + 1], **EVERYTHING) for i in range(4)]
+        np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-3)
+
+    def test_equal_images_become_different(self):
+        first, second = augment(IMAGES[[0, 0]], numbers=draw(2), **EVERYTHING)
+        assert np.abs(first - second).max() > 1
+
+    def test_uint8_and_float_pixels_are_treated_alike(self):
+        numbers = draw(4)
+        as_float = augment(IMAGES.astype(np.float32), numbers=numbers, **EVERYTHING)
+        np.testing.assert_array_equal(augment(numbers=numbers, **EVERYTHING), as_float)
+
+    @pytest.mark.parametrize("settings", [EVERYTHING, {"rotation": 0.5}, {"zoom": 0.9}, {"contrast": 0.99}])
+    def test_values_stay_between_0_and_255(self, settings):
+        black_and_white = (make_noise(64, 12) > 127) * np.uint8(255)
+        changed = augment(black_and_white, numbers=draw(64), **settings)
+        assert np.isfinite(changed).all()
+        assert changed.min() >= 0
+        assert changed.max() <= 255 + 1e-3  # what interpolating float32 may add
+
+
+class TestNumbers:
+    def test_they_are_uniform_between_0_and_1(self):
+        numbers = draw(5000)
+        assert numbers.shape == (5000, 5)
+        assert numbers.min() >= 0
+        assert numbers.max() < 1
+        np.testing.assert_allclose(numbers.mean(axis=0), 0.5, atol=0.03)
+        np.testing.assert_allclose(numbers.std(axis=0), 12**-0.5, atol=0.03)
+
+    def test_they_are_the_same_each_time(self):
+        np.testing.assert_array_equal(draw(7, seed=3, epoch=2), draw(7, seed=3, epoch=2))
+
+    def test_each_epoch_and_each_seed_has_its_own(self):
+        kinds = {draw(7, seed=seed, epoch=epoch).tobytes() for seed in (0, 1, 2**32 - 1) for epoch in (0, 1, 100)}
+        assert len(kinds) == 9

@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+
+from tests.tfrecords import make_noise, write_records
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+NUM_IMAGES, BATCH_SIZE, STEPS = 23, 5, 5
+IMAGES = make_noise(NUM_IMAGES, 8)
+NUMBERS = np.arange(NUM_IMAGES)  # the label of each image is its own number, by which it is known again
+IN_MEMORY, STREAMED = 4.0, 0.0  # GB that may be cached
+BOTH_WAYS = pytest.mark.parametrize("cache_gb", [IN_MEMORY, STREAMED])
+CHANGES = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
+
+
+@pytest.fixture(autouse=True)
+def _records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"class {number:02d}" for number in NUMBERS]
+    write_records(class_names=names, num_shards=3, train=(IMAGES, NUMBERS), val=(IMAGES[:4], NUMBERS[:4]))
+
+
+def read(split: str, **options) -> list[tuple[np.ndarray, np.ndarray]]:
+    from pipeline.data.batches import read_batches
+
+    return list(read_batches(split, **options).as_numpy_iterator())
+
+
+def train_batches(num_batches: int, *, changes=None, **options) -> list[tuple[np.ndarray, np.ndarray]]:
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.data.batches import make_training_batches
+
+    defaults = {"batch_size": BATCH_SIZE, "seed": 1, "cache_gb": IN_MEMORY, "shuffle_buffer": 6}
+    batches, _ = make_training_batches(**defaults | options, augmentation=Augmentation(**(changes or {})))
+    return list(batches.take(num_batches).as_numpy_iterator())
+
+
+def train_epochs(num_epochs: int, **options) -> list[list[int]]:
+    """The numbers of the images in the order of each epoch."""
+    batches = train_batches(num_epochs * STEPS, **options)
+    order = [label for _, labels in batches for label in labels.tolist()]
+    return [order[start : start + NUM_IMAGES] for start in range(0, len(order), NUM_IMAGES)]
+
+
+def by_number(batches) -> dict[int, np.ndarray]:
+    return {int(label): image for images, labels in batches for image, label in zip(images, labels, strict=True)}
+
+
+class TestReadBatches:
+    def test_every_image_comes_once_in_the_order_of_the_files(self):
+        batches = read("train", batch_size=4)
+        np.testing.assert_array_equal(np.concatenate([images for images, _ in batches]), IMAGES)
+        np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), NUMBERS)
+
+    @pytest.mark.parametrize(
+        ("batch_size", "sizes"), [(10, [10, 10, 3]), (23, [23]), (100, [23]), (22, [22, 1]), (1, [1] * 23)]
+    )
+    def test_the_last_batch_may_be_short(self, batch_size, sizes):
+        assert [len(labels) for _, labels in read("train", batch_size=batch_size)] == sizes
+
+    def test_it_says_beforehand_how_many_batches_come(self):
+        from pipeline.data.batches import read_batches
+
+        assert int(read_batches("train", batch_size=10).cardinality()) == 3
+
+    def test_pixels_are_uint8_and_labels_int64(self):
+        images, labels = read("val", batch_size=4)[0]
+        assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+        assert images.shape == (4, 8, 8, 3)
+
+    def test_splits_are_apart(self):
+        assert len(read("val", batch_size=100)[0][1]) == 4
+
+    def test_a_whole_split_can_be_loaded(self):
+        from pipeline.data.batches import load_split
+
+        images, labels = load_split("train")
+        np.testing.assert_array_equal(images, IMAGES)
+        np.testing.assert_array_equal(labels, NUMBERS)
+        assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+
+    def test_names_come_in_the_same_order(self):
+        from pipeline.data.batches import read_names
+
+        ids, names = read_names("train")
+        assert ids == [f"train-id-{number}" for number in NUMBERS]
+        assert names == [f"class {number:02d}/{number}.png" for number in NUMBERS]
+
+
+class TestReadImages:
+    """Three files hold eight, eight and seven images."""
+
+    @pytest.mark.parametrize(
+        "rows",
+        [[0], [22], [7, 8], [22, 0, 11], [5, 5, 3, 5], list(range(NUM_IMAGES)), list(reversed(range(NUM_IMAGES)))],
+    )
+    def test_they_come_in_the_order_in_which_they_are_asked_for(self, rows):
+        from pipeline.data.batches import read_images
+
+        images = read_images("train", rows)
+        np.testing.assert_array_equal(images, IMAGES[rows])
+        assert images.dtype == np.uint8
+
+    def test_rows_count_within_a_split(self):
+        from pipeline.data.batches import read_images
+
+        np.testing.assert_array_equal(read_images("val", [3, 1]), IMAGES[[3, 1]])
+
+    def test_they_are_those_that_names_and_batches_have_at_the_same_place(self):
+        from pipeline.data.batches import read_images, read_names
+
+        row = read_names("train")[1].index("class 17/17.png")
+        (batch,) = read("train", batch_size=100)
+        np.testing.assert_array_equal(read_images("train", [row])[0], batch[0][row])
+
+    def test_they_can_be_read_from_another_folder(self, tmp_path):
+        from pipeline.data.batches import read_images
+
+        other = make_noise(3, 4, seed=9)
+        write_records(tmp_path / "other", class_names=["one"], test=(other, np.zeros(3, int)))
+        np.testing.assert_array_equal(read_images("test", [2, 0], folder=tmp_path / "other"), other[[2, 0]])
+
+
+class TestTrainingBatches:
+    @BOTH_WAYS
+    def test_each_epoch_has_every_image_exactly_once(self, cache_gb):
+        for epoch in train_epochs(3, cache_gb=cache_gb):
+            assert sorted(epoch) == NUMBERS.tolist()
+
+    @BOTH_WAYS
+    def test_each_epoch_has_its_own_order(self, cache_gb):
+        orders = train_epochs(3, cache_gb=cache_gb)
+        assert len({tuple(order) for order in [*orders, NUMBERS]}) == 4
+
+    @BOTH_WAYS
+    def test_labels_stay_with_their_images(self, cache_gb):
+        for number, image in by_number(train_batches(STEPS, cache_gb=cache_gb)).items():
+            np.testing.assert_array_equal(image, IMAGES[number])
+
+    @BOTH_WAYS
+    def test_one_seed_gives_one_order_and_another_seed_another(self, cache_gb):
+        first, again, other = (train_epochs(2, cache_gb=cache_gb, seed=seed) for seed in (1, 1, 2))
+        assert first == again
+        assert first != other
+
+    @BOTH_WAYS
+    @pytest.mark.parametrize("changes", [{}, CHANGES])
+    def test_a_run_that_resumes_sees_what_an_unbroken_one_would(self, cache_gb, changes):
+        unbroken = train_batches(4 * STEPS, cache_gb=cache_gb, changes=changes)[2 * STEPS :]
+        resumed = train_batches(2 * STEPS, cache_gb=cache_gb, changes=changes, first_epoch=2)
+        for (images, labels), (same_images, same_labels) in zip(unbroken, resumed, strict=True):
+            np.testing.assert_array_equal(images, same_images)
+            np.testing.assert_array_equal(labels, same_labels)
+
+    @BOTH_WAYS
+    def test_no_batch_holds_images_of_two_epochs(self, cache_gb):
+        sizes = [len(labels) for _, labels in train_batches(2 * STEPS, cache_gb=cache_gb)]
+        assert sizes == [5, 5, 5, 5, 3] * 2
+
+    @pytest.mark.parametrize(("batch_size", "steps"), [(1, 23), (5, 5), (22, 2), (23, 1), (100, 1)])
+    def test_it_says_how_many_batches_make_an_epoch(self, batch_size, steps):
+        from pipeline.data.augmentation import Augmentation
+        from pipeline.data.batches import make_training_batches
+
+        options = {"seed": 1, "augmentation": Augmentation(), "cache_gb": IN_MEMORY, "shuffle_buffer": 6}
+        assert make_training_batches(batch_size=batch_size, **options)[1] == steps
+
+    @BOTH_WAYS
+    def test_pixels_are_uint8_unless_they_are_augmented(self, cache_gb):
+        ((images, labels),) = train_batches(1, cache_gb=cache_gb)
+        ((changed, _),) = train_batches(1, cache_gb=cache_gb, changes=CHANGES)
+        assert (images.dtype, labels.dtype, changed.dtype) == (np.uint8, np.int64, np.float32)
+
+    @BOTH_WAYS
+    @pytest.mark.parametrize("changes", [{}, CHANGES])
+    def test_batches_are_plain_tuples_as_keras_wants_them(self, cache_gb, changes):
+        (batch,) = train_batches(1, cache_gb=cache_gb, changes=changes)
+        assert type(batch) is tuple
+
+    def test_in_memory_images_from_all_files_mix_in_one_batch(self):
+        assert np.ptp(train_batches(1)[0][1]) > 8  # a file holds eight
+
+    def test_a_shuffle_buffer_larger_than_the_split_is_fine(self):
+        assert sorted(train_epochs(1, cache_gb=STREAMED, shuffle_buffer=10_000)[0]) == NUMBERS.tolist()
+
+    @pytest.mark.parametrize("seed", [0, 2**32 - 1])
+    def test_the_smallest_and_the_largest_seed_work(self, seed):
+        assert sorted(train_epochs(1, seed=seed)[0]) == NUMBERS.tolist()
+
+
+class TestAugmentedBatches:
+    def test_how_an_image_changes_does_not_depend_on_the_batch_it_is_in(self):
+        small = by_number(train_batches(8, batch_size=3, changes=CHANGES))
+        large = by_number(train_batches(1, batch_size=100, changes=CHANGES))
+        assert sorted(small) == sorted(large) == NUMBERS.tolist()
+        for number in NUMBERS:
+            np.testing.assert_allclose(small[number], large[number], atol=1e-3)
+
+    def test_nor_on_whether_the_split_fits_into_memory(self):
+        cached, streamed = (by_number(train_batches(STEPS, changes=CHANGES, cache_gb=gb)) for gb in (4.0, 0.0))
+        for number in NUMBERS:
+            np.testing.assert_allclose(cached[number], streamed[number], atol=1e-3)
+
+    def test_it_changes_in_another_way_each_epoch(self):
+        batches = train_batches(2, batch_size=100, changes=CHANGES)
+        first, second = by_number(batches[:1]), by_number(batches[1:])
+        assert all(np.abs(first[number] - second[number]).max() > 1 for number in NUMBERS)

@@ -1,0 +1,197 @@
+import hashlib
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.data.manifest import (
+    MANIFEST_COLUMNS,
+    QUARANTINE_COLUMNS,
+    cap_classes,
+    find_small_classes,
+    hash_uniform,
+    load_manifest,
+    load_quarantine,
+    rename_classes,
+    save_table,
+)
+from pipeline.runtime.errors import PipelineError
+
+
+def image_ids(count: int, salt: str = "") -> list[str]:
+    return [hashlib.sha256(f"{salt}{i}".encode()).hexdigest() for i in range(count)]
+
+
+def make_manifest(**counts: int) -> pd.DataFrame:
+    """counts: images of each class."""
+    rows = [
+        (image_id, f"{label}/{i:05d}.png", label)
+        for label, count in counts.items()
+        for i, image_id in enumerate(image_ids(count, label))
+    ]
+    return pd.DataFrame(rows, columns=["image_id", "name", "label"])
+
+
+class TestRenameClasses:
+    LABELS = pd.Series(["sea", "ice", "snow", "sea", "road"], dtype="str")
+
+    def rename(self, drop_classes=(), merge_classes=None) -> list[str | None]:
+        renamed = rename_classes(self.LABELS, drop_classes=drop_classes, merge_classes=merge_classes or {})
+        return [None if pd.isna(label) else label for label in renamed]
+
+    def refusal(self, **options) -> str:
+        with pytest.raises(PipelineError) as caught:
+            self.rename(**options)
+        return str(caught.value)
+
+    def test_nothing_to_do_changes_nothing(self):
+        assert self.rename() == self.LABELS.tolist()
+
+    def test_dropped_classes_lose_their_label(self):
+        assert self.rename(drop_classes=["sea", "road"]) == [None, "ice", "snow", None, None]
+
+    def test_merged_classes_take_the_new_name(self):
+        assert self.rename(merge_classes={"cold": ["ice", "snow"]}) == ["sea", "cold", "cold", "sea", "road"]
+
+    def test_a_new_name_may_be_one_that_exists(self):
+        assert self.rename(merge_classes={"sea": ["ice"]}) == ["sea", "sea", "snow", "sea", "road"]
+
+    def test_names_may_be_exchanged(self):
+        assert self.rename(merge_classes={"sea": ["ice"], "ice": ["sea"]}) == ["ice", "sea", "snow", "ice", "road"]
+
+    def test_dropping_and_merging_together(self):
+        assert self.rename(["road"], {"water": ["sea", "ice"]}) == ["water", "water", "snow", "water", None]
+
+    @pytest.mark.parametrize(
+        ("options", "key"),
+        [
+            ({"drop_classes": ["street"]}, "prune.drop_classes"),
+            ({"merge_classes": {"cold": ["ice", "street"]}}, "prune.merge_classes"),
+        ],
+    )
+    def test_a_class_that_does_not_exist_is_refused_with_those_that_do(self, options, key):
+        assert (
+            self.refusal(**options)
+            == f"{key}: there is no class 'street': expected one of 'ice', 'road', 'sea', 'snow'"
+        )
+
+    def test_a_class_can_not_go_two_ways(self):
+        assert "'ice' goes into both 'a' and 'b'" in self.refusal(merge_classes={"a": ["ice"], "b": ["ice", "sea"]})
+
+    def test_a_class_can_not_be_dropped_and_merged(self):
+        line = self.refusal(drop_classes=["ice"], merge_classes={"cold": ["ice", "snow"]})
+        assert "'ice' stands in drop_classes and in merge_classes" in line
+
+    def test_files_in_no_class_are_no_class(self):
+        labels = pd.Series(["", "sea"], dtype="str")
+        assert rename_classes(labels, drop_classes=["sea"], merge_classes={}).fillna("gone").tolist() == ["", "gone"]
+        with pytest.raises(PipelineError, match=r"expected one of 'sea'$"):
+            rename_classes(labels, drop_classes=[""], merge_classes={})
+
+    def test_of_very_many_classes_fifty_are_listed(self):
+        labels = pd.Series([f"class{i:03d}" for i in range(120)], dtype="str")
+        with pytest.raises(PipelineError, match=r"'class049' and 70 more$"):
+            rename_classes(labels, drop_classes=["x"], merge_classes={})
+
+
+class TestCapClasses:
+    MANIFEST = make_manifest(cat=50, dog=30, eel=5)
+
+    def test_null_keeps_all(self):
+        assert cap_classes(self.MANIFEST, max_images=None, seed=0) is self.MANIFEST
+
+    def test_no_class_has_more_and_small_ones_keep_all(self):
+        capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert capped["label"].value_counts().to_dict() == {"cat": 10, "dog": 10, "eel": 5}
+
+    def test_the_order_stays(self):
+        capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert capped.index.is_monotonic_increasing
+        assert list(capped.columns) == list(self.MANIFEST.columns)
+
+    def test_a_higher_cap_keeps_all_that_a_lower_one_kept(self):
+        kept = [set(cap_classes(self.MANIFEST, max_images=n, seed=7)["name"]) for n in (1, 5, 20, 40, 60)]
+        assert all(fewer < more for fewer, more in pairwise(kept))
+
+    def test_the_seed_decides(self):
+        kept = [set(cap_classes(self.MANIFEST, max_images=10, seed=seed)["name"]) for seed in (1, 1, 2)]
+        assert kept[0] == kept[1] != kept[2]
+
+    def test_the_order_of_the_rows_does_not(self):
+        shuffled = self.MANIFEST.sample(frac=1, random_state=0)
+        expected = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert set(cap_classes(shuffled, max_images=10, seed=0)["name"]) == set(expected["name"])
+
+    def test_one_class_more_changes_nothing_in_the_others(self):
+        fewer = cap_classes(self.MANIFEST[self.MANIFEST["label"] != "dog"], max_images=10, seed=0)
+        all_three = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert set(fewer["name"]) == set(all_three.loc[all_three["label"] != "dog", "name"])
+
+    def test_an_empty_manifest_stays_empty(self):
+        assert cap_classes(self.MANIFEST.iloc[:0], max_images=3, seed=0).empty
+
+
+class TestFindSmallClasses:
+    MANIFEST = make_manifest(cat=50, dog=30, eel=5)
+
+    @pytest.mark.parametrize(
+        ("min_images", "small"), [(None, {}), (5, {}), (6, {"eel": 5}), (31, {"eel": 5, "dog": 30}), (1, {})]
+    )
+    def test_names_those_below_the_bound(self, min_images, small):
+        assert find_small_classes(self.MANIFEST, min_images) == small
+
+
+class TestHashUniform:
+    def test_is_a_fixed_function_of_content_and_salt(self):
+        draws = hash_uniform(image_ids(3), "test-42")
+        assert draws.tolist() == hash_uniform(image_ids(3), "test-42").tolist()
+        assert draws.tolist() != hash_uniform(image_ids(3), "test-43").tolist()
+        assert hash_uniform(image_ids(1), "test-42")[0] == draws[0]
+
+    def test_is_the_same_on_every_machine(self):
+        digest = hashlib.blake2b(b"salt:abc", digest_size=8).digest()
+        assert hash_uniform(["abc"], "salt")[0] == (int.from_bytes(digest, "big") >> 11) / 2**53
+
+    def test_is_uniform(self):
+        draws = hash_uniform(image_ids(20_000), "any")
+        assert draws.dtype == np.float64
+        assert draws.min() >= 0
+        assert draws.max() < 1
+        counts = np.histogram(draws, bins=10, range=(0, 1))[0]
+        assert np.abs(counts - 2000).max() < 5 * np.sqrt(2000 * 0.9)
+
+    def test_different_salts_are_independent(self):
+        ids = image_ids(20_000)
+        assert abs(np.corrcoef(hash_uniform(ids, "test-1"), hash_uniform(ids, "val-1"))[0, 1]) < 5 / np.sqrt(20_000)
+
+    def test_of_nothing_is_nothing(self):
+        assert hash_uniform([], "any").shape == (0,)
+
+
+class TestTables:
+    def make(self, label: str) -> pd.DataFrame:
+        row = ("a" * 64, f"{label}/1.png", label, "", 32, 24, "RGB", "images-00000.tar", 512, 99)
+        return pd.DataFrame([row], columns=MANIFEST_COLUMNS)
+
+    @pytest.mark.parametrize(
+        "label", ["polar bear", "猫", "bear, brown", 'so "called"', "NA", "null", "007", "1e5", "x\ny"]
+    )
+    def test_a_manifest_comes_back_as_it_was(self, tmp_path, label):
+        save_table(self.make(label), tmp_path / "manifest.csv")
+        pd.testing.assert_frame_equal(load_manifest(tmp_path / "manifest.csv"), self.make(label))
+
+    def test_a_quarantine_comes_back_as_it_was(self, tmp_path):
+        table = pd.DataFrame([("NA/1.png", "NA", "x, y")], columns=QUARANTINE_COLUMNS, dtype="str")
+        save_table(table, tmp_path / "quarantine.csv")
+        pd.testing.assert_frame_equal(load_quarantine(tmp_path / "quarantine.csv"), table)
+
+    def test_an_empty_quarantine_has_its_columns(self, tmp_path):
+        save_table(pd.DataFrame(columns=QUARANTINE_COLUMNS), tmp_path / "quarantine.csv")
+        assert list(load_quarantine(tmp_path / "quarantine.csv").columns) == QUARANTINE_COLUMNS
+
+    def test_the_same_table_gives_the_same_bytes(self, tmp_path):
+        for name in ("a", "b"):
+            save_table(self.make("cat"), tmp_path / name)
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        assert b"\r" not in (tmp_path / "a").read_bytes()

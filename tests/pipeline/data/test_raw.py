@@ -1,0 +1,162 @@
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.data import raw
+from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, read_bytes, save_raw
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources import RawImage
+
+FACTS = {"source": "folder"}
+IMAGES = [
+    RawImage("cat/1.png", "cat", "train", b"first"),
+    RawImage("cat/notes.txt", "cat", "train", None, "not an image file: extension '.txt'"),
+    RawImage("dog/2.png", "dog", "test", b"second" * 1000),
+    RawImage("dog/3.png", "dog", "test", b""),
+]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "data" / "raw"
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    """The bytes of every image, found by the index."""
+    index = load_index(folder)
+    rows = index[index["reason"] == ""].itertuples()
+    return {row.name: read_bytes(row.shard, row.offset, row.size, folder) for row in rows}
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_the_bytes_are_kept_as_they_came(folder):
+    assert save_raw(IMAGES, FACTS, folder) == 3
+    assert stored(folder) == {image.name: image.data for image in IMAGES if image.data is not None}
+
+
+def test_the_index_has_a_row_a_file_in_the_order_of_the_source(folder):
+    save_raw(IMAGES, FACTS, folder)
+    index = load_index(folder)
+    assert list(index.columns) == INDEX_COLUMNS
+    assert index["name"].tolist() == [image.name for image in IMAGES]
+    assert index["label"].tolist() == ["cat", "cat", "dog", "dog"]
+    assert index["source_split"].tolist() == ["train", "train", "test", "test"]
+
+
+def test_a_file_without_bytes_has_its_reason_and_no_place(folder):
+    save_raw(IMAGES, FACTS, folder)
+    row = load_index(folder).iloc[1]
+    assert row["reason"] == "not an image file: extension '.txt'"
+    assert row["shard"] == ""
+    assert row[["offset", "size"]].isna().all()
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 513, 10_240, 100_000])
+def test_the_place_is_right_for_any_size(folder, size):
+    images = [RawImage(f"cat/{i}.png", "cat", "", bytes([i]) * (size + i)) for i in range(3)]
+    save_raw(images, FACTS, folder)
+    assert list(stored(folder).values()) == [image.data for image in images]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "polar bear",
+        "Käfer",
+        "猫" * 60,
+        "bear, brown",
+        'so "called"',
+        "NA",
+        "nan",
+        "null",
+        "None",
+        "007",
+        " x ",
+        "x\ny",
+        "-1",
+    ],
+)
+def test_names_of_any_kind_come_back_as_they_were(folder, name):
+    save_raw([RawImage(f"{name}/1.png", name, "", b"x")], FACTS, folder)
+    row = load_index(folder).iloc[0]
+    assert (row["name"], row["label"]) == (f"{name}/1.png", name)
+    assert stored(folder) == {f"{name}/1.png": b"x"}
+
+
+def test_a_shard_is_a_tar_that_any_program_opens(folder):
+    save_raw(IMAGES, FACTS, folder)
+    with tarfile.open(folder / "images-00000.tar") as tar:
+        assert tar.getnames() == ["cat/1.png", "dog/2.png", "dog/3.png"]
+        assert tar.extractfile("cat/1.png").read() == b"first"
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        save_raw(iter(IMAGES), FACTS, tmp_path / name)
+    assert everything(tmp_path / "a") == everything(tmp_path / "b")
+
+
+def test_many_images_lie_in_several_shards(folder, monkeypatch):
+    monkeypatch.setattr(raw, "_SHARD_BYTES", 10_000)
+    images = [RawImage(f"cat/{i}.png", "cat", "", bytes([i]) * 4000) for i in range(10)]
+    save_raw(images, FACTS, folder)
+    shards = sorted(file.name for file in folder.glob("*.tar"))
+    assert len(shards) == 4
+    assert sorted(set(load_index(folder)["shard"])) == shards
+    assert list(stored(folder).values()) == [image.data for image in images]
+
+
+def test_many_images_make_few_files(folder):
+    save_raw((RawImage(f"cat/{i}.png", "cat", "", b"x") for i in range(500)), FACTS, folder)
+    assert sorted(everything(folder)) == ["images-00000.tar", "index.csv", "source.json"]
+
+
+def test_facts_are_kept(folder):
+    save_raw(IMAGES, FACTS | {"url": "näher"}, folder)
+    assert load_facts(folder) == FACTS | {"url": "näher"}
+    assert json.loads((folder / "source.json").read_text()) == load_facts(folder)
+
+
+@pytest.mark.parametrize("images", [[], [IMAGES[1]]])
+def test_a_source_without_an_image_is_refused_and_nothing_is_left(folder, images):
+    with pytest.raises(PipelineError, match="source 'folder' has no image: expected <class>/"):
+        save_raw(images, FACTS, folder)
+    assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [PipelineError("half-way"), OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
+def test_when_the_source_fails_midway_the_old_images_stay_and_nothing_else(folder, error):
+    def broken() -> Iterator[RawImage]:
+        yield IMAGES[0]
+        raise error
+
+    save_raw(IMAGES, FACTS, folder)
+    before = everything(folder)
+    with pytest.raises(type(error)):
+        save_raw(broken(), FACTS, folder)
+    assert everything(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["raw"]
+
+
+def test_when_the_disk_is_full_nothing_is_left(folder, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_raw(IMAGES, FACTS, folder)
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_new_images_replace_all_old_ones(folder):
+    save_raw(IMAGES, FACTS, folder)
+    save_raw(IMAGES[:1], FACTS, folder)
+    assert stored(folder) == {"cat/1.png": b"first"}

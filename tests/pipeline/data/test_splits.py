@@ -1,0 +1,202 @@
+import hashlib
+import re
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.data.splits import DUPLICATES_COLUMNS, assign_splits, check_splits, find_duplicates
+from pipeline.runtime.errors import PipelineError
+
+
+def make_manifest(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """rows: (label, source_split, content); each gets its own name."""
+    table = [
+        (hashlib.sha256(content.encode()).hexdigest(), f"{split}/{label}/{i:05d}.png", label, split)
+        for i, (label, split, content) in enumerate(rows)
+    ]
+    return pd.DataFrame(table, columns=["image_id", "name", "label", "source_split"])
+
+
+def make_class(label: str, count: int, split: str = "") -> list[tuple[str, str, str]]:
+    return [(label, split, f"{label}-{split}-{i}") for i in range(count)]
+
+
+def assign(manifest: pd.DataFrame, test: float = 0.2, val: float = 0.2, seed: int = 42) -> pd.Series:
+    return assign_splits(manifest, test_fraction=test, val_fraction=val, seed=seed)
+
+
+def check(manifest: pd.DataFrame, test: float = 0.2, val: float = 0.2, seed: int = 42) -> pd.Series:
+    return check_splits(manifest, test_fraction=test, val_fraction=val, seed=seed)
+
+
+def by_name(manifest: pd.DataFrame, split: pd.Series) -> dict[str, str]:
+    return dict(zip(manifest["name"], split, strict=True))
+
+
+CATS_AND_DOGS = make_manifest(*make_class("cat", 2000), *make_class("dog", 1000))
+
+
+class TestDraw:
+    """A source that brings no splits."""
+
+    @pytest.mark.parametrize(("test", "val"), [(0.2, 0.2), (0.1, 0.5), (0.5, 0.1)])
+    def test_fractions_hold_in_each_class_up_to_chance(self, test, val):
+        split = assign(CATS_AND_DOGS, test, val)
+        for _, part in split.groupby(CATS_AND_DOGS["label"]):
+            for name, share in {"test": test, "val": (1 - test) * val, "train": (1 - test) * (1 - val)}.items():
+                bound = 4 * np.sqrt(len(part) * share * (1 - share))
+                assert abs((part == name).sum() - len(part) * share) < bound
+
+    def test_the_seed_decides(self):
+        assert assign(CATS_AND_DOGS).equals(assign(CATS_AND_DOGS))
+        assert not assign(CATS_AND_DOGS).equals(assign(CATS_AND_DOGS, seed=43))
+
+    def test_adding_images_moves_no_old_one(self):
+        fewer = CATS_AND_DOGS.iloc[::3]
+        assert by_name(fewer, assign(fewer)).items() <= by_name(CATS_AND_DOGS, assign(CATS_AND_DOGS)).items()
+
+    def test_the_order_of_the_rows_moves_none(self):
+        shuffled = CATS_AND_DOGS.sample(frac=1, random_state=0)
+        assert by_name(shuffled, assign(shuffled)) == by_name(CATS_AND_DOGS, assign(CATS_AND_DOGS))
+
+    def test_neither_name_nor_class_moves_an_image(self):
+        renamed = CATS_AND_DOGS.assign(name="x" + CATS_AND_DOGS["name"], label="animal")
+        assert assign(renamed).tolist() == assign(CATS_AND_DOGS).tolist()
+
+    def test_a_larger_test_fraction_keeps_all_that_a_smaller_one_had(self):
+        small, large = assign(CATS_AND_DOGS, test=0.1), assign(CATS_AND_DOGS, test=0.3)
+        assert set(CATS_AND_DOGS.index[small == "test"]) < set(CATS_AND_DOGS.index[large == "test"])
+
+    def test_identical_bytes_are_never_in_two_splits(self):
+        rows = [(label, "", f"picture {i % 100}") for label in ("cat", "dog") for i in range(400)]
+        manifest = make_manifest(*rows)
+        split = assign(manifest)
+        assert (split.groupby(manifest["image_id"]).nunique() == 1).all()
+        assert set(split) == {"train", "val", "test"}
+
+
+class TestSourceSplits:
+    def test_are_all_respected_where_the_source_brings_all(self):
+        rows = [row for name in ("train", "val", "test") for row in make_class("cat", 50, name)]
+        manifest = make_manifest(*rows)
+        assert assign(manifest).tolist() == manifest["source_split"].tolist()
+
+    def test_a_test_split_is_respected_and_val_is_drawn_from_train(self):
+        manifest = make_manifest(*make_class("cat", 1000, "train"), *make_class("cat", 300, "test"))
+        split = assign(manifest)
+        assert ((split == "test") == (manifest["source_split"] == "test")).all()
+        assert 140 < (split == "val").sum() < 260
+
+    def test_a_val_split_is_respected_and_test_is_drawn_from_train(self):
+        manifest = make_manifest(*make_class("cat", 1000, "train"), *make_class("cat", 300, "val"))
+        split = assign(manifest)
+        assert ((split == "val") == (manifest["source_split"] == "val")).all()
+        assert 140 < (split == "test").sum() < 260
+
+    def test_a_train_folder_alone_is_drawn_from(self):
+        assert set(assign(make_manifest(*make_class("cat", 1000, "train")))) == {"train", "val", "test"}
+
+    @pytest.mark.parametrize(
+        ("splits", "kept"),
+        [
+            (("train", "test"), "test"),
+            (("train", "val"), "val"),
+            (("val", "test"), "test"),
+            (("train", "val", "test"), "test"),
+        ],
+    )
+    def test_a_copy_stays_in_test_before_val_before_train_and_the_others_are_left_out(self, splits, kept):
+        others = [row for name in ("train", "val", "test") for row in make_class("cat", 5, name)]
+        manifest = make_manifest(*others, *(("cat", name, "twin") for name in splits))
+        twins = assign(manifest)[len(others) :].tolist()
+        assert twins == [name if name == kept else "" for name in splits]
+
+    def test_copies_within_a_split_all_stay(self):
+        others = [row for name in ("train", "val", "test") for row in make_class("cat", 5, name)]
+        manifest = make_manifest(*others, ("cat", "train", "twin"), ("cat", "train", "twin"))
+        assert assign(manifest)[len(others) :].tolist() == ["train", "train"]
+
+
+class TestFindDuplicates:
+    def find(self, *rows: tuple[str, str, str]) -> pd.DataFrame:
+        others = [row for name in ("train", "val", "test") for row in make_class("eel", 5, name)]
+        manifest = make_manifest(*others, *rows)
+        return find_duplicates(manifest, assign(manifest))
+
+    def test_without_copies_is_empty_but_has_its_columns(self):
+        assert self.find().empty
+        assert list(self.find().columns) == DUPLICATES_COLUMNS
+
+    def test_lists_copies_next_to_each_other(self):
+        table = self.find(*(("cat", "train", content) for content in ("a", "b", "a", "c", "b", "a")))
+        assert len(table) == 5
+        assert table["image_id"].is_monotonic_increasing
+        assert set(table["note"]) == {""}
+
+    def test_notes_what_is_left_out_and_why(self):
+        table = self.find(("cat", "train", "a"), ("cat", "test", "a"), ("cat", "val", "a"))
+        notes = dict(zip(table["source_split"], zip(table["split"], table["note"], strict=True), strict=True))
+        left_out = ("", "left out: its copy is in test")
+        assert notes == {"train": left_out, "val": left_out, "test": ("test", "")}
+
+    def test_notes_labels_that_differ(self):
+        table = self.find(("cat", "train", "a"), ("dog", "train", "a"), ("cat", "train", "b"), ("cat", "train", "b"))
+        assert sorted(table["note"]) == ["", "", "labels differ", "labels differ"]
+
+    def test_notes_both(self):
+        table = self.find(("cat", "train", "a"), ("dog", "val", "a"))
+        assert sorted(table["note"]) == ["labels differ", "labels differ; left out: its copy is in val"]
+
+
+class TestCheckSplits:
+    def refusal(self, *rows: tuple[str, str, str], **options: float) -> str:
+        with pytest.raises(PipelineError) as caught:
+            check(make_manifest(*rows), **options)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def test_passes_where_every_class_is_in_every_split(self):
+        assert check(CATS_AND_DOGS).equals(assign(CATS_AND_DOGS))
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_a_class_with_too_few_images_is_named_with_their_number(self, count):
+        line = self.refusal(*make_class("cat", 100), *make_class("polar bear", count))
+        assert line.startswith("class 'polar bear' has no image in ")
+        assert f"received {count} image(s) of it" in line
+        assert "split.seed" not in line
+
+    def test_a_seed_is_named_that_works(self):
+        rows = [*make_class("cat", 100), *make_class("eel", 4)]
+        seed = next(seed for seed in range(1000) if self.fails(rows, seed))
+        line = self.refusal(*rows, seed=seed)
+        named = int(re.search(r"split\.seed=(\d+) would fill every split", line)[1])
+        assert set(check(make_manifest(*rows), seed=named)) == {"train", "val", "test"}
+
+    def fails(self, rows, seed: int) -> bool:
+        manifest = make_manifest(*rows)
+        return pd.crosstab(manifest["label"], assign(manifest, seed=seed)).eq(0).any(axis=None)
+
+    def test_a_class_that_the_sources_test_split_lacks_is_named(self):
+        rows = [*make_class("cat", 50, "train"), *make_class("cat", 50, "test"), *make_class("dog", 50, "train")]
+        line = self.refusal(*rows)
+        assert line.startswith("class 'dog' has no image in test")
+        assert "split.seed" not in line
+
+    def test_a_class_whose_every_training_image_has_a_copy_in_test_is_named(self):
+        rows = [*make_class("cat", 50, "train"), *make_class("cat", 50, "test")]
+        twins = [("dog", name, f"twin {i}") for name in ("train", "test") for i in range(20)]
+        assert self.refusal(*rows, *twins).startswith("class 'dog' has no image in train")
+
+    def test_how_many_more_there_are_is_told(self):
+        assert "(and 3 more such)" in self.refusal(("cat", "", "a"), ("dog", "", "b"), seed=1)
+
+    @pytest.mark.parametrize("split", ["", "train"])
+    def test_the_error_does_not_take_minutes_on_many_images(self, split):
+        rows = [*make_class("cat", 20_000, split), *make_class("dog", 3, split)]
+        if split:
+            rows += make_class("cat", 10, "test")
+        started = time.perf_counter()
+        self.refusal(*rows, test=0.001, val=0.001)
+        assert time.perf_counter() - started < 5

@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.config.families import FAMILIES
+from pipeline.models.build import build_model
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+SIZE, NUM_CLASSES, COUNT = 64, 3, 2
+CLASSES = np.array([2, 0])
+FLAT = ("linear_svm", "dense_ann")  # without convolutions
+HEAVY = {  # seconds to build and to trace, each
+    name for name, family in FAMILIES.items() if family.backbone not in (None, "mobilenet", "efficientnet_lite0")
+}
+EVERY_FAMILY = pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in FAMILIES]
+)
+RESIZED = {"input_size": 32, "augment": {"flip": "horizontal", "rotation": 0.1}}  # by layers in front of the network
+
+
+@cache
+def build(family: str) -> Any:
+    return build_model(family, image_size=size_of(family), num_classes=NUM_CLASSES)
+
+
+def size_of(family: str) -> int:
+    return max(SIZE, FAMILIES[family].min_image_size)
+
+
+def noise(size: int = SIZE, count: int = COUNT) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def explain(model: Any, images: np.ndarray, classes: Any) -> Any:
+    from pipeline.evaluation.gradcam import compute_heat_maps
+
+    return compute_heat_maps(model, images, np.asarray(classes))
+
+
+def tabulate(model: Any) -> Any:
+    from pipeline.evaluation.layer_table import make_layer_table
+
+    return make_layer_table(model)
+
+
+@pytest.fixture
+def make_colour_network(tensorflow) -> Callable[..., Any]:  # noqa: ARG001 - must be configured before Keras is imported
+    """Sees red, green and blue; class 0, 1, 2 is the more probable the more of one there is. corner: pixels from the top left
+    beyond which it sees nothing; strength: of what it sees."""
+    import keras
+    from keras import layers
+
+    def make(corner: int = 8, strength: float = 4.0) -> keras.Model:
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Rescaling(1 / 255)(inputs)
+        if corner < 8:
+            rest = ((0, 8 - corner), (0, 8 - corner))
+            x = layers.ZeroPadding2D(rest)(layers.Cropping2D(rest)(x))
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 1, name="colours")(x))
+        model = keras.Model(inputs, layers.Dense(3, activation="softmax", name="probabilities")(x))
+        model.get_layer("colours").set_weights([np.eye(3, dtype=np.float32)[None, None], np.zeros(3, np.float32)])
+        weights = strength * np.eye(3, dtype=np.float32)
+        model.get_layer("probabilities").set_weights([weights, np.zeros(3, np.float32)])
+        return model
+
+    return make
+
+
+def paint(*patches: tuple[int, int, int]) -> np.ndarray:
+    """A black picture of 8 × 8. patches: row and column of a 2 × 2 patch, and which of red, green and blue it has."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    for row, column, colour in patches:
+        image[row : row + 2, column : column + 2, colour] = 255
+    return image
+
+
+def lit(heat: np.ndarray) -> set[tuple[int, int]]:
+    """Rows and columns, by patches of 2 × 2."""
+    return {(int(row) // 2 * 2, int(column) // 2 * 2) for row, column in np.argwhere(heat > 0.5)}
+
+
+class TestWhatAMapIs:
+    @EVERY_FAMILY
+    def test_every_network_with_convolutions_has_one_of_numbers_from_0_to_1(self, family):
+        heat = explain(build(family), noise(size_of(family)), CLASSES)
+        if family in FLAT:
+            assert heat is None
+            return
+        assert heat.dtype == np.float32
+        assert heat.shape[0] == COUNT
+        assert heat.shape[1] == heat.shape[2] >= 1
+        assert np.isfinite(heat).all()
+        assert heat.min() >= 0
+        assert heat.max() <= 1
+
+    @pytest.mark.parametrize(
+        ("family", "side"),
+        [("underfit", 6), ("overfit", 4), ("cifar_small", 12), ("mobilenet", 2), ("efficientnet_lite0", 2)],
+    )
+    def test_it_has_a_place_for_each_of_the_last_convolution(self, family, side):
+        assert explain(build(family), noise(), CLASSES).shape == (COUNT, side, side)
+
+    def test_what_stands_in_front_of_a_network_is_no_obstacle(self):
+        model = build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, width=0.25, **RESIZED)
+        assert explain(model, noise(), CLASSES).shape == (COUNT, 2, 2)
+
+    def test_a_network_without_convolutions_has_none_also_behind_others(self):
+        model = build_model("dense_ann", image_size=16, num_classes=NUM_CLASSES, width=0.01, **RESIZED)
+        assert explain(model, noise(16), CLASSES) is None
+
+    def test_nothing_is_left_to_chance(self):
+        """Also where layers change pictures at random while a model trains."""
+        model = build_model("animals_cnn", image_size=SIZE, num_classes=NUM_CLASSES, **RESIZED)
+        images = noise()
+        np.testing.assert_array_equal(explain(model, images, CLASSES), explain(model, images, CLASSES))
+
+    def test_the_model_stays_as_it_was(self):
+        model, images = build("optimized"), noise()
+        before, weights = model(images, training=False).numpy(), model.get_weights()
+        explain(model, images, CLASSES)
+        np.testing.assert_array_equal(model(images, training=False).numpy(), before)
+        assert all((a == b).all() for a, b in zip(weights, model.get_weights(), strict=True))
+
+    def test_it_does_not_depend_on_the_pictures_beside_it(self):
+        model, images = build("overfit"), noise(count=3)
+        alone = np.concatenate([explain(model, images[n : n + 1], [n]) for n in range(3)])
+        np.testing.assert_allclose(explain(model, images, [0, 1, 2]), alone, atol=1e-3)
+
+    def test_a_loaded_model_gives_the_same(self, tmp_path):
+        from pipeline.models.artifacts import load_model, save_model
+
+        for model in (
+            build("overfit"),
+            build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, input_size=32),
+        ):
+            save_model(model, tmp_path / "model.keras")
+            expected = explain(model, noise(), CLASSES)
+            np.testing.assert_allclose(
+                explain(load_model(tmp_path / "model.keras"), noise(), CLASSES), expected, atol=1e-4
+            )
+
+
+class TestWhereItIsWarm:
+    def test_at_the_place_that_speaks_for_the_class(self, make_colour_network):
+        image = paint((0, 0, 0), (6, 6, 1), (0, 6, 2))
+        heat = explain(make_colour_network(), np.stack([image] * 3), [0, 1, 2])
+        assert [lit(one) for one in heat] == [{(0, 0)}, {(6, 6)}, {(0, 6)}]
+
+    def test_at_every_place_that_does(self, make_colour_network):
+        image = paint((0, 0, 0), (4, 6, 0), (6, 2, 1))
+        assert lit(explain(make_colour_network(), image[None], [0])[0]) == {(0, 0), (4, 6)}
+
+    def test_not_at_a_place_that_speaks_against_it(self, make_colour_network):
+        heat = explain(make_colour_network(), paint((0, 0, 0), (6, 6, 1))[None], [0])[0]
+        assert heat[:2, :2].min() == pytest.approx(1)
+        assert heat[6:, 6:].max() == 0
+
+    def test_not_where_the_network_does_not_look(self, make_colour_network):
+        """One whose probabilities depend on the corner at the top left only, in a picture that is red all over."""
+        image = paint(*[(row, column, 0) for row in range(0, 8, 2) for column in range(0, 8, 2)])
+        heat = explain(make_colour_network(corner=4), image[None], [0])[0]
+        assert heat[:4, :4].min() == pytest.approx(1)
+        heat[:4, :4] = 0
+        assert heat.max() == 0
+
+    def test_nowhere_where_nothing_speaks_for_the_class(self, make_colour_network):
+        assert explain(make_colour_network(), paint((0, 0, 1))[None], [0])[0].max() == 0
+        assert explain(make_colour_network(), paint()[None], [0])[0].max() == 0
+
+    @pytest.mark.parametrize("strength", [1.0, 100.0, 500.0, 1000.0])
+    def test_also_where_the_network_is_all_but_certain(self, make_colour_network, strength):
+        """Of a patch of a sixteenth of the picture, the score is a sixteenth of the strength."""
+        heat = explain(make_colour_network(strength=strength), paint((2, 4, 0))[None], [0])[0]
+        assert lit(heat) == {(2, 4)}
+
+    @pytest.mark.parametrize("strength", [100.0, 500.0, 1000.0])
+    def test_also_for_a_class_of_which_the_network_does_not_think(self, make_colour_network, strength):
+        image = paint((2, 4, 0), (4, 0, 0), (6, 6, 1))  # more red than green
+        assert lit(explain(make_colour_network(strength=strength), image[None], [1])[0]) == {(6, 6)}
+
+
+class TestLayerTable:
+    @EVERY_FAMILY
+    def test_its_parameters_are_those_of_the_model(self, family):
+        assert tabulate(build(family))["parameters"].sum() == build(family).count_params()
+
+    def test_it_has_a_row_a_layer_in_order(self):
+        table = tabulate(build("underfit"))
+        assert table.columns.tolist() == ["layer", "kind", "rows", "columns", "channels", "parameters"]
+        assert table["layer"].tolist() == [layer.name for layer in build("underfit").layers]
+        assert table.drop(columns="layer").to_numpy().tolist() == [
+            ["InputLayer", 64, 64, 3, 0],
+            ["Conv2D", 13, 13, 6, (9 * 3 + 1) * 6],
+            ["MaxPooling2D", 6, 6, 6, 0],
+            ["Conv2D", 6, 6, 6, (9 * 6 + 1) * 6],
+            ["MaxPooling2D", 3, 3, 6, 0],
+            ["Flatten", 1, 1, 54, 0],
+            ["Dense", 1, 1, 3, (54 + 1) * 3],
+        ]
+
+    @pytest.mark.parametrize(
+        ("family", "channels"), [("mobilenet", 1024), ("efficientnet_lite0", 1280), ("mobilenet_svm", 1024)]
+    )
+    def test_a_backbone_is_one_row(self, family, channels):
+        table = tabulate(build(family))
+        (row,) = table[table["kind"] == "Backbone"].to_dict("records")
+        assert (row["rows"], row["columns"], row["channels"]) == (2, 2, channels)
+        assert row["parameters"] > 0.7 * build(family).count_params()
+        assert table["kind"].tolist()[-1] == "Dense"
+        assert len(table) < 10
+
+    def test_what_stands_in_front_is_listed_first_and_each_layer_once(self):
+        model = build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, width=0.25, **RESIZED)
+        table = tabulate(model)
+        assert table["kind"].tolist()[:5] == ["InputLayer", "RandomFlip", "RandomRotation", "Resizing", "Conv2D"]
+        assert table["rows"].tolist()[:5] == [64, 64, 64, 32, 32]
+        assert not table["layer"].duplicated().any()
+        assert table["parameters"].sum() == model.count_params()
+
+    def test_it_survives_being_saved_and_loaded(self, tmp_path):
+        import pandas as pd
+
+        from pipeline.data.manifest import save_table
+        from pipeline.evaluation.results import load_table
+
+        table = tabulate(build("optimized"))
+        save_table(table, tmp_path / "layers.csv")
+        pd.testing.assert_frame_equal(load_table(tmp_path / "layers.csv"), table, check_dtype=False)

@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+
+from pipeline.evaluation.intervals import (
+    compare_families,
+    compute_accuracy_interval,
+    compute_bootstrap_intervals,
+    correct_holm,
+)
+
+
+def compute_wilson(hits: int, images: int) -> tuple[float, float]:
+    """The formula of 1927."""
+    z, share = norm.ppf(0.975), hits / images
+    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    return centre - half, centre + half
+
+
+def make_named(num_images: int, num_classes: int, accuracy: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and what each image was named: about `accuracy` of them rightly."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_images) % num_classes
+    guesses = rng.integers(0, num_classes, num_images)
+    return labels, np.where(rng.random(num_images) < accuracy, labels, guesses)
+
+
+def make_hits(only_family: int, only_reference: int, both: int, neither: int) -> dict[str, np.ndarray]:
+    """Which images "other" and "best" name rightly."""
+    counts = (only_family, only_reference, both, neither)
+    patterns = {"other": (True, False, True, False), "best": (False, True, True, False)}
+    return {family: np.repeat(pattern, counts) for family, pattern in patterns.items()}
+
+
+class TestAccuracyInterval:
+    @pytest.mark.parametrize(
+        ("hits", "images"), [(0, 1), (1, 1), (0, 20), (20, 20), (10, 20), (7, 9), (950, 1000), (1, 100_000)]
+    )
+    def test_it_is_wilsons(self, hits, images):
+        expected = np.clip(compute_wilson(hits, images), 0, 1)
+        assert compute_accuracy_interval(hits, images) == pytest.approx(expected, abs=2e-6)
+
+    def test_an_example_by_hand(self):
+        # Ten of ten: 10 / (10 + 1.96²) to 1.
+        assert compute_accuracy_interval(10, 10) == pytest.approx((10 / (10 + 1.959964**2), 1.0), abs=1e-6)
+
+    def test_more_images_make_it_narrower(self):
+        widths = [high - low for low, high in (compute_accuracy_interval(n // 2, n) for n in (10, 100, 1000))]
+        assert widths == sorted(widths, reverse=True)
+
+    @pytest.mark.parametrize(("hits", "images"), [(0, 1), (1, 1), (5, 10)])
+    def test_its_ends_are_plain_numbers_between_which_the_accuracy_lies(self, hits, images):
+        low, high = compute_accuracy_interval(hits, images)
+        assert type(low) is type(high) is float
+        assert 0 <= low <= hits / images <= high <= 1
+
+
+class TestBootstrapIntervals:
+    @pytest.mark.parametrize(("num_images", "num_classes", "accuracy"), [(60, 2, 0.7), (150, 5, 0.8)])
+    def test_they_are_those_of_drawing_images(self, num_images, num_classes, accuracy):
+        labels, named = make_named(num_images, num_classes, accuracy)
+        classes, rng = np.arange(num_classes), np.random.default_rng(1)
+        scores = []
+        for _ in range(300):
+            drawn = rng.integers(0, num_images, num_images)
+            pair = labels[drawn], named[drawn]
+            scores.append((f1_score(*pair, labels=classes, average="macro"), balanced_accuracy_score(*pair)))
+        expected = np.quantile(scores, [0.025, 0.975], axis=0).T
+        intervals = compute_bootstrap_intervals(confusion_matrix(labels, named, labels=classes))
+        assert list(intervals) == ["macro_f1", "balanced_accuracy"]
+        np.testing.assert_allclose(list(intervals.values()), expected, atol=0.03)
+
+    @pytest.mark.parametrize("num_classes", [2, 5, 100])
+    @pytest.mark.parametrize("images_a_class", [1, 3, 20])
+    def test_perfect_predictions_are_perfect_in_every_sample(self, num_classes, images_a_class):
+        intervals = compute_bootstrap_intervals(images_a_class * np.eye(num_classes, dtype=int))
+        assert intervals == {"macro_f1": (1.0, 1.0), "balanced_accuracy": (1.0, 1.0)}
+
+    @pytest.mark.parametrize(
+        ("num_images", "num_classes", "accuracy"),
+        [(1, 2, 1.0), (2, 2, 0.0), (15, 5, 0.8), (60, 20, 0.8), (100, 100, 0.5), (1000, 100, 0.7), (500, 3, 0.9)],
+    )
+    def test_the_figure_itself_lies_within(self, num_images, num_classes, accuracy):
+        labels, named = make_named(num_images, num_classes, accuracy)
+        matrix = confusion_matrix(labels, named, labels=np.arange(num_classes))
+        recall = np.diag(matrix)[matrix.sum(axis=1) > 0] / matrix.sum(axis=1)[matrix.sum(axis=1) > 0]
+        f1 = f1_score(labels, named, labels=np.arange(num_classes), average="macro", zero_division=0)
+        for name, figure in {"macro_f1": f1, "balanced_accuracy": recall.mean()}.items():
+            low, high = compute_bootstrap_intervals(matrix)[name]
+            assert 0 <= low <= round(figure, 6) <= high <= 1
+
+    def test_a_class_without_test_images_counts_in_macro_f1_alone(self):
+        intervals = compute_bootstrap_intervals(np.diag([10, 10, 10, 0]))
+        assert intervals == {"macro_f1": (0.75, 0.75), "balanced_accuracy": (1.0, 1.0)}
+
+    def test_a_model_that_names_one_class_only(self):
+        intervals = compute_bootstrap_intervals(np.array([[50, 0], [50, 0]]))
+        low, high = intervals["macro_f1"]
+        assert low < (2 / 3 + 0) / 2 < high
+        assert intervals["balanced_accuracy"] == (0.5, 0.5)
+
+    def test_nothing_right(self):
+        intervals = compute_bootstrap_intervals(np.array([[0, 5], [5, 0]]))
+        assert intervals == {"macro_f1": (0.0, 0.0), "balanced_accuracy": (0.0, 0.0)}
+
+    def test_the_same_seed_gives_the_same_and_another_hardly_anything_else(self):
+        matrix = confusion_matrix(*make_named(200, 4, 0.7))
+        first = compute_bootstrap_intervals(matrix)
+        assert compute_bootstrap_intervals(matrix) == first
+        other = compute_bootstrap_intervals(matrix, seed=1)
+        assert other != first
+        np.testing.assert_allclose(list(other.values()), list(first.values()), atol=0.02)
+
+    def test_they_do_not_depend_on_how_many_samples_fit_into_memory(self, monkeypatch):
+        matrix = confusion_matrix(*make_named(200, 4, 0.7))
+        whole = compute_bootstrap_intervals(matrix)
+        monkeypatch.setattr("pipeline.evaluation.intervals._BATCH_CELLS", 16 * 300)  # six batches of 300, one of 200
+        assert compute_bootstrap_intervals(matrix) == whole
+        monkeypatch.setattr("pipeline.evaluation.intervals._BATCH_CELLS", 1)  # not even one fits
+        assert compute_bootstrap_intervals(matrix) == whole
+
+
+class TestComparison:
+    def test_an_example_by_hand(self):
+        # McNemar's exact test looks at the seven images that one alone names rightly: at most one head in seven tosses.
+        table = compare_families(make_hits(only_family=1, only_reference=6, both=20, neither=3), "best")
+        p = 2 * (math.comb(7, 0) + math.comb(7, 1)) / 2**7
+        assert table.to_dict("records") == [
+            {
+                "family": "other",
+                "only_family": 1,
+                "only_reference": 6,
+                "difference": round(-5 / 30, 6),
+                "p": p,
+                "p_corrected": p,
+                "distinguishable": False,
+            }
+        ]
+
+    def test_which_is_better_is_the_sign_of_the_difference(self):
+        hits = make_hits(only_family=10, only_reference=0, both=5, neither=5)
+        better, worse = compare_families(hits, "best").iloc[0], compare_families(hits, "other").iloc[0]
+        assert better["difference"] == -worse["difference"] == 0.5
+        assert better["p"] == worse["p"] == round(2 / 2**10, 8)
+        assert better["distinguishable"]
+
+    def test_what_both_name_rightly_or_neither_does_makes_no_difference(self):
+        few = compare_families(make_hits(1, 6, 0, 0), "best").iloc[0]
+        many = compare_families(make_hits(1, 6, 1000, 1000), "best").iloc[0]
+        assert few["p"] == many["p"]
+
+    def test_the_more_families_the_more_it_takes_to_tell_them_apart(self):
+        pair = make_hits(only_family=0, only_reference=6, both=4, neither=0)  # p = 2 / 64
+        alone = compare_families(pair, "best").iloc[0]
+        among = compare_families(pair | {"third": pair["other"], "same": pair["best"]}, "best")
+        assert alone["distinguishable"]
+        assert among["family"].tolist() == ["other", "third", "same"]
+        assert among["p"].tolist() == [0.03125, 0.03125, 1.0]
+        assert among["p_corrected"].tolist() == [0.09375, 0.09375, 1.0]
+        assert not among["distinguishable"].any()
+
+    def test_families_that_all_name_the_same_cannot_be_told_apart(self):
+        right = np.array([True, False, True])
+        table = compare_families({"one": right, "two": right, "three": right}, "two")
+        assert table["family"].tolist() == ["one", "three"]
+        assert (table[["only_family", "only_reference", "difference"]] == 0).all(axis=None)
+        assert (table[["p", "p_corrected"]] == 1).all(axis=None)
+        assert not table["distinguishable"].any()
+
+    def test_one_image_tells_nothing(self):
+        table = compare_families({"right": np.array([True]), "wrong": np.array([False])}, "right")
+        assert table[["only_reference", "difference", "p"]].to_numpy().tolist() == [[1, -1, 1]]
+
+    def test_a_family_alone_has_nothing_to_be_compared_with(self):
+        table = compare_families({"alone": np.array([True, False])}, "alone")
+        assert len(table) == 0
+        assert list(table.columns) == [
+            "family",
+            "only_family",
+            "only_reference",
+            "difference",
+            "p",
+            "p_corrected",
+            "distinguishable",
+        ]
+
+
+class TestHolm:
+    def test_an_example_by_hand(self):
+        # Sorted: 0.005 · 4, 0.01 · 3, 0.03 · 2, and 0.04 · 1, which must not be below the one before.
+        corrected = correct_holm(np.array([0.01, 0.04, 0.03, 0.005]))
+        np.testing.assert_allclose(corrected, [0.03, 0.06, 0.06, 0.02])
+
+    def test_nothing_is_above_one(self):
+        assert correct_holm(np.array([0.6, 0.5, 1.0])).tolist() == [1.0, 1.0, 1.0]
+
+    def test_equal_ones_stay_equal(self):
+        np.testing.assert_allclose(correct_holm(np.full(5, 0.01)), np.full(5, 0.05))
+
+    @pytest.mark.parametrize("p", [[], [0.03]])
+    def test_one_comparison_or_none_needs_no_correction(self, p):
+        assert correct_holm(np.array(p)).tolist() == p
+
+    def test_what_was_given_is_not_changed(self):
+        p = np.array([0.02, 0.01])
+        correct_holm(p)
+        assert p.tolist() == [0.02, 0.01]

@@ -1,0 +1,314 @@
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.data.image import decode_image
+from pipeline.data.image_files import Decoding
+from pipeline.models.build import build_model
+from tests.tfrecords import make_coloured_split, write_records
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+SIZE, NAMES = 16, ["red", "green", "blue"]
+TRAIN, VAL = make_coloured_split(60, SIZE, seed=1), make_coloured_split(40, SIZE, seed=2)
+IMAGES = TRAIN[0]
+NEIGHBOURS = 10
+DECODING = Decoding(image_size=SIZE, resize="stretch", min_side=8, max_megapixels=1.0)
+SETTINGS: dict[str, dict[str, Any]] = {  # one of each way to the last layer
+    "linear_svm": {},
+    "underfit": {},
+    "dense_ann": {"width": 0.01},
+    "efficientnet_lite0": {"input_size": 32, "width": 0.1, "weights": "imagenet"},  # random ones give features of 1e-13
+    "vgg_blocks": {"input_size": 24, "width": 0.1},  # resized by layers in front of the network
+}
+EVERY_WAY = pytest.mark.parametrize("family", SETTINGS)
+
+
+@pytest.fixture(autouse=True)
+def _records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_records(class_names=NAMES, train=TRAIN, val=VAL)
+
+
+@cache
+def build(family: str = "linear_svm") -> Any:
+    import keras
+
+    keras.utils.set_random_seed(1)
+    return build_model(family, image_size=SIZE, num_classes=3, **SETTINGS[family])
+
+
+@pytest.fixture
+def knowing() -> Any:
+    """A model that knows the colours: the more of one, the more probable."""
+    model = build_model("linear_svm", image_size=SIZE, num_classes=3)
+    kernel = np.tile(np.eye(3, dtype=np.float32), (SIZE * SIZE, 1)) * 0.02
+    model.get_layer("probabilities").set_weights([kernel, np.zeros(3, np.float32)])
+    return model
+
+
+def fit_familiarity(model: Any) -> Any:
+    from pipeline.evaluation.out_of_distribution import fit_familiarity
+
+    return fit_familiarity(model)
+
+
+def extract(model: Any, images: np.ndarray) -> np.ndarray:
+    from pipeline.evaluation.out_of_distribution import make_feature_model
+    from pipeline.models.inference import freeze
+
+    return freeze(make_feature_model(model))(images)
+
+
+def distances_to(references: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """To the tenth nearest, of features scaled to length 1; worked out one by one."""
+    a, b = (x.astype(np.float64) / np.linalg.norm(x, axis=1, keepdims=True) for x in (features, references))
+    return np.array([np.sort(np.linalg.norm(b - row, axis=1))[NEIGHBOURS - 1] for row in a])
+
+
+def judge(model: Any, folder: Path, *, temperature: float = 1.0) -> pd.DataFrame:
+    from pipeline.evaluation.out_of_distribution import judge_pictures
+
+    return judge_pictures(model, folder, decoding=DECODING, class_names=NAMES, temperature=temperature)
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Callable[..., Path]:
+    """A folder of pictures. files: path to pixels, or to bytes."""
+
+    def write(**files: np.ndarray | bytes) -> Path:
+        folder = tmp_path / "outside"
+        for name, content in files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                file.write_bytes(content)
+            else:
+                Image.fromarray(content).save(file)
+        return folder
+
+    return write
+
+
+class TestFeatures:
+    @EVERY_WAY
+    def test_they_are_what_the_last_layer_turns_into_probabilities(self, family):
+        model = build(family)
+        kernel, bias = model.layers[-1].get_weights()[-2:]  # of the last layer, also inside what is resized first
+        scores = extract(model, IMAGES[:5]) @ kernel + bias
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = model(IMAGES[:5], training=False).numpy()
+        np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), probabilities, atol=1e-5)
+
+    @EVERY_WAY
+    def test_the_model_stays_as_it_was(self, family):
+        from pipeline.evaluation.layer_table import make_layer_table
+
+        model = build(family)
+        before, layers = model(IMAGES[:3], training=False).numpy(), make_layer_table(model)
+        extract(model, IMAGES[:3])
+        np.testing.assert_array_equal(model(IMAGES[:3], training=False).numpy(), before)
+        pd.testing.assert_frame_equal(make_layer_table(model), layers)
+
+    def test_a_loaded_model_gives_the_same(self, tmp_path):
+        from pipeline.models.artifacts import load_model, save_model
+
+        for family in ("underfit", "vgg_blocks"):
+            model = build(family)
+            save_model(model, tmp_path / "model.keras")
+            loaded = load_model(tmp_path / "model.keras")
+            np.testing.assert_allclose(extract(loaded, IMAGES[:3]), extract(model, IMAGES[:3]), atol=1e-6)
+
+
+class TestDistance:
+    @EVERY_WAY
+    def test_it_is_that_to_the_tenth_nearest_training_image_in_units_of_the_threshold(self, family):
+        model = build(family)
+        train, val = extract(model, TRAIN[0]), extract(model, VAL[0])
+        threshold = np.quantile(distances_to(train, val), 0.95)
+        familiarity = fit_familiarity(model)
+        assert familiarity.threshold == pytest.approx(threshold, rel=1e-3)
+        np.testing.assert_allclose(
+            familiarity.measure(VAL[0]), distances_to(train, val) / threshold, rtol=1e-2, atol=1e-3
+        )
+
+    @EVERY_WAY
+    def test_nineteen_in_twenty_validation_images_are_near(self, family):
+        assert np.mean(fit_familiarity(build(family)).measure(VAL[0]) <= 1) == 0.95
+
+    @EVERY_WAY
+    def test_training_images_are_near(self, family):
+        distances = fit_familiarity(build(family)).measure(TRAIN[0])
+        assert (distances.shape, distances.dtype) == ((len(IMAGES),), np.float64)
+        assert distances.min() >= 0
+        assert np.mean(distances <= 1) > 0.85
+
+    def test_it_does_not_depend_on_what_is_measured_at_the_same_time(self):
+        familiarity = fit_familiarity(build("underfit"))
+        alone = np.concatenate([familiarity.measure(IMAGES[n : n + 1]) for n in range(5)])
+        np.testing.assert_allclose(familiarity.measure(IMAGES[:5]), alone, rtol=1e-4, atol=1e-4)
+
+    def test_what_looks_otherwise_is_far(self):
+        """Where features are the pixels, which do not hide it."""
+        familiarity = fit_familiarity(build("linear_svm"))
+        inverted, noise = 255 - IMAGES, np.random.default_rng(0).integers(0, 256, IMAGES.shape, np.uint8)
+        assert familiarity.measure(inverted).min() > 1.5
+        assert familiarity.measure(noise).min() > 1.5
+
+    def test_brightness_does_not_make_a_picture_strange(self):
+        """Features count by their direction."""
+        familiarity = fit_familiarity(build("linear_svm"))
+        np.testing.assert_allclose(familiarity.measure(IMAGES / 2), familiarity.measure(IMAGES), rtol=1e-3)
+
+    def test_a_picture_without_any_feature_is_far_and_no_trouble(self):
+        black = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+        (distance,) = fit_familiarity(build("linear_svm")).measure(black)
+        assert np.isfinite(distance)
+        assert distance > 1
+
+
+class TestFewImages:
+    """Fewer than ten, or all the same."""
+
+    def write(self, train: np.ndarray, val: np.ndarray) -> None:
+        for file in Path("data/tfrecords").iterdir():
+            file.unlink()
+        Path("data/tfrecords").rmdir()
+        labels = np.arange(100) % 3
+        write_records(class_names=NAMES, train=(train, labels[: len(train)]), val=(val, labels[: len(val)]))
+
+    def test_of_fewer_than_ten_it_is_the_furthest_that_counts(self):
+        self.write(IMAGES[:4], VAL[0][:1])
+        familiarity = fit_familiarity(build())
+        np.testing.assert_allclose(familiarity.measure(VAL[0][:1]), [1.0], rtol=1e-6)
+
+    def test_where_all_images_are_the_same_everything_else_is_far(self):
+        self.write(np.repeat(IMAGES[:1], 12, axis=0), IMAGES[:1])
+        familiarity = fit_familiarity(build())
+        assert np.isfinite(familiarity.measure(IMAGES)).all()
+        assert familiarity.measure(IMAGES[1:]).min() > 1
+
+    def test_only_the_first_of_very_many_are_compared_with(self, monkeypatch):
+        monkeypatch.setattr("pipeline.evaluation.out_of_distribution._REFERENCES", 32)
+        model = build()
+        train, val = extract(model, TRAIN[0][:32]), extract(model, VAL[0][:32])
+        threshold = np.quantile(distances_to(train, val), 0.95)
+        assert fit_familiarity(model).threshold == pytest.approx(threshold, rel=1e-3)
+
+
+class TestTable:
+    def test_each_picture_has_a_row_named_by_its_place_below_the_folder(self, knowing, pictures):
+        folder = pictures(**{"red/b.png": IMAGES[0], "red/a.png": IMAGES[3], "c.png": IMAGES[1]})
+        table = judge(knowing, folder)
+        assert table.columns.tolist() == [
+            *["name", "label", "predicted", "confidence", "distance", "is_far", "reason"],
+            *["p:red", "p:green", "p:blue"],
+        ]
+        assert table["name"].tolist() == ["c.png", "red/a.png", "red/b.png"]
+        assert table["reason"].tolist() == ["", "", ""]
+
+    def test_the_folder_may_be_a_link_as_dvc_sees_it(self, knowing, pictures):
+        Path("link").symlink_to(pictures(**{"red/a.png": IMAGES[0]}))
+        assert judge(knowing, Path("link"))["name"].tolist() == ["red/a.png"]
+
+    def test_its_label_is_the_class_that_its_folder_is_named_after(self, knowing, pictures):
+        names = {"a.png": "", "emu/a.png": "", "green/b.png": "green", "some/red/c.png": "red"}
+        table = judge(knowing, pictures(**dict.fromkeys(names, IMAGES[2])))
+        assert dict(zip(table["name"], table["label"], strict=True)) == names
+
+    def test_folders_above_the_folder_itself_give_no_label(self, knowing, pictures):
+        folder = pictures(**{"red/deep/a.png": IMAGES[2]})
+        assert judge(knowing, folder / "red")["label"].tolist() == [""]
+
+    def test_the_model_names_what_it_sees_whatever_the_label(self, knowing, pictures):
+        table = judge(knowing, pictures(**{f"red/{n}.png": IMAGES[n] for n in range(3)}))
+        assert table["predicted"].tolist() == ["red", "green", "blue"]
+
+    @pytest.mark.parametrize("temperature", [1.0, 2.5])
+    def test_probabilities_are_the_models_at_the_temperature_of_its_calibration(self, knowing, pictures, temperature):
+        from pipeline.evaluation.calibration import apply_temperature
+
+        table = judge(knowing, pictures(**{f"{n}.png": IMAGES[n] for n in range(6)}), temperature=temperature)
+        expected = apply_temperature(knowing(IMAGES[:6]).numpy(), temperature)
+        np.testing.assert_allclose(table[["p:red", "p:green", "p:blue"]].to_numpy(float), expected, atol=2e-6)
+        np.testing.assert_allclose(table["confidence"].to_numpy(float), expected.max(axis=1), atol=2e-6)
+
+    def test_distances_are_those_of_the_same_pictures_and_what_is_far_is_above_1(self, knowing, pictures):
+        files = {f"{n}.png": IMAGES[n] for n in range(3)} | {f"z{n}.png": 255 - IMAGES[n] for n in range(3)}
+        table = judge(knowing, pictures(**files))
+        expected = fit_familiarity(knowing).measure(np.stack(list(files.values())))
+        np.testing.assert_allclose(table["distance"].to_numpy(float), expected, atol=1e-3)
+        assert table["is_far"].tolist() == [False, False, False, True, True, True]
+
+    def test_pictures_of_another_size_are_decoded_as_the_training_images_were(self, knowing, pictures):
+        large = np.repeat(np.repeat(IMAGES[0], 4, axis=0), 4, axis=1)
+        table = judge(knowing, pictures(**{"large.png": large, "small.png": IMAGES[0]}))
+        assert table["predicted"].tolist() == ["red", "red"]
+        decoded = decode_image(Path("outside/large.png").read_bytes(), image_size=SIZE, resize="stretch")
+        (expected,) = fit_familiarity(knowing).measure(decoded[None])
+        assert table["distance"][0] == pytest.approx(expected, abs=1e-3)
+
+    def test_a_file_that_is_no_picture_has_a_reason_and_nothing_else(self, knowing, pictures):
+        files = {"red/a.png": IMAGES[0], "red/b.jpg": b"hello", "red/c.png": b"", "red/d.png": IMAGES[3]}
+        table = judge(knowing, pictures(**files))
+        assert table["name"].tolist() == list(files)
+        assert table["label"].tolist() == ["red"] * 4
+        assert table["predicted"].isna().tolist() == [False, True, True, False]
+        assert table["predicted"].dropna().tolist() == ["red", "red"]
+        assert table["reason"][1] == "not an image: no known format in its first bytes"
+        assert table["reason"][2] == "empty: 0 bytes"
+        bad = table.loc[[1, 2], ["confidence", "distance", "is_far", "p:red", "p:green", "p:blue"]]
+        assert bad.isna().all(axis=None)
+
+    def test_bad_files_alone_are_no_trouble(self, knowing, pictures):
+        table = judge(knowing, pictures(**{"a.jpg": b"hello"}))
+        assert table["reason"].tolist() == ["not an image: no known format in its first bytes"]
+
+    def test_more_pictures_than_are_taken_at_a_time(self, knowing, pictures):
+        table = judge(knowing, pictures(**{f"{n:03d}.png": IMAGES[n % 60] for n in range(70)}))
+        assert table["name"].tolist() == [f"{n:03d}.png" for n in range(70)]
+        assert table["predicted"].tolist() == [NAMES[n % 60 % 3] for n in range(70)]
+
+    def test_it_survives_being_saved_and_loaded(self, knowing, pictures):
+        from pipeline.data.manifest import save_table
+        from pipeline.evaluation.results import load_table
+
+        table = judge(knowing, pictures(**{"red/a, b.png": IMAGES[0], "猫/NA.png": IMAGES[1], "z.jpg": b""}))
+        save_table(table, Path("outside.csv"))
+        loaded = load_table(Path("outside.csv"))
+        assert loaded["name"].tolist() == ["red/a, b.png", "z.jpg", "猫/NA.png"]
+        assert loaded["reason"].tolist() == ["", "empty: 0 bytes", ""]
+        np.testing.assert_allclose(loaded["confidence"], table["confidence"].astype(float))
+
+    def test_so_do_names_that_are_no_text(self, knowing, pictures):
+        """Linux takes any bytes for a name; a table holds text."""
+        from pipeline.data.manifest import save_table
+        from pipeline.evaluation.results import load_table
+
+        folder = pictures(**{"red/a.png": IMAGES[0], "red/two\rlines.png": IMAGES[1]})
+        (folder / "red/a.png").rename(os.fsdecode(os.fsencode(folder) + b"/red/caf\xe9.png"))
+        save_table(judge(knowing, folder), Path("outside.csv"))
+        unknown = "\N{REPLACEMENT CHARACTER}"
+        loaded = load_table(Path("outside.csv"))
+        assert loaded["name"].tolist() == [f"red/caf{unknown}.png", f"red/two{unknown}lines.png"]
+        assert loaded["label"].tolist() == ["red", "red"]
+
+    def test_one_of_no_pictures_has_the_same_columns(self, knowing, pictures):
+        from pipeline.evaluation.out_of_distribution import make_empty_table
+
+        table = judge(knowing, pictures(**{"a.png": IMAGES[0]}))
+        empty = make_empty_table(NAMES)
+        assert len(empty) == 0
+        assert empty.columns.tolist() == table.columns.tolist()
+
+    def test_a_folder_without_pictures_gives_that_table(self, knowing, pictures):
+        table = judge(knowing, pictures(**{"notes.txt": b"hello"}))
+        assert len(table) == 0
+        assert table.columns.tolist()[-3:] == ["p:red", "p:green", "p:blue"]

@@ -1,0 +1,358 @@
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.evaluation.calibration import make_reliability_table
+from pipeline.evaluation.metrics import (
+    compute_classification_metrics,
+    compute_figures,
+    make_class_table,
+    make_confusion_table,
+    make_prediction_table,
+)
+from pipeline.evaluation.results import (
+    Results,
+    compute_digest,
+    load_curves,
+    load_results,
+    load_table,
+    load_temperature,
+    pick_mistakes,
+    remove_leftovers,
+    save_results,
+)
+from pipeline.evaluation.roc_pr import MEAN, make_pr_table, make_roc_table
+from pipeline.runtime.errors import PipelineError
+
+ORDINARY = ["cat", "dog"]
+NUMBERS = ["0", "1", "007", "1e3", "-inf"]
+MISSING = ["null", "NA", "nan", "None", "true", "N/A"]
+PUNCTUATED = ["a,b", "<script>", 'say "hi"', "it's", "p:cat", "a b", "tab\there"]
+FOREIGN = ["Käfer", "猫", "🐈"]
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str = "") -> Results:
+    rng, size = np.random.default_rng(0), len(class_names)
+    labels, probabilities = np.arange(count) % size, rng.dirichlet(np.ones(size), count)
+    ids, names = [f"{i:064d}" for i in range(count)], [f"{class_names[n]}/{i}.png" for i, n in enumerate(labels)]
+    predictions = make_prediction_table(ids, names, labels, probabilities, class_names)
+    reliability = make_reliability_table(labels, probabilities)
+    columns = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
+    classes = [f"p:{name}" for name in class_names]
+    return Results(
+        figures=compute_figures(labels, probabilities)
+        | compute_classification_metrics(labels, probabilities)
+        | {"parameters": 7, "best_epoch": None, "temperature": 1.25, "model_sha256": digest},
+        classes=make_class_table(labels, probabilities, class_names),
+        confusion=make_confusion_table(labels, probabilities.argmax(axis=1), class_names),
+        predictions=predictions,
+        val_predictions=predictions.iloc[::-1],
+        curves=pd.DataFrame({"split": ["train", "val"], "epoch": [1, 1], "accuracy": [0.5, 1.0], "loss": [1.5, 0.25]}),
+        roc=make_roc_table(labels, probabilities, class_names),
+        pr=make_pr_table(labels, probabilities, class_names),
+        reliability=pd.concat([reliability.assign(state="before"), reliability.assign(state="after")]),
+        layers=pd.DataFrame({"layer": ["NA", "2"], "kind": ["InputLayer", "Dense"], "rows": 1, "parameters": [0, 7]}),
+        outside=pd.DataFrame(
+            [["a.png", "", class_names[0], 0.75, 1.5, True, "", *probabilities[0].round(6)]],
+            columns=[*columns, *classes],
+        ),
+        heat_maps=rng.random((2, 3, 4)).astype(np.float16),
+        augmented=rng.integers(0, 256, (1, 4, 5, 5, 3), np.uint8),
+    )
+
+
+TABLES = [
+    "classes",
+    "confusion",
+    "predictions",
+    "val_predictions",
+    "curves",
+    "roc",
+    "pr",
+    "reliability",
+    "layers",
+    "outside",
+]
+ARRAYS = ["heat_maps", "augmented"]
+
+
+def check_same(loaded: Results, saved: Results) -> None:
+    assert loaded.figures == saved.figures
+    for name in TABLES:
+        expected = getattr(saved, name).reset_index(drop=True)
+        pd.testing.assert_frame_equal(getattr(loaded, name), expected, check_dtype=False)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
+        assert getattr(loaded, name).dtype == getattr(saved, name).dtype
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("class_names", [ORDINARY, NUMBERS, MISSING, PUNCTUATED, FOREIGN])
+    def test_what_is_saved_is_loaded_whatever_the_classes_are_called(self, class_names):
+        saved = make_results(class_names)
+        save_results("underfit", saved)
+        check_same(load_results("underfit"), saved)
+
+    def test_so_it_is_where_a_family_has_nothing_to_tell(self):
+        saved = make_results(ORDINARY, count=1)  # of one image there are no curves and no areas
+        none = {"outside": saved.outside.iloc[:0], "heat_maps": np.zeros((0, 1, 1), np.float16)}
+        saved = replace(saved, **none, augmented=np.zeros((0, 1, 5, 5, 3), np.uint8))
+        assert saved.roc.empty
+        assert saved.classes["roc_auc"].isna().all()
+        save_results("linear_svm", saved)
+        check_same(load_results("linear_svm"), saved)
+
+    @pytest.mark.parametrize("class_names", [NUMBERS, MISSING])
+    def test_class_names_and_image_ids_stay_text(self, class_names):
+        save_results("underfit", make_results(class_names))
+        loaded = load_results("underfit")
+        for table, column in [
+            ("classes", "label"),
+            ("confusion", "predicted"),
+            ("predictions", "image_id"),
+            ("val_predictions", "predicted"),
+            ("roc", "label"),
+            ("pr", "label"),
+            ("layers", "layer"),
+            ("outside", "predicted"),
+        ]:
+            assert {type(value) for value in getattr(loaded, table)[column]} == {str}
+
+    @pytest.mark.parametrize("class_names", [ORDINARY, MISSING])
+    def test_the_mean_of_all_classes_keeps_its_empty_label(self, class_names):
+        save_results("underfit", make_results(class_names, count=12))
+        roc = load_results("underfit").roc
+        assert list(dict.fromkeys(roc["label"])) == [*class_names, MEAN]
+
+    def test_the_same_results_give_the_same_bytes(self):
+        files = []
+        for family in ("one", "two"):
+            save_results(family, make_results())
+            files.append({path.name: path.read_bytes() for path in Path("data/evaluations", family).iterdir()})
+        assert files[0] == files[1]
+
+
+class TestSaving:
+    def test_people_find_figures_and_tables_with_the_metrics(self):
+        save_results("underfit", make_results())
+        published = Path("metrics/underfit")
+        assert {path.name for path in published.iterdir()} == {
+            "metrics.json",
+            "classes.csv",
+            "confusion.csv",
+            "predictions.csv",
+            "calibration.json",
+        }
+        for path in published.iterdir():
+            assert path.read_bytes() == Path("data/evaluations/underfit", path.name).read_bytes()
+
+    def test_figures_are_json_with_null_for_what_there_is_not(self):
+        save_results("linear_svm", make_results())
+        assert json.loads(Path("metrics/linear_svm/metrics.json").read_text())["best_epoch"] is None
+
+    def test_what_else_lies_with_the_metrics_stays(self):
+        Path("metrics/underfit/train").mkdir(parents=True)
+        save_results("underfit", make_results())
+        assert Path("metrics/underfit/train").is_dir()
+
+    def test_later_results_take_the_place_of_earlier_ones(self):
+        save_results("underfit", make_results())
+        Path("data/evaluations/underfit/old.csv").touch()
+        save_results("underfit", make_results(FOREIGN))
+        assert load_results("underfit").classes["label"].tolist() == FOREIGN
+        assert not Path("data/evaluations/underfit/old.csv").exists()
+
+    def test_nothing_half_written_is_left_where_saving_fails(self):
+        broken = replace(make_results(), confusion=None)  # type: ignore[arg-type]
+        with pytest.raises(AttributeError):
+            save_results("underfit", broken)
+        assert list(Path("data/evaluations").iterdir()) == []
+        assert not Path("metrics").exists()
+
+    def test_the_temperature_stands_beside_what_tells_its_model(self):
+        save_results("underfit", make_results(digest="ab12"))
+        content = json.loads(Path("metrics/underfit/calibration.json").read_text())
+        assert content == {"temperature": 1.25, "model_sha256": "ab12"}
+
+
+class TestTables:
+    def load(self, text: str) -> pd.DataFrame:
+        Path("table.csv").write_text(text, encoding="utf-8")
+        return load_table(Path("table.csv"))
+
+    @pytest.mark.parametrize("name", [*NUMBERS, *MISSING, "1.0", "", " ", "2024-01-01", "#N/A", "<NA>"])
+    def test_a_name_is_text_whatever_it_looks_like(self, name):
+        table = self.load(f'image_id,name,label,predicted,p:cat\n007,"{name}","{name}","{name}",1.0\n')
+        assert table.iloc[0].tolist() == ["007", name, name, name, 1.0]
+
+    def test_names_of_one_column_need_not_look_alike(self):
+        assert self.load("label,f1\n1,0.5\nNA,0.5\n,0.5\n")["label"].tolist() == ["1", "NA", ""]
+
+    @pytest.mark.parametrize("column", ["roc_auc", "pr_auc", "confidence", "distance", "p:cat", "p:NA", "p:007"])
+    def test_an_empty_number_is_missing(self, column):
+        table = self.load(f"label,{column}\ncat,0.5\ndog,\n")
+        assert table[column].dtype == np.float64
+        assert table[column].isna().tolist() == [False, True]
+        assert table[column].iloc[0] == 0.5
+
+    def test_numbers_are_missing_where_all_are(self):
+        assert self.load("label,roc_auc\ncat,\ndog,\n")["roc_auc"].isna().tolist() == [True, True]
+
+    def test_a_picture_that_could_not_be_used_has_a_reason_and_nothing_else(self):
+        table = self.load(
+            "name,label,predicted,confidence,distance,is_far,reason,p:cat,p:NA\n"
+            "cat/1.png,cat,NA,0.75,1.5,True,,0.25,0.75\n"
+            "NA/2.png,NA,,,,,NA,,\n"
+        )
+        good, bad = table.to_dict("records")
+        assert (good["predicted"], good["confidence"], good["p:NA"], good["reason"]) == ("NA", 0.75, 0.75, "")
+        assert (bad["name"], bad["label"], bad["predicted"], bad["reason"]) == ("NA/2.png", "NA", "", "NA")
+        assert table[["confidence", "distance", "p:cat", "p:NA"]].isna().to_numpy().tolist() == [
+            [False] * 4,
+            [True] * 4,
+        ]
+
+    def test_a_table_without_a_row_keeps_its_columns(self):
+        table = self.load("name,label,confidence,p:cat\n")
+        assert table.empty
+        assert list(table.columns) == ["name", "label", "confidence", "p:cat"]
+
+
+class TestTemperature:
+    def write(self, content: Any = None) -> Path:
+        """A model, and with content, the file that evaluate writes about it."""
+        artifact = Path("models/underfit.keras")
+        artifact.parent.mkdir()
+        artifact.write_bytes(b"a model")
+        if content is not None:
+            file = Path("metrics/underfit/calibration.json")
+            file.parent.mkdir(parents=True)
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return artifact
+
+    def test_it_is_what_was_saved_for_this_very_model(self):
+        artifact = self.write()
+        save_results("underfit", make_results(digest=compute_digest(artifact)))
+        temperature = load_temperature("underfit", artifact)
+        assert temperature == 1.25
+        assert type(temperature) is float
+
+    def test_without_an_evaluation_there_is_none(self):
+        artifact = self.write()
+        with pytest.raises(PipelineError) as caught:
+            load_temperature("underfit", artifact)
+        assert str(caught.value) == (
+            "metrics/underfit/calibration.json is not here: expected the temperature of a calibrated model; "
+            "run `dvc repro evaluate@underfit`"
+        )
+
+    def test_that_of_another_model_is_refused(self):
+        artifact = self.write()
+        save_results("underfit", make_results(digest=compute_digest(artifact)))
+        artifact.write_bytes(b"the model, trained again")
+        with pytest.raises(PipelineError) as caught:
+            load_temperature("underfit", artifact)
+        assert str(caught.value) == (
+            "metrics/underfit/calibration.json was made for another model than models/underfit.keras: "
+            "run `dvc repro evaluate@underfit`"
+        )
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "{",
+            "<<<<<<< HEAD",
+            [],
+            [1.5],
+            {},
+            {"temperature": 1.5},
+            {"model_sha256": "ab12"},
+            {"temperature": None, "model_sha256": "ab12"},
+            {"temperature": "warm", "model_sha256": "ab12"},
+            {"temperature": [1.5], "model_sha256": "ab12"},
+        ],
+        ids=str,
+    )
+    def test_a_file_that_says_something_else_is_named(self, content):
+        artifact = self.write(content)
+        with pytest.raises(PipelineError) as caught:
+            load_temperature("underfit", artifact)
+        assert str(caught.value) == (
+            "metrics/underfit/calibration.json can't be read: expected temperature and model_sha256; "
+            "run `dvc repro evaluate@underfit`"
+        )
+
+    def test_a_model_is_told_by_the_bytes_of_its_file(self):
+        assert compute_digest(self.write()) == hashlib.sha256(b"a model").hexdigest()
+
+
+class TestMistakes:
+    def make(self, *rows: tuple[str, str, float]) -> pd.DataFrame:
+        return pd.DataFrame(rows, columns=["label", "predicted", "confidence"])
+
+    def test_the_most_confident_come_first_and_hits_not_at_all(self):
+        table = self.make(("cat", "dog", 0.6), ("cat", "cat", 1.0), ("dog", "cat", 0.9), ("dog", "emu", 0.7))
+        assert pick_mistakes(table, 2)["confidence"].tolist() == [0.9, 0.7]
+
+    def test_their_rows_are_told_by_the_index(self):
+        table = self.make(("cat", "dog", 0.6), ("cat", "cat", 1.0), ("dog", "cat", 0.9))
+        assert pick_mistakes(table, 5).index.tolist() == [2, 0]
+
+    def test_equally_confident_ones_stay_in_order(self):
+        table = self.make(*[("cat", "dog", 0.5)] * 40)
+        assert pick_mistakes(table, 30).index.tolist() == list(range(30))
+
+    def test_perfect_predictions_have_none(self):
+        assert pick_mistakes(self.make(("cat", "cat", 1.0), ("NA", "NA", 1.0)), 5).empty
+
+
+class TestCurves:
+    def write(self, **metrics: list[float]) -> Path:
+        for name, values in metrics.items():
+            split, metric = name.split("_")
+            file = Path("record/plots/metrics", split, f"{metric}.tsv")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"step\t{metric}\n" + "".join(f"{i}\t{value}\n" for i, value in enumerate(values)))
+        return Path("record")
+
+    def test_they_have_a_row_for_each_split_and_epoch_counted_from_one(self):
+        record = self.write(
+            train_accuracy=[0.5, 0.75], train_loss=[2.0, 1.0], eval_accuracy=[0.25, 0.5], eval_loss=[3.0, 2.5]
+        )
+        assert load_curves(record).to_numpy().tolist() == [
+            ["train", 1, 0.5, 2.0],
+            ["train", 2, 0.75, 1.0],
+            ["val", 1, 0.25, 3.0],
+            ["val", 2, 0.5, 2.5],
+        ]
+
+    def test_figures_have_six_digits(self):
+        record = self.write(train_accuracy=[1 / 3], train_loss=[1.0], eval_accuracy=[1.0], eval_loss=[1.0])
+        assert load_curves(record)["accuracy"].iloc[0] == 0.333333
+
+
+class TestLeftovers:
+    def test_results_of_families_that_nobody_asks_for_are_removed(self):
+        for family in ("underfit", "overfit", "gone"):
+            save_results(family, make_results())
+        remove_leftovers(["underfit", "overfit"])
+        assert sorted(path.name for path in Path("data/evaluations").iterdir()) == ["overfit", "underfit"]
+
+    def test_so_is_what_a_killed_run_left(self):
+        save_results("underfit", make_results())
+        Path("data/evaluations/overfit.partial").mkdir()
+        Path("data/evaluations/stray.csv").touch()
+        remove_leftovers(["underfit", "overfit"])
+        assert [path.name for path in Path("data/evaluations").iterdir()] == ["underfit"]

@@ -1,0 +1,528 @@
+import math
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pipeline.config.families import FAMILIES
+from pipeline.models.build import build_model
+from pipeline.models.layers import dense
+from pipeline.runtime.errors import PipelineError
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+NETWORKS = [name for name, family in FAMILIES.items() if family.kind == "network"]
+TRANSFER = [name for name, family in FAMILIES.items() if family.kind == "transfer"]
+PIXELS = [name for name, family in FAMILIES.items() if family.backbone is None]
+EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
+EVERY_NETWORK = pytest.mark.parametrize("family", NETWORKS)
+SMALLEST = {  # pixels
+    "underfit": 16,
+    "overfit": 32,
+    "optimized": 32,
+    "deep_cnn": 1,
+    "vgg_blocks": 8,
+    "cifar_small": 18,
+    "cifar_dropout": 22,
+    "cifar_elu": 8,
+    "dense_ann": 1,
+    "animals_cnn": 8,
+    "animals_cnn_augmented": 8,
+    "animals_cnn_wide": 16,
+    "searched_cnn": 1,
+}
+HEADS = {  # units of the dense layer before the softmax, as published
+    "underfit": 0,
+    "overfit": 256,
+    "optimized": 256,
+    "deep_cnn": 512,
+    "vgg_blocks": 128,
+    "cifar_small": 64,
+    "cifar_dropout": 64,
+    "cifar_elu": 0,
+    "dense_ann": 1024,
+    "animals_cnn": 64,
+    "animals_cnn_augmented": 64,
+    "animals_cnn_wide": 64,
+    "searched_cnn": 128,
+}
+FILTERS = (32, 64, 128, 256, 512)
+
+
+def build(family: str, *, image_size: int = 32, num_classes: int = 3, **settings):
+    return build_model(family, image_size=image_size, num_classes=num_classes, **settings)
+
+
+@cache
+def build_small(family: str):
+    """The smallest that every family can be, three classes; built once, as some have millions of weights."""
+    return build(family, image_size=size_of(family))
+
+
+def size_of(family: str) -> int:
+    return max(32, FAMILIES[family].min_image_size)
+
+
+def refusal(family: str, **options) -> str:
+    with pytest.raises(PipelineError) as caught:
+        build(family, **options)
+    return str(caught.value)
+
+
+def noise(count: int, size: int = 32) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def predict(model, images: np.ndarray) -> np.ndarray:
+    return model(images, training=False).numpy()
+
+
+def layers_of(model, kind: str) -> list:
+    return [layer for layer in model.layers if type(layer).__name__ == kind]
+
+
+def count_trainable(model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def count_convolutions(*filters: int, kernel: int = 3) -> int:
+    """Weights and biases of square convolutions from each number of channels to the next."""
+    return sum((kernel**2 * channels + 1) * count for channels, count in pairwise(filters))
+
+
+def count_dense(*units: int) -> int:
+    """Weights and biases of dense layers from each number of values to the next; a layer of 0 units is none."""
+    return sum((values + 1) * count for values, count in pairwise(count for count in units if count))
+
+
+def count_underfit(size: int, classes: int, width: float = 1.0, head: int = 0) -> int:
+    filters, side = round(6 * width), -(-size // 5) // 4
+    return count_convolutions(3, filters, filters) + count_dense(side**2 * filters, head, classes)
+
+
+def count_overfit(size: int, classes: int, width: float = 1.0, head: int = 256) -> int:
+    filters = [round(count * width) for count in FILTERS]
+    return count_convolutions(3, *filters) + count_dense((size // 32) ** 2 * filters[-1], head, classes)
+
+
+def count_optimized(size: int, classes: int, width: float = 2.0, head: int = 256) -> int:
+    return 4 * 3 + count_overfit(size, classes, width, head)  # batch normalization has four figures a channel
+
+
+def count_deep_cnn(size: int, classes: int, width: float = 1.0, head: int = 512) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128, 256, 256)]
+    return count_convolutions(3, *filters) + count_dense(math.ceil(size / 256) ** 2 * filters[-1], head, classes)
+
+
+def count_vgg_blocks(size: int, classes: int, width: float = 1.0, head: int = 128) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128)]
+    normalization = 2 * 3 + 1  # mean and variance a channel, and how many images they are of
+    dense = count_dense((size // 8) ** 2 * filters[-1], 128, head, classes)
+    return normalization + count_convolutions(3, *filters) + dense
+
+
+def shrink(size: int, *, convolutions: int, pooled: int) -> int:
+    """The side after unpadded convolutions, of which the first `pooled` have a pool behind them."""
+    for number in range(convolutions):
+        size = (size - 2) // 2 if number < pooled else size - 2
+    return size
+
+
+def count_cifar_small(size: int, classes: int, width: float = 1.0, head: int = 64) -> int:
+    filters = [round(count * width) for count in (32, 64, 64)]
+    values = shrink(size, convolutions=3, pooled=2) ** 2 * filters[-1]
+    return count_convolutions(3, *filters) + count_dense(values, head, classes)
+
+
+def count_cifar_dropout(size: int, classes: int, width: float = 1.0, head: int = 64) -> int:
+    filters = [round(count * width) for count in (32, 64, 128)]
+    values = shrink(size, convolutions=3, pooled=3) ** 2 * filters[-1]
+    return count_convolutions(3, *filters) + count_dense(values, 128, head, classes)
+
+
+def count_cifar_elu(size: int, classes: int, width: float = 1.0, head: int = 0) -> int:
+    filters = [round(count * width) for count in (32, 32, 64, 64, 128, 128)]
+    dense = count_dense((size // 8) ** 2 * filters[-1], head, classes)
+    return count_convolutions(3, *filters) + 4 * sum(filters) + dense
+
+
+def count_dense_ann(_: int, classes: int, width: float = 1.0, head: int = 1024) -> int:
+    return count_dense(3 * 32**2, round(2048 * width), round(head * width), classes)
+
+
+def count_animals_cnn(size: int, classes: int, width: float = 1.0, head: int = 64) -> int:
+    filters = [round(count * width) for count in (16, 32, 64)]
+    return count_convolutions(3, *filters) + count_dense((size // 8) ** 2 * filters[-1], head, classes)
+
+
+def count_animals_cnn_wide(size: int, classes: int, width: float = 1.0, head: int = 64) -> int:
+    filters = [round(count * width) for count in (16, 32, 64, 128)]
+    return count_convolutions(3, *filters) + count_dense((size // 16) ** 2 * filters[-1], 128, head, classes)
+
+
+def count_searched_cnn(
+    size: int,
+    classes: int,
+    width: float = 1.0,
+    head: int = 128,
+    *,
+    blocks: int = 3,
+    layers: int = 1,
+    filters: int = 32,
+    kernel: int = 3,
+) -> int:
+    channels = [round(filters * width)] * (blocks * layers)
+    values = math.ceil(size / 2**blocks) ** 2 * channels[-1]
+    return count_convolutions(3, *channels, kernel=kernel) + count_dense(values, head, classes)
+
+
+COUNTS = {
+    "underfit": count_underfit,
+    "overfit": count_overfit,
+    "optimized": count_optimized,
+    "deep_cnn": count_deep_cnn,
+    "vgg_blocks": count_vgg_blocks,
+    "cifar_small": count_cifar_small,
+    "cifar_dropout": count_cifar_dropout,
+    "cifar_elu": count_cifar_elu,
+    "dense_ann": count_dense_ann,
+    "animals_cnn": count_animals_cnn,
+    "animals_cnn_augmented": count_animals_cnn,
+    "animals_cnn_wide": count_animals_cnn_wide,
+    "searched_cnn": count_searched_cnn,
+}
+
+
+class TestEveryFamily:
+    @EVERY_FAMILY
+    def test_a_model_is_handed_out_uncompiled(self, family):
+        assert not build_small(family).compiled
+
+    @EVERY_FAMILY
+    def test_any_number_of_pictures_gives_probabilities_that_sum_to_one(self, family):
+        for count in (1, 5):
+            probabilities = predict(build_small(family), noise(count, size_of(family)))
+            assert probabilities.shape == (count, 3)
+            assert probabilities.dtype == np.float32
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+            assert probabilities.min() >= 0
+
+    @EVERY_FAMILY
+    def test_black_and_white_pictures_give_finite_probabilities(self, family):
+        side = size_of(family)
+        for value in (0, 255):
+            assert np.isfinite(predict(build_small(family), np.full((1, side, side, 3), value, np.uint8))).all()
+
+    @EVERY_FAMILY
+    def test_pixels_may_be_uint8_or_float(self, family):
+        model, pictures = build_small(family), noise(2, size_of(family))
+        np.testing.assert_array_equal(predict(model, pictures), predict(model, pictures.astype(np.float32)))
+
+    @EVERY_FAMILY
+    def test_a_model_bears_the_familys_name(self, family):
+        assert build_small(family).name == family
+
+    @EVERY_FAMILY
+    def test_a_saved_model_is_the_same_when_loaded(self, family, tmp_path):
+        from pipeline.models.artifacts import load_model, save_model
+
+        model, pictures = build_small(family), noise(2, size_of(family))
+        save_model(model, tmp_path / "model.keras")
+        loaded = load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(predict(loaded, pictures), predict(model, pictures), atol=1e-6)
+        assert count_trainable(loaded) == count_trainable(model)
+        assert loaded.count_params() == model.count_params()
+
+    @pytest.mark.parametrize("family", [*PIXELS, "mobilenet", "mobilenet_svm"])
+    @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (50, 100)])
+    def test_any_size_and_number_of_classes_goes(self, family, image_size, num_classes):
+        model = build(family, image_size=image_size, num_classes=num_classes)
+        assert model.input_shape == (None, image_size, image_size, 3)
+        assert model.output_shape == (None, num_classes)
+
+    @pytest.mark.parametrize("family", PIXELS)
+    def test_it_can_bring_its_pictures_to_a_size_of_its_own(self, family):
+        model = build(family, image_size=48, input_size=32)
+        assert model.input_shape == (None, 48, 48, 3)
+        assert model.count_params() == build(family, image_size=32).count_params()
+        assert predict(model, noise(1, 48)).shape == (1, 3)
+
+    @EVERY_FAMILY
+    @pytest.mark.parametrize("num_classes", [1, 0])
+    def test_fewer_than_two_classes_are_refused_in_one_line(self, family, num_classes):
+        message = refusal(family, num_classes=num_classes, image_size=size_of(family))
+        assert message == f"{family} needs two classes or more to tell apart: received {num_classes}"
+
+
+@pytest.mark.parametrize(("name", "named"), [("over_fit", ["overfit"]), ("zzz", list(FAMILIES))])
+def test_an_unknown_family_is_refused_by_a_line_that_names_the_nearest(name, named):
+    message = refusal(name)
+    assert f"no family is called {name!r}" in message
+    assert all(family in message for family in named)
+    assert "\n" not in message
+
+
+class TestPublishedCounts:
+    @pytest.mark.parametrize(
+        ("family", "image_size", "num_classes", "parameters", "trainable"),
+        [
+            ("linear_svm", 150, 5, 337_505, 337_505),
+            ("underfit", 150, 5, 1_973, 1_973),
+            ("overfit", 150, 5, 3_667_269, 3_667_269),
+            ("optimized", 150, 5, 10_466_449, 10_466_443),
+            ("vgg_blocks", 128, 2, 4_498_217, 4_498_210),
+            ("cifar_small", 32, 10, 122_570, 122_570),
+            ("cifar_dropout", 32, 10, 167_818, 167_818),
+            ("cifar_elu", 32, 10, 309_290, 308_394),
+            ("dense_ann", 299, 10, 8_401_930, 8_401_930),
+            ("animals_cnn", 299, 10, 5_631_722, 5_631_722),
+            ("animals_cnn_augmented", 299, 10, 5_631_722, 5_631_722),
+        ],
+    )
+    def test_as_the_systems_state_them(self, family, image_size, num_classes, parameters, trainable):
+        model = build(family, image_size=image_size, num_classes=num_classes)
+        assert (model.count_params(), count_trainable(model)) == (parameters, trainable)
+
+    @pytest.mark.parametrize("family", TRANSFER)
+    def test_of_a_backbone_only_the_head_is_trainable_and_grows_with_the_classes(self, family):
+        few, many = (
+            count_trainable(build_small(family)),
+            count_trainable(build(family, image_size=size_of(family), num_classes=7)),
+        )
+        per_class = (build_small(family).get_layer("probabilities").kernel.shape[0]) + 1
+        assert many - few == 4 * per_class
+
+    @EVERY_NETWORK
+    @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (64, 10), (101, 6)])
+    def test_at_other_sizes_and_class_counts(self, family, image_size, num_classes):
+        model = build(family, image_size=image_size, num_classes=num_classes)
+        assert model.count_params() == COUNTS[family](image_size, num_classes)
+
+    @pytest.mark.parametrize(("image_size", "num_classes"), [(1, 2), (32, 10), (101, 6)])
+    def test_a_linear_machine_has_a_weight_for_each_value_and_class(self, image_size, num_classes):
+        model = build("linear_svm", image_size=image_size, num_classes=num_classes)
+        assert model.count_params() == (3 * image_size**2 + 1) * num_classes
+
+    @pytest.mark.parametrize(("image_size", "pool", "side"), [(32, 2, 16), (32, 5, 6), (32, 32, 1)])
+    def test_a_linear_machine_on_averaged_pixels_has_fewer(self, image_size, pool, side):
+        assert build("linear_svm", image_size=image_size, pool=pool).count_params() == (3 * side**2 + 1) * 3
+
+
+class TestPublishedLayers:
+    def kinds(self, family: str) -> list[str]:
+        return [type(layer).__name__ for layer in build(family).layers[1:]]
+
+    def test_underfit(self):
+        assert self.kinds("underfit") == ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense"]
+
+    def test_overfit(self):
+        assert self.kinds("overfit") == ["Conv2D", "MaxPooling2D"] * 5 + ["Flatten", "Dense", "Dense"]
+
+    def test_optimized(self):
+        blocks = ["Conv2D", "MaxPooling2D", "Dropout"] * 5
+        assert self.kinds("optimized") == ["BatchNormalization", *blocks, "Flatten", "Dense", "Dense"]
+
+    @pytest.mark.parametrize(
+        ("family", "filters"),
+        [("underfit", [6, 6]), ("overfit", [32, 64, 128, 256, 512]), ("optimized", [64, 128, 256, 512, 1024])],
+    )
+    def test_convolutions_are_three_by_three_same_relu(self, family, filters):
+        convolutions = layers_of(build(family), "Conv2D")
+        assert [layer.filters for layer in convolutions] == filters
+        shapes = {(layer.kernel_size, layer.padding, layer.activation.__name__) for layer in convolutions}
+        assert shapes == {((3, 3), "same", "relu")}
+
+    def test_underfit_strides_by_five_at_first(self):
+        assert [layer.strides for layer in layers_of(build("underfit"), "Conv2D")] == [(5, 5), (1, 1)]
+
+    @pytest.mark.parametrize("family", ["overfit", "optimized"])
+    def test_a_dense_layer_of_256_comes_before_the_last(self, family):
+        dense, last = layers_of(build(family), "Dense")
+        assert (dense.units, dense.activation.__name__) == (256, "relu")
+        assert (last.units, last.activation.__name__) == (3, "softmax")
+
+
+class TestDropout:
+    @pytest.mark.parametrize(
+        ("family", "settings", "rates"),
+        [
+            ("underfit", {}, []),
+            ("underfit", {"dropout": 0.2}, [0.2]),
+            ("overfit", {}, []),
+            ("overfit", {"dropout": 0.4}, [0.4] * 5),
+            ("optimized", {}, [0.3, 0.3, 0.3, 0.3, 0.4]),
+            ("optimized", {"dropout": 0.1}, [0.1, 0.1, 0.1, 0.1, 0.2]),
+            ("optimized", {"dropout": 0.9}, [0.9] * 5),  # 0.9 is the most
+            ("optimized", {"dropout": 0.0}, []),
+            ("deep_cnn", {}, [0.2, 0.3, 0.4, 0.5, 0.5]),
+            ("deep_cnn", {"dropout": 0.3}, [0.3, 0.4, 0.5, 0.6, 0.6]),
+            ("vgg_blocks", {}, [0.15, 0.15, 0.25, 0.25]),
+            ("cifar_small", {}, []),
+            ("cifar_dropout", {}, [0.5]),
+            ("cifar_elu", {}, [0.2, 0.3, 0.4]),
+            ("cifar_elu", {"dropout": 0.05}, [0.05, 0.15, 0.25]),
+            ("dense_ann", {}, [0.5, 0.5]),
+            ("animals_cnn", {}, [0.2, 0.5]),
+            ("animals_cnn_wide", {}, [0.2, 0.5]),
+        ],
+    )
+    def test_the_published_rates_and_others(self, family, settings, rates):
+        found = [layer.rate for layer in layers_of(build(family, **settings), "Dropout")]
+        assert found == pytest.approx(rates)
+
+    @EVERY_NETWORK
+    def test_every_network_can_be_given_a_rate(self, family):
+        assert layers_of(build(family, dropout=0.5), "Dropout")
+
+    @EVERY_NETWORK
+    def test_it_changes_no_count(self, family):
+        assert build(family, dropout=0.5).count_params() == build(family, dropout=0.0).count_params()
+
+    @EVERY_NETWORK
+    def test_nothing_is_dropped_when_predicting(self, family):
+        model = build(family, dropout=0.5)
+        np.testing.assert_array_equal(predict(model, noise(2)), predict(model, noise(2)))
+
+
+class TestWeightPenalty:
+    @pytest.mark.parametrize(
+        ("family", "settings", "penalties"),
+        [
+            ("underfit", {}, [0, 0]),
+            ("underfit", {"l2": 0.01}, [0.01, 0.01]),
+            ("overfit", {}, [0] * 5),
+            ("overfit", {"l2": 0.01}, [0.01] * 5),
+            ("optimized", {}, [0, 1e-4, 1e-4, 1e-4, 1e-4]),
+            ("optimized", {"l2": 0.01}, [0, 0.01, 0.01, 0.01, 0.01]),
+            ("optimized", {"l2": 0.0}, [0] * 5),
+            ("cifar_elu", {}, [1e-4] * 6),
+            ("cifar_small", {}, [0] * 3),
+            ("vgg_blocks", {}, [0] * 6),
+        ],
+    )
+    def test_the_published_penalties_and_others(self, family, settings, penalties):
+        regularizers = [layer.kernel_regularizer for layer in layers_of(build(family, **settings), "Conv2D")]
+        assert [float(one.l2) if one else 0 for one in regularizers] == pytest.approx(penalties)
+
+    @EVERY_NETWORK
+    def test_every_network_can_be_given_one(self, family):
+        assert not build(family, l2=0.0).losses
+        assert build(family, l2=0.1).losses
+
+
+class TestWidth:
+    @EVERY_NETWORK
+    @pytest.mark.parametrize("width", [0.5, 1.0, 3.0])
+    def test_the_number_of_filters_is_multiplied(self, family, width):
+        assert build(family, width=width).count_params() == COUNTS[family](32, 3, width)
+
+    @pytest.mark.parametrize("family", [name for name in NETWORKS if name != "dense_ann"])
+    def test_a_filter_always_remains(self, family):
+        assert min(layer.filters for layer in layers_of(build(family, width=1e-6), "Conv2D")) == 1
+
+
+class TestHead:
+    """The dense layer before the softmax."""
+
+    @staticmethod
+    def units_of(model) -> list[int]:
+        return [layer.units for layer in layers_of(model, "Dense")]
+
+    @EVERY_NETWORK
+    def test_it_has_as_many_units_as_published(self, family):
+        *dense, classes = self.units_of(build(family, width=1.0))
+        assert (dense[-1:], classes) == ([HEADS[family]] if HEADS[family] else [], 3)
+
+    @EVERY_NETWORK
+    @pytest.mark.parametrize("head_units", [0, 10])
+    def test_it_can_have_others_or_none(self, family, head_units):
+        model = build(family, head_units=head_units, width=1.0)
+        assert model.count_params() == COUNTS[family](32, 3, 1.0, head_units)
+        published = self.units_of(build(family, width=1.0))
+        before = published[: -2 if HEADS[family] else -1]
+        assert self.units_of(model) == [*before, *([head_units] if head_units else []), 3]
+
+    @EVERY_NETWORK
+    def test_it_is_a_layer_with_relu_right_before_the_softmax(self, family):
+        *_, head, last = layers_of(build(family, head_units=10, width=1.0), "Dense")
+        assert (head.units, head.activation.__name__) == (10, "relu")
+        assert (last.units, last.activation.__name__) == (3, "softmax")
+
+    @EVERY_NETWORK
+    def test_without_it_a_model_still_predicts(self, family):
+        probabilities = predict(build(family, head_units=0), noise(2))
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+    def test_without_it_nothing_is_dropped_twice_in_a_row(self):
+        kinds = [type(layer).__name__ for layer in build("vgg_blocks", head_units=0).layers]
+        assert ("Dropout", "Dropout") not in list(pairwise(kinds))
+
+    def test_no_units_are_no_layer(self):
+        import keras
+
+        x = keras.Input((5,))
+        assert dense(x, 0) is x
+        assert dense(x, 7).shape == (None, 7)
+
+
+class TestSearchedNetwork:
+    """Its sizes stand in its recipe, for a search to vary."""
+
+    @pytest.mark.parametrize(
+        "sizes",
+        [
+            {"blocks": 1},
+            {"blocks": 5},
+            {"layers": 3},
+            {"filters": 7},
+            {"kernel": 5},
+            {"blocks": 2, "layers": 2, "filters": 6, "kernel": 5},
+            {"blocks": 4, "layers": 1, "filters": 1, "kernel": 1},
+        ],
+    )
+    @pytest.mark.parametrize("image_size", [32, 50])
+    def test_they_decide_its_parameters(self, image_size, sizes):
+        model = build("searched_cnn", image_size=image_size, head_units=9, **sizes)
+        assert model.count_params() == count_searched_cnn(image_size, 3, 1.0, 9, **sizes)
+
+    def test_its_layers_are_blocks_that_end_with_a_pool(self):
+        model = build("searched_cnn", blocks=2, layers=3, filters=4, kernel=5, dropout=0.5)
+        block = ["Conv2D"] * 3 + ["MaxPooling2D"]
+        kinds = [type(layer).__name__ for layer in model.layers[1:]]
+        assert kinds == ["Rescaling", *block * 2, "Flatten", "Dense", "Dropout", "Dense"]
+        convolutions = layers_of(model, "Conv2D")
+        shapes = {(layer.filters, layer.kernel_size, layer.padding) for layer in convolutions}
+        assert shapes == {(4, (5, 5), "same")}
+        assert {layer.activation.__name__ for layer in convolutions} == {"relu"}
+
+    @pytest.mark.parametrize("image_size", [1, 3, 33])
+    def test_as_many_blocks_as_can_be_searched_fit_any_image(self, image_size):
+        model = build("searched_cnn", image_size=image_size, blocks=5, layers=1, filters=2)
+        assert predict(model, noise(1, image_size)).shape == (1, 3)
+
+    def test_no_other_family_takes_them(self):
+        assert "has no setting 'blocks'" in refusal("deep_cnn", blocks=2)
+
+
+class TestSmallImages:
+    @EVERY_NETWORK
+    def test_the_smallest_image_works(self, family):
+        size = SMALLEST[family]
+        assert predict(build(family, image_size=size), noise(1, size)).shape == (1, 3)
+
+    @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
+    def test_a_smaller_one_is_refused_by_a_line_that_names_the_smallest(self, family):
+        message = refusal(family, image_size=SMALLEST[family] - 1)
+        assert f"expected images of {SMALLEST[family]} px or more, received {SMALLEST[family] - 1} px" in message
+        assert "raise image_size" in message
+        assert "\n" not in message
+
+    @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
+    def test_the_smallest_is_not_larger_than_need_be(self, family, monkeypatch):
+        monkeypatch.setattr("pipeline.config.families.check_image_size", lambda *_, **__: None)
+        with pytest.raises((ValueError, AssertionError)):
+            self.check_values_are_left(build(family, image_size=SMALLEST[family] - 1))
+
+    def check_values_are_left(self, model) -> None:
+        assert all(size for layer in model.layers for size in layer.output.shape[1:])

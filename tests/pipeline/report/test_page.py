@@ -1,0 +1,640 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import jinja2
+import pytest
+
+from pipeline.report.page import render_page
+
+EVIL = "<script>alert('pwned')</script>"
+PIXEL = "data:image/jpeg;base64,AAAA"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>chart</text></svg>'
+CHARTS = (
+    "comparison", "accuracy_curves", "loss_curves", "class_scores", "roc", "pr", "reliability", "counts", "found", "light",
+)  # fmt: skip
+FIGURES = (
+    "balanced_accuracy", "top2_accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1",
+    "weighted_precision", "weighted_recall", "weighted_f1", "roc_auc", "pr_auc", "loss", "kappa", "mcc",
+)  # fmt: skip
+ALL_SECTIONS = ["which", "sure", "wrong", "data", "cost", "outside", "again"]
+
+
+def make_row(family: str = "optimized", **changes: Any) -> dict[str, Any]:
+    figures = dict.fromkeys(
+        ["test_accuracy", "val_accuracy", "train_accuracy", "test_macro_f1", "test_loss", "val_loss", "train_loss"], 0.5
+    )
+    interval = {"test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
+    return {"family": family, **figures, **interval, "parameters": 10_466_449, "verdict": "balanced", **changes}
+
+
+def make_figures(**changes: Any) -> dict[str, Any]:
+    """Of the chosen family."""
+    ends = {
+        f"test_{name}_{end}": 0.25 for name in ("accuracy", "macro_f1", "balanced_accuracy") for end in ("low", "high")
+    }
+    accuracies = {"train_accuracy": 0.9, "val_accuracy": 0.7, "verdict": "balanced"}
+    return {**{f"test_{name}": 0.125 for name in FIGURES}, **ends, **accuracies, **changes}
+
+
+def make_versus(**changes: Any) -> dict[str, Any]:
+    """How another family compares with the chosen one."""
+    return {
+        "only_family": 1200, "only_reference": 34, "difference": 0.05, "p_corrected": 0.25, "distinguishable": False,
+    } | changes  # fmt: skip
+
+
+def make_card(**changes: Any) -> dict[str, Any]:
+    card = {"picture": PIXEL, "name": "cat/1.png", "label": "cat", "predicted": "dog", "confidence": 0.75}
+    return card | {"true_confidence": 0.125, "hit": False} | changes
+
+
+def make_pair(**changes: Any) -> dict[str, Any]:
+    return {"label": "cat", "predicted": "dog", "images": 1200, "share": 0.25, "cards": [make_card()]} | changes
+
+
+def make_issue(**changes: Any) -> dict[str, Any]:
+    issue = {"picture": PIXEL, "name": "cat/1.png", "split": "test", "label": "cat", "suggested": "dog"}
+    return issue | {"label_probability": 0.125, "suggested_probability": 0.75} | changes
+
+
+def make_near(**changes: Any) -> dict[str, Any]:
+    near = {"picture": PIXEL, "name": "cat/1.png", "split": "test", "label": "cat", "train_name": "dog/2.png"}
+    return near | {"train_label": "dog", "similarity": 0.975} | changes
+
+
+def make_architecture(**changes: Any) -> dict[str, Any]:
+    layer = {"layer": "dense", "kind": "Dense", "rows": 1, "columns": 1, "channels": 2000, "parameters": 6000}
+    return {"picture": SVG, "layers": [layer | changes]}
+
+
+def make_outside(**changes: Any) -> dict[str, Any]:
+    card = {"picture": PIXEL, "name": "cat/1.png", "label": "cat", "predicted": "dog", "confidence": 0.75}
+    return {
+        "num_images": 1200, "num_labelled": 1000, "accuracy": 0.875, "interval": (0.75, 0.9), "num_far": 7,
+        "cards": [card | {"distance": 1.25, "far": True, "hit": False}], "bad": [], "num_bad": 0,
+    } | changes  # fmt: skip
+
+
+def make_content(**changes: Any) -> dict[str, Any]:
+    """What the page is given: one family, two classes, and nothing that calls for a warning."""
+    row = make_row()
+    calibration = dict.fromkeys(["test_ece", "test_ece_calibrated", "test_brier", "test_brier_calibrated"], 0.125)
+    calibration |= {"test_loss": 1.5, "test_loss_calibrated": 1.25, "temperature": 1.75}
+    by_class = {"precision": 0.5, "recall": 0.25, "f1": 0.75, "roc_auc": 0.9, "pr_auc": 0.8, "support": 1200}
+    return {
+        **dict.fromkeys(CHARTS, SVG),
+        "rows": [row],
+        "chosen": row,
+        "figures": make_figures(),
+        "versus": {},
+        "ties": [],
+        "beaten_by": [],
+        "ensemble": None,
+        "classes": [{"label": "cat", **by_class}],
+        "calibrations": [{"family": "optimized", **calibration}],
+        "architectures": {"optimized": make_architecture()},
+        "confusions": {"optimized": SVG},
+        "pairs": [],
+        "confident_mistakes": [],
+        "unsure_hits": [],
+        "num_mistakes": 0,
+        "heat_maps": [],
+        "num_issues": {"test": 0, "val": 0},
+        "issues": [],
+        "num_near": {"test": 0, "val": 0},
+        "num_near_other_label": 0,
+        "near": [],
+        "without": [],
+        "class_names": ["cat", "dog"],
+        "num_images": {"train": 1234, "val": 100, "test": 200},
+        "image_size": 64,
+        "resize": "stretch",
+        "homogeneity": {
+            "chi_squared": 1.5, "degrees_of_freedom": 4, "p": 0.75, "least_expected": 20.0, "near_duplicate": 0.95,
+        },
+        "shapes": {
+            "widths": [32, 64, 128], "heights": [16, 48, 96], "ratios": [0.5, 1.0, 2.0], "modes": {"RGB": 1234}, "chart": SVG,
+        },
+        "strips": {"cat": PIXEL, "dog": PIXEL},
+        "augmented": [],
+        "quarantine": [],
+        "num_quarantined": 0,
+        "num_copies": 0,
+        "num_left_out": 0,
+        "outside": None,
+        "source": "scenes",
+        "overrides": {},
+        "facts": {"Training seed": "42"},
+        "key": "0123456789abcdef",
+        **changes,
+    }  # fmt: skip
+
+
+def make_full_content(**changes: Any) -> dict[str, Any]:
+    """With everything that a page may have."""
+    other = make_row("other")
+    full = {
+        "rows": [make_row(), other],
+        "versus": {"other": make_versus(), "ensemble": make_versus()},
+        "ties": ["other"],
+        "ensemble": {
+            "weights": {"optimized": 0.75, "other": 0.25},
+            "verdict": "tied",
+            "accuracy": 0.5,
+            **make_versus(),
+        },
+        "pairs": [make_pair()],
+        "confident_mistakes": [make_card()],
+        "unsure_hits": [make_card(predicted="cat", hit=True)],
+        "num_mistakes": 100,
+        "heat_maps": [make_card(heat=PIXEL, family="other")],
+        "num_issues": {"test": 1, "val": 0},
+        "issues": [make_issue()],
+        "num_near": {"test": 1, "val": 0},
+        "near": [make_near()],
+        "without": [
+            {"family": "optimized", "all": 0.5, "without_near": 0.4, "without_issues": 0.6, "without_both": None}
+        ],
+        "augmented": [{"families": ["optimized", "other"], "picture": PIXEL, "columns": 5}],
+        "quarantine": [{"name": "a.jpg", "label": "cat", "reason": "truncated"}],
+        "num_quarantined": 1,
+        "num_copies": 3,
+        "num_left_out": 2,
+        "outside": make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1),
+        "overrides": {"train.epochs": "5"},
+    }
+    return make_content(**full | changes)
+
+
+def render(**changes: Any) -> str:
+    return render_page("report.html", **make_content(**changes))
+
+
+class Reader(HTMLParser):
+    """Collects tags and text, as a browser would see them; scripts apart from the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "script":
+            self.scripts.append(data)
+        elif self.cdata_elem != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def read(**changes: Any) -> str:
+    return Reader(render(**changes)).text
+
+
+EVIL_ROW = make_row(EVIL)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"rows": [EVIL_ROW]},
+            {"chosen": EVIL_ROW},
+            {"versus": {EVIL: make_versus()}},
+            {"rows": [make_row(), EVIL_ROW], "beaten_by": [EVIL]},
+            {"rows": [make_row(), EVIL_ROW], "ties": [EVIL]},
+            {"ensemble": {"weights": {EVIL: 1.0}, "verdict": "tied", "accuracy": 0.5, **make_versus()}},
+            {"ensemble": {"weights": {EVIL: 0.5, "a": 0.5}, "verdict": "tied", "accuracy": 0.5, **make_versus()}},
+            {"calibrations": [make_content()["calibrations"][0] | {"family": EVIL}]},
+            {"architectures": {EVIL: make_architecture()}},
+            {"architectures": {"optimized": make_architecture(layer=EVIL)}},
+            {"architectures": {"optimized": make_architecture(kind=EVIL)}},
+            {"confusions": {EVIL: SVG}},
+            {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
+            {"pairs": [make_pair(label=EVIL)]},
+            {"pairs": [make_pair(predicted=EVIL)]},
+            {"confident_mistakes": [make_card(label=EVIL)]},
+            {"confident_mistakes": [make_card(predicted=EVIL)]},
+            {"unsure_hits": [make_card(name=EVIL)]},
+            {"heat_maps": [make_card(heat=PIXEL, family=EVIL)]},
+            {"heat_maps": [make_card(heat=PIXEL, family="one", predicted=EVIL)]},
+            {"issues": [make_issue(label=EVIL)]},
+            {"issues": [make_issue(suggested=EVIL)]},
+            {"issues": [make_issue(name=EVIL)]},
+            {"near": [make_near(label=EVIL)]},
+            {"near": [make_near(train_label=EVIL)]},
+            {"near": [make_near(train_name=EVIL)]},
+            {"num_issues": {"test": 1, "val": 0}, "without": [make_full_content()["without"][0] | {"family": EVIL}]},
+            {"shapes": make_content()["shapes"] | {"modes": {EVIL: 3}}},
+            {"strips": {EVIL: PIXEL}},
+            {"augmented": [{"families": [EVIL, "other"], "picture": PIXEL, "columns": 5}]},
+            {"quarantine": [{"name": EVIL, "label": EVIL, "reason": EVIL}], "num_quarantined": 1},
+            {"outside": make_outside(cards=[make_outside()["cards"][0] | {"name": EVIL}])},
+            {"outside": make_outside(cards=[make_outside()["cards"][0] | {"predicted": EVIL}])},
+            {"outside": make_outside(bad=[{"name": EVIL, "reason": EVIL}], num_bad=1)},
+            {"source": EVIL},
+            {"overrides": {"train.optimizer": EVIL}},
+            {"facts": {EVIL: EVIL}},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_a_name_with_a_tag_in_it_is_only_text(self, changes):
+        page = render(**changes)
+        assert page.count("<script") == render().count("<script")
+        assert EVIL in Reader(page).text
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            lambda name: {"strips": {name: PIXEL}},
+            lambda name: {"confident_mistakes": [make_card(label=name)]},
+            lambda name: {"issues": [make_issue(label=name)]},
+        ],
+        ids=["strip", "card", "issue"],
+    )
+    def test_a_name_with_a_quote_does_not_end_an_attribute(self, changes):
+        page = render(**changes('" onload="alert(1)'))
+        assert all("onload" not in attributes for _, attributes in Reader(page).tags)
+
+    def test_a_name_can_not_end_the_script_or_a_text_in_it(self):
+        name = "\"; alert(1); // '</script>"
+        scripts = Reader(render(chosen=make_row(name), key=name)).scripts
+        assert scripts == [script for script in scripts if "alert(1)" in script]
+        assert all(re.search(r'(?<!\\)"; alert', script) is None for script in scripts)
+
+
+class TestOneFile:
+    def test_nothing_is_loaded_from_elsewhere_but_what_lies_beside_it(self):
+        for tag, attributes in Reader(render_page("report.html", **make_full_content())).tags:
+            assert tag not in {"iframe", "object", "embed", "base", "form", "link"} or attributes["href"] == "data:,"
+            for name in ("src", "srcset", "poster", "action"):
+                assert (attributes.get(name) or "data:").startswith("data:") or attributes[name] == "run.js"
+            assert (attributes.get("href") or "#").startswith(("#", "data:"))
+
+    def test_of_the_scripts_one_is_within_and_the_other_beside_it(self):
+        tags = Reader(render_page("report.html", **make_full_content())).tags
+        assert [attributes for tag, attributes in tags if tag == "script"] == [{}, {"src": "run.js"}]
+
+    def test_there_is_no_address_of_the_web_in_it(self):
+        page = render_page("report.html", **make_full_content()).replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert not re.search(r"https?://|@import|url\(", page)
+
+    def test_it_is_a_whole_page(self):
+        page = render()
+        assert page.startswith("<!doctype html>")
+        assert page.endswith("</html>\n")
+        assert '<meta charset="utf-8">' in page
+
+    def test_charts_are_drawn_not_shown_as_text(self):
+        shapes_matrix_architecture = 3
+        assert render().count(SVG) == len(CHARTS) + shapes_matrix_architecture
+
+    def test_the_same_content_gives_the_same_bytes(self):
+        assert render_page("report.html", **make_full_content()) == render_page("report.html", **make_full_content())
+
+    @pytest.mark.parametrize("make", [make_content, make_full_content], ids=["least", "full"])
+    def test_tags_that_are_opened_are_closed(self, make):
+        page = re.sub(r"(?s)<script>.*?</script>", "", render_page("report.html", **make()))
+        tags = "html head body main nav style title h1 h2 h3 p a b em code span div ul li dl dt dd section figure "
+        tags += "figcaption details summary table thead tbody tr td th svg"
+        for tag in tags.split():
+            assert len(re.findall(rf"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+
+    @pytest.mark.parametrize("name", sorted(make_content()))
+    def test_nothing_may_be_missing(self, name):
+        content = make_full_content()
+        del content[name]
+        with pytest.raises((jinja2.UndefinedError, TypeError)):  # the latter from what goes into the script as JSON
+            render_page("report.html", **content)
+
+
+class TestSentences:
+    @pytest.mark.parametrize("verdict", ["balanced", "overfitted", "underfitted", "both"])
+    @pytest.mark.parametrize("changes", [{}, {"ties": []}, {"beaten_by": ["other"]}], ids=["ties", "best", "beaten"])
+    def test_a_space_stands_between_them(self, verdict, changes):
+        page = render_page("report.html", **make_full_content(figures=make_figures(verdict=verdict), **changes))
+        assert re.findall(r"[a-z%)][.:][A-Z]\S*|\)\.\d", Reader(page).text) == []
+
+
+class TestSections:
+    def sections(self, **changes: Any) -> list[str | None]:
+        return [attributes.get("id") for tag, attributes in Reader(render(**changes)).tags if tag == "h2"]
+
+    def links(self, **changes: Any) -> list[str | None]:
+        return [attributes["href"] for tag, attributes in Reader(render(**changes)).tags if tag == "a"]
+
+    def test_they_come_in_the_order_of_the_questions(self):
+        assert self.sections(outside=make_outside()) == ALL_SECTIONS
+
+    def test_outside_pictures_have_one_only_where_somebody_asked_for_them(self):
+        assert self.sections() == [name for name in ALL_SECTIONS if name != "outside"]
+
+    @pytest.mark.parametrize("outside", [None, make_outside()], ids=["without outside", "with outside"])
+    def test_each_has_a_link_at_the_top(self, outside):
+        assert self.links(outside=outside) == [f"#{name}" for name in self.sections(outside=outside)]
+
+
+class TestWhich:
+    def test_the_headline_says_which_family_to_use_and_how_good_it_is(self):
+        text = read()
+        assert "Use optimized: it names 50.0 % of 200 test images rightly." in text
+        assert "expect 40.0 % to 60.0 % (95 % interval)" in text
+
+    @pytest.mark.parametrize(
+        ("others", "ensemble", "words"),
+        [
+            ([], None, "among 1 family by"),
+            (["other"], None, "among 2 families by"),
+            (["other", "ensemble"], {"verdict": "tied"}, "among 2 families by"),
+        ],
+        ids=["one", "two", "two and an ensemble"],
+    )
+    def test_families_are_counted(self, others, ensemble, words):
+        versus = {name: make_versus() for name in others}
+        ensemble = ensemble and {"weights": {"optimized": 1.0}, "accuracy": 0.5, **make_versus(), **ensemble}
+        assert words in read(versus=versus, ensemble=ensemble)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({}, "Every other family is distinguishably worse."),
+            ({"ties": ["a", "b"]}, "Not distinguishable from it on these test images: a, b; take the one that costs"),
+            ({"beaten_by": ["lucky"]}, "lucky did distinguishably better on the test images"),
+        ],
+        ids=["best", "ties", "beaten"],
+    )
+    def test_it_is_said_how_sure_the_choice_is(self, changes, words):
+        assert words in read(rows=[make_row(), make_row("other")], **changes)
+        assert words not in read(**changes)  # a family alone
+
+    @pytest.mark.parametrize(
+        ("verdict", "words"),
+        [
+            ("overfitted", "It is overfitted: 90.0 %"),
+            ("underfitted", "It is underfitted: only 90.0 %"),
+            ("both", "It has learnt little, and that little by heart: 90.0 % in training, 70.0 % in validation."),
+        ],
+    )
+    def test_a_poor_fit_is_said_in_the_answer(self, verdict, words):
+        assert words in read(figures=make_figures(verdict=verdict))
+        assert words not in read()
+
+    @pytest.mark.parametrize(
+        ("versus", "words"),
+        [
+            (make_versus(distinguishable=False, difference=0.2), "not distinguishable"),
+            (make_versus(distinguishable=False, difference=-0.2), "not distinguishable"),
+            (make_versus(distinguishable=True, difference=0.2), "better"),
+            (make_versus(distinguishable=True, difference=-0.2), "worse"),
+        ],
+    )
+    def test_each_family_is_better_worse_or_not_distinguishable(self, versus, words):
+        page = render(rows=[make_row(), make_row("other")], versus={"other": versus})
+        rows = [Reader(row).text for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>other</td>" in row]
+        assert len(rows) == 2  # in the table of families and in that of comparisons
+        assert all(row.endswith(words) for row in rows)
+
+    def test_the_chosen_family_is_marked(self):
+        [row, *_] = re.findall(r'(?s)<tr class="chosen">.*?</tr>', render(rows=[make_row("other"), make_row()]))
+        assert "<td>optimized</td>" in row
+        assert "chosen</td>" in row
+
+    def test_the_interval_has_one_percent_sign(self):
+        assert "40.0 – 60.0 %" in read()
+
+    def test_what_an_ensemble_has_not_is_a_dash(self):
+        ensemble = make_row("ensemble", train_accuracy=None, verdict=None)
+        page = render(rows=[make_row(), ensemble], versus={"ensemble": make_versus()})
+        row = next(row for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>ensemble</td>" in row)
+        assert re.findall(r"<td[^>]*>([^<]*)</td>", row).count("–") == 2
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"verdict": "better"},
+                "The ensemble is distinguishably better than optimized alone (75.0 % against 50.0 %",
+            ),
+            ({"verdict": "worse"}, "The ensemble is worse than optimized alone"),
+            ({"verdict": "tied"}, "The ensemble is not distinguishably better than optimized alone"),
+            ({"verdict": "tied", "weights": {"one": 1.0}}, "The validation images give all weight to one"),
+        ],
+        ids=["better", "worse", "tied", "one has all weight"],
+    )
+    def test_the_ensemble_is_judged(self, changes, words):
+        ensemble = {"weights": {"one": 0.75, "other": 0.25}, "accuracy": 0.75, **make_versus(), **changes}
+        text = read(ensemble=ensemble)
+        assert words in text
+        assert "one 0.75, other 0.25." in text or "one 1.00." in text
+        assert "ensemble" not in read()
+
+
+class TestSure:
+    def test_figures_have_intervals(self):
+        figures = make_figures(test_macro_f1_low=0.5, test_macro_f1_high=0.75)
+        assert "Of another 200 images: accuracy 25.0 % to 25.0 %, macro F1 0.500 to 0.750" in read(figures=figures)
+
+    @pytest.mark.parametrize(("p", "words"), [(0.25, "0.250"), (0.0009, "< 0.001"), (0.0, "< 0.001"), (1.0, "1.000")])
+    def test_families_are_compared_with_p_values(self, p, words):
+        text = read(versus={"other": make_versus(p_corrected=p)})
+        assert f"other1,20034+5.0 points{words}not distinguishable" in text
+
+    def test_a_family_alone_is_compared_with_none(self):
+        assert "Only it is right" not in read()
+        assert "Only it is right" in read(versus={"other": make_versus()})
+
+    @pytest.mark.parametrize("name", FIGURES)
+    def test_a_figure_that_is_undefined_is_not_defined(self, name):
+        assert read().count("not defined") == 0
+        assert read(figures=make_figures(**{f"test_{name}": None})).count("not defined") == 1
+
+    @pytest.mark.parametrize("chart", ["roc", "pr"])
+    def test_a_chart_that_is_undefined_is_left_out(self, chart):
+        page = render(**{chart: None})
+        assert page.count("<figure>") == render().count("<figure>") - 1
+        assert page.count("None") == render().count("None")
+
+    def test_calibration_stands_before_and_after(self):
+        assert "optimized1.7512.5 %12.5 %0.1250.1251.5001.250" in read()
+
+
+class TestWrong:
+    def test_mistakes_are_counted(self):
+        assert "optimized misses 1,200 of 200 test images." in read(num_mistakes=1200)
+
+    def test_a_card_says_what_was_named_and_what_it_is(self):
+        text = read(confident_mistakes=[make_card()])
+        assert "✗ dog 75.0 %is cat, given 12.5 %cat/1.png" in text
+        assert "✓ cat 75.0 %cat/1.png" in read(unsure_hits=[make_card(predicted="cat", hit=True)])
+
+    def test_pairs_that_are_confused_stand_in_a_table_and_with_pictures(self):
+        text = read(pairs=[make_pair()])
+        assert "catdog1,20025.0 %" in text
+        assert "cat taken for dog" in text
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("pairs", "Most confused"),
+            ("confident_mistakes", "Its most confident mistakes"),
+            ("unsure_hits", "Its least confident hits"),
+            ("heat_maps", "looked in its mistakes"),
+        ],
+    )
+    def test_a_gallery_without_pictures_has_no_heading(self, name, words):
+        assert words not in read()
+        assert words in Reader(render_page("report.html", **make_full_content())).text
+        assert words not in Reader(render_page("report.html", **make_full_content(**{name: []}))).text
+
+    def test_heat_maps_say_whose_they_are(self):
+        assert "Where other looked in its mistakes" in read(heat_maps=[make_card(heat=PIXEL, family="other")])
+
+    def test_a_class_without_an_area_under_its_curve_says_so(self):
+        row = make_content()["classes"][0] | {"roc_auc": None, "pr_auc": None}
+        assert "cat0.5000.2500.750not definednot defined1,200" in read(classes=[row])
+        assert "cat0.5000.2500.7500.9000.8001,200" in read()
+
+    def test_each_family_has_its_matrix(self):
+        page = render(confusions={"one": SVG, "other": SVG})
+        assert page.count(SVG) == render().count(SVG) + 1
+        assert "<h3>other</h3>" in page
+
+
+class TestData:
+    def test_suspected_labels_are_shown_with_what_they_may_be(self):
+        text = read(issues=[make_issue()], num_issues={"test": 1200, "val": 3})
+        assert "Labels that are probably wrong: 1,200 of test, 3 of validation" in text
+        assert "labelled cat (12.5 %)rather dog (75.0 %)test: cat/1.png" in text
+        assert "None is suspected." not in text
+        assert "None is suspected." in read()
+
+    def test_near_duplicates_are_shown_with_both_labels(self):
+        text = read(near=[make_near()], num_near={"test": 1200, "val": 3}, num_near_other_label=1)
+        assert "Nearly the same picture in training: 1,200 of test, 3 of validation" in text
+        assert "cat in test, dog in training; 0.975cat/1.png · dog/2.png" in text
+        assert "similarity 0.95 or more" in text
+        assert "None, by their outlines at 16 × 16 pixels (similarity 0.95 or more)." in read()
+
+    @pytest.mark.parametrize(
+        ("changes", "shown"),
+        [
+            ({}, False),
+            ({"num_issues": {"test": 0, "val": 5}, "num_near": {"test": 0, "val": 5}}, False),
+            ({"num_issues": {"test": 1, "val": 0}}, True),
+            ({"num_near": {"test": 1, "val": 0}}, True),
+        ],
+    )
+    def test_accuracy_without_doubtful_test_images_is_told_where_there_are_any(self, changes, shown):
+        without = [{"family": "one", "all": 0.5, "without_near": 0.25, "without_issues": 0.75, "without_both": None}]
+        assert ("one50.0 %25.0 %75.0 %–" in read(without=without, **changes)) == shown
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({}, "can share one distribution of classes (chi-squared 1.50, 4 degrees of freedom, p 0.750)."),
+            ({"p": 0.04}, "The three splits differ in their distribution of classes"),
+            ({"p": 0.0}, "p < 0.001)"),
+            ({"least_expected": 4.9}, "p 0.750; rough, as a class has few images)"),
+        ],
+        ids=["alike", "different", "very different", "few images"],
+    )
+    def test_the_splits_are_compared(self, changes, words):
+        assert words in read(homogeneity=make_content()["homogeneity"] | changes)
+
+    def test_sizes_are_told_and_drawn_where_they_differ(self):
+        text = read()
+        assert "32–128 px wide (median 64) and 16–96 px high (median 48); width over height 0.5–2.0." in text
+        assert "Models see 64 × 64 px RGB (stretch)." in text
+        same = {
+            "widths": [64] * 3,
+            "heights": [48] * 3,
+            "ratios": [1.33] * 3,
+            "modes": {"RGB": 1200, "L": 3},
+            "chart": None,
+        }
+        assert "All originals are 64 × 48 px. Colour as stored: RGB 1,200, L 3." in read(shapes=same)
+
+    def test_classes_without_samples_are_counted(self):
+        assert "The first 2 of 100 classes." in read(class_names=[str(number) for number in range(100)])
+        assert "The first 2" not in read()
+
+    def test_families_that_see_the_same_changes_stand_together(self):
+        assert "one, other: left," in read(augmented=[{"families": ["one", "other"], "picture": PIXEL, "columns": 5}])
+        assert "What training makes of them" not in read()
+
+    def test_quarantined_files_are_counted_beyond_those_that_are_shown(self):
+        row = {"name": "a.jpg", "label": "cat", "reason": "truncated"}
+        text = read(quarantine=[row], num_quarantined=1200)
+        assert "Files that can't be used: 1,200" in text
+        assert "The first 1; all are in data/quarantine.csv." in text
+        assert "Every file could be decoded." in read()
+
+    @pytest.mark.parametrize(("left_out", "words"), [(0, "0 copies were"), (1, "1 copy was"), (2, "2 copies were")])
+    def test_identical_files_are_counted(self, left_out, words):
+        assert words in read(num_copies=3, num_left_out=left_out)
+        assert "No two files have the same bytes." in read()
+
+
+class TestCost:
+    def test_without_a_run_it_is_said_where_the_readings_are(self):
+        assert "They are in metrics/timings.csv, and show here while run.js lies beside this file." in read()
+
+    def test_layers_are_listed(self):
+        assert "denseDense2,0006,000" in read()
+        convolution = make_architecture(layer="conv", kind="Conv2D", rows=8, columns=6, channels=3, parameters=0)
+        assert "convConv2D8 × 6 × 30" in read(architectures={"one": convolution})
+
+    def test_the_script_knows_which_run_is_this_pages(self):
+        [script] = Reader(render(key="feed")).scripts
+        assert 'run.key !== "feed"' in script
+
+
+class TestOutside:
+    def test_accuracy_is_of_those_with_a_label(self):
+        text = read(outside=make_outside())
+        assert "1,200 pictures that were in no split. Of the 1,000 that lie in folders" in text
+        assert "optimized names 87.5 % rightly (95 % interval 75.0 % to 90.0 %). 7 are far" in text
+
+    def test_without_labels_there_is_no_accuracy(self):
+        outside = make_outside(num_labelled=0, accuracy=None, interval=None)
+        assert "None lies in a folder named after a class, so there is no accuracy." in read(outside=outside)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({}, "✗ dog 75.0 %far: 1.25cat/1.png"),
+            ({"predicted": "cat", "hit": True}, "✓ cat 75.0 %far: 1.25cat/1.png"),
+            ({"label": ""}, "dog 75.0 %far: 1.25cat/1.png"),
+            ({"far": False, "distance": 0.5}, "✗ dog 75.0 %distance 0.50cat/1.png"),
+        ],
+        ids=["miss", "hit", "no label", "near"],
+    )
+    def test_a_card_says_what_was_named_and_how_far_it_is(self, changes, words):
+        text = read(outside=make_outside(cards=[make_outside()["cards"][0] | changes]))
+        assert words in text
+        assert ("✓" in text or "✗" in text) == (changes.get("label") != "")
+
+    def test_those_not_shown_and_those_not_usable_are_counted(self):
+        outside = make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1200)
+        text = read(outside=outside)
+        assert "The first 1; all are in data/evaluations/optimized/outside.csv." in text
+        assert "1,200 could not be used" in text
+        assert "b.pngtruncated" in text
+
+
+class TestAgain:
+    def test_what_is_set_for_all_families_is_told(self):
+        assert "against what was publishednothing" in read()
+        text = read(overrides={"train.epochs": "5", "train.optimizer": "adam"})
+        assert "against what was publishedtrain.epochs = 5, train.optimizer = adam" in text
+
+    def test_facts_are_listed(self):
+        assert "Training seed42" in read()

@@ -1,0 +1,97 @@
+import configparser
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from dvc_render.html import render_html
+from dvc_render.vega import VegaRenderer
+
+from pipeline.report.plots_page import PAGE, render_plots_page, save_plots_page
+
+ROOT = Path(__file__).parents[3]
+
+
+class Reader(HTMLParser):
+    """Tags as a browser sees them, and all scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_plots_page()
+
+
+@pytest.mark.parametrize("placeholder", ["{plot_divs}", "{refresh_tag}"])
+def test_what_dvc_fills_in_is_there_once(page, placeholder):
+    assert page.count(placeholder) == 1
+
+
+def test_what_dvc_would_load_from_the_network_has_no_place(page):
+    assert "{scripts}" not in page
+
+
+def test_no_script_and_no_stylesheet_is_loaded(page):
+    for tag, attributes in Reader(page).tags:
+        assert tag not in {"iframe", "object", "embed", "base"}
+        assert "src" not in attributes
+        assert (attributes.get("href") or "data:").startswith("data:")
+    assert "@import" not in page.partition("<script>")[0]
+
+
+def test_the_library_is_in_it_whole(page):
+    [script] = Reader(page).scripts
+    assert len(script) > 500_000
+    assert "window.vegaEmbed" in script
+    assert page.count("<script>") == page.count("</script>") == 1
+
+
+def test_the_same_version_gives_the_same_bytes(page):
+    assert render_plots_page() == page
+
+
+def test_dvc_draws_in_it(page, tmp_path):
+    (tmp_path / "template.html").write_text(page, encoding="utf-8")
+    points = [{"x": x, "y": x * x, "rev": "workspace"} for x in range(3)]
+    plot = VegaRenderer(points, "a plot", template="linear", x="x", y="y")
+    render_html([plot], tmp_path / "index.html", tmp_path / "template.html")
+    drawn = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "{plot_divs}" not in drawn
+    assert "{refresh_tag}" not in drawn
+    library, *calls = Reader(drawn).scripts
+    assert library in page
+    assert any("vegaEmbed(" in call for call in calls)
+    assert not [attributes for tag, attributes in Reader(drawn).tags if tag == "script" and "src" in attributes]
+
+
+class TestSaving:
+    """Where .dvc/config says that the page is."""
+
+    def test_it_is_where_dvc_looks_for_it(self):
+        config = configparser.ConfigParser()
+        config.read(ROOT / ".dvc" / "config")
+        assert (ROOT / ".dvc" / config["plots"]["html_template"]).resolve() == (ROOT / PAGE).resolve()
+
+    def test_it_is_written_whole_and_not_again_where_it_is_there(self, tmp_path):
+        file = tmp_path / "new" / "plots.html"
+        save_plots_page(file)
+        written = file.stat().st_mtime_ns
+        save_plots_page(file)
+        assert file.read_text(encoding="utf-8") == render_plots_page()
+        assert file.stat().st_mtime_ns == written
+        file.write_text("half")
+        save_plots_page(file)
+        assert file.read_text(encoding="utf-8") == render_plots_page()

@@ -1,0 +1,129 @@
+import errno
+import gc
+import os
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime.cli import report_errors, run_family_verb, run_verb
+from pipeline.runtime.errors import PipelineError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def raising(error: BaseException):
+    def verb() -> None:
+        raise error
+
+    return verb
+
+
+def test_a_verb_that_ends_well_says_nothing_on_stderr(capsys):
+    assert report_errors(lambda: None) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (PipelineError("data.path\n is wrong"), 1, "data.path is wrong"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (BrokenProcessPool(), 1, "lower preprocess.num_workers"),
+        (OSError(errno.ENOSPC, "No space left", "data/raw"), 1, "the disk is full (data/raw)"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), 1, "the disk is full: "),
+        (PermissionError(errno.EACCES, "Permission denied", "cat.png"), 1, "no permission (cat.png)"),
+        (OSError(errno.EROFS, "Read-only", "data"), 1, "no permission (data)"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "data/manifest.csv"), 1, "data/manifest.csv is not here"),
+    ],
+)
+def test_what_a_user_can_mend_ends_in_one_line_and_a_status(capsys, error, status, line):
+    assert report_errors(raising(error)) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert line in captured.err
+
+
+def test_the_collector_that_waited_for_the_imports_is_back_while_the_verb_runs():
+    seen = []
+    gc.disable()
+    try:
+        report_errors(lambda: seen.append(gc.isenabled()))
+    finally:
+        gc.enable()
+    assert seen == [True]
+
+
+def test_whoever_imports_the_package_keeps_the_collector():
+    """`python -m` alone may stop it, as it is a verb that starts it again."""
+    script = "import gc, pipeline.runtime.files; print(gc.isenabled())"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk")])
+def test_what_a_user_can_not_mend_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        report_errors(raising(error))
+
+
+def run(monkeypatch, *arguments: str, verb=lambda: None, doc: str = "What it does.") -> int:
+    monkeypatch.setattr(sys, "argv", ["verb", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_verb(verb, doc)
+    return int(ended.value.code or 0)
+
+
+def test_help_shows_what_the_verb_does(monkeypatch, capsys):
+    assert run(monkeypatch, "--help") == 0
+    assert "What it does." in capsys.readouterr().out
+
+
+def test_an_unknown_option_is_refused(monkeypatch, capsys):
+    assert run(monkeypatch, "--fast") == 2
+    assert "--fast" in capsys.readouterr().err
+
+
+def test_the_status_is_that_of_the_verb(monkeypatch):
+    assert run(monkeypatch) == 0
+    assert run(monkeypatch, verb=raising(PipelineError("no"))) == 1
+
+
+def test_a_family_verb_gets_the_family(monkeypatch):
+    given: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["train", "underfit"])
+    with pytest.raises(SystemExit) as ended:
+        run_family_verb(given.append, "Trains.")
+    assert ended.value.code == 0
+    assert given == ["underfit"]
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_a_family_that_does_not_exist_is_refused_with_the_nearest_names(verb):
+    ended = run_module(verb, "undrfit", cwd=ROOT)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: families: no family is called 'undrfit': expected underfit or overfit, say\n"
+
+
+def run_module(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"stages.{verb}", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("verb", ["locate", "download", "prune", "split", "preprocess"])
+def test_every_stage_is_a_module_with_its_own_help(tmp_path, verb):
+    ended = run_module(verb, "--help", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(f"usage: python -m stages.{verb}")
+
+
+def test_a_stage_outside_the_project_ends_in_one_line(tmp_path):
+    ended = run_module("locate", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "params.yaml is not here" in ended.stderr

@@ -1,0 +1,115 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.runtime.processes import in_chunks, map_in_order, num_cores
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(num_workers):
+    tasks = list(range(40))
+    assert list(map_in_order(math.factorial, tasks, num_workers)) == [math.factorial(n) for n in tasks]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_no_tasks_give_no_results(num_workers):
+    assert list(map_in_order(math.factorial, [], num_workers)) == []
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_an_error_in_a_worker_reaches_the_caller(num_workers):
+    with pytest.raises(ValueError, match="negative"):
+        list(map_in_order(math.factorial, [3, 2, -1, 4], num_workers))
+
+
+def test_only_a_bounded_number_of_tasks_is_taken_ahead_of_the_results():
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = map_in_order(math.factorial, tasks(), 2)
+    next(results)
+    assert len(taken) <= 10
+    results.close()
+
+
+def test_with_one_worker_the_work_runs_in_this_process():
+    assert list(map_in_order(_process_id, [0, 0], 1)) == [os.getpid()] * 2
+
+
+def test_with_two_workers_it_does_not():
+    assert os.getpid() not in list(map_in_order(_process_id, [0, 0], 2))
+
+
+PARENT = """
+import os, signal, time
+from pipeline.runtime.processes import map_in_order
+
+def tell(_):
+    return os.getpid()
+
+if __name__ == "__main__":
+    def tasks():
+        yield from range(20)
+        time.sleep(60)  # as a slow disk would; the workers wait
+
+    results = map_in_order(tell, tasks(), 2)
+    print(*{next(results) for _ in range(10)}, flush=True)
+    next(results, None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system kills in another way")
+def test_workers_end_with_whoever_started_them_even_if_it_is_killed(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(number) for number in parent.stdout.readline().split()]
+        assert workers
+        assert all(psutil.pid_exists(worker) for worker in workers)
+        parent.kill()
+        parent.stdout.close()
+    gone, left = psutil.wait_procs([psutil.Process(w) for w in workers if psutil.pid_exists(w)], timeout=20)
+    assert not left, gone
+
+
+def _process_id(_: int) -> int:
+    return os.getpid()
+
+
+def test_there_is_a_core():
+    assert num_cores() >= 1
+
+
+class TestChunks:
+    @pytest.mark.parametrize(
+        ("items", "size", "chunks"),
+        [
+            (range(7), 3, [[0, 1, 2], [3, 4, 5], [6]]),
+            (range(6), 3, [[0, 1, 2], [3, 4, 5]]),
+            (range(2), 3, [[0, 1]]),
+            (range(3), 1, [[0], [1], [2]]),
+            ([], 3, []),
+            ([0, None, "", []], 2, [[0, None], ["", []]]),
+        ],
+    )
+    def test_each_item_comes_once_in_order_and_the_last_chunk_may_be_short(self, items, size, chunks):
+        assert list(in_chunks(items, size)) == chunks
+
+    def test_nothing_is_read_ahead_of_the_chunk_that_is_asked_for(self):
+        numbers = count()
+        assert list(islice(in_chunks(numbers, 3), 2)) == [[0, 1, 2], [3, 4, 5]]
+        assert next(numbers) == 6

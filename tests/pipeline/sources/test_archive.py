@@ -1,0 +1,444 @@
+import hashlib
+import io
+import stat
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from requests.adapters import HTTPAdapter
+
+from pipeline.config.sources import ArchiveSettings
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources import RawImage
+from pipeline.sources.archive import locate, read_images
+
+Files = dict[str, bytes]
+
+SETTINGS = ArchiveSettings(
+    image_size=32,
+    drop_classes=[],
+    merge_classes={},
+    max_images_per_class=None,
+    min_images_per_class=None,
+    max_unpacked_gb=1.0,
+    max_ratio=100.0,
+    timeout=5.0,
+)
+CATS_AND_DOGS = {"cat/1.png": b"cat one", "cat/2.png": b"cat two" * 100, "dog/1.png": b"dog"}
+
+
+def pack_zip(file: Path, files: Files, compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(file, "w", compression) as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+    return file
+
+
+def pack_tar(
+    file: Path, files: Files, mode: str = "w", links: dict[str, str] | None = None, kind=tarfile.SYMTYPE
+) -> Path:
+    with tarfile.open(file, mode) as packed:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            packed.addfile(member, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            packed.addfile(member)
+    return file
+
+
+def pack_zip_link(file: Path, files: Files, name: str, target: str) -> Path:
+    pack_zip(file, files)
+    with zipfile.ZipFile(file, "a") as packed:
+        member = zipfile.ZipInfo(name)
+        member.create_system = 3
+        member.external_attr = (stat.S_IFLNK | 0o777) << 16
+        packed.writestr(member, target)
+    return file
+
+
+PACKERS: dict[str, Callable[[Path, Files], Path]] = {
+    "zip": pack_zip,
+    "stored.zip": lambda file, files: pack_zip(file, files, zipfile.ZIP_STORED),
+    "bz2.zip": lambda file, files: pack_zip(file, files, zipfile.ZIP_BZIP2),
+    "lzma.zip": lambda file, files: pack_zip(file, files, zipfile.ZIP_LZMA),
+    "tar": pack_tar,
+    "tar.gz": lambda file, files: pack_tar(file, files, "w:gz"),
+    "tar.bz2": lambda file, files: pack_tar(file, files, "w:bz2"),
+    "tar.xz": lambda file, files: pack_tar(file, files, "w:xz"),
+}
+every_kind = pytest.mark.parametrize("kind", PACKERS)
+zip_and_tar = pytest.mark.parametrize("kind", ["zip", "tar"])
+
+
+def read(path: Any, sha256: str | None = None, **settings: Any) -> dict[str, RawImage]:
+    images = read_images(path=str(path), sha256=sha256, settings=SETTINGS.model_copy(update=settings))
+    return {image.name: image for image in images}
+
+
+def contents(path: Any, **options: Any) -> dict[str, bytes | None]:
+    return {name: image.data for name, image in read(path, **options).items()}
+
+
+def refusal(path: Any, **options: Any) -> str:
+    with pytest.raises(PipelineError) as caught:
+        read(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@every_kind
+def test_every_kind_of_archive_gives_its_files(tmp_path, kind):
+    packed = PACKERS[kind](tmp_path / f"pictures.{kind}", CATS_AND_DOGS)
+    assert contents(packed) == CATS_AND_DOGS
+    assert {image.label for image in read(packed).values()} == {"cat", "dog"}
+
+
+@every_kind
+def test_the_kind_is_told_by_the_content_not_by_the_name(tmp_path, kind):
+    assert contents(PACKERS[kind](tmp_path / "download", CATS_AND_DOGS)) == CATS_AND_DOGS
+
+
+@zip_and_tar
+def test_the_order_is_the_same_each_time(tmp_path, kind):
+    packed = PACKERS[kind](tmp_path / "pictures", dict(reversed(CATS_AND_DOGS.items())))
+    assert list(read(packed)) == list(read(packed))
+
+
+@zip_and_tar
+def test_splits_classes_and_strays_are_those_of_a_folder(tmp_path, kind):
+    files = {
+        "intel/seg_train/seg_train/sea/1.jpg": b"1",
+        "intel/seg_test/seg_test/sea/2.JPG": b"2",
+        "intel/about.txt": b"3",
+    }
+    images = read(PACKERS[kind](tmp_path / "intel", files))
+    assert [(i.label, i.source_split, i.data) for _, i in sorted(images.items())] == [
+        ("", "", None),
+        ("sea", "test", b"2"),
+        ("sea", "train", b"1"),
+    ]
+    assert images["intel/about.txt"].reason == "lies in no class folder"
+
+
+@zip_and_tar
+@pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0"])
+def test_class_names_of_any_kind(tmp_path, kind, name):
+    images = read(PACKERS[kind](tmp_path / "pictures", {f"{name}/1.png": b"1", "dog/1.png": b"2"}))
+    assert {image.label for image in images.values()} == {name, "dog"}
+
+
+def test_a_tar_of_the_current_folder(tmp_path):
+    packed = pack_tar(tmp_path / "dot.tar", {f"./{name}": data for name, data in CATS_AND_DOGS.items()})
+    assert {image.label for image in read(packed).values()} == {"cat", "dog"}
+
+
+def test_a_name_that_stands_twice_in_a_tar_comes_once(tmp_path):
+    packed = pack_tar(tmp_path / "a.tar", CATS_AND_DOGS)
+    with tarfile.open(packed, "a") as tar:
+        tar.addfile(tarfile.TarInfo("cat/1.png"))
+    assert len(list(read_images(path=str(packed), sha256=None, settings=SETTINGS))) == 3
+
+
+class TestNotToBeTrusted:
+    """What somebody made on purpose is refused whole, before any file is read."""
+
+    @zip_and_tar
+    @pytest.mark.parametrize(
+        "name", ["/etc/1.png", "../cat/1.png", "cat/../../1.png", "C:\\cat\\1.png", "..\\cat\\1.png"]
+    )
+    def test_a_path_that_leads_outside(self, tmp_path, kind, name):
+        line = refusal(PACKERS[kind](tmp_path / "bad", CATS_AND_DOGS | {name: b"x"}))
+        assert repr(name) in line
+        assert "not to be trusted" in line
+
+    @pytest.mark.parametrize("target", ["/etc/passwd", "../../secret.png", "../../../etc"])
+    def test_a_link_out_of_the_archive(self, tmp_path, target):
+        for packed in (
+            pack_tar(tmp_path / "bad.tar", CATS_AND_DOGS, links={"cat/link.png": target}),
+            pack_zip_link(tmp_path / "bad.zip", CATS_AND_DOGS, "cat/link.png", target),
+        ):
+            line = refusal(packed)
+            assert "'cat/link.png'" in line
+            assert "outside the archive" in line
+
+    def test_a_hard_link_out_of_the_archive(self, tmp_path):
+        packed = pack_tar(tmp_path / "bad.tar", CATS_AND_DOGS, links={"cat/x.png": "/etc/passwd"}, kind=tarfile.LNKTYPE)
+        assert "outside the archive" in refusal(packed)
+
+    @pytest.mark.parametrize("target", ["1.png", "../dog/1.png"])
+    def test_a_link_inside_the_archive_is_not_followed_but_does_no_harm(self, tmp_path, target):
+        for packed in (
+            pack_tar(tmp_path / "fine.tar", CATS_AND_DOGS, links={"cat/link.png": target}),
+            pack_zip_link(tmp_path / "fine.zip", CATS_AND_DOGS, "cat/link.png", target),
+        ):
+            images = read(packed)
+            assert len(images) == 4
+            assert images["cat/link.png"].data is None
+            assert "a link" in images["cat/link.png"].reason
+
+    @pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE])
+    def test_a_device_is_not_read(self, tmp_path, kind):
+        packed = pack_tar(tmp_path / "odd.tar", CATS_AND_DOGS, links={"cat/odd.png": ""}, kind=kind)
+        assert read(packed)["cat/odd.png"].data is None
+
+    @every_kind
+    def test_more_bytes_than_allowed(self, tmp_path, kind):
+        line = refusal(
+            PACKERS[kind](tmp_path / "big", CATS_AND_DOGS | {"cat/3.png": b"x" * 2000}), max_unpacked_gb=1e-6
+        )
+        assert "sources.archive.max_unpacked_gb = 1e-06" in line
+
+    @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+    def test_a_bomb(self, tmp_path, kind):
+        zeros = bytes(60 << 20)
+        line = refusal(PACKERS[kind](tmp_path / "bomb", {"cat/1.png": zeros, "dog/1.png": zeros}))
+        assert "sources.archive.max_ratio = 100.0" in line
+
+    @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+    def test_a_small_archive_may_be_packed_as_tightly_as_it_likes(self, tmp_path, kind):
+        assert len(read(PACKERS[kind](tmp_path / "tight", {"cat/1.png": bytes(1 << 20), "dog/1.png": b"1"}))) == 2
+
+
+class TestDamage:
+    """Half an archive is no archive; one bad file in a zip is one bad file."""
+
+    @pytest.mark.parametrize("kind", [kind for kind in PACKERS if kind not in ("stored.zip", "bz2.zip", "lzma.zip")])
+    @pytest.mark.parametrize("part", [0.3, 0.8])
+    def test_a_truncated_archive_is_refused(self, tmp_path, kind, part):
+        packed = PACKERS[kind](tmp_path / "half", {f"{n}/1.png": _noise(n, 20_000) for n in ("cat", "dog")})
+        data = packed.read_bytes()
+        packed.write_bytes(data[: int(len(data) * part)])
+        assert "archive 'half' is" in refusal(packed)
+
+    @pytest.mark.parametrize("size", [1024, 1024 + 100, 2048, 2048 + 512, 2048 + 600])
+    def test_a_tar_that_breaks_off_between_two_files_is_refused(self, tmp_path, size):
+        packed = pack_tar(tmp_path / "half.tar", CATS_AND_DOGS)
+        packed.write_bytes(packed.read_bytes()[:size])
+        assert "archive 'half.tar' is damaged" in refusal(packed)
+
+    def test_a_tar_with_a_damaged_header_is_refused(self, tmp_path):
+        packed = pack_tar(tmp_path / "bad.tar", CATS_AND_DOGS)
+        data = bytearray(packed.read_bytes())
+        data[1024 + 3] ^= 1
+        packed.write_bytes(data)
+        assert "archive 'bad.tar' is damaged" in refusal(packed)
+
+    @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz"])
+    def test_a_packed_tar_with_wrong_bytes_in_the_middle_is_refused(self, tmp_path, kind):
+        packed = PACKERS[kind](tmp_path / "bad", {f"{n}/1.png": _noise(n, 20_000) for n in ("cat", "dog")})
+        data = bytearray(packed.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 50] = bytes(50)
+        packed.write_bytes(data)
+        assert "archive 'bad' is" in refusal(packed)
+
+    @pytest.mark.parametrize("kind", ["zip", "stored.zip", "lzma.zip", "bz2.zip"])
+    def test_one_damaged_file_of_a_zip_has_a_reason_and_the_others_are_read(self, tmp_path, kind):
+        packed = PACKERS[kind](tmp_path / "bad.zip", {f"{n}/1.png": _noise(n, 5000) for n in ("cat", "dog", "eel")})
+        with zipfile.ZipFile(packed) as archive:
+            offset = archive.getinfo("dog/1.png").header_offset
+        data = bytearray(packed.read_bytes())
+        data[offset + 2000 : offset + 2050] = bytes(50)
+        packed.write_bytes(data)
+        images = read(packed)
+        assert images["cat/1.png"].data == _noise("cat", 5000)
+        assert images["eel/1.png"].data == _noise("eel", 5000)
+        assert (images["dog/1.png"].data, images["dog/1.png"].reason) == (None, "damaged in the archive")
+
+    def test_a_zip_with_a_password_is_refused(self, tmp_path):
+        packed = pack_zip(tmp_path / "locked.zip", CATS_AND_DOGS, zipfile.ZIP_STORED)
+        data = bytearray(packed.read_bytes())
+        for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+            position = data.find(signature)
+            while position >= 0:
+                data[position + flags] |= 1
+                position = data.find(signature, position + 1)
+        packed.write_bytes(data)
+        line = refusal(packed)
+        assert "protected" in line
+        assert "password required" in line
+
+    @pytest.mark.parametrize("data", [b"", b"a text", b"Rar!\x1a\x07\0", b"\x1f\x8b", bytes(100)])
+    def test_what_is_no_archive_is_refused(self, tmp_path, data):
+        (tmp_path / "file.zip").write_bytes(data)
+        assert "archive 'file.zip' is" in refusal(tmp_path / "file.zip")
+
+    @zip_and_tar
+    def test_an_empty_archive_is_refused(self, tmp_path, kind):
+        assert "holds no files" in refusal(PACKERS[kind](tmp_path / "empty", {}))
+
+
+def _noise(name: str, size: int) -> bytes:
+    return b"".join(hashlib.sha256(f"{name}{i}".encode()).digest() for i in range(size // 32))
+
+
+class TestPath:
+    """What data.path may be."""
+
+    @pytest.mark.parametrize("path", [None, ""])
+    def test_no_path_is_refused(self, path):
+        with pytest.raises(PipelineError, match=r"data\.path is null: expected a zip or tar file"):
+            locate(path)
+
+    def test_a_path_that_does_not_exist_is_refused(self, tmp_path):
+        with pytest.raises(PipelineError, match="does not exist"):
+            locate(str(tmp_path / "no.zip"))
+
+    def test_a_folder_is_refused_with_a_hint(self, tmp_path):
+        with pytest.raises(PipelineError, match=r"set data\.source to folder"):
+            locate(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        "path", ["http://127.0.0.1/a.zip", "https://127.0.0.1/a.zip", "doi:10.5281/x.1", "kaggle:a/b"]
+    )
+    def test_what_lies_on_the_network_is_nothing_to_watch(self, path):
+        assert locate(path) is None
+
+    def test_a_local_archive_is_watched(self, tmp_path):
+        assert locate(str(pack_zip(tmp_path / "a.zip", CATS_AND_DOGS))) == tmp_path / "a.zip"
+
+    def test_the_checksum_of_a_local_archive_is_checked(self, tmp_path):
+        packed = pack_zip(tmp_path / "a.zip", CATS_AND_DOGS)
+        right = hashlib.sha256(packed.read_bytes()).hexdigest()
+        assert contents(packed, sha256=right) == CATS_AND_DOGS
+        assert "wrong checksum" in refusal(packed, sha256="0" * 64)
+        assert packed.exists()
+
+
+@pytest.mark.usefixtures("cache", "pauses")
+class TestAddress:
+    @pytest.fixture
+    def url(self, server, tmp_path) -> str:
+        server.files["/pictures.tar.gz"] = PACKERS["tar.gz"](tmp_path / "pictures", CATS_AND_DOGS).read_bytes()
+        return f"{server.url}/pictures.tar.gz"
+
+    def test_is_downloaded_and_read(self, url):
+        assert contents(url) == CATS_AND_DOGS
+
+    def test_goes_on_after_a_broken_connection(self, url, server):
+        server.drop_after = [50]
+        assert contents(url) == CATS_AND_DOGS
+
+    def test_has_its_checksum_checked(self, url, server):
+        right = hashlib.sha256(server.files["/pictures.tar.gz"]).hexdigest()
+        assert contents(url, sha256=right) == CATS_AND_DOGS
+        assert "wrong checksum" in refusal(url, sha256="0" * 64)
+
+    def test_that_is_not_there_is_refused(self, server):
+        assert "answered 404" in refusal(f"{server.url}/other.zip")
+
+    def test_that_gives_a_page_instead_of_an_archive_is_refused(self, server):
+        server.files["/login"] = b"<html>please log in</html>"
+        assert "neither a zip nor a tar" in refusal(f"{server.url}/login")
+
+    def test_of_a_server_that_is_down_is_refused(self, dead_url):
+        assert "can't be downloaded" in refusal(f"{dead_url}/a.zip")
+
+
+@pytest.mark.usefixtures("cache", "pauses")
+class TestDoi:
+    """The real requests that resolve a DOI, sent to this machine: /HOST/PATH stands for https://HOST/PATH."""
+
+    @pytest.fixture
+    def zenodo(self, server, monkeypatch, tmp_path):
+        send = HTTPAdapter.send
+
+        def send_here(adapter, request, **options):
+            meant = urlsplit(request.url)
+            if meant.hostname == "127.0.0.1":
+                return send(adapter, request, **options)
+            sent = request.copy()
+            sent.url = f"{server.url}/{meant.hostname}{meant.path}"
+            response = send(adapter, sent, **options)
+            response.url, response.request = request.url, request
+            return response
+
+        monkeypatch.setattr(HTTPAdapter, "send", send_here)
+        server.redirects["/doi.org/10.5281/zenodo.7"] = "https://zenodo.org/records/7"
+        server.files["/zenodo.org/records/7"] = b"a page"
+        server.files["/files/cats.zip"] = pack_zip(tmp_path / "cats.zip", CATS_AND_DOGS).read_bytes()
+        self.publish(server, "cats.zip", "readme.txt")
+        return server
+
+    def publish(self, server, *names: str) -> None:
+        files = [
+            f'{{"key": "{name}", "checksum": "md5:0", "links": {{"self": "{server.url}/files/{name}"}}}}'
+            for name in names
+        ]
+        server.files["/zenodo.org/api/records/7"] = f'{{"id": 7, "files": [{", ".join(files)}]}}'.encode()
+
+    @pytest.mark.usefixtures("zenodo")
+    def test_leads_to_the_only_archive_of_the_record(self):
+        assert contents("doi:10.5281/zenodo.7") == CATS_AND_DOGS
+
+    def test_may_name_the_file(self, zenodo):
+        self.publish(zenodo, "cats.zip", "dogs.zip")
+        assert contents("doi:10.5281/zenodo.7/cats.zip") == CATS_AND_DOGS
+
+    def test_must_name_it_where_there_are_several(self, zenodo):
+        self.publish(zenodo, "cats.zip", "dogs.tar.gz")
+        line = refusal("doi:10.5281/zenodo.7")
+        assert "has 2 archives" in line
+        assert "cats.zip, dogs.tar.gz" in line
+
+    def test_without_an_archive_is_refused(self, zenodo):
+        self.publish(zenodo, "readme.txt")
+        assert "has 0 archives" in refusal("doi:10.5281/zenodo.7")
+
+    @pytest.mark.usefixtures("zenodo")
+    def test_with_a_file_that_the_record_lacks_is_refused(self):
+        assert "'lions.zip' not found" in refusal("doi:10.5281/zenodo.7/lions.zip")
+
+    @pytest.mark.usefixtures("zenodo")
+    def test_has_its_checksum_checked(self):
+        assert "wrong checksum" in refusal("doi:10.5281/zenodo.7", sha256="0" * 64)
+
+    @pytest.mark.usefixtures("zenodo")
+    def test_that_does_not_exist_is_refused(self):
+        line = refusal("doi:10.5281/zenodo.8")
+        assert "doi:10.5281/zenodo.8 can't be resolved" in line
+        assert "404" in line
+
+    def test_of_a_repository_that_nobody_knows_is_refused(self, zenodo):
+        zenodo.redirects["/doi.org/10.1/journal"] = "https://journal.example/article"
+        zenodo.files["/journal.example/article"] = b"a page"
+        assert "can't be resolved" in refusal("doi:10.1/journal")
+
+    def test_of_a_server_that_never_answers_is_given_up_after_the_timeout(self, zenodo):
+        zenodo.hangs = True
+        assert "can't be resolved (ReadTimeout" in refusal("doi:10.5281/zenodo.7", timeout=0.1)
+
+
+class TestKaggle:
+    def test_without_kagglehub_says_in_one_line_how_to_get_it(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "kagglehub", None)
+        assert "pip install -e '.[kaggle]'" in refusal("kaggle:owner/name")
+
+    @pytest.fixture
+    def hub(self, monkeypatch) -> ModuleType:
+        """kagglehub's one function that is used, as it asks for a login that no test has."""
+        module = ModuleType("kagglehub")
+        monkeypatch.setitem(sys.modules, "kagglehub", module)
+        return module
+
+    def test_reads_the_folder_that_kagglehub_has_unpacked(self, hub, picture_folder):
+        folder = picture_folder(CATS_AND_DOGS)
+        hub.dataset_download = {"owner/name": str(folder)}.__getitem__
+        assert contents("kaggle:owner/name") == CATS_AND_DOGS
+
+    def test_names_the_data_set_that_can_not_be_had(self, hub):
+        def fail(_: str) -> None:
+            raise RuntimeError("403 Client Error")
+
+        hub.dataset_download = fail
+        line = refusal("kaggle:owner/name")
+        assert "kaggle:owner/name can't be downloaded" in line
+        assert "403" in line

@@ -1,0 +1,206 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from pipeline.config.sections import Recipe, Schedule
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+CONSTANT: dict[str, Any] = {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0}
+NO_PLATEAU: dict[str, Any] = {"factor": 0.5, "patience": None, "min_lr": 0.0}
+SYSTEM_D: dict[str, Any] = {"kind": "exponential", "hold_epochs": 10, "decay": 0.1}
+# 0.001 · e^-0.1, e^-0.2, e^-0.3, e^-0.4
+SYSTEM_DS_RATES = [0.001] * 10 + [0.000904837, 0.000818731, 0.000740818, 0.000670320]
+
+
+def make_schedule(**changes: Any) -> Schedule:
+    return Schedule.model_validate(CONSTANT | changes)
+
+
+def make_recipe(*, schedule: dict[str, Any] | None = None, reduce_lr: dict[str, Any] | None = None) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "backbone": None,
+            "input_size": None,
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "dropout": 0.0,
+            "l2": 0.0,
+            "width": 1.0,
+            "head_units": 0,
+            "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
+            "early_stopping": {"monitor": "val_loss", "patience": None},
+            "reduce_lr": NO_PLATEAU | (reduce_lr or {}),
+            "schedule": CONSTANT | (schedule or {}),
+            "class_weight": "none",
+        }
+    )
+
+
+def make_callbacks(**changes: Any) -> list:
+    from pipeline.training.schedules import make_rate_callbacks
+
+    return make_rate_callbacks(make_recipe(**changes))
+
+
+def train_in_vain(epochs: int, **changes: Any) -> list[float]:
+    """The rate of each epoch, by a recipe, of a network that never becomes better."""
+    import keras
+
+    from pipeline.training.schedules import make_optimizer
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(make_optimizer("sgd", 0.001), "mse")
+    callbacks, rates = keras.callbacks.CallbackList(make_callbacks(**changes), model=model), []
+    callbacks.on_train_begin()
+    for epoch in range(epochs):
+        callbacks.on_epoch_begin(epoch)
+        rates.append(float(model.optimizer.learning_rate))
+        callbacks.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
+    return rates
+
+
+class TestOptimizers:
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
+    )
+    def test_they_are_made_by_name_at_the_learning_rate(self, name, kind):
+        from pipeline.training.schedules import make_optimizer
+
+        optimizer = make_optimizer(name, 0.02)
+        assert type(optimizer).__name__ == kind
+        assert float(optimizer.learning_rate) == pytest.approx(0.02)
+
+    def test_sgd_has_momentum(self):
+        from pipeline.training.schedules import make_optimizer
+
+        assert make_optimizer("sgd", 0.02).momentum == 0.9
+
+    @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+    def test_they_follow_a_schedule(self, name):
+        from pipeline.training.schedules import make_optimizer, make_rate
+
+        optimizer = make_optimizer(name, make_rate(make_schedule(kind="cosine"), 0.02, epochs=2, steps_per_epoch=5))
+        found = []
+        for step in (0, 5, 10):
+            optimizer.iterations.assign(step)
+            found.append(float(optimizer.learning_rate))
+        assert found == pytest.approx([0.02, 0.01, 0.0], abs=1e-6)
+
+
+class TestConstant:
+    def test_the_rate_is_the_number_itself(self):
+        from pipeline.training.schedules import make_rate
+
+        assert make_rate(make_schedule(), 0.02, epochs=3, steps_per_epoch=7) == 0.02
+
+    def test_settings_of_the_other_kinds_change_nothing(self):
+        from pipeline.training.schedules import make_rate
+
+        schedule = make_schedule(hold_epochs=1, decay=0.5, warmup_epochs=2)
+        assert make_rate(schedule, 0.02, epochs=3, steps_per_epoch=7) == 0.02
+        assert make_callbacks(schedule=schedule.model_dump()) == []
+
+
+class TestExponential:
+    def test_the_optimizer_begins_with_the_number_itself(self):
+        from pipeline.training.schedules import make_rate
+
+        assert make_rate(make_schedule(**SYSTEM_D), 0.02, epochs=20, steps_per_epoch=7) == 0.02
+
+    def test_system_ds_is_held_for_ten_epochs_and_then_falls_by_a_tenth_each(self):
+        from pipeline.training.schedules import make_exponential
+
+        schedule, rates = make_exponential(make_schedule(**SYSTEM_D)), [0.001]
+        for epoch in range(14):
+            rates.append(schedule(epoch, rates[-1]))
+        assert rates[1:] == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
+
+    def test_training_runs_at_these_rates(self):
+        assert train_in_vain(14, schedule=SYSTEM_D) == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
+
+    def test_the_first_epoch_runs_at_the_full_rate_also_where_none_is_held(self):
+        rates = train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": 0})
+        assert rates == pytest.approx([0.001, 0.000904837, 0.000818731, 0.000740818], rel=1e-5)
+
+    def test_holding_one_epoch_is_the_same_as_holding_none(self):
+        one, none = (train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": held}) for held in (1, 0))
+        assert one == none
+
+    def test_without_decay_the_rate_stays(self):
+        assert train_in_vain(3, schedule=SYSTEM_D | {"hold_epochs": 1, "decay": 0.0}) == pytest.approx([0.001] * 3)
+
+    def test_a_plateau_lowers_the_rate_as_it_stands(self):
+        rates = train_in_vain(5, schedule=SYSTEM_D | {"hold_epochs": 2}, reduce_lr={"factor": 0.5, "patience": 2})
+        # Two epochs are held, from the third on each falls by e^-0.1, and after the third, no better than the first two,
+        # the plateau halves: 0.001 · e^-0.1, · e^-0.2 / 2, · e^-0.3 / 2.
+        assert rates == pytest.approx([0.001, 0.001, 0.000904837, 0.000409365, 0.000370409], rel=1e-5)
+
+
+class TestCosine:
+    EPOCHS, STEPS, RATE = 5, 10, 0.02
+
+    def rates(self, steps, *, epochs: int = EPOCHS, steps_per_epoch: int = STEPS, **changes: Any) -> list[float]:
+        from pipeline.training.schedules import make_rate
+
+        schedule = make_schedule(kind="cosine", **changes)
+        rate = make_rate(schedule, self.RATE, epochs=epochs, steps_per_epoch=steps_per_epoch)
+        return [float(rate(step)) for step in steps]
+
+    def test_it_falls_from_the_rate_to_zero(self):
+        rates = self.rates(range(51))
+        assert [rates[0], rates[25], rates[50]] == pytest.approx([0.02, 0.01, 0.0], abs=1e-7)
+        assert all(a > b for a, b in pairwise(rates))
+
+    def test_it_falls_as_the_cosine_does(self):
+        # (1 + cos 45°) / 2 = 0.853553 of the rate after a quarter, (1 + cos 60°) / 2 = 0.75 after a third
+        assert self.rates([10], epochs=4) == pytest.approx([0.02 * 0.853553])
+        assert self.rates([10], epochs=3) == pytest.approx([0.02 * 0.75])
+
+    def test_a_warm_up_rises_from_zero_to_the_rate_in_equal_steps(self):
+        assert self.rates([0, 5, 10, 15, 20], warmup_epochs=2) == pytest.approx([0.0, 0.005, 0.01, 0.015, 0.02])
+
+    def test_it_falls_to_zero_in_what_the_warm_up_leaves(self):
+        rates = self.rates(range(20, 51), warmup_epochs=2)
+        assert [rates[0], rates[15], rates[30]] == pytest.approx([0.02, 0.01, 0.0], abs=1e-7)
+        assert all(a > b for a, b in pairwise(rates))
+
+    def test_beyond_the_end_it_stays_at_zero(self):
+        assert self.rates([51, 1000]) == pytest.approx([0, 0], abs=1e-7)
+        assert self.rates([51, 1000], warmup_epochs=2) == pytest.approx([0, 0], abs=1e-7)
+
+    @pytest.mark.parametrize("warmup_epochs", [2, 3, 30])
+    def test_a_warm_up_as_long_as_training_or_longer_leaves_the_last_epoch_to_fall(self, warmup_epochs):
+        rates = self.rates([0, 4, 8, 10, 12], epochs=3, steps_per_epoch=4, warmup_epochs=warmup_epochs)
+        assert rates == pytest.approx([0.0, 0.01, 0.02, 0.01, 0.0], abs=1e-7)
+
+    def test_a_single_epoch_has_no_warm_up(self):
+        assert self.rates([0, 5, 10], epochs=1, warmup_epochs=5) == pytest.approx([0.02, 0.01, 0.0], abs=1e-7)
+
+    def test_it_needs_no_callback(self):
+        assert make_callbacks(schedule={"kind": "cosine", "warmup_epochs": 2}) == []
+
+
+class TestCallbacks:
+    @pytest.mark.parametrize(
+        ("changes", "kinds"),
+        [
+            ({}, []),
+            ({"schedule": SYSTEM_D}, ["LearningRateScheduler"]),
+            ({"reduce_lr": {"patience": 3}}, ["ReduceLROnPlateau"]),
+            ({"schedule": SYSTEM_D, "reduce_lr": {"patience": 3}}, ["LearningRateScheduler", "ReduceLROnPlateau"]),
+        ],
+    )
+    def test_there_is_one_for_each_rule_that_a_recipe_has(self, changes, kinds):
+        assert [type(callback).__name__ for callback in make_callbacks(**changes)] == kinds
+
+    def test_the_plateau_has_the_recipes_settings(self):
+        (plateau,) = make_callbacks(reduce_lr={"factor": 0.4, "patience": 3, "min_lr": 1e-6})
+        assert (plateau.monitor, plateau.factor, plateau.patience, plateau.min_lr) == ("val_loss", 0.4, 3, 1e-6)
+
+    def test_the_plateau_ends_at_its_floor(self):
+        rates = train_in_vain(5, reduce_lr={"factor": 0.1, "patience": 1, "min_lr": 0.00005})
+        assert rates == pytest.approx([0.001, 0.001, 0.0001, 0.00005, 0.00005], rel=1e-5)

@@ -1,0 +1,241 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+from sklearn.svm import LinearSVC
+
+from pipeline.config.sections import LinearRecipe
+from tests.tfrecords import make_coloured_split, make_noise, write_records
+
+SIZE, NAMES = 8, ["red", "green", "blue"]
+MANY_IMAGES, MANY_FEATURES = (240, 20), (40, 150)  # n ≥ d, and n < d, where the problem is rotated first
+BOTH_SHAPES = pytest.mark.parametrize("shape", [MANY_IMAGES, MANY_FEATURES])
+
+
+@pytest.fixture(scope="module")
+def linear(tensorflow):  # noqa: ARG001 - must be configured before the module imports it
+    from pipeline.training import svm as linear
+
+    return linear
+
+
+@pytest.fixture
+def exact(linear, monkeypatch):
+    """Nothing is given up for speed."""
+    monkeypatch.setattr(linear, "_DECREASE", 1e-14)
+    monkeypatch.setattr(linear, "_TOLERANCE", 1e-7)
+    return linear
+
+
+def make_problem(shape: tuple[int, int], *, num_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Clouds that overlap, as values of pixels: float32 (n, d), 0 to 1."""
+    rng, (n, d) = np.random.default_rng(0), shape
+    labels = np.arange(n) % num_classes
+    features = rng.uniform(0.3, 0.7, (num_classes, d))[labels] + rng.normal(0, 0.2, shape)
+    return np.clip(features, 0, 1).astype(np.float32), labels
+
+
+def fit(linear, features, labels, *, costs=None, max_iterations=5000):
+    costs = np.ones(len(labels)) if costs is None else costs
+    num_classes = int(labels.max()) + 1
+    return linear.fit_hyperplanes(features, labels, num_classes=num_classes, costs=costs, max_iterations=max_iterations)
+
+
+def fit_theirs(features, labels, *, costs=None) -> LinearSVC:
+    """liblinear's penalty on the intercept vanishes as its scale grows."""
+    machine = LinearSVC(C=1.0, dual=False, intercept_scaling=1e3, tol=1e-10, max_iter=100_000)
+    return machine.fit(features.astype(np.float64), labels, sample_weight=costs)
+
+
+def objective(features, labels, costs, kernel, bias) -> float:
+    signs = np.where(np.arange(kernel.shape[1]) == labels[:, None], 1.0, -1.0)
+    slack = np.maximum(0, 1 - signs * (features @ kernel + bias))
+    return 0.5 * np.square(kernel).sum() + (costs[:, None] * slack**2).sum()
+
+
+class TestHyperplanes:
+    @BOTH_SHAPES
+    def test_weights_are_those_of_liblinear(self, exact, shape):
+        features, labels = make_problem(shape)
+        planes, theirs = fit(exact, features, labels), fit_theirs(features, labels)
+        largest = np.abs(theirs.coef_).max()
+        np.testing.assert_allclose(planes.kernel, theirs.coef_.T, atol=0.005 * largest)
+        np.testing.assert_allclose(planes.bias, theirs.intercept_, atol=0.01 * np.abs(theirs.intercept_).max())
+
+    @BOTH_SHAPES
+    def test_predictions_are_those_of_liblinear_at_the_usual_tolerance(self, linear, shape):
+        features, labels = make_problem(shape)
+        planes = fit(linear, features, labels)
+        predicted = (features @ planes.kernel + planes.bias).argmax(axis=1)
+        assert np.mean(predicted == fit_theirs(features, labels).predict(features)) >= 0.98
+
+    @BOTH_SHAPES
+    def test_the_objective_comes_within_a_thousandth_of_liblinears(self, linear, shape):
+        features, labels = make_problem(shape)
+        planes, theirs, costs = fit(linear, features, labels), fit_theirs(features, labels), np.ones(len(labels))
+        ours = objective(features, labels, costs, planes.kernel, planes.bias)
+        assert ours <= 1.001 * objective(features, labels, costs, theirs.coef_.T, theirs.intercept_)
+
+    @BOTH_SHAPES
+    @pytest.mark.parametrize("weights", [(1.0, 1.0, 5.0), (0.1, 1.0, 1.0)])
+    def test_each_image_has_its_own_cost(self, exact, shape, weights):
+        features, labels = make_problem(shape)
+        costs = 0.3 * np.array(weights)[labels]
+        planes, theirs = fit(exact, features, labels, costs=costs), fit_theirs(features, labels, costs=costs)
+        np.testing.assert_allclose(planes.kernel, theirs.coef_.T, atol=0.005 * np.abs(theirs.coef_).max())
+
+    def test_two_classes_get_two_hyperplanes_that_mirror_each_other(self, exact):
+        planes = fit(exact, *make_problem(MANY_IMAGES, num_classes=2))
+        assert planes.kernel.shape == (20, 2)
+        np.testing.assert_allclose(planes.kernel[:, 0], -planes.kernel[:, 1], atol=1e-2)
+        assert planes.bias[0] == pytest.approx(-planes.bias[1], abs=1e-2)
+
+    @BOTH_SHAPES
+    def test_an_image_twice_is_the_image_at_twice_the_cost(self, exact, shape):
+        features, labels = make_problem(shape)
+        twice = fit(exact, np.concatenate([features, features]), np.concatenate([labels, labels]))
+        dear = fit(exact, features, labels, costs=np.full(len(labels), 2.0))
+        np.testing.assert_allclose(twice.kernel, dear.kernel, atol=0.01 * np.abs(dear.kernel).max())
+
+    @BOTH_SHAPES
+    def test_they_are_the_same_each_time(self, linear, shape):
+        first, again = (fit(linear, *make_problem(shape)) for _ in range(2))
+        np.testing.assert_array_equal(first.kernel, again.kernel)
+        np.testing.assert_array_equal(first.bias, again.bias)
+
+    @BOTH_SHAPES
+    def test_a_pixel_that_never_changes_gets_no_weight(self, linear, shape):
+        features, labels = make_problem(shape)
+        features[:, 4] = 0.5
+        np.testing.assert_allclose(fit(linear, features, labels).kernel[4], 0, atol=1e-5)
+
+    @pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+    def test_images_without_any_difference_give_finite_weights(self, linear, shape):
+        planes = fit(linear, np.full(shape, 0.5, np.float32), np.arange(shape[0]) % 3)
+        assert planes.kernel.shape == (shape[1], 3)
+        assert np.isfinite(planes.kernel).all()
+        assert np.isfinite(planes.bias).all()
+
+    def test_giving_up_is_said(self, linear):
+        planes = fit(linear, *make_problem(MANY_IMAGES), max_iterations=1)
+        assert (planes.converged, planes.iterations) == (False, 1)
+        assert fit(linear, *make_problem(MANY_IMAGES)).converged
+
+
+class TestPool:
+    @pytest.mark.parametrize(
+        ("num_images", "image_size", "max_gb", "pool"),
+        [
+            (1_000, 64, 2.0, 1),
+            (100_000, 150, 2.0, 4),  # 37² × 12 bytes × 100,000 = 1.64 GB; 50² would be 3 GB
+            (1, 10, 1200e-9, 1),  # just fits
+            (1, 10, 1199e-9, 2),
+            (10, 8, 1e-12, 8),  # nothing fits: one value a channel is the least
+        ],
+    )
+    def test_it_is_the_smallest_that_fits(self, linear, num_images, image_size, max_gb, pool):
+        assert linear.choose_pool(num_images, image_size, max_gb) == pool
+
+
+class TestFeatures:
+    IMAGES = make_noise(7, SIZE)
+
+    @pytest.fixture(autouse=True)
+    def _records(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        write_records(class_names=NAMES, train=(self.IMAGES, np.arange(7) % 3))
+
+    def test_without_pooling_they_are_the_pixels_from_0_to_1(self, linear):
+        features, labels = linear.load_features("train", 1)
+        np.testing.assert_allclose(features, self.IMAGES.reshape(7, -1) / 255, atol=1e-6)
+        assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+        assert (features.dtype, labels.dtype) == (np.float32, np.int64)
+
+    def test_they_are_averaged_over_squares(self, linear):
+        features, _ = linear.load_features("train", 4)
+        squares = [self.IMAGES[:, y : y + 4, x : x + 4].mean(axis=(1, 2)) for y in (0, 4) for x in (0, 4)]
+        np.testing.assert_allclose(features, np.concatenate(squares, axis=1) / 255, atol=1e-6)
+
+    def test_what_does_not_fill_a_square_is_left_out(self, linear):
+        features, _ = linear.load_features("train", 3)
+        assert features.shape == (7, 2 * 2 * 3)
+        np.testing.assert_allclose(features[:, -3:], self.IMAGES[:, 3:6, 3:6].mean(axis=(1, 2)) / 255, atol=1e-6)
+
+
+class TestScale:
+    @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
+    def test_it_is_the_one_that_generated_the_labels(self, linear, scale):
+        rng = np.random.default_rng(0)
+        scores = rng.normal(0, 1, (20_000, 3)).astype(np.float32)
+        chances = softmax(scale * scores.astype(np.float64), axis=1).cumsum(axis=1)
+        labels = (rng.random((20_000, 1)) > chances).sum(axis=1).clip(max=2)
+        assert linear.fit_scale(scores, labels) == pytest.approx(scale, rel=0.1)
+
+    def test_scores_that_are_always_right_give_a_finite_scale(self, linear):
+        scores = np.eye(3, dtype=np.float32)
+        assert 10 < linear.fit_scale(scores, np.arange(3)) < np.inf
+
+    def test_scores_that_are_always_wrong_give_a_tiny_one(self, linear):
+        assert 0 < linear.fit_scale(np.eye(3, dtype=np.float32), np.array([1, 2, 0])) < 0.01
+
+
+class TestTraining:
+    @pytest.fixture(autouse=True)
+    def _records(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        self.write(tmp_path)
+
+    def write(self, tmp_path, **options) -> None:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        splits = {
+            "train": make_coloured_split(60, SIZE, **options),
+            "val": make_coloured_split(12, SIZE, seed=1, **options),
+        }
+        write_records(class_names=NAMES, **splits)
+
+    def train(self, linear, tmp_path, **changes):
+        none = dict.fromkeys(("backbone", "input_size", "augment"))
+        settings = {**none, "C": 1.0, "max_iterations": 1000, "max_gb": 1.0, "class_weight": "none"} | changes
+        return linear.train_linear("linear_svm", LinearRecipe(**settings), record=tmp_path / "record")
+
+    def best(self, tmp_path) -> dict[str, float]:
+        return json.loads((tmp_path / "record" / "metrics.json").read_text())["best"]
+
+    # 60 images of 12 bytes a pixel; blurred colours, so that probabilities are neither 0 nor 1.
+    @pytest.mark.parametrize(("max_gb", "pool"), [(1.0, 1), (12_000e-9, 2), (3_000e-9, 3), (1e-12, 8)])
+    def test_the_model_on_pixels_gives_the_softmax_of_the_scaled_scores(self, linear, tmp_path, max_gb, pool):
+        self.write(tmp_path, strength=2)
+        model = self.train(linear, tmp_path, max_gb=max_gb)
+        features, labels = linear.load_features("train", pool)
+        planes = fit(linear, features, labels)
+        expected = softmax(self.best(tmp_path)["scale"] * (features @ planes.kernel + planes.bias), axis=1)
+        images, _ = make_coloured_split(60, SIZE, strength=2)
+        assert 0.01 < np.median(expected) < 0.99
+        np.testing.assert_allclose(model.predict_on_batch(images), expected, atol=1e-3)
+
+    def test_an_easy_problem_is_solved(self, linear, tmp_path):
+        images, labels = make_coloured_split(12, SIZE, seed=1)
+        assert (self.train(linear, tmp_path).predict_on_batch(images).argmax(axis=1) == labels).all()
+
+    def test_one_point_stands_where_networks_have_a_curve(self, linear, tmp_path):
+        self.train(linear, tmp_path)
+        for split in ("train", "eval"):
+            for metric in ("accuracy", "loss"):
+                table = pd.read_csv(tmp_path / f"record/plots/metrics/{split}/{metric}.tsv", sep="\t")
+                assert len(table) == 1
+        assert self.best(tmp_path).keys() == {"iterations", "scale"}
+
+    def test_class_weights_change_the_machine(self, linear, tmp_path):
+        images, labels = make_coloured_split(60, SIZE, seed=2)
+        kept = (labels != 2) | (np.arange(60) < 6)
+        shutil.rmtree(tmp_path / "data")
+        write_records(class_names=NAMES, train=(images[kept], labels[kept]), val=(images, labels))
+        plain, balanced = (self.train(linear, tmp_path, class_weight=how).get_weights() for how in ("none", "balanced"))
+        assert np.abs(plain[0] - balanced[0]).max() > 1e-3
+
+    def test_giving_up_is_said_by_the_parameter_that_helps(self, linear, tmp_path, capsys):
+        self.train(linear, tmp_path, max_iterations=1)
+        assert "not converged after 1 passes; see recipes.linear_svm.max_iterations" in capsys.readouterr().out

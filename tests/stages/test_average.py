@@ -1,0 +1,167 @@
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.runtime.cli import report_errors
+from pipeline.runtime.errors import PipelineError
+from stages.average import average
+from tests.conftest import Project
+
+LINEAR, NETWORK = "linear_svm", "underfit"
+FOLDS = {4: (0.7, 0.5), 2: (0.8,), 9: (0.9, 0.6)}  # accuracy of validation, and so the loss, by epoch; the best first
+METRICS = Path("metrics/crossval")
+
+
+def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch: int | None = 1) -> None:
+    """What crossval leaves of a fold, as far as it is averaged."""
+    folder = Path("data/crossval") / family / str(fold)
+    folder.mkdir(parents=True)
+    figures = {"accuracy": accuracies[0], "loss": 2 - accuracies[0], "macro_f1": accuracies[0] / 2}
+    sizes = {"images": 1200, "training_images": 2400, "best_epoch": best_epoch}
+    (folder / "metrics.json").write_text(json.dumps(figures | sizes))
+    rows = [
+        (split, epoch, value, 2 - value)
+        for split, change in (("train", 0.1), ("val", 0.0))
+        for epoch, value in enumerate((round(a + change, 6) for a in accuracies), start=1)
+    ]
+    pd.DataFrame(rows, columns=["split", "epoch", "accuracy", "loss"]).to_csv(folder / "curves.csv", index=False)
+
+
+def make_network(project: Project) -> Project:
+    """Three folds of a network, one of which stopped early."""
+    project.set(families=[LINEAR, NETWORK], crossval__families=[NETWORK], crossval__folds=list(FOLDS))
+    for fold, accuracies in FOLDS.items():
+        write_fold(NETWORK, fold, accuracies)
+    return project
+
+
+@pytest.fixture
+def network(project: Project) -> Project:
+    return make_network(project)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A folder in which the network is averaged, and what was said. Not to be changed."""
+    folder, said = tmp_path_factory.mktemp("project"), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+        make_network(Project(folder))
+        average(NETWORK)
+    return folder, said.getvalue()
+
+
+@pytest.fixture
+def averaged(finished, monkeypatch) -> str:
+    """What was said in the folder, into which the test has been moved."""
+    monkeypatch.chdir(finished[0])
+    return finished[1]
+
+
+def read_words(family: str = NETWORK) -> str:
+    """What is read on the page, without charts and markup."""
+    page = (METRICS / family / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", text).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+@pytest.mark.usefixtures("averaged")
+class TestNetwork:
+    def test_figures_are_a_row_a_fold_in_the_order_of_the_parameters(self):
+        assert (METRICS / NETWORK / "folds.csv").read_text() == (
+            "fold,accuracy,loss,macro_f1,images,training_images,best_epoch\n"
+            "4,0.7,1.3,0.35,1200,2400,1\n"
+            "2,0.8,1.2,0.4,1200,2400,1\n"
+            "9,0.9,1.1,0.45,1200,2400,1\n"
+        )
+
+    def test_the_summary_is_their_mean_and_deviation(self):
+        assert json.loads((METRICS / NETWORK / "summary.json").read_text()) == {
+            "folds": 3,
+            "accuracy_mean": 0.8,
+            "accuracy_sd": 0.1,
+            "loss_mean": 1.2,
+            "loss_sd": 0.1,
+            "macro_f1_mean": 0.4,
+            "macro_f1_sd": 0.05,
+        }
+
+    def test_curves_are_there_by_fold_and_on_average(self):
+        curves = pd.read_csv(METRICS / NETWORK / "plots/curves.csv")
+        val = curves[curves["split"] == "val"]
+        assert val[["fold", "epoch", "accuracy"]].to_numpy().tolist() == [
+            [4, 1, 0.7], [4, 2, 0.5], [2, 1, 0.8], [9, 1, 0.9], [9, 2, 0.6],
+        ]  # fmt: skip
+        mean = pd.read_csv(METRICS / NETWORK / "plots/mean.csv")
+        assert mean[mean["split"] == "val"][["epoch", "accuracy", "loss", "folds"]].to_numpy().tolist() == [
+            [1, 0.8, 1.2, 3],
+            [2, 0.55, 1.45, 2],
+        ]
+
+    def test_the_page_tells_each_fold_and_the_mean(self):
+        words = read_words()
+        assert "underfit: 80.0 % ± 10.0 points over 3 folds" in words
+        for row in ("4 70.0 % 1.300 0.350 1,200 1", "mean ± sd 80.0 % ± 10.0 1.200 ± 0.100 0.400 ± 0.050"):
+            assert row in words
+        assert "without augmentation" not in words
+
+    def test_the_page_needs_nothing_else(self):
+        page = (METRICS / NETWORK / "report.html").read_text(encoding="utf-8")
+        assert page.count("<svg") == 3
+        assert page.rstrip().endswith("</html>")
+        assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import|<script', page) == []
+
+    def test_the_result_is_said(self, averaged):
+        assert averaged == (
+            f"underfit: accuracy 0.8000 ± 0.1000 over 3 folds; see {METRICS / NETWORK / 'report.html'}\n"
+        )
+
+
+@pytest.mark.usefixtures("network")
+class TestAgain:
+    def test_without_augmentation_the_page_says_so(self, network):
+        network.set(crossval__augment=False)
+        average(NETWORK)
+        assert "without augmentation" in read_words()
+
+    def test_folds_that_are_no_longer_asked_for_do_not_count(self, network):
+        network.set(crossval__folds=[4, 9])
+        average(NETWORK)
+        assert pd.read_csv(METRICS / NETWORK / "folds.csv")["fold"].tolist() == [4, 9]
+        assert pd.read_csv(METRICS / NETWORK / "plots/curves.csv")["fold"].unique().tolist() == [4, 9]
+
+    def test_again_it_gives_the_same_bytes(self):
+        contents = []
+        for _ in range(2):
+            average(NETWORK)
+            contents.append({path: path.read_bytes() for path in METRICS.rglob("*") if path.is_file()})
+        assert contents[0] == contents[1]
+        files = ["folds.csv", "plots/curves.csv", "plots/mean.csv", "report.html", "summary.json"]
+        assert sorted(path.relative_to(METRICS / NETWORK).as_posix() for path in contents[0]) == files
+
+    def test_a_fold_that_is_not_there_yet_is_named_and_nothing_is_written(self, network, capsys):
+        network.set(crossval__folds=[4, 5])
+        assert report_errors(lambda: average(NETWORK)) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: data/crossval/underfit/5/metrics.json is not here")
+        assert said.count("\n") == 1
+        assert not METRICS.exists()
+
+    def test_a_family_that_does_not_exist_is_refused(self):
+        with pytest.raises(PipelineError, match="no family is called 'undrfit'"):
+            average("undrfit")
+
+
+def test_a_machine_that_learns_in_no_epochs_has_no_best_one(project):
+    project.set(families=[LINEAR], crossval__folds=[1, 2])
+    for fold in (1, 2):
+        write_fold(LINEAR, fold, (0.5,), best_epoch=None)
+    average(LINEAR)
+    assert pd.read_csv(METRICS / LINEAR / "folds.csv")["best_epoch"].isna().all()
+    words = read_words(LINEAR)
+    assert "linear_svm: 50.0 % ± 0.0 points over 2 folds" in words
+    assert "1 50.0 % 1.500 0.250 1,200 –" in words

@@ -1,0 +1,211 @@
+import contextlib
+import errno
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stages.compare import OUT, main
+from tests.conftest import ROOT
+from tests.experiments import add_experiment, make_folds, make_params, make_repository, make_summary, write_results
+
+EVIL = "<script>alert('pwned')</script>"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _alone(tmp_path_factory) -> Iterator[None]:
+    """No repository but the tests' own, whatever lies above it and whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path_factory.getbasetemp()))
+        yield
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """A repository with parameters and no results."""
+    monkeypatch.chdir(tmp_path)
+    return make_repository(tmp_path)
+
+
+def make_sweep(folder: Path) -> Path:
+    """Two settings, one of them with two seeds, cross-validated."""
+    make_repository(folder)
+    for name, seed, dropout, accuracy in (("a1", 1, 0.1, 0.7), ("a2", 2, 0.1, 0.8), ("b1", 1, 0.2, 0.5)):
+        params = make_params(train__seed=seed, train__dropout=dropout, crossval__families=["optimized"])
+        folds = {"optimized": make_folds(accuracy, accuracy - 0.25, accuracy - 0.125 * seed)}
+        add_experiment(folder, name, params, make_summary(optimized=accuracy, ensemble=0.99), folds)
+    return folder
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return make_sweep(tmp_path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+    page: str
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory) -> Outcome:
+    """All of the sweep."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(make_sweep(tmp_path_factory.mktemp("sweep"))):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main([])
+        return Outcome(status, out.getvalue(), err.getvalue(), read_page())
+
+
+def read_page(file: Path = OUT) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def read_rows(output: str) -> list[list[str]]:
+    """The lines of the printed table, without its head."""
+    return [line.split() for line in output.splitlines()[1:-1]]
+
+
+class TestWhole:
+    def test_a_table_is_printed_in_which_seeds_are_folded(self, compared):
+        assert compared.status == 0
+        assert [row[:5] for row in read_rows(compared.out)] == [
+            ["optimized", "0.1", "2", "0.75", "0.07071"],
+            ["optimized", "0.2", "1", "0.50", "NaN"],
+        ]
+        assert compared.out.splitlines()[0].split()[:4] == ["family", "train.dropout", "n", "val_accuracy"]
+        assert compared.out.splitlines()[-1] == f"page: {OUT}"
+
+    def test_a_workspace_without_results_is_left_out_and_that_is_said(self, compared):
+        assert compared.err == "workspace: left out, it has no metrics/summary.csv\n"
+        assert "3 experiments, 3 trained models" in compared.page
+
+    def test_the_ensemble_is_left_out(self, compared):
+        assert "ensemble" not in compared.out + compared.page
+
+    def test_the_page_needs_nothing_else(self, compared):
+        assert compared.page.startswith("<!doctype html>")
+        assert compared.page.rstrip().endswith("</html>")
+        assert compared.page.count("<svg") == 4  # effects, parallel, accuracy and loss of folds
+        loaded = r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import|<script'
+        assert re.findall(loaded, compared.page) == []
+
+
+@pytest.mark.usefixtures("sweep")
+class TestSweep:
+    def test_an_experiment_without_results_is_left_out_too(self, sweep, capsys):
+        add_experiment(sweep, "failed", make_params(train__dropout=0.9), None)
+        assert main(["failed", "b1"]) == 0
+        captured = capsys.readouterr()
+        assert "failed: left out, it has no metrics/summary.csv\n" in captured.err
+        assert "b1" not in captured.err
+        assert "failed" not in read_page()
+
+    def test_a_workspace_that_is_one_of_them_applied_counts_once(self, sweep, capsys):
+        params = make_params(train__seed=1, train__dropout=0.2)
+        write_results(sweep, params, make_summary(optimized=0.5))
+        assert main([]) == 0
+        captured = capsys.readouterr()
+        assert [row[2] for row in read_rows(captured.out)] == ["2", "1"]
+        assert "<td>workspace</td>" not in read_page()
+        assert "left out" not in captured.err
+
+    def test_one_that_differs_is_a_run_of_its_own(self, sweep, capsys):
+        write_results(sweep, make_params(train__dropout=0.3), make_summary(optimized=0.9))
+        assert main([]) == 0
+        assert [row[1] for row in read_rows(capsys.readouterr().out)] == ["0.3", "0.1", "0.2"]
+        assert "<td>workspace</td>" in read_page()
+
+    def test_those_that_are_named_are_compared(self, capsys):
+        assert main(["b1", "a2"]) == 0
+        captured = capsys.readouterr()
+        assert [row[1] for row in read_rows(captured.out)] == ["0.1", "0.2"]
+        assert "left out" not in captured.err
+        assert "<td>a1</td>" not in read_page()
+
+    def test_an_unknown_name_ends_in_one_line_and_leaves_no_page(self, capsys):
+        assert main(["a1", "c1"]) == 1
+        captured = capsys.readouterr()
+        assert captured.err == "error: there is no experiment or commit 'c1': expected one of a1, a2, b1\n"
+        assert captured.out == ""
+        assert not OUT.exists()
+
+    def test_the_page_may_lie_elsewhere(self, tmp_path, capsys):
+        file = tmp_path / "new" / "page.html"
+        assert main(["--out", str(file), "a1"]) == 0
+        assert "optimized is best by validation" in read_page(file)
+        assert not OUT.exists()
+        assert capsys.readouterr().out.endswith(f"page: {file}\n")
+
+    def test_a_page_from_before_stays_until_the_new_one_is_whole(self, monkeypatch, capsys):
+        main(["a1"])
+        before = read_page()
+
+        def write_half(file: Path, text: str, encoding: str) -> None:
+            with file.open("w", encoding=encoding) as partial:
+                partial.write(text[:100])
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+        monkeypatch.setattr(Path, "write_text", write_half)
+        assert main([]) == 1
+        assert "the disk is full" in capsys.readouterr().err
+        assert read_page() == before
+        assert [file.name for file in OUT.parent.iterdir()] == [OUT.name]
+
+    def test_git_and_the_workspace_stay_as_they_are(self, sweep):
+        def describe() -> list[str]:
+            commands = (["for-each-ref"], ["status", "--porcelain"], ["stash", "list"])
+            return [subprocess.run(["git", *c], capture_output=True, text=True, check=True).stdout for c in commands]
+
+        before = describe()
+        main(["--out", str(sweep / ".git" / "page.html")])
+        assert describe() == before
+
+
+class TestNothing:
+    @pytest.mark.usefixtures("repository")
+    def test_without_any_result_that_is_said_in_one_line(self, capsys):
+        assert main([]) == 1
+        said = capsys.readouterr().err.splitlines()
+        assert said[0] == "workspace: left out, it has no metrics/summary.csv"
+        assert said[-1].startswith("error: there is nothing to compare: expected experiments with metrics/summary.csv")
+        assert not OUT.exists()
+
+    def test_outside_a_repository_that_is_said_in_one_line(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        assert main([]) == 1
+        said = capsys.readouterr().err
+        assert "not a git repository" in said
+        assert said.count("\n") == 1
+
+
+def test_no_value_can_be_markup(repository):
+    for name, path in (("one", EVIL), ("other", "pictures & more")):
+        add_experiment(repository, name, make_params(data__path=path), make_summary(optimized=0.5))
+    assert main(["one", "other"]) == 0
+    page = read_page()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;pwned&#39;)&lt;/script&gt;" in page
+    assert "pictures &amp; more" in page
+
+
+def test_the_module_is_a_command(repository):
+    write_results(repository, make_params(), make_summary(optimized=0.5))
+    command = [sys.executable, "-m", "stages.compare", "workspace"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith(f"page: {OUT}\n")
+    assert "1 experiment, 1 trained" in read_page()
