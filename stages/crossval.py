@@ -49,7 +49,7 @@ def crossval(family: str, fold: int) -> None:
         measured = train_and_measure(place, family, params)
         with contextlib.chdir(place):
             names = read_names("val")
-        predictions = make_prediction_table(*names, measured.labels, measured.probabilities, facts["class_names"])
+        predictions = make_prediction_table(*names, measured.labels, measured.probabilities, facts.class_names)
         with folder_aside(CROSSVAL / family / str(fold)) as results:
             (results / "metrics.json").write_text(json.dumps(measured.figures, indent=1) + "\n")
             save_table(measured.curves, results / "curves.csv")

@@ -50,7 +50,7 @@ def embed(family: str) -> None:
     from pipeline.models.transfer import make_feature_model
 
     facts = load_dataset_facts()
-    size = own.input_size or facts["image_size"]
+    size = own.input_size or facts.image_size
     network = build_backbone(backbone, size, own.backbone.weights, family=family)
     augment = resolve_augment(params.train, own.augment).model_dump()
     weights = compute_weights_digest(network)
@@ -60,7 +60,7 @@ def embed(family: str) -> None:
     if twin is not None:
         print(f"{family}: the same features as {twin}'s, taken over")
         return
-    model = make_feature_model(backbone, network, image_size=facts["image_size"], input_size=size)
+    model = make_feature_model(backbone, network, image_size=facts.image_size, input_size=size)
     embed_images(
         family,
         freeze(model),
@@ -73,7 +73,7 @@ def embed(family: str) -> None:
             num_features=model.output_shape[-1],
             dtype=params.embed.dtype,
             views=params.embed.views if Augmentation(**augment).is_active else 0,
-            num_images=facts["num_images"],
+            num_images=facts.num_images,
         ),
     )
 

@@ -17,7 +17,7 @@ from pipeline.config.recipes import resolve_augment
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import load_embeddings
 from pipeline.data.image_files import OUTSIDE, decode_as_trained
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.evaluation.calibration import (
     apply_temperature,
     compute_calibration,
@@ -60,7 +60,7 @@ def evaluate(family: str) -> None:
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     model, facts = load_model(artifact), load_dataset_facts()
-    class_names = facts["class_names"]
+    class_names = facts.class_names
     apply = freeze(model)
     predicted = predict_splits(family, model, apply, artifact)
     figures: dict[str, Any] = {}
@@ -103,7 +103,7 @@ def evaluate(family: str) -> None:
         augmented=draw_versions(family, params, facts),
     )
     save_results(family, results)
-    measure_costs(family, apply, artifact, facts["image_size"])
+    measure_costs(family, apply, artifact, facts.image_size)
     print(f"{family}: test accuracy {figures['test_accuracy']:.4f}, train {figures['train_accuracy']:.4f}")
 
 
@@ -148,14 +148,14 @@ def compute_calibration_metrics(
     }
 
 
-def judge_outside(model: "keras.Model", params: Params, facts: dict[str, Any], temperature: float) -> pd.DataFrame:
+def judge_outside(model: "keras.Model", params: Params, facts: DatasetFacts, temperature: float) -> pd.DataFrame:
     """What the model makes of the pictures in evaluate.outside_path; an empty table where that is null."""
     from pipeline.evaluation.out_of_distribution import judge_pictures, make_empty_table
 
     if params.evaluate.outside_path is None:
-        return make_empty_table(facts["class_names"])
+        return make_empty_table(facts.class_names)
     decoding = decode_as_trained(facts, params.prune)
-    return judge_pictures(model, OUTSIDE, decoding=decoding, class_names=facts["class_names"], temperature=temperature)
+    return judge_pictures(model, OUTSIDE, decoding=decoding, class_names=facts.class_names, temperature=temperature)
 
 
 def explain_mistakes(model: "keras.Model", predictions: pd.DataFrame, class_names: list[str]) -> np.ndarray:
@@ -173,7 +173,7 @@ def explain_mistakes(model: "keras.Model", predictions: pd.DataFrame, class_name
     return none if heat is None else heat.astype(np.float16)
 
 
-def draw_versions(family: str, params: Params, facts: dict[str, Any]) -> np.ndarray:
+def draw_versions(family: str, params: Params, facts: DatasetFacts) -> np.ndarray:
     """The first training images as they are and as training sees them, uint8 (images, 1 + versions, size, size, 3).
 
     Of a network, in its first epochs; of a frozen backbone, its first views. None for a family that changes nothing.
@@ -181,11 +181,11 @@ def draw_versions(family: str, params: Params, facts: dict[str, Any]) -> np.ndar
     from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
     from pipeline.data.batches import read_images
 
-    size, own = facts["image_size"], params.recipes[family].augment
+    size, own = facts.image_size, params.recipes[family].augment
     augmentation = Augmentation(**resolve_augment(params.train, own).model_dump()) if own else Augmentation()
     if not augmentation.is_active:
         return np.zeros((0, 1, size, size, 3), np.uint8)
-    num_images = facts["num_images"]["train"]
+    num_images = facts.num_images["train"]
     rows = list(range(min(_SAMPLES, num_images)))
     images = read_images("train", rows)
     if FAMILIES[family].backbone:

@@ -18,7 +18,7 @@ from pipeline.data.manifest import load_manifest, save_table
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline, find_similar
 from pipeline.data.raw import load_index
 from pipeline.data.splits import SPLIT_NAMES
-from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_records
+from pipeline.data.tfrecords import DatasetFacts, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.processes import map_in_order
@@ -37,18 +37,18 @@ def examine() -> None:
         save_table(count_classes(load_index(), manifest, facts), folder / "classes.csv")
         save_table(images, folder / "images.csv")
         save_table(near, folder / "near_duplicates.csv")
-        content = compare_splits(facts["counts"]) | {"near_duplicate": params.examine.near_duplicate}
+        content = compare_splits(facts.counts) | {"near_duplicate": params.examine.near_duplicate}
         (folder / "facts.json").write_text(json.dumps(content, indent=1) + "\n")
     print(f"{len(images):,} images; {len(near):,} of val and test have nearly the same picture in train")
 
 
-def read_images(facts: dict[str, Any], num_workers: int | None) -> tuple[pd.DataFrame, np.ndarray]:
+def read_images(facts: DatasetFacts, num_workers: int | None) -> tuple[pd.DataFrame, np.ndarray]:
     """name, split, label, brightness, contrast, a row an image; and their outlines, float16 (n, NUM_FEATURES).
 
     brightness: mean luma, 0 to 255. contrast: distance between the 2nd and 98th percentile of luma, 0 to 255.
     """
-    tasks = [(split, file, facts["image_size"]) for split in SPLIT_NAMES for file in list_shards(split)]
-    total = sum(facts["num_images"].values())
+    tasks = [(split, file, facts.image_size) for split in SPLIT_NAMES for file in list_shards(split)]
+    total = sum(facts.num_images.values())
     tables, parts = [], [np.zeros((0, NUM_FEATURES), np.float16)]
     with progress_bar(total=total, desc="examine", unit=" images") as progress:
         for table, outlines in map_in_order(_read_shard, tasks, num_workers):
@@ -56,7 +56,7 @@ def read_images(facts: dict[str, Any], num_workers: int | None) -> tuple[pd.Data
             parts.append(outlines)
             progress.update(len(table))
     images = pd.concat(tables, ignore_index=True)
-    images["label"] = images["label"].map(dict(enumerate(facts["class_names"])))
+    images["label"] = images["label"].map(dict(enumerate(facts.class_names)))
     return images, np.concatenate(parts)
 
 
@@ -89,11 +89,11 @@ def _pairs(images: pd.DataFrame, outlines: np.ndarray, least: float) -> Iterator
             yield names[a], split, labels[a], names[b], labels[b], similarity
 
 
-def count_classes(index: pd.DataFrame, manifest: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
+def count_classes(index: pd.DataFrame, manifest: pd.DataFrame, facts: DatasetFacts) -> pd.DataFrame:
     """label, stage, images: how many files the source has of each of its classes (found), how many images remain after
     pruning (kept), and how many are in each split. A class that is merged or dropped has no more after `found`."""
     counts = [("found", index["label"].value_counts()), ("kept", manifest["label"].value_counts())]
-    counts += [(split, pd.Series(facts["counts"][split])) for split in SPLIT_NAMES]
+    counts += [(split, pd.Series(facts.counts[split])) for split in SPLIT_NAMES]
     rows = [(label, stage, int(n)) for stage, values in counts for label, n in sorted(values.items()) if label]
     return pd.DataFrame(rows, columns=["label", "stage", "images"])
 

@@ -73,7 +73,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
         raise PipelineError(f"{artifact} is not here: expected a trained model; run `dvc repro train@{family}`")
     facts = load_dataset_facts()
     temperature = load_temperature(family, artifact)
-    writer = make_writer(chosen, family, min(chosen.top, len(facts["class_names"])))
+    writer = make_writer(chosen, family, min(chosen.top, len(facts.class_names)))
     configure_tensorflow(onednn=params.runtime.onednn)
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
@@ -85,7 +85,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
             good = [picture.pixels for picture in chunk if picture.pixels is not None]
             rows = iter(apply_temperature(apply(np.stack(good)), temperature) if good else ())
             for picture in chunk:
-                ranking = rank(next(rows), facts["class_names"], chosen.top) if picture.pixels is not None else []
+                ranking = rank(next(rows), facts.class_names, chosen.top) if picture.pixels is not None else []
                 writer.write(picture.path, ranking, picture.reason)
                 if picture.reason:
                     bad.append(picture.path)

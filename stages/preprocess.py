@@ -3,7 +3,6 @@
 The bytes do not depend on the number of workers, and the memory not on the number of images.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,14 @@ from pipeline.data.image import BadImageError, compute_image_id, decode_picture
 from pipeline.data.manifest import hash_uniform, load_manifest
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES, load_splits
-from pipeline.data.tfrecords import DATASET_FILE, TFRECORDS, compute_mean_and_deviation, encode_record, record_length
+from pipeline.data.tfrecords import (
+    TFRECORDS,
+    DatasetFacts,
+    compute_mean_and_deviation,
+    encode_record,
+    record_length,
+    save_dataset_facts,
+)
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
@@ -50,16 +56,16 @@ def preprocess() -> None:
     with folder_aside(TFRECORDS) as folder:
         mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers)
         counts = {name: table[table["split"] == name]["label"].value_counts() for name in SPLIT_NAMES}
-        facts = {
-            "class_names": class_names,
-            "num_images": {name: int(count.sum()) for name, count in counts.items()},
-            "counts": {name: {label: int(count[label]) for label in class_names} for name, count in counts.items()},
-            "image_size": image_size,
-            "resize": settings.resize,
-            "channel_mean": mean,
-            "channel_std": std,
-        }
-        (folder / DATASET_FILE).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        facts = DatasetFacts(
+            class_names=class_names,
+            num_images={name: int(count.sum()) for name, count in counts.items()},
+            counts={name: {label: int(count[label]) for label in class_names} for name, count in counts.items()},
+            image_size=image_size,
+            resize=settings.resize,
+            channel_mean=mean,
+            channel_std=std,
+        )
+        save_dataset_facts(facts, folder)
     print(f"{len(table):,} images of {len(class_names)} classes at {image_size} px")
 
 

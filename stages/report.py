@@ -51,12 +51,12 @@ def report() -> None:
     save_figures(summary, comparisons.assign(reference=chosen), issues, ensemble)
     save_plots(summary, curves, results)
     ranked = [name for name in summary["family"] if name != ENSEMBLE]
-    album = open_album(facts["resize"])
+    album = open_album(facts.resize)
     key = compute_key(figures)
     page = render_page(
         "report.html",
-        **describe_models(summary, curves, comparisons, results, ensemble, facts["class_names"]),
-        **describe_mistakes(chosen, results, ranked, facts["class_names"], album),
+        **describe_models(summary, curves, comparisons, results, ensemble, facts.class_names),
+        **describe_mistakes(chosen, results, ranked, facts.class_names, album),
         **describe_doubts(issues, examination.near_duplicates, results, ranked, album),
         **describe_data(facts, examination),
         augmented=describe_augmentation(results),

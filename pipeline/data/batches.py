@@ -34,7 +34,7 @@ def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
 def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
     """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
     facts = load_dataset_facts(folder)
-    image_size, num_batches = facts["image_size"], -(-facts["num_images"][split] // batch_size)
+    image_size, num_batches = facts.image_size, -(-facts.num_images[split] // batch_size)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
     records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
     return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(
@@ -49,7 +49,7 @@ def read_views(
     batches = read_batches(split, batch_size=batch_size, folder=folder)
     if view == 0:
         return batches
-    numbers = draw_numbers(load_dataset_facts(folder)["num_images"][split], seed=seed, epoch=view)
+    numbers = draw_numbers(load_dataset_facts(folder).num_images[split], seed=seed, epoch=view)
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
     return tf.data.Dataset.zip(batches, rows).map(
         lambda batch, drawn: (augment_batch(batch[0], drawn, augmentation), batch[1]),
@@ -72,7 +72,7 @@ def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list
 
 def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
     """Some images of a split, uint8 (len(rows), size, size, 3), in the order of `rows`, which count as `read_batches` does."""
-    size = load_dataset_facts(folder)["image_size"]
+    size = load_dataset_facts(folder).image_size
     found: dict[int, np.ndarray] = {}
     wanted = tf.constant(sorted(set(rows)), tf.int64)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
@@ -85,7 +85,7 @@ def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.
 def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.ndarray]:
     """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
     facts = load_dataset_facts(folder)
-    n, size = facts["num_images"][split], facts["image_size"]
+    n, size = facts.num_images[split], facts.image_size
     images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
     position = 0
     for batch in read_batches(split, batch_size=256, folder=folder).as_numpy_iterator():
@@ -111,7 +111,7 @@ def make_training_batches(
     and shuffled whole; a larger one is read again each epoch and shuffled `shuffle_buffer` images at a time.
     """
     facts = load_dataset_facts(folder)
-    n, size = facts["num_images"]["train"], facts["image_size"]
+    n, size = facts.num_images["train"], facts.image_size
     if n * size * size * 3 <= cache_gb * 1e9:
         images, labels = (tf.constant(array) for array in load_split("train", folder=folder))
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.data.image import BadImageError, decode_image, inspect_image
+from pipeline.data.tfrecords import DatasetFacts
 from pipeline.runtime.processes import in_chunks, map_in_order
 from pipeline.sources.formats import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES
 
@@ -41,9 +42,9 @@ class Decoding:
     max_megapixels: float
 
 
-def decode_as_trained(facts: dict[str, Any], prune: "Prune") -> Decoding:
+def decode_as_trained(facts: DatasetFacts, prune: "Prune") -> Decoding:
     """As preprocess has decoded the images of facts, dataset.json, refusing what prune refuses."""
-    return Decoding(facts["image_size"], facts["resize"], prune.min_side, prune.max_megapixels)
+    return Decoding(facts.image_size, facts.resize, prune.min_side, prune.max_megapixels)
 
 
 def list_pictures(folder: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ and the message is encoded by the protobuf library from the same definition that
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,37 @@ def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
     return [str(file) for file in sorted(folder.glob(f"{split}-*.tfrecord"))]
 
 
-def load_dataset_facts(folder: Path = TFRECORDS) -> dict[str, Any]:
-    """dataset.json: class_names, num_images and counts per split, image_size, resize, channel_mean, channel_std."""
-    return json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class DatasetFacts:
+    """dataset.json: what the TFRecords hold.
+
+    class_names: sorted; a label is a number in this list. num_images: split to images. counts: split to class to images.
+    image_size: pixels, each side. resize: stretch, crop or letterbox. channel_mean, channel_std: of the training images,
+    red, green, blue, 0 to 255.
+    """
+
+    class_names: list[str]
+    num_images: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    image_size: int
+    resize: str
+    channel_mean: list[float]
+    channel_std: list[float]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+
+def load_dataset_facts(folder: Path = TFRECORDS) -> DatasetFacts:
+    """What `save_dataset_facts` wrote."""
+    return DatasetFacts(**json.loads((folder / DATASET_FILE).read_text(encoding="utf-8")))
+
+
+def save_dataset_facts(facts: DatasetFacts, folder: Path) -> None:
+    """Writes dataset.json."""
+    (folder / DATASET_FILE).write_text(json.dumps(asdict(facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list[float]]:

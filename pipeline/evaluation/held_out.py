@@ -50,7 +50,7 @@ def train_and_measure(place: Path, family: str, params: Params, watch: Watch | N
         best = json.loads((_RECORD / "metrics.json").read_text())["best"]
         figures = compute_figures(labels, probabilities) | {
             "images": len(labels),
-            "training_images": load_dataset_facts()["num_images"]["train"],
+            "training_images": load_dataset_facts().num_images["train"],
             "best_epoch": best.get("epoch"),
         }
         return Measured(figures, load_curves(_RECORD), labels, probabilities)

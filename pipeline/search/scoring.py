@@ -14,7 +14,7 @@ from pipeline.config.recipes import resolve_recipe, without_augment
 from pipeline.config.search_space import Value
 from pipeline.config.sections import NetworkRecipe, Params
 from pipeline.data.embeddings import EMBEDDINGS
-from pipeline.data.tfrecords import TFRECORDS
+from pipeline.data.tfrecords import TFRECORDS, DatasetFacts
 from pipeline.evaluation.held_out import train_and_measure
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
@@ -30,7 +30,7 @@ class _HopelessError(Exception):
 
 
 @contextmanager
-def open_places(folder: Path, family: str, facts: dict[str, Any], params: Params) -> Iterator[list[Path]]:
+def open_places(folder: Path, family: str, facts: DatasetFacts, params: Params) -> Iterator[list[Path]]:
     """Folders like the project's, in each of which a trial trains once: one, or one a fold. They go with the block."""
     with ExitStack() as stack:
         if params.search.score == "crossval":
@@ -62,7 +62,7 @@ def run_trial(
     load: Callable[[dict[str, Value]], Params],
     *,
     places: list[Path],
-    facts: dict[str, Any],
+    facts: DatasetFacts,
     is_hopeless: Callable[[int, float], bool],
 ) -> Trial:
     """Trains with `values` on each of the places and scores it by the mean accuracy on their val; gives up where `is_hopeless`
@@ -104,7 +104,7 @@ def run_trial(
     return close("finished", round(float(np.mean(scores)), _DIGITS))
 
 
-def _check_size(family: str, params: Params, facts: dict[str, Any]) -> None:
+def _check_size(family: str, params: Params, facts: DatasetFacts) -> None:
     own = params.recipes[family]
     if not isinstance(own, NetworkRecipe):
         return

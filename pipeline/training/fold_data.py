@@ -3,12 +3,10 @@
 The code that trains and measures then runs on it as it is. The test split has no part in it.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,13 +15,14 @@ from pipeline.config.sections import Crossval
 from pipeline.data.embeddings import EMBEDDINGS, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
-    DATASET_FILE,
     TFRECORDS,
+    DatasetFacts,
     Record,
     compute_mean_and_deviation,
     encode_record,
     list_shards,
     read_records,
+    save_dataset_facts,
 )
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
@@ -68,7 +67,7 @@ def assign_folds(
 
 
 @contextmanager
-def open_fold(folder: Path, family: str, facts: dict[str, Any], settings: Crossval, *, fold: int) -> Iterator[None]:
+def open_fold(folder: Path, family: str, facts: DatasetFacts, settings: Crossval, *, fold: int) -> Iterator[None]:
     """Within the block, `folder` is like the project's, with images and features of fold number `fold`, from 0; then it goes.
     What a run that was killed has left in it goes first."""
     remove(folder)
@@ -83,39 +82,34 @@ def open_fold(folder: Path, family: str, facts: dict[str, Any], settings: Crossv
         remove(folder)
 
 
-def write_fold(folder: Path, facts: dict[str, Any], *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
+def write_fold(folder: Path, facts: DatasetFacts, *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
     """Writes folder/data/tfrecords, in which fold number `fold` is val and the others are train.
 
     facts: dataset.json. Returns, for train and val, where each image comes from, int (n, 2): number in SPLITS and row there.
     """
     files = [(number, file) for number, split in enumerate(SPLITS) for file in list_shards(split)]
-    size = facts["image_size"]
+    size = facts.image_size
     keys = [(record.image_id, record.label) for _, file in files for record in read_records(file, size)]
     folds = assign_folds(
         [image_id for image_id, _ in keys],
         [label for _, label in keys],
         num_folds=num_folds,
         seed=seed,
-        class_names=facts["class_names"],
+        class_names=facts.class_names,
     )
     target = folder / TFRECORDS
     target.mkdir(parents=True)
-    writers = {split: _SplitWriter(target, split, len(facts["class_names"])) for split in SPLITS}
+    writers = {split: _SplitWriter(target, split, len(facts.class_names)) for split in SPLITS}
     for row, (number, position, record) in enumerate(_read_all(files, size)):
         writers["val" if folds[row] == fold else "train"].write(record, number, position)
     for writer in writers.values():
         writer.close()
     mean, std = compute_mean_and_deviation(writers["train"].histogram)
     counts = {
-        split: dict(zip(facts["class_names"], writer.counts.tolist(), strict=True)) for split, writer in writers.items()
+        split: dict(zip(facts.class_names, writer.counts.tolist(), strict=True)) for split, writer in writers.items()
     }
-    content = facts | {
-        "num_images": {split: len(writer.origins) for split, writer in writers.items()},
-        "counts": counts,
-        "channel_mean": mean,
-        "channel_std": std,
-    }
-    (target / DATASET_FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    num_images = {split: len(writer.origins) for split, writer in writers.items()}
+    save_dataset_facts(replace(facts, num_images=num_images, counts=counts, channel_mean=mean, channel_std=std), target)
     return {split: np.array(writer.origins) for split, writer in writers.items()}
 
 

@@ -14,7 +14,7 @@ from pipeline.config.sections import TransferRecipe
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches
 from pipeline.data.embeddings import Embeddings, load_embeddings
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.backbones import build_backbone, compute_weights_digest, unfreeze
 from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
@@ -47,15 +47,15 @@ def train_transfer(
     unfrozen, and if the loss stops being a number.
     """
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
-    network = load_embedding_backbone(family, recipe, facts["image_size"], embeddings)
+    network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
     if recipe.fine_tune.epochs:  # what can't be done is said before the first phase
         unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze)
         network.trainable = False
 
     def build() -> keras.Model:
-        settings = make_head_settings(recipe, len(facts["class_names"]))
+        settings = make_head_settings(recipe, len(facts.class_names))
         return build_model(
-            family, image_size=facts["image_size"], input_size=recipe.input_size, network=network, **settings
+            family, image_size=facts.image_size, input_size=recipe.input_size, network=network, **settings
         )
 
     with open_record(record) as live:
@@ -79,7 +79,7 @@ def train_transfer(
                 cache_gb=cache_gb,
                 shuffle_buffer=shuffle_buffer,
             )
-            class_weight = compute_class_weight(facts["counts"]["train"], recipe.class_weight)
+            class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
             fine_tune(family, model, network, recipe, batches, steps, class_weight, frozen, live, watch)
     return copy_head(model, build())  # without the optimizer, which weighs twice as much as the model
 
@@ -98,7 +98,7 @@ def train_head(
 def fit_head(
     family: str,
     recipe: TransferRecipe,
-    facts: dict[str, Any],
+    facts: DatasetFacts,
     embeddings: Embeddings,
     *,
     seed: int,
@@ -109,7 +109,7 @@ def fit_head(
 ) -> tuple[keras.Model, Fit]:
     """A head trained on cached features, and how it went. finish: what is kept of one whose training diverges; see `fit`."""
     batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed, cache_gb=cache_gb)
-    inputs, classes = embeddings.facts.num_features, len(facts["class_names"])
+    inputs, classes = embeddings.facts.num_features, len(facts.class_names)
     head = begin_head(str(embeddings.facts.backbone), inputs, classes, recipe, seed=seed, steps=steps)
     frozen = fit(
         family,
@@ -118,7 +118,7 @@ def fit_head(
         batches=batches,
         steps=steps,
         validation=read_feature_batches(embeddings, "val"),
-        class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
+        class_weight=compute_class_weight(facts.counts["train"], recipe.class_weight),
         live=live,
         compiled=True,
         finish=finish,

@@ -11,7 +11,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.sections import Recipe
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
 from pipeline.training.class_weights import compute_class_weight
 from pipeline.training.fit import Watch, fit, log_best, open_record
@@ -37,7 +37,7 @@ def train_network(
     facts = load_dataset_facts()
     settings = make_settings(family, recipe, facts)
     model = build_model(family, **settings)
-    adapt_normalization(model, facts["channel_mean"], facts["channel_std"])
+    adapt_normalization(model, facts.channel_mean, facts.channel_std)
     batches, steps = make_training_batches(
         batch_size=recipe.batch_size,
         seed=seed,
@@ -54,7 +54,7 @@ def train_network(
             batches=batches,
             steps=steps,
             validation=read_validation(),
-            class_weight=compute_class_weight(facts["counts"]["train"], recipe.class_weight),
+            class_weight=compute_class_weight(facts.counts["train"], recipe.class_weight),
             live=live,
             watch=watch,
         )
@@ -64,18 +64,18 @@ def train_network(
     return kept
 
 
-def make_settings(family: str, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
+def make_settings(family: str, recipe: Recipe, facts: DatasetFacts) -> dict[str, Any]:
     """What `build_model` is given for a recipe and the images that dataset.json describes."""
     names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].sizes)
     return {
-        "image_size": facts["image_size"],
+        "image_size": facts.image_size,
         "input_size": recipe.input_size,
-        "num_classes": len(facts["class_names"]),
+        "num_classes": len(facts.class_names),
         **{name: getattr(recipe, name) for name in names},
     }
 
 
-def count_parameters(family: str, recipe: Recipe, facts: dict[str, Any]) -> int:
+def count_parameters(family: str, recipe: Recipe, facts: DatasetFacts) -> int:
     """Of the model that would be built; takes no memory for them."""
     with keras.StatelessScope(initialize_variables=False):
         return int(build_model(family, **make_settings(family, recipe, facts)).count_params())

@@ -45,9 +45,9 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     Scores become probabilities by a softmax whose temperature is fitted on the validation split.
     """
     facts = load_dataset_facts()
-    size, num_classes = facts["image_size"], len(facts["class_names"])
+    size, num_classes = facts.image_size, len(facts.class_names)
     if recipe.backbone is None:
-        pool = choose_pool(facts["num_images"]["train"], size, recipe.max_gb)
+        pool = choose_pool(facts.num_images["train"], size, recipe.max_gb)
         model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
         train, val = load_features("train", pool), load_features("val", pool)
     else:
@@ -57,9 +57,7 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
             family, image_size=size, num_classes=num_classes, input_size=recipe.input_size, network=network
         )
         train, val = load_views(embeddings, recipe.max_gb), load_embedded(embeddings, "val")
-    weights = compute_class_weight(facts["counts"]["train"], recipe.class_weight) or dict.fromkeys(
-        range(num_classes), 1.0
-    )
+    weights = compute_class_weight(facts.counts["train"], recipe.class_weight) or dict.fromkeys(range(num_classes), 1.0)
     costs = recipe.C * np.array([weights[label] for label in train[1]])
     planes = fit_hyperplanes(*train, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations)
     if not planes.converged:
@@ -102,7 +100,7 @@ def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
 def load_features(split: str, pool: int) -> tuple[np.ndarray, np.ndarray]:
     """A split as float32 (n, features), 0 to 1, averaged over pool × pool pixels, and its labels, int64 (n,)."""
     facts = load_dataset_facts()
-    n, side = facts["num_images"][split], facts["image_size"] // pool
+    n, side = facts.num_images[split], facts.image_size // pool
     features, labels, position = np.empty((n, side * side * 3), np.float32), np.empty(n, np.int64), 0
     for images, numbers in read_batches(split, batch_size=256).as_numpy_iterator():
         rows = slice(position, position := position + len(images))

@@ -72,7 +72,7 @@ def train_as_studies(params: Params) -> "keras.Model":
         "weights": "imagenet",
         "width": recipe.width,
     }
-    image_size = load_dataset_facts()["image_size"]
+    image_size = load_dataset_facts().image_size
     model = build_model(FAMILY, image_size=image_size, input_size=recipe.input_size, **settings)
     optimizer = keras.optimizers.Adam(recipe.learning_rate)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -104,7 +104,7 @@ def _compare(folder: Path, embed_seconds: float) -> None:
         seconds[name] = time.perf_counter() - start
         labels, probabilities = predict_split(model, "test")
         accuracies[name] = float((probabilities.argmax(axis=1) == labels).mean())
-    n, num_test = facts["num_images"]["train"], facts["num_images"]["test"]
+    n, num_test = facts.num_images["train"], facts.num_images["test"]
     print(
         f"a run of {EPOCHS} epochs on {n:,} pictures: {seconds['in fit'] / seconds['cached']:.1f}x "
         f"({seconds['cached']:.1f} s on features, {seconds['in fit']:.1f} s with the backbone in fit; "

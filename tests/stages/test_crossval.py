@@ -203,7 +203,7 @@ def save_features(weights: str) -> None:
     network = build_backbone("mobilenet", INPUT_SIZE)
     network.save_weights(weights)
     digest = compute_weights_digest(network)
-    facts = EmbeddingFacts("mobilenet", "the key", digest, 1024, "float32", 1, load_dataset_facts()["num_images"])
+    facts = EmbeddingFacts("mobilenet", "the key", digest, 1024, "float32", 1, load_dataset_facts().num_images)
     (EMBEDDINGS / TRANSFER).mkdir(parents=True)
     writer = EmbeddingWriter(EMBEDDINGS / TRANSFER, facts.dtype)
     for split, views in (("train", 2), ("val", 1)):

@@ -119,7 +119,7 @@ class TestImages:
         images, outlines = read_images(facts, 1)
         assert images.groupby(["split", "label"]).size().tolist() == [1] * 15
         assert outlines.shape == (15, NUM_FEATURES)
-        assert compare_splits(facts["counts"])["chi_squared"] == 0
+        assert compare_splits(facts.counts)["chi_squared"] == 0
 
     def test_more_shards_than_images_are_no_trouble(self, project, source):
         project.set(preprocess__num_shards=20)
@@ -254,7 +254,7 @@ class TestSplits:
     @pytest.mark.usefixtures("source")
     def test_what_is_found_goes_into_the_facts(self):
         found = run().facts
-        assert found == compare_splits(load_dataset_facts()["counts"]) | {"near_duplicate": 0.95}
+        assert found == compare_splits(load_dataset_facts().counts) | {"near_duplicate": 0.95}
         assert json.loads(Path("data/examination/facts.json").read_text()) == found
 
 

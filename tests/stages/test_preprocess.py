@@ -95,19 +95,19 @@ def test_mean_and_deviation_are_those_of_the_training_pixels():
     table = load_splits()
     pixels = np.stack([expected_pixels(name) for name in table.loc[table["split"] == "train", "name"]]).reshape(-1, 3)
     facts = load_dataset_facts()
-    assert facts["channel_mean"] == pytest.approx(pixels.mean(axis=0), abs=1e-4)
-    assert facts["channel_std"] == pytest.approx(pixels.std(axis=0), abs=1e-4)
+    assert facts.channel_mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
+    assert facts.channel_std == pytest.approx(pixels.std(axis=0), abs=1e-4)
 
 
 @pytest.mark.usefixtures("prepared")
 def test_the_facts_say_what_is_there():
     preprocess()
     facts, table = load_dataset_facts(), load_splits()
-    assert facts["class_names"] == CLASS_NAMES
-    assert facts["image_size"] == 16
-    assert facts["resize"] == "stretch"
-    assert facts["num_images"] == table["split"].value_counts().to_dict()
-    for name, counts in facts["counts"].items():
+    assert facts.class_names == CLASS_NAMES
+    assert facts.image_size == 16
+    assert facts.resize == "stretch"
+    assert facts.num_images == table["split"].value_counts().to_dict()
+    for name, counts in facts.counts.items():
         assert counts == table.loc[table["split"] == name, "label"].value_counts().to_dict()
 
 
@@ -140,7 +140,7 @@ def test_classes_are_mixed_within_a_shard(tensorflow):
 def test_the_policy_is_the_one_asked_for(prepared, tensorflow, resize):
     prepared.set(preprocess__resize=resize)
     preprocess()
-    assert load_dataset_facts()["resize"] == resize
+    assert load_dataset_facts().resize == resize
     assert all(
         (pixels == expected_pixels(name, resize)).all() for name, (pixels, _) in read_back(tensorflow, "val").items()
     )
@@ -149,7 +149,7 @@ def test_the_policy_is_the_one_asked_for(prepared, tensorflow, resize):
 def test_without_a_size_it_is_the_sources_own(prepared):
     prepared.set(preprocess__image_size=None, sources__folder__image_size=24)
     preprocess()
-    assert load_dataset_facts()["image_size"] == 24
+    assert load_dataset_facts().image_size == 24
 
 
 def test_pictures_of_one_colour_have_no_deviation(project, picture_folder, make_image_bytes):
@@ -168,8 +168,8 @@ def test_pictures_of_one_colour_have_no_deviation(project, picture_folder, make_
     )
     for stage in (download, prune, split, preprocess):
         stage()
-    assert load_dataset_facts()["channel_mean"] == [10, 20, 30]
-    assert load_dataset_facts()["channel_std"] == [0, 0, 0]
+    assert load_dataset_facts().channel_mean == [10, 20, 30]
+    assert load_dataset_facts().channel_std == [0, 0, 0]
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])

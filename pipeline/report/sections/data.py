@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.data.examination import Examination
 from pipeline.data.manifest import load_manifest, load_quarantine
 from pipeline.data.splits import DUPLICATES, SPLIT_NAMES, load_splits
+from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.results import Results
 from pipeline.report.charts import draw_counts, draw_found, draw_light, draw_shapes
 from pipeline.report.thumbnails import draw_class_strip, encode_picture
@@ -18,31 +19,31 @@ _QUARANTINE_ROWS = 50
 _MODES = 6
 
 
-def describe_data(facts: dict[str, Any], examination: Examination) -> dict[str, Any]:
+def describe_data(facts: DatasetFacts, examination: Examination) -> dict[str, Any]:
     """facts: dataset.json."""
-    class_names, images = facts["class_names"], examination.images
+    class_names, images = facts.class_names, examination.images
     train = load_splits().query("split == 'train'")[["name"]].merge(load_manifest(), on="name")
     counts = pd.DataFrame(
         [
             {"label": label, "split": split, "images": count, "position": position}
             for position, split in enumerate(SPLIT_NAMES)
-            for label, count in facts["counts"][split].items()
+            for label, count in facts.counts[split].items()
         ]
     )
     quarantine = load_quarantine()
     duplicates = pd.read_csv(DUPLICATES, dtype="str", keep_default_na=False)
     return {
         "class_names": class_names,
-        "num_images": facts["num_images"],
-        "image_size": facts["image_size"],
-        "resize": facts["resize"],
+        "num_images": facts.num_images,
+        "image_size": facts.image_size,
+        "resize": facts.resize,
         "counts": draw_counts(counts, class_names),
         "found": draw_found(examination.classes[examination.classes["stage"].isin(["found", "kept"])]),
         "homogeneity": examination.facts,
         "shapes": describe_shapes(images),
         "light": draw_light(summarise_light(images), class_names),
         "strips": {
-            name: draw_class_strip(train[train["label"] == name], count=_STRIP, resize=facts["resize"])
+            name: draw_class_strip(train[train["label"] == name], count=_STRIP, resize=facts.resize)
             for name in class_names[:_STRIPS]
         },
         "quarantine": quarantine.head(_QUARANTINE_ROWS).to_dict("records"),

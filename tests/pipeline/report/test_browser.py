@@ -121,7 +121,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         )
         for stage in (download, prune, split, preprocess, examine):
             stage()
-        assert load_dataset_facts()["class_names"] == CLASS_NAMES
+        assert load_dataset_facts().class_names == CLASS_NAMES
         evaluate("linear_svm", wrong=0.3, timed=True)
         evaluate("underfit", wrong=0.6, timed=False)
         report()

@@ -176,7 +176,7 @@ class TestFold:
             files = sorted(file.name for file in (folder / "data/tfrecords").iterdir())
             assert files == ["dataset.json", *(f"{split}-00000-of-00001.tfrecord" for split in SPLITS)]
             facts = read_facts(folder)
-            assert set(facts["num_images"]) == set(facts["counts"]) == set(SPLITS)
+            assert set(facts.num_images) == set(facts.counts) == set(SPLITS)
         shutil.copytree(project.folder / "data", tmp_path / "data")
         for file in (tmp_path / "data/tfrecords").glob("test-*"):
             file.unlink()
@@ -203,15 +203,15 @@ class TestFold:
             facts = read_facts(folder)
             for split in SPLITS:
                 labels = [record.label for record in read(folder, split)]
-                assert facts["num_images"][split] == len(labels)
-                assert facts["counts"][split] == {name: labels.count(i) for i, name in enumerate(NAMES)}
+                assert facts.num_images[split] == len(labels)
+                assert facts.counts[split] == {name: labels.count(i) for i, name in enumerate(NAMES)}
 
     def test_mean_and_deviation_of_the_channels_are_those_of_the_images_that_train(self, project):
         for folder, _ in project.folds:
             pixels = np.stack([record.pixels for record in read(folder, "train")]).reshape(-1, 3).astype(float)
             facts = read_facts(folder)
-            assert facts["channel_mean"] == pytest.approx(pixels.mean(axis=0), abs=1e-4)
-            assert facts["channel_std"] == pytest.approx(pixels.std(axis=0), abs=1e-4)
+            assert facts.channel_mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
+            assert facts.channel_std == pytest.approx(pixels.std(axis=0), abs=1e-4)
         assert len({tuple(read_facts(folder)["channel_mean"]) for folder, _ in project.folds}) == NUM_FOLDS
 
     def test_it_is_told_where_each_image_comes_from(self, project):
