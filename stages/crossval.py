@@ -12,11 +12,11 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import without_augment
 from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.cv_summary import CROSSVAL
 from pipeline.evaluation.metrics import make_prediction_table
 from pipeline.runtime.cli import make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import CROSSVAL
 from pipeline.runtime.tensorflow import configure_tensorflow
 from pipeline.training.fold_data import open_fold
 

@@ -14,18 +14,11 @@ from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_augment
 from pipeline.config.sections import Embed
-from pipeline.data.embeddings import (
-    EMBEDDINGS,
-    EmbeddingFacts,
-    EmbeddingWriter,
-    compute_key,
-    copy_twin,
-    save_facts,
-    save_none,
-)
-from pipeline.data.tfrecords import TFRECORDS, load_dataset_facts
+from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, compute_key, copy_twin, save_facts, save_none
+from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.tensorflow import configure_tensorflow
 

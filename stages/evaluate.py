@@ -16,7 +16,7 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_augment
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import load_embeddings
-from pipeline.data.image_files import OUTSIDE, decode_as_trained
+from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.evaluation.calibration import (
     apply_temperature,
@@ -34,9 +34,10 @@ from pipeline.evaluation.metrics import (
     make_confusion_table,
     make_prediction_table,
 )
-from pipeline.evaluation.results import METRICS, Results, compute_digest, load_curves, pick_mistakes, save_results
+from pipeline.evaluation.results import Results, compute_digest, load_curves, pick_mistakes, save_results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
 from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.paths import METRICS, MODELS, OUTSIDE
 from pipeline.runtime.tensorflow import configure_tensorflow
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
     from pipeline.models.inference import Apply
 
-MODELS = Path("models")
 _HEAT_MAPS = 12  # mistakes for which a heat map is made
 _SAMPLES, _VERSIONS = 5, 4  # images, and changed versions of each, for a look at augmentation
 

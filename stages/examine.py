@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import chi2_contingency
 
 from pipeline.config.reader import load_params
-from pipeline.data.examination import EXAMINATION, NEAR_COLUMNS
+from pipeline.data.examination import NEAR_COLUMNS
 from pipeline.data.manifest import load_manifest, save_table
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline, find_similar
 from pipeline.data.raw import load_index
@@ -21,6 +21,7 @@ from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import EXAMINATION
 from pipeline.runtime.processes import map_in_order
 from pipeline.runtime.progress import progress_bar
 

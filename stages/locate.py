@@ -12,9 +12,8 @@ from pipeline.data.image_files import list_pictures
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import WATCH
 from pipeline.sources import load_source
-
-WATCH = Path("data/watch")
 
 
 def locate() -> None:

@@ -22,14 +22,14 @@ from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_as_trained, list_pictures, load_pictures
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.calibration import apply_temperature
-from pipeline.evaluation.results import METRICS, load_temperature
+from pipeline.evaluation.results import load_temperature
 from pipeline.runtime.cli import make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import METRICS, MODELS
 from pipeline.runtime.processes import in_chunks
 from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.tensorflow import configure_tensorflow
 
-MODELS = Path("models")
 _BATCH = 32
 
 

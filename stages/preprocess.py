@@ -17,7 +17,6 @@ from pipeline.data.manifest import hash_uniform, load_manifest
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.data.tfrecords import (
-    TFRECORDS,
     DatasetFacts,
     compute_mean_and_deviation,
     encode_record,
@@ -27,6 +26,7 @@ from pipeline.data.tfrecords import (
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import TFRECORDS
 from pipeline.runtime.processes import map_in_order
 from pipeline.runtime.progress import progress_bar
 

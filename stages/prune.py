@@ -11,9 +11,7 @@ import pandas as pd
 from pipeline.config.reader import load_params
 from pipeline.data.image import BadImageError, compute_image_id, inspect_image
 from pipeline.data.manifest import (
-    MANIFEST,
     MANIFEST_COLUMNS,
-    QUARANTINE,
     QUARANTINE_COLUMNS,
     cap_classes,
     find_small_classes,
@@ -23,6 +21,7 @@ from pipeline.data.manifest import (
 from pipeline.data.raw import load_index, read_bytes
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import MANIFEST, QUARANTINE
 from pipeline.runtime.processes import map_in_order
 from pipeline.runtime.progress import progress_bar
 

@@ -11,10 +11,10 @@ import pandas as pd
 from pipeline.config.reader import load_params
 from pipeline.config.sections import Params
 from pipeline.data.examination import load_examination
-from pipeline.data.manifest import MANIFEST, save_table
+from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.evaluation.results import METRICS, Results, load_results, remove_leftovers
+from pipeline.evaluation.results import Results, load_results, remove_leftovers
 from pipeline.report.page import render_page
 from pipeline.report.plots_page import save_plots_page
 from pipeline.report.run_facts import write_run
@@ -33,6 +33,7 @@ from pipeline.report.tables import (
 )
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.files import folder_aside, write_aside
+from pipeline.runtime.paths import MANIFEST, METRICS
 from pipeline.runtime.timings import load_readings
 
 

@@ -19,6 +19,7 @@ from pipeline.report.sections.trials import describe_trials, make_command
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove, write_aside
+from pipeline.runtime.paths import SEARCH_METRICS, SEARCH_WORKSPACE
 from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.tensorflow import configure_tensorflow
 from pipeline.search.sampling import Pruner, draw_point, measure_importance
@@ -33,9 +34,6 @@ from pipeline.search.trials import (
     shorten_name,
     show_value,
 )
-
-METRICS = Path("metrics/search")
-_PLACE = Path(".cache/search")  # where trials train; no output, and nothing in it outlives a search
 
 
 def search(family: str) -> None:
@@ -79,7 +77,7 @@ def run_trials(
     configure_tensorflow(onednn=params.runtime.onednn)
     from pipeline.search.scoring import open_places, run_trial
 
-    facts, place, per_fold = load_dataset_facts(), _PLACE / family, params.search.score == "crossval"
+    facts, place, per_fold = load_dataset_facts(), SEARCH_WORKSPACE / family, params.search.score == "crossval"
     remove(place)  # what a search that was killed has left
     with (
         open_places(place, family, facts, params) as places,
@@ -116,7 +114,7 @@ def describe_trial(trial: Trial, trials: list[Trial]) -> str:
 
 def save_results(family: str, params: Params, dimensions: list[Dimension], trials: list[Trial]) -> None:
     """trials.csv, summary.json, command.txt and report.html."""
-    folder, table, summary = METRICS / family, make_trial_table(trials), describe_search(trials)
+    folder, table, summary = SEARCH_METRICS / family, make_trial_table(trials), describe_search(trials)
     command = make_command(trials)
     importance = measure_importance(dimensions, trials, seed=params.search.seed)
     save_table(table, folder / "trials.csv")

@@ -2,8 +2,9 @@
 
 from pipeline.config.reader import load_params
 from pipeline.data.manifest import load_manifest, save_table
-from pipeline.data.splits import DUPLICATES, SPLITS, SPLITS_COLUMNS, check_splits, find_duplicates
+from pipeline.data.splits import SPLITS_COLUMNS, check_splits, find_duplicates
 from pipeline.runtime.cli import run_verb
+from pipeline.runtime.paths import DUPLICATES, SPLITS
 
 
 def split() -> None:

@@ -1,15 +1,11 @@
 """Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
 
-from pathlib import Path
-
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.evaluation.latency import read_peak_memory
 from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.paths import METRICS, MODELS
 from pipeline.runtime.tensorflow import configure_tensorflow
-
-MODELS = Path("models")
-METRICS = Path("metrics")
 
 
 def train(family: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.tfrecords import TFRECORDS, encode_record
+from pipeline.data.tfrecords import encode_record
+from pipeline.runtime.paths import TFRECORDS
 
 Split = tuple[np.ndarray, np.ndarray]
 

@@ -16,8 +16,7 @@ from pipeline.config.sections import Params, ParamsFile, Recipe
 from pipeline.config.sources import SOURCES
 from pipeline.config.types import Section
 from pipeline.runtime.errors import PipelineError
-
-PARAMS = Path("params.yaml")
+from pipeline.runtime.paths import PARAMS
 
 
 def load_params(file: Path = PARAMS, overrides: Mapping[str, Value] | None = None) -> Params:

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
-from pipeline.data.tfrecords import TFRECORDS, list_shards, load_dataset_facts
+from pipeline.data.tfrecords import list_shards, load_dataset_facts
+from pipeline.runtime.paths import TFRECORDS
 
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import EMBEDDINGS
 
-EMBEDDINGS = Path("data/embeddings")
 _FACTS = "embeddings.json"
 _SHARD_ROWS = 16_384  # 84 MB of 1,280 float32 features
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-EXAMINATION = Path("data/examination")
+from pipeline.runtime.paths import EXAMINATION
+
 NEAR_COLUMNS = ["name", "split", "label", "train_name", "train_label", "similarity"]
 _TEXT = dict.fromkeys(["name", "split", "label", "mode", "train_name", "train_label", "stage"], "str")
 

@@ -18,7 +18,6 @@ from pipeline.sources.formats import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES
 if TYPE_CHECKING:
     from pipeline.config.sections import Prune
 
-OUTSIDE = Path("data/watch/outside")  # where locate puts a link to the pictures that are in no split
 _CHUNK = 32  # files a task
 _FEW = 64  # files up to which starting other processes takes longer than decoding
 

@@ -9,9 +9,8 @@ import pandas as pd
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
+from pipeline.runtime.paths import MANIFEST, QUARANTINE
 
-MANIFEST = Path("data/manifest.csv")
-QUARANTINE = Path("data/quarantine.csv")
 MANIFEST_COLUMNS = ["image_id", "name", "label", "source_split", "width", "height", "mode", "shard", "offset", "size"]
 QUARANTINE_COLUMNS = ["name", "label", "reason"]
 

@@ -14,9 +14,9 @@ import pandas as pd
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import RAW
 from pipeline.sources import RawImage
 
-RAW = Path("data/raw")
 _INDEX = "index.csv"
 _FACTS = "source.json"
 _SHARD_BYTES = 256 << 20  # a new tar is begun after this much

@@ -6,9 +6,8 @@ import pandas as pd
 
 from pipeline.data.manifest import hash_uniform
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import SPLITS
 
-SPLITS = Path("data/splits.csv")
-DUPLICATES = Path("data/duplicates.csv")
 SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
 DUPLICATES_COLUMNS = ["image_id", "name", "label", "source_split", "split", "note"]

@@ -16,7 +16,8 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-TFRECORDS = Path("data/tfrecords")
+from pipeline.runtime.paths import TFRECORDS
+
 DATASET_FILE = "dataset.json"
 _HEAD = 12  # bytes before a message: its length and a checksum of that
 

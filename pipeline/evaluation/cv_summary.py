@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-CROSSVAL = Path("data/crossval")
 _DIGITS = 6
 
 

@@ -13,9 +13,8 @@ import pandas as pd
 from pipeline.data.manifest import save_table
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside, remove, write_aside
+from pipeline.runtime.paths import EVALUATIONS, METRICS
 
-EVALUATIONS = Path("data/evaluations")
-METRICS = Path("metrics")
 _PUBLISHED = ("metrics.json", "classes.csv", "confusion.csv", "predictions.csv", "calibration.json")
 _TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
 _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")

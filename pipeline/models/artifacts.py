@@ -10,7 +10,6 @@ import keras
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 
-MODELS = Path("models")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import vl_convert
 
 from pipeline.runtime.files import write_aside
-
-# Not among the outputs: `dvc plots diff` of experiments from a queue needs it in a workspace where nothing has run.
-PAGE = Path(".cache/plots.html")
+from pipeline.runtime.paths import PLOTS_PAGE
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -41,7 +39,7 @@ def _name_generator() -> str:
     return f"vl-convert {version('vl-convert-python')}, page {hashlib.sha256(_PAGE.encode()).hexdigest()[:16]}"
 
 
-def save_plots_page(file: Path = PAGE) -> None:
+def save_plots_page(file: Path = PLOTS_PAGE) -> None:
     """Writes the page where .dvc/config says that it is. `make venv` calls this, and so does the report."""
     # To put the library together takes a second.
     if file.exists() and _name_generator() in file.read_text(encoding="utf-8"):

@@ -14,9 +14,8 @@ import psutil
 from pipeline.config.reader import parse_yaml
 from pipeline.report.charts import draw_tradeoff
 from pipeline.runtime.git import ask_git
+from pipeline.runtime.paths import PARAMS
 from pipeline.runtime.processes import num_cores
-
-PARAMS = Path("params.yaml")
 
 
 def write_run(file: Path, key: str, timings: pd.DataFrame, summary: pd.DataFrame, families: list[str]) -> None:

@@ -8,30 +8,39 @@ from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.logging import configure_logging
 
 
 def run_verb(verb: Callable[[], None], doc: str | None) -> None:
     """Runs a stage that takes no options but --help. Exits with 1 and one line on stderr where a user can mend it."""
-    make_parser(verb.__name__, doc).parse_args()
+    configure(make_parser(verb.__name__, doc).parse_args())
     sys.exit(report_errors(verb))
 
 
 def run_family_verb(verb: Callable[[str], None], doc: str | None) -> None:
     """Runs a stage for the family that the command line names; the verb checks that there is such a family."""
     parser = make_parser(verb.__name__, doc)
-    parser.add_argument("family", metavar="FAMILY", help="a name that stands in recipes in params.yaml")
-    family = parser.parse_args().family
-    sys.exit(report_errors(lambda: verb(family)))
+    parser.add_argument("family", metavar="FAMILY", help="a name under recipes in params.yaml")
+    arguments = configure(parser.parse_args())
+    sys.exit(report_errors(lambda: verb(arguments.family)))
 
 
 def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
-    """A parser with --help from a verb's docstring."""
-    return argparse.ArgumentParser(
+    """A parser with --verbose, and --help from a verb's docstring."""
+    parser = argparse.ArgumentParser(
         prog=f"python -m stages.{verb}",
         description=doc,
-        epilog="All settings stand in params.yaml.",
+        epilog="All settings are in params.yaml.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more about the work, on stderr")
+    return parser
+
+
+def configure(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Sets up logging as a command line of `make_parser` asks for; returns it."""
+    configure_logging(verbose=arguments.verbose)
+    return arguments
 
 
 def report_errors(verb: Callable[[], None]) -> int:
@@ -46,7 +55,7 @@ def report_errors(verb: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written was kept", 130)
     except BrokenProcessPool:
-        return _fail("a worker process was killed, most likely for want of memory: lower preprocess.num_workers", 1)
+        return _fail("a worker process was killed, probably out of memory: lower preprocess.num_workers", 1)
     except OSError as error:
         message = _explain(error)
         if message is None:

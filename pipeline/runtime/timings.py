@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.runtime.files import write_aside
-
-METRICS = Path("metrics")
+from pipeline.runtime.paths import METRICS
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import tensorflow as tf
 from pipeline.config.recipes import resolve_recipe, without_augment
 from pipeline.config.search_space import Value
 from pipeline.config.sections import NetworkRecipe, Params
-from pipeline.data.embeddings import EMBEDDINGS
-from pipeline.data.tfrecords import TFRECORDS, DatasetFacts
+from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.held_out import train_and_measure
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
+from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 from pipeline.search.trials import Trial
 from pipeline.training.fold_data import open_fold
 from pipeline.training.network import count_parameters

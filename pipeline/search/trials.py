@@ -12,9 +12,9 @@ import pandas as pd
 
 from pipeline.config.search_space import Dimension, Value, remove_parameters
 from pipeline.config.sections import Params
-from pipeline.data.embeddings import EMBEDDINGS, compute_key
-from pipeline.data.tfrecords import TFRECORDS
+from pipeline.data.embeddings import compute_key
 from pipeline.runtime.files import find_dvc_cache, write_aside
+from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 
 _DECIDING = ("tensorflow", "keras", "numpy", "scipy", "optuna")  # packages on whose version a trial depends
 _DIGITS = 6

@@ -12,8 +12,9 @@ from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
 from pipeline.config.sections import Recipe
-from pipeline.models.artifacts import MODELS, save_model
+from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import MODELS
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
 
 # Is told after each epoch its number, from 0, and the validation accuracy; what it raises ends the training.

@@ -12,10 +12,9 @@ import numpy as np
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.sections import Crossval
-from pipeline.data.embeddings import EMBEDDINGS, Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.embeddings import Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
-    TFRECORDS,
     DatasetFacts,
     Record,
     compute_mean_and_deviation,
@@ -26,8 +25,9 @@ from pipeline.data.tfrecords import (
 )
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
+from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 
-SPLITS = ("train", "val")  # that folds are made of
+FOLD_SPLITS = ("train", "val")  # that folds are made of
 _ROWS = 4096  # features gathered at a time
 
 
@@ -85,9 +85,9 @@ def open_fold(folder: Path, family: str, facts: DatasetFacts, settings: Crossval
 def write_fold(folder: Path, facts: DatasetFacts, *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
     """Writes folder/data/tfrecords, in which fold number `fold` is val and the others are train.
 
-    facts: dataset.json. Returns, for train and val, where each image comes from, int (n, 2): number in SPLITS and row there.
+    facts: dataset.json. Returns, for train and val, where each image comes from, int (n, 2): number in FOLD_SPLITS and row there.
     """
-    files = [(number, file) for number, split in enumerate(SPLITS) for file in list_shards(split)]
+    files = [(number, file) for number, split in enumerate(FOLD_SPLITS) for file in list_shards(split)]
     size = facts.image_size
     keys = [(record.image_id, record.label) for _, file in files for record in read_records(file, size)]
     folds = assign_folds(
@@ -99,7 +99,7 @@ def write_fold(folder: Path, facts: DatasetFacts, *, fold: int, num_folds: int, 
     )
     target = folder / TFRECORDS
     target.mkdir(parents=True)
-    writers = {split: _SplitWriter(target, split, len(facts.class_names)) for split in SPLITS}
+    writers = {split: _SplitWriter(target, split, len(facts.class_names)) for split in FOLD_SPLITS}
     for row, (number, position, record) in enumerate(_read_all(files, size)):
         writers["val" if folds[row] == fold else "train"].write(record, number, position)
     for writer in writers.values():
@@ -114,7 +114,7 @@ def write_fold(folder: Path, facts: DatasetFacts, *, fold: int, num_folds: int, 
 
 
 def _read_all(files: Iterable[tuple[int, str]], size: int) -> Iterator[tuple[int, int, Record]]:
-    positions = dict.fromkeys(range(len(SPLITS)), 0)
+    positions = dict.fromkeys(range(len(FOLD_SPLITS)), 0)
     for number, file in files:
         for record in read_records(file, size):
             yield number, positions[number], record
@@ -150,8 +150,8 @@ def write_fold_embeddings(
     """
     target = folder / EMBEDDINGS / family
     target.mkdir(parents=True)
-    labels = [embeddings.labels(split) for split in SPLITS]
-    plain = [embeddings.features(split) for split in SPLITS]
+    labels = [embeddings.labels(split) for split in FOLD_SPLITS]
+    plain = [embeddings.features(split) for split in FOLD_SPLITS]
     changed = {view: embeddings.features("train", view) for view in range(1, views + 1)}
 
     def gather(rows: np.ndarray, view: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -159,7 +159,7 @@ def write_fold_embeddings(
             part = rows[start : start + _ROWS]
             features = np.empty((len(part), plain[0].num_features), np.float32)
             numbers = np.empty(len(part), np.int64)
-            for number in range(len(SPLITS)):
+            for number in range(len(FOLD_SPLITS)):
                 here = part[:, 0] == number
                 source = changed[view] if view and number == 0 else plain[number]
                 features[here] = source.take(part[here, 1])

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from pipeline.data.embeddings import EMBEDDINGS, EmbeddingFacts, EmbeddingWriter, save_facts
+from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.results import load_table
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import EMBEDDINGS
 from stages.crossval import crossval, main
 from tests.conftest import Project
 from tests.tfrecords import make_coloured_split, write_records

@@ -3,9 +3,10 @@ import hashlib
 import pandas as pd
 import pytest
 
-from pipeline.data.manifest import MANIFEST, MANIFEST_COLUMNS, save_table
+from pipeline.data.manifest import MANIFEST_COLUMNS, save_table
 from pipeline.data.splits import SPLITS_COLUMNS, load_splits
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import MANIFEST
 from stages.split import split
 
 

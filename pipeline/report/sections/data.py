@@ -7,11 +7,12 @@ import pandas as pd
 
 from pipeline.data.examination import Examination
 from pipeline.data.manifest import load_manifest, load_quarantine
-from pipeline.data.splits import DUPLICATES, SPLIT_NAMES, load_splits
+from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.results import Results
 from pipeline.report.charts import draw_counts, draw_found, draw_light, draw_shapes
 from pipeline.report.thumbnails import draw_class_strip, encode_picture
+from pipeline.runtime.paths import DUPLICATES
 
 _STRIP = 10  # samples a class
 _STRIPS = 30  # classes with samples

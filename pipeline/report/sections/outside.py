@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.data.image_files import OUTSIDE, Decoding, load_pictures
+from pipeline.data.image_files import Decoding, load_pictures
 from pipeline.evaluation.intervals import compute_accuracy_interval
 from pipeline.report.thumbnails import encode_picture
+from pipeline.runtime.paths import OUTSIDE
 
 _CARDS = 24
 _ROWS = 50  # files that could not be used

@@ -6,7 +6,8 @@ import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-from pipeline.report.plots_page import PAGE, render_plots_page, save_plots_page
+from pipeline.report.plots_page import render_plots_page, save_plots_page
+from pipeline.runtime.paths import PLOTS_PAGE as PAGE
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,7 +13,7 @@ from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter
 from pipeline.data.tfrecords import Record, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
 from pipeline.training import fold_data as folds
-from pipeline.training.fold_data import SPLITS, assign_folds, write_fold, write_fold_embeddings
+from pipeline.training.fold_data import FOLD_SPLITS, assign_folds, write_fold, write_fold_embeddings
 from tests.tfrecords import make_coloured_split, write_records
 
 SIZE, NAMES, NUM_FOLDS = 8, ["red", "green", "blue"], 4
@@ -157,10 +157,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
 class TestFold:
     def test_every_image_of_train_and_val_is_held_out_exactly_once(self, project):
         held_out = [image_id for folder, _ in project.folds for image_id in read_ids(folder, "val")]
-        assert sorted(held_out) == sorted(f"{split}-id-{i}" for split in SPLITS for i in range(COUNTS[split]))
+        assert sorted(held_out) == sorted(f"{split}-id-{i}" for split in FOLD_SPLITS for i in range(COUNTS[split]))
 
     def test_the_images_that_are_not_held_out_train(self, project):
-        everything = {image_id for split in SPLITS for image_id in read_ids(project.folder, split)}
+        everything = {image_id for split in FOLD_SPLITS for image_id in read_ids(project.folder, split)}
         for folder, _ in project.folds:
             train, val = read_ids(folder, "train"), read_ids(folder, "val")
             assert len(train) + len(val) == len(everything)
@@ -174,9 +174,9 @@ class TestFold:
     def test_the_test_split_has_no_part_in_it(self, project, tmp_path, monkeypatch):
         for folder, _ in project.folds:
             files = sorted(file.name for file in (folder / "data/tfrecords").iterdir())
-            assert files == ["dataset.json", *(f"{split}-00000-of-00001.tfrecord" for split in SPLITS)]
+            assert files == ["dataset.json", *(f"{split}-00000-of-00001.tfrecord" for split in FOLD_SPLITS)]
             facts = read_facts(folder)
-            assert set(facts.num_images) == set(facts.counts) == set(SPLITS)
+            assert set(facts.num_images) == set(facts.counts) == set(FOLD_SPLITS)
         shutil.copytree(project.folder / "data", tmp_path / "data")
         for file in (tmp_path / "data/tfrecords").glob("test-*"):
             file.unlink()
@@ -201,7 +201,7 @@ class TestFold:
     def test_images_are_counted_by_split_and_class(self, project):
         for folder, _ in project.folds:
             facts = read_facts(folder)
-            for split in SPLITS:
+            for split in FOLD_SPLITS:
                 labels = [record.label for record in read(folder, split)]
                 assert facts.num_images[split] == len(labels)
                 assert facts.counts[split] == {name: labels.count(i) for i, name in enumerate(NAMES)}
@@ -215,9 +215,9 @@ class TestFold:
         assert len({tuple(read_facts(folder)["channel_mean"]) for folder, _ in project.folds}) == NUM_FOLDS
 
     def test_it_is_told_where_each_image_comes_from(self, project):
-        before = [read(project.folder, split) for split in SPLITS]
+        before = [read(project.folder, split) for split in FOLD_SPLITS]
         for folder, origins in project.folds:
-            assert list(origins) == list(SPLITS)
+            assert list(origins) == list(FOLD_SPLITS)
             for split, rows in origins.items():
                 for record, (number, row) in zip(read(folder, split), rows, strict=True):
                     origin = before[number][row]
@@ -234,7 +234,7 @@ class TestFold:
         from pipeline.data.batches import load_split, read_names
 
         for folder, _ in project.folds:
-            for split in SPLITS:
+            for split in FOLD_SPLITS:
                 records = read(folder, split)
                 images, labels = load_split(split, folder=folder / "data/tfrecords")
                 assert (images == np.stack([record.pixels for record in records])).all()
@@ -262,7 +262,9 @@ NUM_FEATURES, VIEWS = 3, 2
 
 def make_features(split: str, view: int, rows: np.ndarray) -> np.ndarray:
     """That tell of themselves whose they are."""
-    return np.stack([np.full(len(rows), SPLITS.index(split)), np.full(len(rows), view), rows], axis=1, dtype=np.float32)
+    return np.stack(
+        [np.full(len(rows), FOLD_SPLITS.index(split)), np.full(len(rows), view), rows], axis=1, dtype=np.float32
+    )
 
 
 def read_labels(folder: Path, split: str) -> np.ndarray:
@@ -274,7 +276,7 @@ def embeddings(project, tmp_path_factory) -> Embeddings:
     """What embed leaves of the project."""
     folder = tmp_path_factory.mktemp("embeddings")
     facts = EmbeddingFacts("mobilenet", "the key", "the weights", NUM_FEATURES, "float16", VIEWS, COUNTS)
-    for split in SPLITS:
+    for split in FOLD_SPLITS:
         for view in range(VIEWS + 1 if split == "train" else 1):
             rows = np.arange(COUNTS[split])
             batch = make_features(split, view, rows), read_labels(project.folder, split)

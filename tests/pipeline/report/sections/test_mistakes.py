@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.examination import NEAR_COLUMNS
-from pipeline.data.manifest import MANIFEST, MANIFEST_COLUMNS, save_table
+from pipeline.data.manifest import MANIFEST_COLUMNS, save_table
 from pipeline.data.raw import load_index, save_raw
 from pipeline.report.sections.mistakes import (
     LABEL_COLUMNS,
@@ -21,6 +21,7 @@ from pipeline.report.sections.mistakes import (
     measure_without,
     open_album,
 )
+from pipeline.runtime.paths import MANIFEST
 from pipeline.sources import RawImage
 from tests.results import guess, make_probabilities, make_results, tabulate
 

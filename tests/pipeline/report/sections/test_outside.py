@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.data.image_files import OUTSIDE as FOLDER
 from pipeline.data.manifest import save_table
 from pipeline.evaluation.intervals import compute_accuracy_interval
 from pipeline.evaluation.results import load_table
 from pipeline.report.sections.outside import describe_outside
+from pipeline.runtime.paths import OUTSIDE as FOLDER
 from tests.results import OUTSIDE
 
 

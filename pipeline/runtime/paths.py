@@ -1,0 +1,25 @@
+"""Where everything lies, relative to the project's folder: each path once, in the order of the flow."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+CODE = Path("data/code")
+SETTINGS = Path("data/settings")
+WATCH = Path("data/watch")
+OUTSIDE = WATCH / "outside"  # a link to the pictures that are in no split
+RAW = Path("data/raw")
+MANIFEST = Path("data/manifest.csv")
+QUARANTINE = Path("data/quarantine.csv")
+SPLITS = Path("data/splits.csv")
+DUPLICATES = Path("data/duplicates.csv")
+TFRECORDS = Path("data/tfrecords")
+EXAMINATION = Path("data/examination")
+EMBEDDINGS = Path("data/embeddings")
+EVALUATIONS = Path("data/evaluations")
+CROSSVAL = Path("data/crossval")
+MODELS = Path("models")
+METRICS = Path("metrics")
+CROSSVAL_METRICS = METRICS / "crossval"
+SEARCH_METRICS = METRICS / "search"
+PLOTS_PAGE = Path(".cache/plots.html")  # in which `dvc plots` draws; .dvc/config names it
+SEARCH_WORKSPACE = Path(".cache/search")  # where trials train; no output, and nothing in it outlives a search
