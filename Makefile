@@ -1,6 +1,10 @@
 # Two commands: `make repro` runs the pipeline, `make test` checks it. Both build what they need.
-PYTHON ?= python3
+# PYTHON= chooses the interpreter. Otherwise an environment that is there keeps its own, and a new one gets the newest.
+PYTHON ?=
 VENV := .venv
+INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.12 python3.11 python3)
+# COVERAGE=1 measures which lines the tests run
+COVERAGE ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: repro show test test-network test-slow lint format bench venv clean
@@ -15,7 +19,7 @@ repro: venv ## run the pipeline on the parameters in params.yaml, and say where 
 	@echo "The report is metrics/report.html: open it in a browser."
 
 test: venv ## all tests that need no network and no patience
-	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 test-network: venv ## tests that fetch from a package registry
 	pytest -m network
@@ -23,10 +27,11 @@ test-network: venv ## tests that fetch from a package registry
 test-slow: venv ## tests that take minutes
 	pytest -m slow
 
-lint: venv ## style and types, as CI checks them
+lint: venv ## style, types and imports, as CI checks them
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-cache --no-logo
 
 format: venv ## mend what can be mended
 	ruff check --fix .
@@ -41,8 +46,9 @@ show: venv ## the experiments of this commit: accuracies, and the parameters in 
 venv: $(VENV)/built ## the environment, from pinned versions
 
 $(VENV)/built: constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: Python 3.11 or newer is needed, {v.major}.{v.minor} was found: run make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(.ci/find-python $(INTERPRETERS)) || exit 1; \
+	clear=$$([ "$$("$$python" -V)" = "$$($(VENV)/bin/python -V 2>&1)" ] || echo --clear); \
+	echo "$$python -m venv $$clear $(VENV)"; "$$python" -m venv $$clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(VENV)/bin/python -c 'from pipeline.report.plots_page import save_plots_page; save_plots_page()'
 	@touch $@

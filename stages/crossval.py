@@ -1,10 +1,11 @@
-"""Trains and measures one family on one fold of train and val: data/crossval/<family>/<fold>. The test split has no part in it.
+"""Trains and measures one family on one fold of train and val: data/crossval/<family>/<fold>. The test split takes no part.
 
-Each fold is a stage of its own, so that a crash costs one fold, and the next run goes on from there.
+Each fold is a stage of its own: a crash costs one fold, and the next run continues from there.
 """
 
 import contextlib
 import json
+import logging
 import sys
 
 from pipeline.config.families import check_family
@@ -13,20 +14,22 @@ from pipeline.config.recipes import without_augment
 from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metrics import make_prediction_table
-from pipeline.runtime.cli import make_parser, report_errors
+from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import CROSSVAL
 from pipeline.runtime.tensorflow import configure_tensorflow
 from pipeline.training.fold_data import open_fold
 
+logger = logging.getLogger(__name__)
+
 
 def main() -> int:
     """Reads the command line; returns the exit status."""
     parser = make_parser("crossval", __doc__)
-    parser.add_argument("family", metavar="FAMILY", help="a name that stands in recipes in params.yaml")
-    parser.add_argument("fold", metavar="FOLD", type=int, help="a number that stands in crossval.folds in params.yaml")
-    arguments = parser.parse_args()
+    parser.add_argument("family", metavar="FAMILY", help="a name under recipes in params.yaml")
+    parser.add_argument("fold", metavar="FOLD", type=int, help="a number in crossval.folds in params.yaml")
+    arguments = configure(parser.parse_args())
     return report_errors(lambda: crossval(arguments.family, arguments.fold))
 
 
@@ -35,27 +38,27 @@ def crossval(family: str, fold: int) -> None:
     check_family(family)
     folds = params.crossval.folds
     if fold not in folds:
-        raise PipelineError(f"fold {fold} is none of crossval.folds: expected one of {', '.join(map(str, folds))}")
+        raise PipelineError(f"fold {fold} is not in crossval.folds: expected one of {', '.join(map(str, folds))}")
     if not params.crossval.augment:
         params = without_augment(params)
     facts = load_dataset_facts()
-    # Beside the data, not in the system's temporary folder, which is often small or in memory.
-    place = CROSSVAL / f".{family}-{fold}"
-    with open_fold(place, family, facts, params.crossval, fold=folds.index(fold)):
+    # Beside the data, as the system's folder for temporary files is often small or in memory.
+    workspace = CROSSVAL / f".{family}-{fold}"
+    with open_fold(workspace, family, facts, params.crossval, fold=folds.index(fold)):
         configure_tensorflow(onednn=params.runtime.onednn)
         from pipeline.data.batches import read_names
         from pipeline.evaluation.held_out import train_and_measure
 
-        measured = train_and_measure(place, family, params)
-        with contextlib.chdir(place):
+        held_out = train_and_measure(workspace, family, params)
+        with contextlib.chdir(workspace):
             names = read_names("val")
-        predictions = make_prediction_table(*names, measured.labels, measured.probabilities, facts.class_names)
+        predictions = make_prediction_table(*names, held_out.labels, held_out.probabilities, facts.class_names)
         with folder_aside(CROSSVAL / family / str(fold)) as results:
-            (results / "metrics.json").write_text(json.dumps(measured.figures, indent=1) + "\n")
-            save_table(measured.curves, results / "curves.csv")
+            (results / "metrics.json").write_text(json.dumps(held_out.metrics, indent=1) + "\n")
+            save_table(held_out.curves, results / "curves.csv")
             save_table(predictions, results / "predictions.csv")
-    figures = measured.figures
-    print(f"{family}, fold {fold}: accuracy {figures['accuracy']:.4f} of {figures['images']:,} images")
+    accuracy, images = held_out.metrics["accuracy"], held_out.metrics["images"]
+    logger.info("%s, fold %d: accuracy %.4f on %d images", family, fold, accuracy, images)
 
 
 if __name__ == "__main__":

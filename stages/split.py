@@ -1,10 +1,14 @@
 """Assigns every image to train, val or test (data/splits.csv) and lists identical files (data/duplicates.csv)."""
 
+import logging
+
 from pipeline.config.reader import load_params
 from pipeline.data.manifest import load_manifest, save_table
 from pipeline.data.splits import SPLITS_COLUMNS, check_splits, find_duplicates
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.paths import DUPLICATES, SPLITS
+
+logger = logging.getLogger(__name__)
 
 
 def split() -> None:
@@ -18,7 +22,8 @@ def split() -> None:
     save_table(manifest.assign(split=assigned)[assigned != ""][SPLITS_COLUMNS], SPLITS)
     sizes = ", ".join(f"{name} {count:,}" for name, count in assigned[assigned != ""].value_counts().items())
     copies = len(duplicates) - duplicates["image_id"].nunique()
-    print(f"{sizes}; {copies:,} identical copies, {(assigned == '').sum():,} of them left out" if copies else sizes)
+    left_out = (assigned == "").sum()
+    logger.info(f"{sizes}; {copies:,} identical copies, {left_out:,} of them left out" if copies else sizes)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train/."""
+"""Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train."""
 
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
-from pipeline.evaluation.latency import read_peak_memory
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.paths import METRICS, MODELS
 from pipeline.runtime.tensorflow import configure_tensorflow
@@ -13,7 +12,7 @@ def train(family: str) -> None:
     check_family(family)
     configure_tensorflow(onednn=params.runtime.onednn)
     from pipeline.models.artifacts import save_model
-    from pipeline.runtime.timings import record_readings, record_seconds
+    from pipeline.runtime.timings import read_peak_memory, record_readings, record_seconds
     from pipeline.training.dispatch import train_family
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"

@@ -31,7 +31,6 @@ SMALL = {
     "train.max_epochs": 1,
     "recipes.linear_svm.max_iterations": 50,
     "recipes.efficientnet_lite0.input_size": 64,
-    "recipes.efficientnet_lite0_svm.input_size": 64,
 }
 
 
@@ -80,9 +79,15 @@ def draw_pictures(folder: Path, *, classes: list[str], count: int, start: int = 
 
 
 def small_overrides(**more: object) -> list[str]:
-    """`-S` options of `dvc exp run` for a small run."""
-    return [part for key, value in {**SMALL, **more}.items() for part in ("-S", f"{key}={_write(value)}")]
+    """`-S` options of `dvc exp run` for a small run; ++ as a recipe may leave a key to its defaults."""
+    settings = {f"++{key}" if key.startswith("recipes.") else key: value for key, value in {**SMALL, **more}.items()}
+    return [part for key, value in settings.items() for part in ("-S", f"{key}={_write(value)}")]
 
 
 def _write(value: object) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def list_stages_run(output: str) -> list[str]:
+    """Names of the stages that DVC says it ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import threading
 import warnings
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 
 from pipeline.runtime.tensorflow import configure_tensorflow
+from tests.clone import commit, make_clone, run, small_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,7 +93,7 @@ class Project:
             *sections, key = name.split("__")
             section = content
             for part in sections:
-                section = section[part]
+                section = section.setdefault(part, {})  # a recipe may leave it to its defaults
             section[key] = value
         file.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, allow_unicode=True), encoding="utf-8")
 
@@ -105,6 +108,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Copies a clone in which the default pipeline has run once, small, and whose results are committed. It runs once for all
+    processes of the tests."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    finished = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not finished.exists():
+            folder = make_clone(shared / "running")
+            run(["dvc", "exp", "run", *small_overrides()], folder)
+            commit(folder, "results")
+            folder.rename(finished)
+
+    def copy(target: Path) -> Path:
+        return shutil.copytree(finished, target, symlinks=True)
+
+    return copy
 
 
 @pytest.fixture

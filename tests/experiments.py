@@ -6,11 +6,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from pipeline.report.experiments import Experiment
+from pipeline.report.run_facts import flatten
 from tests.clone import commit, run
 
 
 def make_params(**changes: Any) -> dict[str, Any]:
-    """Of params.yaml a few; two underscores stand for a dot: train__dropout=0.1."""
+    """A few of the parameters; two underscores stand for a dot: train__dropout=0.1."""
     content: dict[str, Any] = {
         "data": {"source": "scenes", "path": None},
         "families": ["optimized", "linear_svm"],
@@ -24,7 +26,7 @@ def make_params(**changes: Any) -> dict[str, Any]:
 
 
 def make_summary(**accuracy: float) -> pd.DataFrame:
-    """metrics/summary.csv of families by validation accuracy; on test they have 0.1 less."""
+    """metrics/summary.csv of families by validation accuracy; test accuracy is 0.1 less."""
     rows = [(family, value - 0.1, value, value - 0.2, 1000) for family, value in accuracy.items()]
     return pd.DataFrame(rows, columns=["family", "test_accuracy", "val_accuracy", "test_macro_f1", "parameters"]).round(
         6
@@ -32,9 +34,37 @@ def make_summary(**accuracy: float) -> pd.DataFrame:
 
 
 def make_folds(*accuracy: float) -> pd.DataFrame:
-    """folds.csv: a fold for each accuracy, of 10 images, trained on 40."""
+    """folds.csv: one fold per accuracy, of 10 images, trained on 40."""
     table = pd.DataFrame({"fold": range(1, len(accuracy) + 1), "accuracy": accuracy, "loss": 1.5, "macro_f1": 0.5})
     return table.assign(images=10, training_images=40, best_epoch=3)
+
+
+def make_curves(family: str, *accuracy: float) -> pd.DataFrame:
+    """Learning curves: one epoch for each accuracy in validation."""
+    table = pd.DataFrame({"family": family, "split": "val", "epoch": range(1, len(accuracy) + 1), "accuracy": accuracy})
+    return table.assign(loss=1 - table["accuracy"])
+
+
+def make_experiment(
+    name: str,
+    accuracy: dict[str, float] | None = None,
+    *,
+    folds: dict[str, pd.DataFrame] | None = None,
+    **changes: Any,
+) -> Experiment:
+    """accuracy: of each family in validation. changes: of the parameters."""
+    summary = make_summary(**(accuracy or {"optimized": 0.5}))
+    return Experiment(name, None, flatten(make_params(**changes)), summary, folds or {})
+
+
+def make_seeds() -> list[Experiment]:
+    """Two settings, one with three seeds and one with a single seed."""
+    return [
+        make_experiment("a1", {"optimized": 0.7}, train__seed=1, train__dropout=0.1),
+        make_experiment("a2", {"optimized": 0.8}, train__seed=2, train__dropout=0.1),
+        make_experiment("a3", {"optimized": 0.9}, train__seed=3, train__dropout=0.1),
+        make_experiment("b1", {"optimized": 0.85, "linear_svm": 0.6}, train__seed=1, train__dropout=0.2),
+    ]
 
 
 def write_results(
@@ -46,14 +76,17 @@ def write_results(
         (folder / "metrics").mkdir(parents=True, exist_ok=True)
         summary.to_csv(folder / "metrics/summary.csv", index=False)
     for family, table in (folds or {}).items():
-        place = folder / "metrics/crossval" / family
-        place.mkdir(parents=True, exist_ok=True)
-        table.to_csv(place / "folds.csv", index=False)
+        target = folder / "metrics/crossval" / family
+        target.mkdir(parents=True, exist_ok=True)
+        table.to_csv(target / "folds.csv", index=False)
 
 
 def make_repository(folder: Path, **changes: Any) -> Path:
-    """A repository with one commit, which holds parameters and no results. changes: of the parameters."""
+    """A repository of git and DVC with one commit: parameters and no results. changes: of the parameters."""
     run(["git", "init", "--quiet", "--initial-branch=main"], folder)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("")
+    (folder / ".dvc/.gitignore").write_text("/config.local\n/cache\n/tmp\n")
     write_results(folder, make_params(**changes), None)
     commit(folder, "start")
     return folder
@@ -67,7 +100,7 @@ def add_experiment(
     folds: dict[str, pd.DataFrame] | None = None,
     files: dict[str, str] | None = None,
 ) -> str:
-    """An experiment on HEAD; returns its commit. The workspace is as HEAD has it afterwards. files: more of them."""
+    """An experiment on HEAD; returns its commit. Afterwards the workspace is as in HEAD. files: more, name to text."""
     head = run(["git", "rev-parse", "HEAD"], folder).strip()
     write_results(folder, params, summary, folds)
     for file, text in (files or {}).items():

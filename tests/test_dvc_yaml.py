@@ -1,7 +1,8 @@
 """dvc.yaml tells the truth: what a stage imports, opens and reads is what it declares, no less and no more.
 
-Every stage runs for real, in the order of the pipeline, in a small copy of the project; each file that any of its
-processes opens is noted (tests/audit) and held against deps and outs. Parameters are held against the source of each verb.
+Every stage runs for real, in the order of the pipeline, in a small copy of the project; each file that any of its processes
+opens is noted (tests/audit). Data is held against deps and outs, code against the file below data/code that the stage depends
+on, parameters against the source of each verb.
 """
 
 import ast
@@ -17,7 +18,7 @@ import yaml
 from tests.clone import PROJECT, SMALL, make_clone, run
 
 VERBS = (
-    *("locate", "download", "prune", "split", "preprocess", "examine", "embed", "train", "evaluate"),
+    *("code", "check", "locate", "download", "prune", "split", "preprocess", "examine", "embed", "train", "evaluate"),
     *("crossval", "average", "search", "report"),
 )
 # One of each kind of training.
@@ -38,10 +39,10 @@ _EVERYBODY = {
     "__pycache__",
     "assets",
 }
-# What only other settings need: the entries through which DVC watches folders, and the progress of a download.
-_FOR_OTHER_SETTINGS = {"data/watch/scenes", "data/watch/outside", "stages/progress.py"}
-# What only other sources import.
-_FOR_OTHER_SOURCES = {"download": {"stages/images.py"}}
+# What only other settings need: the entries through which DVC watches folders.
+_FOR_OTHER_SETTINGS = {"data/watch/scenes", "data/watch/outside"}
+# Deps that speak for what a stage does not open under this name: code, and parameters.
+_SPEAKING = ("data/code/", "data/settings/")
 # The sections of params.yaml behind the two properties that Params computes.
 _PROPERTIES = {"source_settings": {"data", "sources"}, "image_size": {"preprocess", "data", "sources"}}
 
@@ -81,8 +82,19 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
             PYTHONPATH=str(PROJECT / "tests" / "audit"),
             PYTHONDONTWRITEBYTECODE="1",
         )
-        stages[name]["opened"] = _project_files(log, folder)
+        opened = _project_files(log, folder)
+        stages[name]["code"] = {path for path in opened if path.startswith(_CODE)}
+        stages[name]["opened"] = opened if name == "code" else opened - stages[name]["code"]
+        declared = next((dep for dep in stages[name]["deps"] if dep.startswith("data/code/")), None)
+        stages[name]["fingerprint"] = json.loads((folder / declared).read_text()) if declared else None
     return stages
+
+
+_CODE = ("pipeline/", "stages/")
+
+
+def _name_module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _project_files(log: Path, folder: Path) -> set[str]:
@@ -120,10 +132,21 @@ def test_deps_and_outs_cover_every_file_that_a_stage_opens(audited: dict[str, di
     # Clock readings are written on purpose where DVC does not look: they differ between runs.
     clock = ("timings", "metrics/run.js", ".cache/plots.html")  # the last is the same always, and no output
     undeclared = {p for p in audited[stage]["opened"] if not _covers(declared, p) and not any(c in p for c in clock)}
+    assert audited[stage]["opened"], "the audit has seen something"
     if stage.startswith("embed@"):
         # Another family's features, taken over instead of computed anew: the same bytes either way.
         undeclared = {p for p in undeclared if not p.startswith("data/embeddings/")}
     assert undeclared == set()
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
+def test_the_fingerprint_covers_all_code_that_a_stage_runs(audited: dict[str, dict], stage: str) -> None:
+    fingerprint = audited[stage]["fingerprint"]
+    modules = {_name_module(path) for path in audited[stage]["code"] if path.endswith(".py")}
+    assert f"stages.{stage.split('@')[0]}" in modules
+    assert modules - set(fingerprint["modules"]) == set()
+    templates = {Path(path).name for path in audited[stage]["code"] if not path.endswith(".py")}
+    assert templates - set(fingerprint["templates"]) == set()
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -133,11 +156,12 @@ def test_every_dep_is_opened(audited: dict[str, dict], verb: str) -> None:
     for stage in (name for name in STAGES if name.split("@")[0] == verb):
         family = stage.partition("@")[2].split("-")[0]
         opened = audited[stage]["opened"]
-        unopened = {dep for dep in audited[stage]["deps"] if not any(_covers([dep], path) for path in opened)}
+        deps = [dep for dep in audited[stage]["deps"] if not dep.startswith(_SPEAKING)]
+        unopened = {dep for dep in deps if not any(_covers([dep], path) for path in opened)}
         unopened = {dep.replace(f"/{family}", "/<family>") if family else dep for dep in unopened}
         idle = unopened if idle is None else idle & unopened
     assert idle is not None
-    assert idle - _FOR_OTHER_SETTINGS - _FOR_OTHER_SOURCES.get(verb, set()) == set()
+    assert idle - _FOR_OTHER_SETTINGS == set()
 
 
 def _read_sections(verb: str) -> set[str]:
@@ -182,7 +206,7 @@ def _find_calls(body: ast.AST, module: str) -> list[tuple[str, str]]:
         (node.module, alias.name)
         for node in imports
         for alias in node.names
-        if node.module and node.module.startswith("stages.") and (alias.asname or alias.name) in names
+        if node.module and node.module.startswith(("pipeline.", "stages.")) and (alias.asname or alias.name) in names
     }
     found = imported | {(module, name) for name in names}
     return [(origin, name) for origin, name in sorted(found) if name in _find_functions(origin)]
@@ -203,12 +227,33 @@ def _find_sections(tree: ast.AST) -> set[str]:
 
 def _declared_sections(verb: str) -> set[str]:
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
-    return {str(param).split(".")[0] for param in stages[verb].get("params", [])}
+    sections = {str(param).split(".")[0] for param in stages[verb].get("params", [])}
+    # What a family trains or embeds with is a file that `check` makes of these two sections.
+    if any(dep.startswith(("data/settings/train/", "data/settings/embed/")) for dep in stages[verb].get("deps", [])):
+        sections |= {"recipes", "train"}
+    return sections
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "check"])
 def test_params_are_those_that_the_stage_reads(verb: str) -> None:
     assert _declared_sections(verb) == _read_sections(verb)
+
+
+def test_check_depends_on_all_of_params_yaml() -> None:
+    assert yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["check"]["params"] == [{"params.yaml": None}]
+
+
+def test_every_stage_waits_until_the_parameters_are_checked(audited: dict[str, dict]) -> None:
+    """So that no stage's old output is deleted for a mistake in params.yaml."""
+    behind = {"code", "check"}
+    for _ in audited:
+        made = [out for name in behind - {"code"} for out in audited[name]["outs"]]
+        behind |= {
+            name
+            for name, stage in audited.items()
+            if any(_covers(made, dep) or _covers([dep], out) for dep in stage["deps"] for out in made)
+        }
+    assert behind == set(audited)
 
 
 def test_every_stage_is_the_module_of_its_name() -> None:
@@ -222,25 +267,7 @@ def test_every_verb_has_help(verb: str) -> None:
     assert f"python -m stages.{verb}" in output
 
 
-@pytest.mark.parametrize("verb", ["locate", "download", "prune", "split", "preprocess", "report"])
+@pytest.mark.parametrize("verb", ["code", "check", "locate", "download", "prune", "split", "preprocess", "report"])
 def test_stages_that_need_no_tensorflow_do_not_import_it(verb: str) -> None:
     code = f"import sys; import stages.{verb}; sys.exit('tensorflow' in sys.modules)"
     run([sys.executable, "-c", code], PROJECT)
-
-
-def test_every_parameter_has_a_comment() -> None:
-    lines = (PROJECT / "params.yaml").read_text().splitlines()
-    repeated = {"merge_classes", "drop_classes", "max_images_per_class", "min_images_per_class", "url", "seed"}
-    in_recipe_copy = False
-    section = ""
-    in_space = False  # names of parameters that have their comments elsewhere
-    for line in lines:
-        if line and not line.startswith((" ", "#")):
-            section, in_recipe_copy = line, False
-        in_space = line.startswith("  space:") or (in_space and line.startswith("   "))
-        if line.startswith("  ") and not line.startswith("   "):
-            in_recipe_copy = "recipes" in section and line.strip().split(":")[0] != "linear_svm"
-        key = line.strip().split(":")[0]
-        is_setting = ":" in line and not line.lstrip().startswith("#") and not line.rstrip().endswith(":")
-        if is_setting and not in_recipe_copy and not (in_space and key != "space") and key not in repeated:
-            assert "#" in line or key == "families", f"no comment on {line.strip()!r}"

@@ -3,28 +3,21 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import vl_convert
 import yaml
 
-from tests.clone import commit, draw_pictures, make_clone, run, small_overrides
+from tests.clone import draw_pictures, list_stages_run, make_clone, run, small_overrides
 
 FAMILIES = ["linear_svm", "underfit", "efficientnet_lite0"]
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which the default pipeline has run once, small, and whose results are committed."""
-    folder = make_clone(tmp_path_factory.mktemp("pipeline") / "clone")
-    run(["dvc", "exp", "run", *small_overrides()], folder)
-    commit(folder, "results")
-    return folder
-
-
-def _stages_run(output: str) -> list[str]:
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+def clone(finished_clone: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_clone(tmp_path_factory.mktemp("pipeline") / "clone")
 
 
 def test_a_run_leaves_the_git_tree_clean(clone: Path) -> None:
@@ -33,7 +26,7 @@ def test_a_run_leaves_the_git_tree_clean(clone: Path) -> None:
 
 
 def test_a_second_repro_runs_nothing(clone: Path) -> None:
-    assert _stages_run(run(["dvc", "repro"], clone)) == []
+    assert list_stages_run(run(["dvc", "repro"], clone)) == []
 
 
 def test_the_summary_has_a_row_a_family_best_first(clone: Path) -> None:
@@ -70,7 +63,7 @@ def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
     output = run(
         ["dvc", "exp", "run", "--temp", "-S", "train.dropout=0.3", "-S", "families=[linear_svm,underfit]"], clone
     )
-    ran = {name.split("@")[0] for name in _stages_run(output)}
+    ran = {name.split("@")[0] for name in list_stages_run(output)}
     assert "train" in ran
     assert ran - {"locate"} <= {"train", "evaluate", "report"}  # a temporary folder has no link to the images yet
 
@@ -78,13 +71,13 @@ def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
 @pytest.mark.slow
 def test_one_recipe_reruns_one_family(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.underfit.batch_size=8"], clone)
-    assert [name for name in _stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
+    assert [name for name in list_stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
 
 
 @pytest.mark.slow
 def test_a_change_of_the_head_computes_no_features_anew(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.efficientnet_lite0.dropout=0.1"], clone)
-    ran = [name for name in _stages_run(output) if "@" in name]
+    ran = [name for name in list_stages_run(output) if "@" in name]
     assert ran == ["train@efficientnet_lite0", "evaluate@efficientnet_lite0"]
 
 
@@ -118,7 +111,7 @@ def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_agai
     outside = draw_pictures(tmp_path / "outside", classes=["sea", "elsewhere"], count=3)
     (outside / "sea" / "broken.jpg").write_bytes(b"no picture")
     output = run(["dvc", "exp", "run", "-S", f"evaluate.outside_path={outside}"], clone)
-    assert {name.split("@")[0] for name in _stages_run(output)} == {"locate", "evaluate", "report"}
+    assert {name.split("@")[0] for name in list_stages_run(output)} == {"locate", "evaluate", "report"}
     with (clone / "data" / "evaluations" / "linear_svm" / "outside.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows].count("sea") == 4
@@ -142,7 +135,7 @@ def test_a_wrong_parameter_ends_in_one_line_before_any_work(clone: Path) -> None
     output = run(["dvc", "exp", "run", "--temp", "-S", "train.dropout=1.5"], clone, expect=255)
     assert "error: train.dropout: expected" in output
     assert "Traceback" not in output
-    assert _stages_run(output)[-1:] in (["locate"], ["train@linear_svm"])
+    assert list_stages_run(output)[-1:] in (["locate"], ["train@linear_svm"])
 
 
 def _use_folder(clone: Path, pictures: Path) -> None:
@@ -157,17 +150,17 @@ def test_a_folder_is_watched_image_by_image(clone: Path, tmp_path: Path) -> None
     pictures = draw_pictures(tmp_path / "pictures", classes=["cat", "dog"], count=20)
     _use_folder(clone, pictures)
     run(["dvc", "repro", "prune"], clone)
-    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == []
+    assert list_stages_run(run(["dvc", "repro", "prune"], clone)) == []
 
     draw_pictures(pictures, classes=["cat"], count=1, start=20)
-    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+    assert list_stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
     assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 41
 
     draw_pictures(pictures, classes=["dog"], count=1, start=0, shade=77)
-    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+    assert list_stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
 
     (pictures / "cat" / "0.png").unlink()
-    assert _stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
+    assert list_stages_run(run(["dvc", "repro", "prune"], clone)) == ["download", "prune"]
     assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 40
     assert (pictures / "cat" / "1.png").exists(), "the user's own pictures are never touched"
     run(["git", "checkout", "--quiet", "."], clone)

@@ -1,4 +1,4 @@
-"""README's search by scikit-learn, pasted as it stands, shrunk only in how much it trains."""
+"""The search by scikit-learn in docs/scikit-learn.md, exactly as written, except that it trains less."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from stages.split import split
 from tests.clone import run
 from tests.conftest import ROOT
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "scikit-learn.md").read_text(encoding="utf-8"), re.DOTALL)
 SMALLER = {"epochs=10": "epochs=1", "[0.1, 0.2, 0.3]": "[0.1, 0.3]", "StratifiedKFold(3)": "StratifiedKFold(2)"}
 TELL = """
 import json
@@ -30,13 +30,13 @@ def make_code() -> str:
     """The one block that is meant, smaller."""
     [code] = [block for block in BLOCKS if "KerasClassifier" in block]
     for published, smaller in SMALLER.items():
-        assert code.count(published) == 1, f"README no longer says {published}"
+        assert code.count(published) == 1, f"docs/scikit-learn.md no longer says {published}"
         code = code.replace(published, smaller)
     return code
 
 
 @pytest.mark.usefixtures("one_core")
-def test_the_search_that_readme_shows_finds_a_point_of_its_grid_without_a_warning(project):
+def test_the_search_that_the_docs_show_finds_a_point_of_its_grid_without_a_warning(project):
     project.set(sources__scenes__images_per_class=16, sources__scenes__image_size=32, split__seed=0)
     for stage in (download, prune, split, preprocess):
         stage()

@@ -1,7 +1,7 @@
-"""Four published studies, each by the command that README gives for it, on a small stand-in with the folders of its data.
+"""Four published studies, each by its command in docs/studies.md, on small data in the folders of the real data.
 
-Sizes, classes, splits and networks are the study's own. The pictures are noise, and one epoch is trained. The host of
-ImageNet's weights is out of a test's reach: a backbone's are random, at the smallest size that it takes.
+Sizes, classes, splits and networks are the study's own. The pictures are noise, and training takes one epoch. Tests do not
+download ImageNet's weights: a backbone's are random, at the smallest size that it takes.
 """
 
 import csv
@@ -17,29 +17,13 @@ import pytest
 
 from tests.clone import make_clone, run
 from tests.conftest import ROOT, Server
+from tests.pipeline.models.published import PUBLISHED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("cache")]
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+STUDIES = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
 INTEL = ["buildings", "forest", "glacier", "mountain", "sea", "street"]
 ANIMALS = ["butterfly", "cat", "chicken", "cow", "dog", "elephant", "horse", "sheep", "spider", "squirrel"]
-# As published, at each study's own size and classes; of a backbone, its own and those of its head.
-PARAMETERS = {
-    "underfit": 1_973,
-    "overfit": 3_667_269,
-    "optimized": 10_466_449,
-    "vgg_blocks": 4_498_217,
-    "linear_svm": (128 * 128 * 3 + 1) * 2,
-    "deep_cnn": 1_306_918,
-    "mobilenet": 3_228_864 + 6_150,
-    "vgg16": 14_714_688 + 3_078,
-    "resnet50v2": 23_564_800 + 12_294,
-    "dense_ann": 8_401_930,
-    "animals_cnn": 5_631_722,
-    "animals_cnn_augmented": 5_631_722,
-    "animals_cnn_wide": 5_414_890,
-    "inceptionv3": 21_802_784 + 2_108_426,
-}
 
 
 @pytest.fixture
@@ -73,20 +57,23 @@ def intel(publish: Callable[..., str]) -> str:
 
 
 def reproduce(clone: Path, study: str, url: str, **changes: object) -> None:
-    """Runs what README gives for a study, with pictures from `url` and one epoch; nothing is left to do after it.
+    """Runs a study's command in docs/studies.md with pictures from `url` and one epoch; then nothing is left to run.
 
-    changes: more parameters; two underscores stand for a dot.
+    changes: more parameters; two underscores mean a dot.
     """
-    row = next(line for line in README.splitlines() if line.startswith(f"| {study}, "))
+    row = next(line for line in STUDIES.splitlines() if line.startswith(f"| {study}, "))
     command = re.findall(r"`(dvc exp run [^`]*)`", row)[0]
     settings = {"data__path": url, "train__max_epochs": 1, "train__width": "null"} | changes
-    options = [part for key, value in settings.items() for part in ("-S", f"{key.replace('__', '.')}={value}")]
+    names = {key: key.replace("__", ".") for key in settings}
+    # ++ as a recipe may leave a value to its defaults
+    overrides = [f"{'++' if names[key].startswith('recipes.') else ''}{names[key]}={settings[key]}" for key in settings]
+    options = [part for override in overrides for part in ("-S", override)]
     run([*shlex.split(command), *options], clone)
     assert "Running stage" not in run(["dvc", "repro"], clone)
 
 
 def without_weights(input_size: int, *backbones: str) -> dict[str, object]:
-    """What makes backbones start from random weights, at `input_size` pixels."""
+    """Settings that give backbones random weights, at `input_size` pixels."""
     return {f"recipes__{name}__backbone__weights": "none" for name in backbones} | {
         f"recipes__{name}__input_size": input_size for name in backbones
     }
@@ -106,13 +93,13 @@ def check_counts(clone: Path, *, train: dict[str, int], test: dict[str, int]) ->
 
 
 def check_families(clone: Path, *families: str) -> None:
-    """Whether each has a model of the published size, a row in the summary, and a place in the report."""
+    """Whether each has a model of the published size, a row in the summary, and a section in the report."""
     rows = {row["family"]: row for row in read_rows(clone / "metrics" / "summary.csv")}
     report = (clone / "metrics" / "report.html").read_text(encoding="utf-8")
     assert set(rows) == {*families, "ensemble"}
     for family in families:
         assert 0 <= float(rows[family]["test_accuracy"]) <= 1
-        assert int(rows[family]["parameters"]) == PARAMETERS[family]
+        assert int(rows[family]["parameters"]) == PUBLISHED[family].parameters
         assert (clone / "models" / f"{family}.keras").exists()
         assert family in report
 

@@ -1,4 +1,4 @@
-"""data/tfrecords as preprocess leaves it, of arrays that a test has made."""
+"""Writes data/tfrecords as preprocess does, from arrays."""
 
 import json
 from collections.abc import Callable
@@ -39,9 +39,9 @@ def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shard
     (folder / "dataset.json").write_text(json.dumps(facts))
 
 
-def _per_channel(splits: dict[str, Split], figure: Callable[..., np.ndarray]) -> list[float]:
+def _per_channel(splits: dict[str, Split], statistic: Callable[..., np.ndarray]) -> list[float]:
     images = splits["train"][0] if "train" in splits else next(iter(splits.values()))[0]
-    return [round(float(value), 4) for value in figure(images.reshape(-1, 3), axis=0)]
+    return [round(float(value), 4) for value in statistic(images.reshape(-1, 3), axis=0)]
 
 
 def make_noise(count: int, size: int, *, seed: int = 0) -> np.ndarray:
@@ -50,7 +50,7 @@ def make_noise(count: int, size: int, *, seed: int = 0) -> np.ndarray:
 
 
 def make_coloured_split(count: int, size: int, *, strength: int = 150, seed: int = 0) -> Split:
-    """Noisy pictures whose colour tells their class: red, green, blue. strength: of 255; the noise has 64."""
+    """Noisy images whose colour is their class: red, green, blue. strength: added to one channel; noise is below 64."""
     labels = np.arange(count) % 3
     images = make_noise(count, size, seed=seed) // 4
     for image, label in zip(images, labels, strict=True):

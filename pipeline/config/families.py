@@ -1,21 +1,21 @@
-"""Which families there are: a builder, how it is trained, the smallest image. Cheap to import: nothing is built here."""
+"""The families and backbones that exist, as declarations: cheap to import, as nothing is built here."""
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pipeline.runtime.errors import PipelineError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class Family:
-    """builder: "module:function". kind: how it is trained: a network from scratch, a new head on a pretrained backbone, or
-    a linear machine. min_image_size: pixels, each side, below which nothing is left after the last pool, or which a
-    backbone's authors name as the least. backbone: whose pooled features it trains on; None: on pixels. sizes: whole numbers
-    that the recipe of a network has besides what all networks have, and that its builder takes."""
+    """One architecture and how it is trained.
+
+    builder: "module:function". kind: a network from scratch, a new head on a pretrained backbone (transfer), or a linear
+    machine. min_image_size: pixels, each side: below it the last pool would leave nothing, or the backbone's authors allow
+    no less. backbone: a name in BACKBONES, whose pooled features the family trains on; None: it trains on pixels. sizes:
+    whole numbers in this network's recipe, and arguments of its builder, that no other network has.
+    """
 
     builder: str
     kind: Literal["network", "transfer", "linear"] = "network"
@@ -24,13 +24,10 @@ class Family:
     sizes: tuple[str, ...] = ()
 
 
-_TRANSFER = "pipeline.models.backbones:build_transfer"
+_TRANSFER = "pipeline.models.transfer:build_transfer"
+_TRANSFER_SVM = "pipeline.models.transfer:build_transfer_svm"
 
-
-_TRANSFER_SVM = "pipeline.models.linear_svm:build_transfer_svm"
-
-
-# Builders are named, not imported: reading parameters must not cost the four seconds that TensorFlow takes.
+# Builders and backbones are named, not imported: reading parameters must not cost the four seconds that TensorFlow takes.
 FAMILIES: dict[str, Family] = {
     "linear_svm": Family("pipeline.models.linear_svm:build_linear_svm", kind="linear"),
     "underfit": Family("pipeline.models.studies.scenes:build_underfit", min_image_size=16),
@@ -64,22 +61,34 @@ FAMILIES: dict[str, Family] = {
     "efficientnet_lite0_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite0"),
 }
 
+# "module:constant" of each, which `pipeline.models.backbones.loader` imports.
+BACKBONES: dict[str, str] = {
+    "mobilenet": "pipeline.models.backbones.keras_applications:MOBILENET",
+    "vgg16": "pipeline.models.backbones.keras_applications:VGG16",
+    "resnet50v2": "pipeline.models.backbones.keras_applications:RESNET50V2",
+    "inceptionv3": "pipeline.models.backbones.keras_applications:INCEPTIONV3",
+    "mobilenetv3": "pipeline.models.backbones.keras_applications:MOBILENETV3",
+    "efficientnetv2b0": "pipeline.models.backbones.keras_applications:EFFICIENTNETV2B0",
+    "efficientnet_lite0": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE0",
+}
+
 
 def check_family(name: str, *, parameter: str = "families") -> None:
-    """Raises PipelineError, naming the nearest ones, for a family that does not exist. parameter: that names it."""
+    """Raises PipelineError, with the nearest names, for a family that does not exist. parameter: the one that holds it."""
     if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.4) or list(FAMILIES)
-        raise PipelineError(f"{parameter}: no family is called {name!r}: expected {' or '.join(near)}, say")
+        near = difflib.get_close_matches(name, FAMILIES, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(FAMILIES)}"
+        raise PipelineError(f"{parameter}: no family is called {name!r}: {hint}")
 
 
 def check_image_size(family: str, image_size: int, *, name: str = "preprocess.image_size") -> None:
-    """Raises PipelineError, naming the smallest size, for images that are too small for an architecture.
+    """Raises PipelineError, with the smallest size, for images that are too small for an architecture.
 
-    name: the parameter that says how large they are.
+    image_size: pixels, each side. name: the parameter that sets it.
     """
     smallest = FAMILIES[family].min_image_size
     if image_size < smallest:
         raise PipelineError(
-            f"{family} halves its images again and again: expected images of {smallest} px or more, received {image_size} px; "
-            f"raise {name} or leave the family out of families"
+            f"{family} downsamples its images too often for this size: expected images of {smallest} px or more, received "
+            f"{image_size} px; raise {name} or leave the family out of families"
         )

@@ -1,43 +1,85 @@
-"""Recipes: how a family trains, as its study published it, and as `train` overrides it."""
+"""Recipes: how a family trains. The defaults of its kind, what its study published, and what `train` overrides."""
 
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import create_model
+from pydantic import ValidationError
 
-from pipeline.config.families import Family
-from pipeline.config.sections import (
-    Augment,
-    FeatureLinearRecipe,
-    NetworkRecipe,
-    Params,
-    PixelLinearRecipe,
-    Recipe,
-    Train,
-    TrainAugment,
-    TransferRecipe,
-)
-from pipeline.config.types import Count, Section
+from pipeline.config.families import FAMILIES
+from pipeline.config.messages import explain
+from pipeline.config.nested import KeyPath, merge, walk
+from pipeline.config.sections import Augment, Defaults, LinearRecipe, Params, Recipe, Train
 from pipeline.runtime.errors import PipelineError
 
-AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+_DEFAULTS = "defaults"
+_INHERITED = ("backbone", "input_size", "augment")  # by X_svm, from X
 
 
-@cache
-def recipe_schema(family: Family) -> type[Section]:
-    if family.kind == "linear":
-        return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
-    if family.kind == "transfer":
-        return TransferRecipe
-    sizes: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...))
-    return create_model("NetworkRecipe", __base__=NetworkRecipe, **sizes) if sizes else NetworkRecipe
+def expand_recipes(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What params.yaml says, with each family's whole recipe in `recipes` and no `recipes.defaults`.
+
+    Raises PipelineError, one line, for wrong defaults. What is wrong in a family's entry is left for `Params` to refuse.
+    """
+    recipes = content.get("recipes")
+    if not isinstance(recipes, Mapping):
+        return dict(content)
+    _check_defaults(recipes)
+    whole = {name: _expand(recipes, name) for name in recipes if name != _DEFAULTS}
+    return {**content, "recipes": whole}
+
+
+def _check_defaults(recipes: Mapping[str, Any]) -> None:
+    if _DEFAULTS not in recipes:
+        raise PipelineError("recipes.defaults is missing: params.yaml must have it")
+    try:
+        Defaults.model_validate(recipes[_DEFAULTS])
+    except ValidationError as error:
+        raise PipelineError(explain(error, recipes[_DEFAULTS], f"recipes.{_DEFAULTS}")) from error
+
+
+def _expand(recipes: Mapping[str, Any], family: str) -> Any:
+    """A family's whole recipe; its entry as it is where that is no mapping, or the family is unknown."""
+    entry = recipes[family]
+    if not isinstance(entry, Mapping) or family not in FAMILIES:
+        return entry
+    whole: dict[str, Any] = {}
+    for _, values in _list_origins(recipes, family):
+        whole = merge(whole, values)
+    return whole
+
+
+def _list_origins(recipes: Mapping[str, Any], family: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Where a recipe's values come from, and these values; later ones win. recipes: as params.yaml has them."""
+    declared = FAMILIES[family]
+    origins = [(f"default of {declared.kind}", recipes[_DEFAULTS][declared.kind])]
+    if declared.kind == "linear" and declared.backbone:
+        whole = _expand(recipes, declared.backbone) if declared.backbone in recipes else None
+        if isinstance(whole, Mapping):
+            origins.append((f"from {declared.backbone}", {key: whole[key] for key in _INHERITED}))
+    return [*origins, ("study", recipes[family])]
+
+
+def trace_origins(recipes: Mapping[str, Any], params: Params, family: str) -> dict[KeyPath, str]:
+    """Where each value of `resolve_family` comes from, in the order of params.yaml: `study` (the family's entry), `default of
+    <kind>`, `from <family>`, `train` or `train.max_epochs`. recipes: as params.yaml has them."""
+    found = {path: origin for origin, values in _list_origins(recipes, family) for path, _ in walk(values)}
+    resolved = dict(walk(resolve_family(params, family).model_dump()))
+    overrides = {path for path, value in walk(params.train.model_dump()) if value is not None}
+    origins = {}
+    for path, value in walk(_expand(recipes, family)):
+        is_overridden = path in overrides and (path[0] == "augment" or FAMILIES[family].kind != "linear")
+        is_capped = path == ("epochs",) and resolved[path] != value
+        origins[path] = "train" if is_overridden else "train.max_epochs" if is_capped else found[path]
+    return origins
 
 
 def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
-    """The settings with which one family trains: `train` where it says something, the family's own where it is null.
+    """The settings with which one family trains: those of `train`, and the recipe's own where `train` says null.
 
-    `train.max_epochs` caps what a recipe says, not what `train.epochs` asks for in so many words. Raises PipelineError for
-    two rules that would both set the learning rate.
+    `train.max_epochs` caps the recipe's epochs, but not `train.epochs`. Raises PipelineError for two rules that would both set
+    the learning rate.
     """
     resolved = _override(recipe.model_dump(), train.model_dump())
     if train.epochs is None and train.max_epochs is not None:
@@ -45,29 +87,54 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
     if resolved["schedule"]["kind"] == "cosine" and resolved["reduce_lr"]["patience"] is not None:
         raise PipelineError(
             "schedule.kind cosine sets the learning rate of every step: expected reduce_lr.patience null beside it, received "
-            f"{resolved['reduce_lr']['patience']}; take one of the two"
+            f"{resolved['reduce_lr']['patience']}; use one of the two"
         )
     return type(recipe).model_validate(resolved)
 
 
+def resolve_augment(train: Train, augment: Augment) -> Augment:
+    """How images are augmented for one family: as `train.augment` says, and as the recipe says where that is null."""
+    return Augment.model_validate(_override(augment.model_dump(), train.augment.model_dump()))
+
+
+def resolve_family(params: Params, family: str) -> Recipe | LinearRecipe:
+    """A family's recipe with what `train` overrides. Of a linear machine, that is how its views are augmented."""
+    recipe = params.recipes[family]
+    if isinstance(recipe, Recipe):
+        return resolve_recipe(params.train, recipe)
+    if recipe.augment is None:
+        return recipe
+    return recipe.model_copy(update={"augment": resolve_augment(params.train, recipe.augment)})
+
+
+def _override(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The values with those of `overrides` that are not None. Keys that `overrides` does not have, such as a recipe's
+    backbone, stay."""
+    resolved = {}
+    for key, value in values.items():
+        override = overrides.get(key)
+        if isinstance(value, dict) and isinstance(override, dict):
+            resolved[key] = _override(value, override)
+        else:
+            resolved[key] = value if override is None else override
+    return resolved
+
+
 def without_augment(params: Params) -> Params:
-    """The same parameters with every augmentation off, whatever a recipe says."""
-    none = TrainAugment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
-    return params.model_copy(update={"train": params.train.model_copy(update={"augment": none})})
+    """The same parameters with all augmentation off, whatever a recipe says."""
+    off = params.train.augment.model_copy(update={"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0})
+    return params.model_copy(update={"train": params.train.model_copy(update={"augment": off})})
 
 
-def resolve_augment(train: Train, own: Augment) -> Augment:
-    """How images are changed for one family: `train.augment` where it says something, else the family's own."""
-    return Augment.model_validate(_override(own.model_dump(), train.augment.model_dump()))
-
-
-def _override(own: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Keys that `above` does not have, such as a recipe's backbone, can't be overridden."""
-    return {
-        key: _override(value, above[key])
-        if isinstance(value, dict) and key in above
-        else value
-        if above.get(key) is None
-        else above[key]
-        for key, value in own.items()
-    }
+def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
+    """What a family embeds and trains with, as JSON: "embed" has backbone, input_size and augment, or nothing for a family on
+    pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and shuffle_buffer. All recipes are
+    as `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
+    """
+    recipe = resolve_family(params, family)
+    whole = recipe.model_dump(mode="json")
+    embed = {key: whole[key] for key in _INHERITED} if FAMILIES[family].backbone else {}
+    if isinstance(recipe, LinearRecipe):
+        return {"embed": embed, "train": {"recipe": whole}}
+    train = params.train.model_dump(mode="json", include={"seed", "cache_gb", "shuffle_buffer"})
+    return {"embed": embed, "train": {**train, "recipe": whole}}

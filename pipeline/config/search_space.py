@@ -1,4 +1,4 @@
-"""What a search may vary: dimensions, read from `search.space` of params.yaml and checked; and parameters set by name."""
+"""What a search varies: dimensions, read from `search.space` of params.yaml and checked; and parameters set by name."""
 
 import copy
 import math
@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from pipeline.config.messages import suggest
 from pipeline.config.types import Count, Number, Positive, Section
 from pipeline.runtime.errors import PipelineError
 
 Value: TypeAlias = bool | int | float | str | None
-_DIGITS = 4  # significant ones of a drawn number: more would only be tedious to type
-_MOST_VALUES = 100_000  # that a range with steps may have to count as a list
+_DIGITS = 4  # significant digits of a sampled number: more would only be tedious to type
+_MOST_VALUES = 100_000  # of a range with steps, or points of a space, that are listed
 
 
 class _RangeSettings(Section):
@@ -33,14 +34,14 @@ class Choices:
 
     @property
     def edges(self) -> tuple[Value, ...]:
-        """The values at which it is checked whether the parameter takes them."""
+        """The values for which it is checked that the parameter takes them."""
         return self.values
 
 
 @dataclass(frozen=True)
 class Range:
-    """A parameter that takes numbers from low to high, both included; whole numbers if `whole`. log: equally often from
-    0.001 to 0.01 as from 0.01 to 0.1. step: multiples of it above low only, of which high is the last."""
+    """A parameter that takes numbers from low to high, both included; integers if `whole`. log: as often from 0.001 to 0.01
+    as from 0.01 to 0.1. step: only low plus multiples of it, of which high is the last."""
 
     name: str
     low: float
@@ -51,12 +52,12 @@ class Range:
 
     @property
     def edges(self) -> tuple[Value, ...]:
-        """The values at which it is checked whether the parameter takes them."""
+        """The values for which it is checked that the parameter takes them."""
         return (self.low, self.high) if self.step is None else (self.tidy(self.low), self.tidy(self.high))
 
     @property
     def values(self) -> tuple[Value, ...] | None:
-        """All of them, where they can be listed."""
+        """All values, if they can be listed."""
         step = 1 if self.whole and self.step is None else self.step
         if step is None:
             return None
@@ -64,7 +65,7 @@ class Range:
         return tuple(self.tidy(self.low + number * step) for number in range(count)) if count <= _MOST_VALUES else None
 
     def tidy(self, value: float) -> int | float:
-        """The number as it is trained with and shown: whole, some steps above low, or with four significant digits."""
+        """The number as it is used and shown: an integer, low plus some steps, or rounded to four significant digits."""
         if self.whole:
             return round(value)
         if self.step is not None:
@@ -76,9 +77,8 @@ Dimension: TypeAlias = Choices | Range
 
 
 def parse_space(space: Mapping[str, Any]) -> list[Dimension]:
-    """The dimensions, in the order in which they are written. space: nested like params.yaml; where a parameter's value would
-    stand, a list of choices, or a mapping with low, high, and log or step. Raises PipelineError, one line, naming the one that
-    is wrong."""
+    """The dimensions, in the order of the file. space: nested like params.yaml, with a list of choices, or a mapping with low,
+    high, and log or step, in place of a parameter's value. Raises PipelineError, one line, with the name of a wrong one."""
     return [_parse(name, leaf) for name, leaf in _walk(space, ())]
 
 
@@ -101,29 +101,39 @@ def _parse(name: str, leaf: Any) -> Dimension:
     try:
         range_ = _RangeSettings.model_validate(dict(leaf))
     except ValidationError as error:
-        # Where a value may be whole or not, the first complaint is that it isn't whole, which it need not be.
-        complaints = error.errors(include_url=False)
-        first = next((c for c in complaints if not c["type"].endswith("_type")), complaints[0])
+        # For int | float, pydantic's first complaint is that the value is no int, which it need not be.
+        faults = error.errors(include_url=False)
+        first = next((fault for fault in faults if not fault["type"].endswith("_type")), faults[0])
         raise PipelineError(
-            f"{where}: expected numbers low and high, and perhaps log: true or step, received {dict(leaf)!r} "
+            f"{where}: expected numbers low and high, and optionally log: true or step, received {dict(leaf)!r} "
             f"({first['loc'][0]}: {first['msg']})"
         ) from error
-    if range_.low >= range_.high:
-        raise PipelineError(f"{where}: expected low below high, received low {range_.low} and high {range_.high}")
-    if range_.log and range_.low <= 0:
-        raise PipelineError(f"{where}: expected low above 0, as log is true, received {range_.low}")
-    if range_.log and range_.step is not None:
-        raise PipelineError(f"{where}: expected log: true or step, not both, received step {range_.step}")
-    if range_.step is not None and range_.step > range_.high - range_.low:
+    _check_range(range_, where)
+    return _make_range(name, range_)
+
+
+def _check_range(range_: _RangeSettings, where: str) -> None:
+    low, high, step = range_.low, range_.high, range_.step
+    if low >= high:
+        raise PipelineError(f"{where}: expected low below high, received low {low} and high {high}")
+    if range_.log and low <= 0:
+        raise PipelineError(f"{where}: expected low above 0, as log is true, received {low}")
+    if range_.log and step is not None:
+        raise PipelineError(f"{where}: expected log: true or step, not both, received step {step}")
+    if step is not None and step > high - low:
         raise PipelineError(
-            f"{where}: expected a step of at most high - low, received step {range_.step} from {range_.low} to {range_.high}"
+            f"{where}: expected a step of at most high - low, received step {step} from {low} to {high}"
         )
-    whole = isinstance(range_.low, int) and isinstance(range_.high, int) and isinstance(range_.step, int | None)
-    high = range_.high
-    if range_.step is not None:
-        high = range_.low + math.floor((range_.high - range_.low) / range_.step + 1e-9) * range_.step
-    step = 1 if whole and range_.step is None and not range_.log else range_.step
-    return Range(name, range_.low, high, range_.log, step, whole)
+
+
+def _make_range(name: str, range_: _RangeSettings) -> Range:
+    low, high, step = range_.low, range_.high, range_.step
+    whole = isinstance(low, int) and isinstance(high, int) and isinstance(step, int | None)
+    if step is not None:
+        high = low + math.floor((high - low) / step + 1e-9) * step
+    elif whole and not range_.log:
+        step = 1
+    return Range(name, low, high, range_.log, step, whole)
 
 
 def _parse_choices(name: str, values: list[Any], where: str) -> Choices:
@@ -138,8 +148,8 @@ def _parse_choices(name: str, values: list[Any], where: str) -> Choices:
 
 
 def list_points(dimensions: list[Dimension]) -> list[dict[str, Value]] | None:
-    """Every point of the space, the last dimension changing fastest; None where a dimension has no list of values, or the
-    points are too many to list."""
+    """Every point of the space, the last dimension changing fastest; None if a dimension has no list of values, or if there are
+    too many points to list."""
     values = [dimension.values for dimension in dimensions]
     if any(listed is None for listed in values) or math.prod(len(listed or ()) for listed in values) > _MOST_VALUES:
         return None
@@ -148,18 +158,26 @@ def list_points(dimensions: list[Dimension]) -> list[dict[str, Value]] | None:
 
 
 def set_parameters(content: dict[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
-    """A copy of what params.yaml says, with other values. values: by name, as train.dropout. Raises PipelineError for a name
-    that is not there."""
+    """A copy of what params.yaml says, with other values. values: by name, such as train.dropout. Raises PipelineError for a
+    name that does not exist."""
     changed = copy.deepcopy(content)
     for name, value in values.items():
-        *path, last = name.split(".")
+        *parents, last = name.split(".")
         section: Any = changed
-        for part in path:
-            section = section.get(part) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or last not in section:
-            raise PipelineError(f"{name} is unknown: expected the name of a parameter in params.yaml, as train.dropout")
-        section[last] = value
+        for part in parents:
+            section = _check_key(section, part, name)[part]
+        _check_key(section, last, name)[last] = value
     return changed
+
+
+def _check_key(section: Any, key: str, name: str) -> dict[str, Any]:
+    if not isinstance(section, dict):
+        raise PipelineError(
+            f"{name} is unknown: expected the name of a parameter in params.yaml, such as train.dropout"
+        )
+    if key not in section:
+        raise PipelineError(f"{name} is unknown: {suggest(key, section)}")
+    return section
 
 
 def remove_parameters(content: Mapping[str, Any], names: set[str], prefix: str = "") -> dict[str, Any]:

@@ -1,48 +1,48 @@
 """The sections of params.yaml: every parameter with its type and range."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
+from pipeline.config.families import FAMILIES, Family
 from pipeline.config.sources import SOURCES, SourceSettings
-from pipeline.config.types import Count, Fraction, Natural, NotNegative, Number, Pixels, Positive, Section, Seed
-
-Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
-
-
-Flip = Literal["none", "horizontal", "vertical", "both"]
-
-
-Monitor = Literal["val_loss", "val_accuracy"]
-
-
-ClassWeight = Literal["none", "balanced"]
-
-
-Turn = Annotated[Number, Field(ge=0, le=0.5)]
-
-
-Dropout = Annotated[Number, Field(ge=0, le=0.9)]
-
-
-ScheduleKind = Literal["constant", "exponential", "cosine"]
-
-
-Unfreeze = str | int
-
-
-def _check_unfreeze(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if not whole and not (isinstance(value, str) and re.fullmatch(r"all|[1-9]\d* (blocks?|layers?)", value)):
-        raise ValueError("all, a number of layers, or as in '2 blocks'")
-    return value
+from pipeline.config.types import (
+    Count,
+    Fraction,
+    Natural,
+    NotNegative,
+    Number,
+    Pixels,
+    Positive,
+    Section,
+    Seed,
+    by_name,
+    make_optional,
+)
 
 
 def _check_source(name: str) -> str:
     if name not in SOURCES:
         raise ValueError(f"one of {', '.join(SOURCES)}")
     return name
+
+
+def _check_unfreeze(value: Any) -> Any:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not is_count and not (isinstance(value, str) and re.fullmatch(r"all|[1-9]\d* (blocks?|layers?)", value)):
+        raise ValueError("all, a number of layers, or a text such as '2 blocks'")
+    return value
+
+
+ClassWeight: TypeAlias = Literal["none", "balanced"]
+Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
+Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
+Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
+ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine"]
+Dropout = Annotated[Number, Field(ge=0, le=0.9)]
+Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
+Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
 class Data(Section):
@@ -107,14 +107,12 @@ class FineTune(Section):
     epochs: Natural
     learning_rate: Positive
     optimizer: Optimizer
-    unfreeze: Annotated[Unfreeze, BeforeValidator(_check_unfreeze)]
+    unfreeze: Unfreeze
 
 
-class Recipe(Section):
-    """How a network is trained: a family's published settings, or these overridden by `train`."""
+class Training(Section):
+    """Settings of training by gradient descent."""
 
-    backbone: BackboneSettings | None
-    input_size: Pixels | None
     epochs: Count
     batch_size: Count
     optimizer: Optimizer
@@ -130,8 +128,15 @@ class Recipe(Section):
     class_weight: ClassWeight
 
 
+class Recipe(Training):
+    """How a network is trained: by its study's settings, or these overridden by `train`."""
+
+    backbone: BackboneSettings | None
+    input_size: Pixels | None
+
+
 class NetworkRecipe(Recipe):
-    """How a network is trained from scratch. A family's own `sizes` come to it."""
+    """How a network is trained from scratch. The family's `sizes` are fields of a subclass."""
 
     backbone: None
 
@@ -156,7 +161,7 @@ class LinearRecipe(Section):
 
 
 class PixelLinearRecipe(LinearRecipe):
-    """On pixels: no backbone, no size of its own, no changed views."""
+    """On pixels: no backbone, no resizing, no augmented views."""
 
     backbone: None
     input_size: None
@@ -168,6 +173,41 @@ class FeatureLinearRecipe(LinearRecipe):
 
     backbone: BackboneSettings
     augment: Augment
+
+
+def make_recipe_section(family: Family) -> type[Recipe] | type[LinearRecipe]:
+    """What the recipe of a family has."""
+    if family.kind == "linear":
+        return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
+    if family.kind == "transfer":
+        return TransferRecipe
+    sizes: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...))
+    return create_model("NetworkRecipe", __base__=NetworkRecipe, **sizes) if sizes else NetworkRecipe
+
+
+class Defaults(Section):
+    """`recipes.defaults`: for each kind of family what its recipes do not say."""
+
+    network: NetworkRecipe
+    transfer: TransferRecipe
+    linear: LinearRecipe
+
+
+class TrainBase(Section):
+    """What `train` has besides overrides of recipes."""
+
+    seed: Seed
+    max_epochs: Count | None
+    cache_gb: NotNegative
+    shuffle_buffer: Count
+
+
+if TYPE_CHECKING:
+
+    class Train(TrainBase, Training):
+        """Overrides of every recipe. Each setting of Training may be None, which mypy can't see: the recipe's value holds."""
+else:
+    Train = make_optional("Train", Training, TrainBase)
 
 
 class Embed(Section):
@@ -209,60 +249,15 @@ class Evaluate(Section):
     outside_path: str | None
 
 
-class TrainAugment(Section):
-    flip: Flip | None
-    rotation: Turn | None
-    zoom: Fraction | None
-    contrast: Fraction | None
-
-
-class TrainEarlyStopping(Section):
-    monitor: Monitor | None
-    patience: Count | None
-
-
-class TrainReduceLr(Section):
-    factor: Annotated[Number, Field(gt=0, lt=1)] | None
-    patience: Count | None
-    min_lr: NotNegative | None
-
-
-class TrainSchedule(Section):
-    kind: ScheduleKind | None
-    hold_epochs: Natural | None
-    decay: NotNegative | None
-    warmup_epochs: Natural | None
-
-
-class Train(Section):
-    seed: Seed
-    epochs: Count | None
-    max_epochs: Count | None
-    cache_gb: NotNegative
-    shuffle_buffer: Count
-    batch_size: Count | None
-    optimizer: Optimizer | None
-    learning_rate: Positive | None
-    dropout: Dropout | None
-    l2: NotNegative | None
-    width: Positive | None
-    head_units: Natural | None
-    augment: TrainAugment
-    early_stopping: TrainEarlyStopping
-    reduce_lr: TrainReduceLr
-    schedule: TrainSchedule
-    class_weight: ClassWeight | None
-
-
 class Runtime(Section):
     onednn: bool
 
 
-class ParamsFile(Section):
-    """params.yaml as it is written; sources and recipes are checked against their own declarations."""
+class Params(Section):
+    """All parameters, checked, with whole recipes: see `expand_recipes`."""
 
     data: Data
-    sources: dict[str, Any]
+    sources: Annotated[dict[str, SourceSettings], by_name({name: section for name, (_, section) in SOURCES.items()})]
     prune: Prune
     split: Split
     preprocess: Preprocess
@@ -270,26 +265,10 @@ class ParamsFile(Section):
     embed: Embed
     families: Annotated[list[str], Field(min_length=1)]
     train: Train
-    recipes: dict[str, Any]
-    evaluate: Evaluate
-    crossval: Crossval
-    search: Search
-    runtime: Runtime
-
-
-class Params(Section):
-    """All parameters, checked. `sources` holds the chosen source's settings, `recipes` one a known family."""
-
-    data: Data
-    sources: dict[str, SourceSettings]
-    prune: Prune
-    split: Split
-    preprocess: Preprocess
-    examine: Examine
-    embed: Embed
-    families: list[str]
-    train: Train
-    recipes: dict[str, Recipe | LinearRecipe]
+    recipes: Annotated[
+        dict[str, Recipe | LinearRecipe],
+        by_name({name: make_recipe_section(family) for name, family in FAMILIES.items()}),
+    ]
     evaluate: Evaluate
     crossval: Crossval
     search: Search
@@ -297,7 +276,7 @@ class Params(Section):
 
     @property
     def source_settings(self) -> SourceSettings:
-        """What the chosen source brings along."""
+        """The settings of the chosen source."""
         return self.sources[self.data.source]
 
     @property
@@ -306,5 +285,5 @@ class Params(Section):
         return self.preprocess.image_size or self.source_settings.image_size
 
     def input_size(self, family: str) -> int:
-        """Pixels, each side, to which a family's model brings them."""
+        """Pixels, each side, to which a family's model resizes them."""
         return self.recipes[family].input_size or self.image_size

@@ -1,10 +1,10 @@
-"""Which sources there are, and what each brings along. Cheap to import: no image is read here."""
+"""The sources of images that exist, and their settings. Cheap to import: no image is read here."""
 
 from pipeline.config.types import Count, Pixels, Positive, Section, Seed
 
 
 class SourceSettings(Section):
-    """What every source brings along."""
+    """The settings that every source has."""
 
     image_size: Pixels
     drop_classes: list[str]
@@ -34,7 +34,7 @@ class ArchiveSettings(SourceSettings):
     timeout: Positive
 
 
-# Modules are named, not imported: a run draws on one source, and a stage that only reads parameters on none.
+# Modules are named, not imported: a run needs one source, and a stage that only reads parameters none.
 SOURCES: dict[str, tuple[str, type[SourceSettings]]] = {
     "scenes": ("pipeline.sources.scenes", ScenesSettings),
     "cifar10": ("pipeline.sources.cifar10", Cifar10Settings),

@@ -1,9 +1,11 @@
-"""The vocabulary in which parameters are declared: strict types, so that a wrong value is refused, never bent."""
+"""The types that parameters are declared with: strict, so that a wrong value is refused and never converted."""
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetPydanticSchema, create_model
+from pydantic_core import core_schema
 
 # YAML 1.1 reads 1e-05 as a string, and that is how `dvc exp run -S train.learning_rate=0.00001` writes it.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -19,6 +21,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Base = TypeVar("Base", bound=Section)
+
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -27,3 +31,27 @@ Number = Annotated[float, BeforeValidator(_read_exponent)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+
+
+def make_optional(name: str, section: type[Section], base: type[Base]) -> type[Base]:
+    """A subclass of `base` that also has the fields of `section`, each of which may be null; so may those of its subsections,
+    which are there themselves. name: of the class."""
+    fields: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            fields[key] = (make_optional(f"{name}{annotation.__name__}", annotation, Section), ...)
+        else:
+            fields[key] = (field.rebuild_annotation() | None, ...)
+    return create_model(name, __base__=base, **fields)
+
+
+def by_name(schemas: Mapping[str, type[Section]]) -> GetPydanticSchema:
+    """For Annotated[dict[str, …], by_name(schemas)]: a dict with exactly these names, each with a section of its own."""
+    return GetPydanticSchema(
+        lambda _, handler: core_schema.typed_dict_schema(
+            {name: core_schema.typed_dict_field(handler(schema)) for name, schema in schemas.items()},
+            extra_behavior="forbid",
+            strict=True,
+        )
+    )

@@ -1,1 +1,1 @@
-"""Many pictures: as they came (raw), as a table (manifest, splits), as models read them (TFRecords, batches)."""
+"""Images: as the source has them (raw), as tables (manifest, splits), as models read them (TFRecords, batches)."""

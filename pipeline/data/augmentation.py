@@ -1,7 +1,7 @@
-"""Random changes of training images: flip, rotation and zoom in one warp, then contrast. Imports TensorFlow.
+"""Random augmentation of training images: flip, rotation and zoom in one warp, then contrast. Imports TensorFlow.
 
-By hand because Keras' layers warp once for each of the three, and draw from a state that can't be resumed or traced to an
-image. One fused warp is more than twice as fast (tests/benchmarks/augmentation.py).
+Keras' layers warp once for each of the three, and draw from a state that can't be resumed or traced to an image. One fused
+warp is more than twice as fast (tests/benchmarks/bench_augmentation.py).
 """
 
 import math
@@ -14,8 +14,8 @@ _NUMBERS = 5  # drawn for each image and epoch: two flips, rotation, zoom, contr
 
 @dataclass(frozen=True)
 class Augmentation:
-    """flip: none, horizontal, vertical or both. rotation: largest turn, fraction of a full one. zoom, contrast: largest
-    relative change. As Keras' RandomFlip, RandomRotation, RandomZoom and RandomContrast define them."""
+    """flip: none, horizontal, vertical or both. rotation: largest angle, as a fraction of a full turn. zoom, contrast: largest
+    relative change. As defined by Keras' RandomFlip, RandomRotation, RandomZoom and RandomContrast."""
 
     flip: str = "none"
     rotation: float = 0.0
@@ -29,18 +29,18 @@ class Augmentation:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything changes at all."""
+        """Whether anything is augmented."""
         return self.warps or self.contrast > 0
 
 
 def draw_numbers(num_images: int, *, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
-    """float32 (num_images, 5), uniform in [0, 1): row i is what image i gets in this epoch, whatever batch it is in."""
+    """float32 (num_images, 5), uniform in [0, 1): row i belongs to image i in this epoch, whatever batch it is in."""
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.stateless_uniform([num_images, _NUMBERS], seed=key)
 
 
 def augment_batch(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Changed images, float32 (batch, height, width, 3), 0 to 255.
+    """Augmented images, float32 (batch, height, width, 3), 0 to 255.
 
     images: uint8 or float32 of that shape. numbers: rows of `draw_numbers`. What a warp uncovers is filled by reflection.
     """
@@ -63,7 +63,7 @@ def _sign(numbers: tf.Tensor, flips: bool) -> tf.Tensor:
 
 
 def _warp(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Flip, rotation and zoom about the centre as one affine map from each pixel of the result to one of the image."""
+    """Flip, rotation and zoom about the centre, as one affine map from pixels of the result to points of the image."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     flip_x = _sign(numbers[:, 0], augmentation.flip in ("horizontal", "both"))
     flip_y = _sign(numbers[:, 1], augmentation.flip in ("vertical", "both"))

@@ -1,7 +1,8 @@
-"""TFRecords to batches, as TensorFlow reads them. Imports TensorFlow."""
+"""TFRecords to batches, through tf.data. Imports TensorFlow."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +19,12 @@ _FEATURES = {
 }
 
 
+# An epoch's number to (positions of the images, Batch), in the order of that epoch.
+_Shuffle: TypeAlias = Callable[[tf.Tensor], tf.data.Dataset]
+
+
 class Batch(NamedTuple):
-    """images: uint8 (batch, size, size, 3), RGB, 0 to 255. labels: int64 (batch,), numbers in class_names."""
+    """images: uint8 (batch, size, size, 3), RGB, 0 to 255. labels: int64 (batch,), indices into class_names."""
 
     images: Any
     labels: Any
@@ -33,7 +38,7 @@ def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
 
 
 def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
-    """Every image of a split once, in the order of the files: (uint8 images, int64 labels), the last batch may be short."""
+    """Every image of a split once, in the order of the files: (uint8 images, int64 labels); the last batch may be smaller."""
     facts = load_dataset_facts(folder)
     image_size, num_batches = facts.image_size, -(-facts.num_images[split] // batch_size)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
@@ -46,7 +51,7 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf
 def read_views(
     split: str, view: int, *, batch_size: int, seed: int, augmentation: Augmentation, folder: Path = TFRECORDS
 ) -> tf.data.Dataset:
-    """`read_batches`, of the images themselves (view 0) or of the changed copies that `seed` gives as number 1, 2, …"""
+    """`read_batches` of the images themselves (view 0) or of augmented view 1, 2, …, which `seed` determines."""
     batches = read_batches(split, batch_size=batch_size, folder=folder)
     if view == 0:
         return batches
@@ -72,7 +77,7 @@ def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list
 
 
 def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
-    """Some images of a split, uint8 (len(rows), size, size, 3), in the order of `rows`, which count as `read_batches` does."""
+    """Some images of a split, uint8 (len(rows), size, size, 3). rows: positions in the order of `read_batches`."""
     size = load_dataset_facts(folder).image_size
     found: dict[int, np.ndarray] = {}
     wanted = tf.constant(sorted(set(rows)), tf.int64)
@@ -105,45 +110,62 @@ def make_training_batches(
     first_epoch: int = 0,
     folder: Path = TFRECORDS,
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and how many make an epoch.
+    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and the number of batches per epoch.
 
-    Each epoch has its own order and its own augmentation, both drawn from (seed, epoch, position of the image), so that a
-    run that resumes at `first_epoch` sees what an unbroken one would. A split of up to `cache_gb` GB is kept in memory
-    and shuffled whole; a larger one is read again each epoch and shuffled `shuffle_buffer` images at a time.
+    Each epoch has its own order and augmentation, both drawn from (seed, epoch, position of the image), so that a run that
+    resumes at `first_epoch` sees what an uninterrupted one would. A split of up to `cache_gb` GB is kept in memory and shuffled
+    completely; a larger one is read again each epoch and shuffled within a buffer of `shuffle_buffer` images.
     """
     facts = load_dataset_facts(folder)
     n, size = facts.num_images["train"], facts.image_size
     if n * size * size * 3 <= cache_gb * 1e9:
-        images, labels = (tf.constant(array) for array in load_split("train", folder=folder))
-
-        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.data.Dataset.range(n).shuffle(n, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
-            return order.batch(batch_size).map(
-                lambda i: (i, Batch(tf.gather(images, i), tf.gather(labels, i))), tf.data.AUTOTUNE, deterministic=True
-            )
+        shuffle = _shuffle_in_memory(load_split("train", folder=folder), batch_size, seed)
     else:
-        records = tf.data.TFRecordDataset(list_shards("train", folder)).enumerate()
+        shuffle = _shuffle_files(list_shards("train", folder), size, batch_size, seed, shuffle_buffer)
 
-        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = records.shuffle(shuffle_buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
-            return order.batch(batch_size).map(
-                lambda i, r: (i, parse_batch(r, size)), tf.data.AUTOTUNE, deterministic=True
-            )
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        batches = epoch_batches(epoch)
-        if not augmentation.is_active:
-            # A plain tuple: Keras takes a named one for the images alone once there are class weights.
-            return batches.map(lambda _, batch: (batch.images, batch.labels))
-        numbers = draw_numbers(n, seed=seed, epoch=epoch)
-        return batches.map(
-            lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),
-            tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        numbers = draw_numbers(n, seed=seed, epoch=epoch) if augmentation.is_active else None
+        return _augment(shuffle(epoch), numbers, augmentation)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+    return epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+
+
+def _shuffle_in_memory(split: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int) -> _Shuffle:
+    images, labels = (tf.constant(array) for array in split)
+    n = len(split[1])  # here, as the inner function would keep a second copy of the images
+
+    def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.data.Dataset.range(n).shuffle(n, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+        return order.batch(batch_size).map(
+            lambda i: (i, Batch(tf.gather(images, i), tf.gather(labels, i))), tf.data.AUTOTUNE, deterministic=True
+        )
+
+    return shuffle
+
+
+def _shuffle_files(files: list[str], image_size: int, batch_size: int, seed: int, buffer: int) -> _Shuffle:
+    records = tf.data.TFRecordDataset(files).enumerate()
+
+    def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = records.shuffle(buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+        return order.batch(batch_size).map(
+            lambda i, r: (i, parse_batch(r, image_size)), tf.data.AUTOTUNE, deterministic=True
+        )
+
+    return shuffle
+
+
+def _augment(batches: tf.data.Dataset, numbers: tf.Tensor | None, augmentation: Augmentation) -> tf.data.Dataset:
+    """batches: (positions of the images, Batch). numbers: of `draw_numbers`, or None for no augmentation."""
+    if numbers is None:
+        # A plain tuple: given class weights, Keras takes a named tuple for the images alone.
+        return batches.map(lambda _, batch: (batch.images, batch.labels))
+    return batches.map(
+        lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),
+        tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:

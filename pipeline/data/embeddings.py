@@ -1,7 +1,7 @@
-"""data/embeddings/<family>: a backbone's pooled features of every image, and of changed views of the training images.
+"""data/embeddings/<family>: a backbone's pooled features of every image, and of augmented views of the training images.
 
-One .npy file for each split, view and shard, rows in the order of the TFRecords; read through memory maps, so that the
-memory does not depend on the number of images. View 0 is the image itself.
+One .npy file per split, view and shard, with rows in the order of the TFRecords; memory-mapped, so that the memory needed does
+not depend on the number of images. View 0 is the image itself.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _SHARD_ROWS = 16_384  # 84 MB of 1,280 float32 features
 
 @dataclass(frozen=True)
 class EmbeddingFacts:
-    """key: what the features were made of. num_images: of each split. views: of a training image, besides itself."""
+    """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image."""
 
     backbone: str
     key: str
@@ -36,7 +36,7 @@ class EmbeddingFacts:
 
 
 class Rows:
-    """Rows of features that lie in several files, one after the other."""
+    """Rows of features from several files, concatenated."""
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
         """arrays: (n, features) each, in order."""
@@ -48,20 +48,20 @@ class Rows:
 
     @property
     def num_features(self) -> int:
-        """Columns."""
+        """The number of columns."""
         return self._arrays[0].shape[1]
 
     @property
     def num_bytes(self) -> int:
-        """Of all rows, as they are stored."""
+        """Of all rows, in the stored type."""
         return sum(array.nbytes for array in self._arrays)
 
     def load(self) -> np.ndarray:
-        """All rows, (n, features), in the type in which they are stored."""
+        """All rows, (n, features), in the stored type."""
         return np.concatenate(self._arrays)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """float32 (len(rows), features). rows: int, in any order."""
+        """float32 (len(rows), features). rows: int, in any order, repeated or not."""
         chosen = np.empty((len(rows), self.num_features), np.float32)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         for shard in np.unique(shards):
@@ -72,31 +72,31 @@ class Rows:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What an embed stage has made for one family."""
+    """What the stage embed has written for one family."""
 
     facts: EmbeddingFacts
     folder: Path
 
     def labels(self, split: str) -> np.ndarray:
-        """int64 (n,), numbers in class_names."""
+        """int64 (n,), indices into class_names."""
         return np.load(self.folder / f"{split}-labels.npy")
 
     def features(self, split: str, *views: int) -> Rows:
-        """The features of a split, and of its changed copies, 1, 2, …, where told, one view after the other."""
+        """The features of a split in these views, concatenated; without views, those of the images themselves."""
         files = [file for view in views or (0,) for file in sorted(self.folder.glob(f"{split}-view{view:03d}-*.npy"))]
         return Rows([np.load(file, mmap_mode="r") for file in files])
 
 
 class EmbeddingWriter:
-    """Writes one folder of embeddings, a shard at a time."""
+    """Writes one folder of embeddings, one shard at a time."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         self._folder, self._dtype = folder, dtype
 
     def write(self, split: str, view: int, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
-        """Writes the features of a split, (n, features), and, with view 0, its labels, (n,); returns how many images.
+        """Writes the features of a split and, with view 0, its labels; returns the number of images.
 
-        batches: one or more.
+        batches: one or more, (features, float (n, features); labels, int64 (n,)) each.
         """
         waiting: list[np.ndarray] = []
         labels: list[np.ndarray] = []
@@ -122,18 +122,18 @@ class EmbeddingWriter:
 
 
 def save_facts(facts: EmbeddingFacts | None, folder: Path) -> None:
-    """Writes embeddings.json; None: this family trains on pixels."""
+    """Writes embeddings.json. None: the family trains on pixels."""
     (folder / _FACTS).write_text(json.dumps(asdict(facts) if facts else {"backbone": None}, indent=1) + "\n")
 
 
 def save_none(family: str, parent: Path = EMBEDDINGS) -> None:
-    """Says that a family trains on pixels: DVC needs an output for each item of a matrix."""
+    """Notes that a family trains on pixels: DVC needs an output for each item of a matrix."""
     with folder_aside(parent / family) as folder:
         save_facts(None, folder)
 
 
 def load_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings:
-    """Raises PipelineError where there are none."""
+    """The features of a family. Raises PipelineError where there are none."""
     folder = parent / family
     facts = _load_facts(folder)
     if facts is None:
@@ -145,12 +145,12 @@ def _load_facts(folder: Path) -> EmbeddingFacts | None:
     try:
         content = json.loads((folder / _FACTS).read_text())
         return EmbeddingFacts(**content) if content["backbone"] else None
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not what save_facts writes
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or not written by save_facts
         return None
 
 
 def compute_key(settings: dict[str, Any], files: Iterable[Path]) -> str:
-    """A digest of all that decides the features: the settings, and the content of the files, in their order."""
+    """A digest of settings and of the contents of files, in this order: 64 hex digits."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for file in files:
         with file.open("rb") as content:
@@ -159,8 +159,8 @@ def compute_key(settings: dict[str, Any], files: Iterable[Path]) -> str:
 
 
 def copy_twin(family: str, key: str, parent: Path = EMBEDDINGS) -> str | None:
-    """Takes over another family's features where they were made of the very same: mobilenet's, for mobilenet_svm. Returns
-    that family's name, or None. What is in the folder afterwards does not depend on it: only the time does."""
+    """Copies another family's features if they have the same key: mobilenet's for mobilenet_svm. Returns that family's name,
+    or None. The folder's content is the same either way; this only saves time."""
     for twin in sorted(path for path in parent.glob("*") if path.name != family and path.suffix != ".partial"):
         facts = _load_facts(twin)
         if facts is not None and facts.key == key:

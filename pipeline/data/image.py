@@ -1,4 +1,4 @@
-"""One picture: from encoded bytes to RGB pixels, or why not."""
+"""One image: from encoded bytes to RGB pixels, or the reason why it can't be used."""
 
 import hashlib
 import io
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-# Only formats that are named here are tried: Pillow knows dozens, some of them with a history of holes.
+# Only these formats are tried: Pillow knows dozens, some with a history of security holes.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-_BACKGROUND = (255, 255, 255)  # what shows through a transparent picture, as on a web page
-_TURNS = {  # EXIF orientation: what makes the picture upright
+_BACKGROUND = (255, 255, 255)  # shows through transparent images, as on a web page
+_TURNS = {  # EXIF orientation to the operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -21,9 +21,9 @@ _TURNS = {  # EXIF orientation: what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_CHECK_SIDE = 64  # pixels; a JPEG of any size can be checked to its last byte while drawing only this much
+_CHECK_SIDE = 64  # pixels; at this size a JPEG is checked to its last byte, but decoded faster
 
-# Pillow's own bound is a warning at first; ours is a parameter, and is checked before any pixel is decoded.
+# Pillow's own limit is only a warning at first; ours is a parameter, checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -37,21 +37,21 @@ class ImageFacts:
 
 
 class BadImageError(Exception):
-    """The bytes are no picture that can be used; the message says why."""
+    """The bytes are not an image that can be used; the message says why."""
 
 
 def compute_image_id(data: bytes) -> str:
-    """The identity of a picture: the SHA-256 of its encoded bytes, 64 hex digits."""
+    """An image's identity: the SHA-256 of its encoded bytes, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def inspect_image(data: bytes, *, min_side: int, max_megapixels: float) -> ImageFacts:
-    """Decodes a picture to its last byte and tells its size. Raises BadImageError where it can't be used.
+    """Decodes an image to its last byte and returns its size. Raises BadImageError if it can't be used.
 
-    min_side: pixels, of the shorter side. max_megapixels: more is refused from the header alone.
+    min_side: pixels, of the shorter side. max_megapixels: a larger image is refused after reading only its header.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a warning about one of a million files helps nobody
+        warnings.simplefilter("ignore")  # warnings about single files would flood the log
         image = _open(data)
         width, height = image.size
         if width * height > max_megapixels * 1e6:
@@ -64,16 +64,17 @@ def inspect_image(data: bytes, *, min_side: int, max_megapixels: float) -> Image
 
 
 def decode_image(data: bytes, *, image_size: int, resize: str) -> np.ndarray:
-    """`decode_picture` as uint8 array (image_size, image_size, 3)."""
-    return np.asarray(decode_picture(data, image_size=image_size, resize=resize))
+    """`decode_pillow` as uint8 array (image_size, image_size, 3)."""
+    return np.asarray(decode_pillow(data, image_size=image_size, resize=resize))
 
 
-def decode_picture(data: bytes, *, image_size: int, resize: str) -> Image.Image:
-    """A picture as models see it: RGB, upright, image_size pixels each side.
+def decode_pillow(data: bytes, *, image_size: int, resize: str) -> Image.Image:
+    """An image as models see it: RGB, upright, image_size pixels each side.
 
-    resize: stretch (fills the square, bends), crop (fills it, cuts off the longer side) or letterbox (keeps all, black
-    bars). Grey, palette, CMYK and 16-bit pictures become RGB; transparent ones stand on white; of an animation the first
-    frame counts. Filters bilinearly over the whole area that a pixel covers. Raises BadImageError.
+    resize: stretch (fills the square, changes the aspect ratio), crop (fills the square, cuts off the longer side) or letterbox
+    (keeps everything, adds black bars). Grey, palette, CMYK and 16-bit images become RGB; transparent ones get a white
+    background; of an animation the first frame is used. The filter is bilinear with antialiasing: a pixel averages the whole
+    area that it covers. Raises BadImageError.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -89,12 +90,12 @@ def _open(data: bytes) -> Image.Image:
         raise BadImageError("empty: 0 bytes")
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
-    except Exception as error:  # a damaged header raises whatever its parser stumbles over
+    except Exception as error:  # a damaged header raises whatever its parser runs into
         raise BadImageError("not an image: no known format in its first bytes") from error
 
 
 def _load(image: Image.Image, side: int) -> Image.Image:
-    """Decodes the pixels; a JPEG at the smallest scale that still has two pixels for one of the result."""
+    """Decodes the pixels; a JPEG at the smallest scale with at least two pixels, each way, for one of the result."""
     try:
         image.draft(image.mode, (2 * side, 2 * side))
         image.load()
@@ -104,15 +105,15 @@ def _load(image: Image.Image, side: int) -> Image.Image:
 
 
 def _read_orientation(image: Image.Image) -> int:
-    """EXIF's 1 to 8; 1, upright, also where the EXIF block is damaged: viewers show such a picture as it lies."""
+    """EXIF orientation, 1 to 8; 1 (upright) also if the EXIF block is damaged, as viewers show such an image."""
     try:
         return image.getexif().get(0x0112, 1)
-    except Exception:  # a damaged block raises whatever its parser stumbles over
+    except Exception:  # a damaged block raises whatever its parser runs into
         return 1
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it also writes the EXIF block anew, and fails on tags that matter to nobody here.
+    # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and fails on tags that do not matter here.
     method = _TURNS.get(_read_orientation(image))
     return image if method is None else image.transpose(method)
 
@@ -129,7 +130,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """uint16, int32 or float32 (h, w) to uint8. Files do not say what is white: 65535 for uint16; else what fits."""
+    """uint16, int32 or float32 (h, w) to uint8. Files do not define white: 65535 for uint16, else inferred from the values."""
     top = float(values.max())
     if values.dtype == np.uint16 or top > 255:
         white = max(top, 65535.0)

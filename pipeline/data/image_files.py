@@ -1,4 +1,4 @@
-"""Files that somebody names, as pictures for a model: found, decoded in parallel, a bounded number in memory."""
+"""Pictures that are in no data set: finds their files and decodes them as in training, with a bounded number in memory."""
 
 import errno
 import os
@@ -12,19 +12,20 @@ import numpy as np
 
 from pipeline.data.image import BadImageError, decode_image, inspect_image
 from pipeline.data.tfrecords import DatasetFacts
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import in_chunks, map_in_order
 from pipeline.sources.formats import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES
 
 if TYPE_CHECKING:
     from pipeline.config.sections import Prune
 
-_CHUNK = 32  # files a task
-_FEW = 64  # files up to which starting other processes takes longer than decoding
+_CHUNK = 32  # files per task
+_FEW = 64  # files; up to this many, decoding takes less time than starting other processes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One file: pixels, uint8 (size, size, 3), RGB; or None, and then reason says why."""
+    """One file. pixels: uint8 (size, size, 3), RGB, or None; then reason says why."""
 
     path: str
     pixels: np.ndarray | None
@@ -42,13 +43,13 @@ class Decoding:
 
 
 def decode_as_trained(facts: DatasetFacts, prune: "Prune") -> Decoding:
-    """As preprocess has decoded the images of facts, dataset.json, refusing what prune refuses."""
+    """As preprocess decoded the data set with these facts; what prune refuses is refused."""
     return Decoding(facts.image_size, facts.resize, prune.min_side, prune.max_megapixels)
 
 
 def list_pictures(folder: Path) -> Iterator[str]:
-    """Every file below a folder that has an image's extension, sorted within each folder; hidden ones and links to folders are
-    left out. Paths begin with `folder`."""
+    """Paths of all files below a folder with an image's extension, sorted within each folder, beginning with `folder`. Hidden
+    ones and links to folders are left out."""
     with os.scandir(folder) as found:
         entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in entries:
@@ -58,8 +59,24 @@ def list_pictures(folder: Path) -> Iterator[str]:
             yield entry.path
 
 
+def find_files(paths: Iterable[str]) -> Iterator[str]:
+    """These files, and the pictures below these folders. Raises PipelineError for a folder without pictures."""
+    for path in paths:
+        if not Path(path).is_dir():
+            yield path  # whoever loads it says what is wrong with it, if anything
+            continue
+        found = 0
+        for file in list_pictures(Path(path)):
+            found += 1
+            yield file
+        if not found:
+            raise PipelineError(
+                f"{path} contains no picture: expected files such as .jpg, .png, .bmp, .gif, .webp or .tif below it"
+            )
+
+
 def load_pictures(paths: Iterable[str], decoding: Decoding) -> Iterator[Picture]:
-    """Decodes files as preprocess does, in their order, on all cores where there are many; never raises for a bad one."""
+    """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one."""
     names = iter(paths)
     first = list(islice(names, _FEW + 1))
     tasks = ((chunk, decoding) for chunk in in_chunks(chain(first, names), _CHUNK))
@@ -90,6 +107,6 @@ def _load(path: str, decoding: Decoding) -> Picture:
 
 
 def label_by_folder(path: str, class_names: Iterable[str]) -> str:
-    """The class that one of the folders above a file is named after, the nearest one; empty if there is none."""
+    """The class that the nearest of the folders above a file is named after; empty if none is named after a class."""
     known = set(class_names)
     return next((part for part in reversed(Path(path).parts[:-1]) if part in known), "")

@@ -1,4 +1,4 @@
-"""data/manifest.csv and data/quarantine.csv: which images there are, what they are called, and which can't be used."""
+"""data/manifest.csv and data/quarantine.csv: the images that can be used, and the files that can't; which classes are kept."""
 
 import hashlib
 from collections.abc import Iterable
@@ -16,28 +16,34 @@ QUARANTINE_COLUMNS = ["name", "label", "reason"]
 
 
 def rename_classes(labels: pd.Series, *, drop_classes: Iterable[str], merge_classes: dict[str, list[str]]) -> pd.Series:
-    """Labels after dropping and merging; a dropped class's images get no label (NA).
+    """Labels after dropping and merging; images of a dropped class have no label (NA).
 
-    labels: str, one an image. merge_classes: new name to old names. Raises PipelineError for a name that does not exist
-    or that stands in two places.
+    labels: str, one per image. merge_classes: new name to old names. Raises PipelineError for a class that does not exist,
+    or that would have to go two ways.
     """
     known = sorted(label for label in labels.unique() if label)
-    new_names: dict[str, str] = {}
-    for new, olds in merge_classes.items():
-        for old in olds:
-            if old in new_names:
-                raise PipelineError(
-                    f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected one"
-                )
-            new_names[old] = new
+    new_names = _invert(merge_classes)
     dropped = set(drop_classes)
     for key, name in [*(("drop_classes", n) for n in sorted(dropped)), *(("merge_classes", n) for n in new_names)]:
         if name not in known:
             raise PipelineError(f"prune.{key}: there is no class {name!r}: expected one of {_list(known)}")
     both = sorted(dropped & set(new_names))
     if both:
-        raise PipelineError(f"prune: {both[0]!r} stands in drop_classes and in merge_classes: expected one of them")
+        raise PipelineError(f"prune: {both[0]!r} is in both drop_classes and merge_classes: expected only one of them")
     return labels.map(lambda label: pd.NA if label in dropped else new_names.get(label, label))
+
+
+def _invert(merge_classes: dict[str, list[str]]) -> dict[str, str]:
+    """Old name to new name."""
+    new_names: dict[str, str] = {}
+    for new, olds in merge_classes.items():
+        for old in olds:
+            if old in new_names:
+                raise PipelineError(
+                    f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected only one of them"
+                )
+            new_names[old] = new
+    return new_names
 
 
 def _list(names: list[str]) -> str:
@@ -45,9 +51,9 @@ def _list(names: list[str]) -> str:
 
 
 def cap_classes(manifest: pd.DataFrame, *, max_images: int | None, seed: int) -> pd.DataFrame:
-    """At most `max_images` rows of each label, chosen by a seeded hash of the content, in the order that they had.
+    """At most `max_images` rows per label, chosen by a seeded hash of the content; their order is unchanged.
 
-    A higher cap keeps all that a lower one kept, and copies of one picture stay or go together as far as the cap allows.
+    A higher cap keeps every row that a lower one keeps, and copies of an image stay or go together as far as the cap allows.
     """
     if max_images is None:
         return manifest
@@ -58,29 +64,39 @@ def cap_classes(manifest: pd.DataFrame, *, max_images: int | None, seed: int) ->
 
 
 def find_small_classes(manifest: pd.DataFrame, min_images: int | None) -> dict[str, int]:
-    """Labels with fewer than `min_images` rows, and how many they have."""
+    """Labels with fewer than `min_images` rows, and how many rows they have."""
     counts = manifest["label"].value_counts()
     return {} if min_images is None else {str(label): int(n) for label, n in counts.items() if n < min_images}
 
 
+def check_classes(manifest: pd.DataFrame, *, num_quarantined: int) -> None:
+    """Raises PipelineError if fewer than two classes remain."""
+    if manifest["label"].nunique() < 2:
+        received = ", ".join(repr(label) for label in sorted(set(manifest["label"]))) or "none"
+        raise PipelineError(
+            f"a classifier needs two classes or more: received {received} after pruning, with {num_quarantined} file(s) that "
+            "can't be used; add class folders, or relax prune.drop_classes, merge_classes, min_images_per_class"
+        )
+
+
 def hash_uniform(image_ids: Iterable[str], salt: str) -> np.ndarray:
-    """float64 in [0, 1), one an image: a fixed function of its content and the salt, uniform over images."""
+    """One float64 in [0, 1) per image: a fixed function of its content and the salt, uniformly distributed over images."""
     digests = [hashlib.blake2b(f"{salt}:{image_id}".encode(), digest_size=8).digest() for image_id in image_ids]
     return (np.frombuffer(b"".join(digests), dtype=">u8") >> np.uint64(11)) / float(2**53)
 
 
 def save_table(table: pd.DataFrame, file: Path) -> None:
-    """A CSV file, complete or not there at all; the same table gives the same bytes."""
+    """Writes a CSV file, complete or not at all; the same table gives the same bytes."""
     with write_aside(file) as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
 
 
 def load_manifest(file: Path = MANIFEST) -> pd.DataFrame:
-    """MANIFEST_COLUMNS, a row an image that can be used, sorted by name."""
+    """MANIFEST_COLUMNS, one row per image that can be used, sorted by name."""
     text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard"], "str")
     return pd.read_csv(file, dtype=text, keep_default_na=False)
 
 
 def load_quarantine(file: Path = QUARANTINE) -> pd.DataFrame:
-    """QUARANTINE_COLUMNS, a row a file that can't be used."""
+    """QUARANTINE_COLUMNS, one row per file that can't be used, sorted by name."""
     return pd.read_csv(file, dtype="str", keep_default_na=False)

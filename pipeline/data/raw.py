@@ -1,4 +1,4 @@
-"""data/raw: the files of a source, bytes as they came, in few large uncompressed tars, and an index of where each lies."""
+"""data/raw: the files of a source, their bytes unchanged, in a few large uncompressed tars, and an index of where each is."""
 
 import csv
 import io
@@ -15,31 +15,21 @@ import pandas as pd
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import RAW
-from pipeline.sources import RawImage
+from pipeline.sources.raw_image import RawImage
 
 _INDEX = "index.csv"
 _FACTS = "source.json"
-_SHARD_BYTES = 256 << 20  # a new tar is begun after this much
+_SHARD_BYTES = 256 << 20  # a new tar is started after this much
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
 
 def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = RAW) -> int:
-    """Writes all images and the index; returns how many files had bytes. Raises PipelineError where there are none.
+    """Writes all images and the index; returns how many files have bytes. Raises PipelineError if none has.
 
-    facts: what else is known of the source, kept in source.json. Complete or not there at all.
+    facts: what else is known about the source, kept in source.json. Writes all or nothing.
     """
     with folder_aside(folder) as partial:
-        with (partial / _INDEX).open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(INDEX_COLUMNS)
-            written = 0
-            with _ShardWriter(partial) as shards:
-                for image in images:
-                    shard, offset, size = (
-                        shards.write(image.name, image.data) if image.data is not None else ("", "", "")
-                    )
-                    rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
-                    written += image.data is not None
+        written = _write_images(images, partial)
         if not written:
             raise PipelineError(
                 f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp or .tif"
@@ -48,8 +38,20 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
     return written
 
 
+def _write_images(images: Iterable[RawImage], folder: Path) -> int:
+    written = 0
+    with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(INDEX_COLUMNS)
+        for image in images:
+            shard, offset, size = shards.write(image.name, image.data) if image.data is not None else ("", "", "")
+            rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
+            written += image.data is not None
+    return written
+
+
 class _ShardWriter:
-    """Tars of about 256 MB. Headers carry no time and no owner, so the same images give the same bytes."""
+    """Tars of about 256 MB. Their headers have no time and no owner, so that the same images give the same bytes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -64,7 +66,7 @@ class _ShardWriter:
             self._tar.close()
 
     def write(self, name: str, data: bytes) -> tuple[str, int, int]:
-        """Appends one file; returns the shard's name and where in it the bytes lie (offset, size)."""
+        """Appends one file; returns the shard's name and where in it the bytes are (offset, size)."""
         if self._tar is None or self._tar.offset > _SHARD_BYTES:
             if self._tar is not None:
                 self._tar.close()
@@ -82,7 +84,7 @@ class _ShardWriter:
 
 
 def load_index(folder: Path = RAW) -> pd.DataFrame:
-    """One row a file of the source: INDEX_COLUMNS; shard, offset and size are missing where reason says why."""
+    """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why."""
     text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
     return pd.read_csv(
         folder / _INDEX,
@@ -93,7 +95,7 @@ def load_index(folder: Path = RAW) -> pd.DataFrame:
 
 
 def load_facts(folder: Path = RAW) -> dict[str, Any]:
-    """What `save_raw` was told of the source."""
+    """The facts that `save_raw` was given."""
     return json.loads((folder / _FACTS).read_text())
 
 
@@ -102,12 +104,12 @@ def read_bytes(shard: str, offset: int, size: int, folder: Path = RAW) -> bytes:
     return next(read_many([(shard, offset, size)], folder))
 
 
-def read_many(places: Iterable[tuple[str, int, int]], folder: Path = RAW) -> Iterator[bytes]:
-    """The encoded bytes of many images, (shard, offset, size) each, in their order; each shard is opened once."""
+def read_many(locations: Iterable[tuple[str, int, int]], folder: Path = RAW) -> Iterator[bytes]:
+    """The encoded bytes of many images in the order of `locations`, (shard, offset, size) each; each shard is opened once."""
     with ExitStack() as stack:
         shards: dict[str, BinaryIO] = {}
-        for shard, offset, size in places:
+        for shard, offset, size in locations:
             if shard not in shards:
-                # Unbuffered: a read of the bytes wanted, instead of whole blocks around them.
+                # Unbuffered: reads only the bytes wanted, not whole blocks around them.
                 shards[shard] = stack.enter_context((folder / shard).open("rb", buffering=0))
             yield os.pread(shards[shard].fileno(), size, offset)

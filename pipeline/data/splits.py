@@ -1,4 +1,4 @@
-"""data/splits.csv: which image is for training, which for validation, which for the test. Decided by content alone."""
+"""data/splits.csv: whether an image is in train, val or test. Its content alone decides."""
 
 from pathlib import Path
 
@@ -11,41 +11,32 @@ from pipeline.runtime.paths import SPLITS
 SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
 DUPLICATES_COLUMNS = ["image_id", "name", "label", "source_split", "split", "note"]
-_SEEDS_TO_TRY = 1000
-_DRAWS_TO_TRY = 1_000_000  # images times seeds, so that an error comes in seconds
 
 
 def assign_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int) -> pd.Series:
-    """train, val or test for each row; "" for one that is left out because its copy is in a split that comes first.
+    """train, val or test for each row; "" for one that is left out because a copy of it is in test or val.
 
-    A split that the source brings is kept. Where it brings no test images, each image goes to test with probability
-    `test_fraction`; where it brings no val images, each one that is not test goes to val with probability `val_fraction`.
-    The draw is a hash of the image's content and the seed: it is the same for identical bytes, it does not depend on the
-    other images, and within each class the fractions hold up to chance (a binomial draw).
+    The source's own splits are kept. If it has no test images, each image goes to test with probability `test_fraction`; if
+    it has no val images, each one that is not in test goes to val with probability `val_fraction`. The draw is a hash of the
+    image's content and the seed: it is the same for identical bytes, it does not depend on the other images, and within each
+    class the fractions hold up to chance (a binomial draw).
     """
-    return _assign(manifest, set(manifest["source_split"]), test_fraction, val_fraction, seed)
-
-
-def _assign(
-    manifest: pd.DataFrame, brought: set[str], test_fraction: float, val_fraction: float, seed: int
-) -> pd.Series:
-    """brought: the splits that the whole source brings, where `manifest` is only a part of it."""
     split = manifest["source_split"].replace("", "train")
     for name, fraction in (("test", test_fraction), ("val", val_fraction)):
-        if name not in brought:
+        if name not in set(manifest["source_split"]):
             drawn = hash_uniform(manifest["image_id"], f"{name}-{seed}") < fraction
             split = split.mask((split == "train") & drawn, name)
     return _keep_copies_together(manifest["image_id"], split)
 
 
 def _keep_copies_together(image_ids: pd.Series, split: pd.Series) -> pd.Series:
-    """Where a source has the same bytes in two splits, the test split keeps them, then val; the other copies go."""
+    """Where the same bytes are in several splits, those in test stay, or else those in val; the other copies are left out."""
     first = split.map({"test": 0, "val": 1, "train": 2}).groupby(image_ids).transform("min")
     return split.where(split == first.map({0: "test", 1: "val", 2: "train"}), "")
 
 
 def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
-    """DUPLICATES_COLUMNS: every row whose bytes occur more than once, copies next to each other.
+    """DUPLICATES_COLUMNS: every image whose bytes occur more than once, copies next to each other.
 
     note: "labels differ", "left out: its copy is in test", both, or empty.
     """
@@ -61,7 +52,7 @@ def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
 
 
 def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int) -> pd.Series:
-    """`assign_splits`, but raises PipelineError where a class is missing from a split, and says what would help."""
+    """`assign_splits`, but raises PipelineError if a class is missing from a split, and says what would help."""
     split = assign_splits(manifest, test_fraction=test_fraction, val_fraction=val_fraction, seed=seed)
     missing = _find_missing(manifest["label"], split)
     if not missing:
@@ -71,39 +62,14 @@ def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: 
     advice = "add images, or drop or merge the class (prune.*)"
     if name != "train" and name not in set(manifest["source_split"]):
         advice += f", or raise split.{name}_fraction"
-    other = _find_seed(manifest, missing, test_fraction, val_fraction)
-    if other is not None:
-        advice += f"; split.seed={other} would fill every split"
     raise PipelineError(
         f"class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "
         f"image(s) of it in all: {advice}"
     )
 
 
-def _find_seed(
-    manifest: pd.DataFrame, missing: list[tuple[str, str, int]], test_fraction: float, val_fraction: float
-) -> int | None:
-    """A seed that fills every split. Tried on the classes that failed, as they are small; on all images where that works."""
-    brought = set(manifest["source_split"])
-    if any(name in brought - {"train", ""} or count < len(SPLIT_NAMES) for _, name, count in missing):
-        return None  # no draw can help
-    labels = {label for label, _, _ in missing}
-    part = manifest[manifest["label"].isin(labels)]
-    draws = 0
-    for seed in range(_SEEDS_TO_TRY):
-        if draws > _DRAWS_TO_TRY:
-            break
-        draws += len(part)
-        trial = _assign(part, brought, test_fraction, val_fraction, seed)
-        filled = {pair for pair in zip(part["label"], trial, strict=True) if pair[1]}
-        if len(filled) == len(SPLIT_NAMES) * len(labels):
-            draws += len(manifest)
-            if not _find_missing(manifest["label"], _assign(manifest, brought, test_fraction, val_fraction, seed)):
-                return seed
-    return None
-
-
 def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, int]]:
+    """(class, split without an image of it, images of the class)."""
     counts = pd.crosstab(labels, split).reindex(columns=list(SPLIT_NAMES), fill_value=0)
     totals = labels.value_counts().to_dict()
     return [
@@ -115,5 +81,5 @@ def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, i
 
 
 def load_splits(file: Path = SPLITS) -> pd.DataFrame:
-    """SPLITS_COLUMNS, a row an image, sorted by name."""
+    """SPLITS_COLUMNS, one row per image, sorted by name."""
     return pd.read_csv(file, dtype="str", keep_default_na=False)

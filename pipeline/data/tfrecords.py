@@ -1,7 +1,7 @@
-"""data/tfrecords: decoded pictures as TFRecords of tf.train.Example, written without TensorFlow.
+"""data/tfrecords: decoded images as TFRecords of tf.train.Example, written without TensorFlow.
 
-By hand because importing TensorFlow costs every worker four seconds and 300 MB: the framing is sixteen bytes a record,
-and the message is encoded by the protobuf library from the same definition that TensorFlow uses.
+Importing TensorFlow would cost every worker four seconds and 300 MB. The framing is sixteen bytes per record, and the protobuf
+library encodes the message from the same definition that TensorFlow uses.
 """
 
 import json
@@ -19,36 +19,38 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from pipeline.runtime.paths import TFRECORDS
 
 DATASET_FILE = "dataset.json"
-_HEAD = 12  # bytes before a message: its length and a checksum of that
+_HEAD = 12  # bytes before a message: its length and a checksum of the length
+_Field = descriptor_pb2.FieldDescriptorProto
 
 
 @cache
 def _example_class() -> Any:
     """tensorflow.Example with the two kinds of feature used here (tensorflow/core/example/{example,feature}.proto)."""
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="records", syntax="proto3")
-    field = descriptor_pb2.FieldDescriptorProto
-
-    def add(
-        message: Any, name: str, number: int, kind: int, *, repeated: bool = False, type_name: str | None = None
-    ) -> None:
-        label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-        message.field.add(name=name, number=number, type=kind, label=label, type_name=type_name)
-
-    add(file.message_type.add(name="BytesList"), "value", 1, field.TYPE_BYTES, repeated=True)
-    add(file.message_type.add(name="Int64List"), "value", 1, field.TYPE_INT64, repeated=True)
+    _add_field(file.message_type.add(name="BytesList"), "value", 1, _Field.TYPE_BYTES, repeated=True)
+    _add_field(file.message_type.add(name="Int64List"), "value", 1, _Field.TYPE_INT64, repeated=True)
     feature = file.message_type.add(name="Feature")
-    add(feature, "bytes_list", 1, field.TYPE_MESSAGE, type_name=".records.BytesList")
-    add(feature, "int64_list", 3, field.TYPE_MESSAGE, type_name=".records.Int64List")
+    _add_field(feature, "bytes_list", 1, ".records.BytesList")
+    _add_field(feature, "int64_list", 3, ".records.Int64List")
     features = file.message_type.add(name="Features")
     entry = features.nested_type.add(name="FeatureEntry")
     entry.options.map_entry = True
-    add(entry, "key", 1, field.TYPE_STRING)
-    add(entry, "value", 2, field.TYPE_MESSAGE, type_name=".records.Feature")
-    add(features, "feature", 1, field.TYPE_MESSAGE, repeated=True, type_name=".records.Features.FeatureEntry")
-    add(file.message_type.add(name="Example"), "features", 1, field.TYPE_MESSAGE, type_name=".records.Features")
+    _add_field(entry, "key", 1, _Field.TYPE_STRING)
+    _add_field(entry, "value", 2, ".records.Feature")
+    _add_field(features, "feature", 1, ".records.Features.FeatureEntry", repeated=True)
+    _add_field(file.message_type.add(name="Example"), "features", 1, ".records.Features")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("records.Example"))
+
+
+def _add_field(message: Any, name: str, number: int, kind: int | str, *, repeated: bool = False) -> None:
+    """kind: one of _Field's types, or the name of a message."""
+    label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+    if isinstance(kind, str):
+        message.field.add(name=name, number=number, label=label, type=_Field.TYPE_MESSAGE, type_name=kind)
+    else:
+        message.field.add(name=name, number=number, label=label, type=kind)
 
 
 def encode_record(pixels: bytes, *, label: int, image_id: str, name: str) -> bytes:
@@ -68,7 +70,7 @@ def encode_record(pixels: bytes, *, label: int, image_id: str, name: str) -> byt
 
 
 def record_length(image_size: int, *, label: int, image_id: str, name: str) -> int:
-    """Bytes of the record of a picture of `image_size` pixels each side, known before it is decoded."""
+    """Bytes of the record of an image of `image_size` pixels, each side; known before it is decoded."""
     return _record_length(image_size, label, len(image_id.encode()), len(name.encode()))
 
 
@@ -86,7 +88,7 @@ def _checksum(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Record:
-    """pixels: uint8 (size, size, 3), RGB. label: number in class_names."""
+    """pixels: uint8 (size, size, 3), RGB. label: index into class_names."""
 
     pixels: np.ndarray
     label: int
@@ -95,11 +97,11 @@ class Record:
 
 
 def read_records(file: str | Path, image_size: int) -> Iterator[Record]:
-    """What `encode_record` wrote, one record at a time, without TensorFlow."""
+    """Reads what `encode_record` wrote, one record at a time, without TensorFlow."""
     with Path(file).open("rb") as content:
         while head := content.read(_HEAD):
             example = _example_class().FromString(content.read(struct.unpack("<Q", head[:8])[0]))
-            content.seek(4, 1)  # the checksum: DVC has hashed the whole file
+            content.seek(4, 1)  # skips the checksum: DVC has hashed the whole file
             feature = example.features.feature
             pixels = np.frombuffer(feature["image"].bytes_list.value[0], np.uint8)
             yield Record(
@@ -117,11 +119,11 @@ def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """dataset.json: what the TFRecords hold.
+    """dataset.json: what is in the TFRecords.
 
-    class_names: sorted; a label is a number in this list. num_images: split to images. counts: split to class to images.
-    image_size: pixels, each side. resize: stretch, crop or letterbox. channel_mean, channel_std: of the training images,
-    red, green, blue, 0 to 255.
+    class_names: sorted; a label is an index into this list. num_images: split to images. counts: split to class to images.
+    image_size: pixels, each side. resize: stretch, crop or letterbox. channel_mean, channel_std: mean and standard deviation
+    of the training images, red, green, blue, 0 to 255.
     """
 
     class_names: list[str]
@@ -134,12 +136,12 @@ class DatasetFacts:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
 
 def load_dataset_facts(folder: Path = TFRECORDS) -> DatasetFacts:
-    """What `save_dataset_facts` wrote."""
+    """Reads what `save_dataset_facts` wrote."""
     return DatasetFacts(**json.loads((folder / DATASET_FILE).read_text(encoding="utf-8")))
 
 
@@ -149,7 +151,7 @@ def save_dataset_facts(facts: DatasetFacts, folder: Path) -> None:
 
 
 def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list[float]]:
-    """Of each channel, 0 to 255, four digits. histogram: int64 (3, 256), pixels of each value; sums of integers are exact."""
+    """Mean and standard deviation per channel, 0 to 255, four digits. histogram: int64 (3, 256), so that sums are exact."""
     values = np.arange(256)
     pixels = histogram.sum(axis=1)
     mean = histogram @ values / pixels

@@ -1,1 +1,1 @@
-"""How good a model is, in figures."""
+"""How good a model is, in metrics, tables and heat maps."""

@@ -1,4 +1,4 @@
-"""Several families as one: a weighted mean of their probabilities. Pure."""
+"""An ensemble of families: the weighted mean of their probabilities. Pure."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ ENSEMBLE = "ensemble"
 def fit_weights(labels: np.ndarray, probabilities: dict[str, np.ndarray]) -> dict[str, float]:
     """The weights, summing to 1, of the mixture under which the labels are most likely: to be fitted on validation images.
 
-    probabilities: family to (n, classes). By expectation-maximization for the proportions of a mixture (Dempster et al.
-    1977): no step size, never worse from step to step, the same result each time.
+    labels: int (n,). probabilities: family to (n, classes). By expectation-maximization for the proportions of a mixture
+    (Dempster et al. 1977): no step size, monotonic, deterministic.
     """
     chosen = np.stack([p[np.arange(len(labels)), labels] for p in probabilities.values()], axis=1).astype(np.float64)
     chosen = np.clip(chosen, 1e-7, 1.0)

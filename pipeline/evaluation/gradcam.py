@@ -1,32 +1,48 @@
-"""Where in a picture a network looks, and what its layers are. Imports TensorFlow."""
+"""Heat maps: where in an image a network looks. Imports TensorFlow."""
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
+from pipeline.data.batches import read_images
+from pipeline.evaluation.results import pick_mistakes
 from pipeline.models.layers import unwrap
 
+_HEAT_MAPS = 12  # mistakes
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _FLATTENING = (keras.layers.Flatten, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
+def explain_mistakes(model: keras.Model, predictions: pd.DataFrame, class_names: list[str]) -> np.ndarray:
+    """Heat maps of the most confident mistakes, for the predicted class, float16 (n, rows, columns), 0 to 1; n is 0 without
+    mistakes or convolutions. predictions: of test, in the order of its images."""
+    mistakes = pick_mistakes(predictions, _HEAT_MAPS)
+    heat = None
+    if not mistakes.empty:
+        images = read_images("test", mistakes.index.to_list())
+        numbers = {name: number for number, name in enumerate(class_names)}
+        heat = compute_heat_maps(model, images, mistakes["predicted"].map(numbers).to_numpy())
+    return np.zeros((0, 1, 1), np.float16) if heat is None else heat.astype(np.float16)
+
+
 def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
-    """How much each place of a picture speaks for a class, float32 (n, rows, columns) in 0 to 1; None for a model without
-    convolutions. Grad-CAM at the last convolution (Selvaraju et al. 2017, arXiv:1610.02391), of the logarithm of the odds:
-    the map is that of the logarithm of the probability, whose gradient vanishes where a network is certain.
+    """How much each location of an image speaks for a class, float32 (n, rows, columns), 0 to 1; None for a model without
+    convolutions. Grad-CAM at the last convolution (Selvaraju et al. 2017, arXiv:1610.02391), of the log-odds: the map is that
+    of the log-probability, whose gradient vanishes where a network is certain.
 
     images: (n, size, size, 3), 0 to 255. classes: int (n,).
     """
     front, inner = unwrap(model)
-    place = _find_map(inner)
-    if place is None:
+    feature_map = _find_feature_map(inner)
+    if feature_map is None:
         return None
     last = inner.layers[-1]  # dense, softmax
-    to_maps, to_features = keras.Model(inner.inputs, place), keras.Model(place, last.input)
+    to_maps, to_features = keras.Model(inner.inputs, feature_map), keras.Model(feature_map, last.input)
     x = tf.cast(images, tf.float32)
     for layer in front:
-        x = layer(x, training=False)  # left to themselves, layers that change pictures at random do
-    maps = to_maps(x, training=False)  # off the tape, which would go back through all that comes before
+        x = layer(x, training=False)  # otherwise layers that augment would
+    maps = to_maps(x, training=False)  # outside the tape, which would record all layers before
     with tf.GradientTape() as tape:
         tape.watch(maps)
         logits = tf.matmul(to_features(maps, training=False), last.kernel) + last.bias
@@ -38,7 +54,7 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
-def _find_map(model: keras.Model) -> keras.KerasTensor | None:
+def _find_feature_map(model: keras.Model) -> keras.KerasTensor | None:
     convolutions = [layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS)]
     if convolutions:
         return convolutions[-1].output

@@ -14,7 +14,7 @@ from pipeline.config.recipes import resolve_recipe
 from pipeline.config.sections import Params, TransferRecipe
 from pipeline.data.embeddings import load_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.metrics import compute_figures
+from pipeline.evaluation.metrics import compute_basic_metrics
 from pipeline.evaluation.results import load_curves
 from pipeline.models.predictions import predict
 from pipeline.runtime.errors import PipelineError
@@ -26,41 +26,41 @@ _RECORD = Path("record")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """figures: as compute_figures, and images, training_images, best_epoch. curves: split, epoch, accuracy, loss. labels, int
-    (n,), and probabilities, float32 (n, classes), of val."""
+class HeldOut:
+    """metrics: see `compute_basic_metrics`, and images, training_images, best_epoch (from 1, or None). curves: split, epoch,
+    accuracy, loss. labels, int (n,), and probabilities, float32 (n, classes), of val."""
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     curves: pd.DataFrame
     labels: np.ndarray
     probabilities: np.ndarray
 
 
-def train_and_measure(place: Path, family: str, params: Params, watch: Watch | None = None) -> Measured:
-    """Trains on `place`, a folder in which data/tfrecords and data/embeddings lie as in the project's, and leaves a dvclive
-    record in it. watch: see `fit`. Raises PipelineError where training diverges."""
+def train_and_measure(workspace: Path, family: str, params: Params, watch: Watch | None = None) -> HeldOut:
+    """Trains in a workspace, a folder with data/tfrecords and data/embeddings like the project's, and leaves a dvclive record
+    in it. watch: see `fit`. Raises PipelineError where training diverges."""
     params = with_absolute_weights(params, family)
-    # What trains and measures reads relative to where it runs.
-    with contextlib.chdir(place):
+    # Training and measuring use paths relative to the working directory.
+    with contextlib.chdir(workspace):
         try:
             labels, probabilities = train_and_predict(family, params, watch)
         except PipelineError as error:
-            # What is kept of a training that diverges goes with its folder.
+            # The weights that divergence keeps are deleted with the workspace.
             raise PipelineError(str(error).split("; the last good weights")[0]) from error
         best = json.loads((_RECORD / "metrics.json").read_text())["best"]
-        figures = compute_figures(labels, probabilities) | {
+        metrics = compute_basic_metrics(labels, probabilities) | {
             "images": len(labels),
             "training_images": load_dataset_facts().num_images["train"],
             "best_epoch": best.get("epoch"),
         }
-        return Measured(figures, load_curves(_RECORD), labels, probabilities)
+        return HeldOut(metrics, load_curves(_RECORD), labels, probabilities)
 
 
 def train_and_predict(family: str, params: Params, watch: Watch | None) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, probabilities) of val. Where a backbone stays as it is, it is not even built."""
-    own = params.recipes[family]
-    if isinstance(own, TransferRecipe):
-        recipe = resolve_recipe(params.train, own)
+    """(labels, probabilities) of val. A backbone that is not fine-tuned is not even built."""
+    published = params.recipes[family]
+    if isinstance(published, TransferRecipe):
+        recipe = resolve_recipe(params.train, published)
         if not recipe.fine_tune.epochs:
             settings: dict[str, Any] = {"seed": params.train.seed, "cache_gb": params.train.cache_gb}
             return train_head(family, recipe, **settings, record=_RECORD, watch=watch)
@@ -69,11 +69,10 @@ def train_and_predict(family: str, params: Params, watch: Watch | None) -> tuple
 
 
 def with_absolute_weights(params: Params, family: str) -> Params:
-    """The same parameters where a file of weights is named from the root: the training runs in another folder."""
-    own = params.recipes[family]
-    if own.backbone is None or own.backbone.weights in ("imagenet", "none"):
+    """The same parameters, with the path of a weights file made absolute: training runs in another folder."""
+    recipe = params.recipes[family]
+    if recipe.backbone is None or recipe.backbone.weights in ("imagenet", "none"):
         return params
-    weights = own.backbone.model_copy(update={"weights": str(Path(own.backbone.weights).absolute())})
-    return params.model_copy(
-        update={"recipes": params.recipes | {family: own.model_copy(update={"backbone": weights})}}
-    )
+    backbone = recipe.backbone.model_copy(update={"weights": str(Path(recipe.backbone.weights).absolute())})
+    recipes = params.recipes | {family: recipe.model_copy(update={"backbone": backbone})}
+    return params.model_copy(update={"recipes": recipes})

@@ -1,29 +1,31 @@
-"""How sure a figure is: intervals, and whether two families differ. Pure.
+"""Uncertainty of metrics: confidence intervals, and whether two families differ. Pure.
 
-All of it is about the choice of test images: another seed of training is another source of doubt, seen only by training again.
+All of it is due to the choice of test images. The training seed is a further source of uncertainty, which shows only after
+training again.
 """
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from pipeline.training.scores import DIGITS
+
 LEVEL = 0.95
 _RESAMPLES = 2000
-_BATCH_CELLS = 4_000_000  # cells of resampled matrices in memory at a time
-_DIGITS = 6
+_BATCH_CELLS = 4_000_000  # of resampled matrices in memory at a time
 
 
 def compute_accuracy_interval(hits: int, images: int) -> tuple[float, float]:
-    """95 % interval of an accuracy, by Wilson's score method (1927): sound at 0, at 1 and for few images."""
+    """95 % interval of an accuracy by Wilson's score method (1927), which holds at 0, at 1 and for few images."""
     interval = binomtest(hits, images).proportion_ci(LEVEL, method="wilson")
-    return round(float(interval.low), _DIGITS), round(float(interval.high), _DIGITS)
+    return round(float(interval.low), DIGITS), round(float(interval.high), DIGITS)
 
 
 def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of macro_f1 and balanced_accuracy over 2,000 bootstrap samples of the test images.
 
-    matrix: int (classes, classes), true by predicted. Drawing images with replacement is drawing their cells of the matrix
-    from a multinomial distribution, so that the time does not depend on the number of images.
+    matrix: int (classes, classes), true by predicted. Drawing images with replacement means drawing their cells of the matrix
+    from a multinomial distribution, whose time does not depend on the number of images.
     """
     rng, total = np.random.default_rng(seed), int(matrix.sum())
     values: dict[str, list[np.ndarray]] = {"macro_f1": [], "balanced_accuracy": []}
@@ -32,31 +34,31 @@ def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, 
         count = min(per_batch, _RESAMPLES - start)
         drawn = rng.multinomial(total, matrix.ravel() / total, count).reshape(count, *matrix.shape)
         true, predicted, hits = drawn.sum(axis=2), drawn.sum(axis=1), np.diagonal(drawn, axis1=1, axis2=2)
-        # As recall below, F1 is of the classes that a sample has; those that the test split itself lacks count as 0.
+        # Like recall below, F1 is averaged over the classes in a sample; those that the test split itself lacks count as 0.
         counted = (true + predicted > 0) | (matrix.sum(axis=1) + matrix.sum(axis=0) == 0)
         values["macro_f1"].append((2 * hits / np.maximum(true + predicted, 1)).sum(axis=1) / counted.sum(axis=1))
         recall = np.where(true > 0, hits / np.maximum(true, 1), 0)
         values["balanced_accuracy"].append(recall.sum(axis=1) / np.maximum((true > 0).sum(axis=1), 1))
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     return {
-        name: tuple(np.quantile(np.concatenate(parts), tails).round(_DIGITS).tolist()) for name, parts in values.items()
+        name: tuple(np.quantile(np.concatenate(parts), tails).round(DIGITS).tolist()) for name, parts in values.items()
     }
 
 
 def compare_families(hits: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
     """family, only_family, only_reference, difference, p, p_corrected, distinguishable: every family but the reference.
 
-    hits: family to bool (n,), which test images it names rightly, the same images in the same order. only_*: images that one
-    alone names rightly. difference: of accuracies. p: McNemar's exact test (1947), two-sided; corrected for the number of
-    comparisons by Holm's method (1979). distinguishable: p_corrected below 0.05.
+    hits: family to bool (n,), which test images it classifies correctly, the same images in the same order. only_*: images
+    that only one of the two classifies correctly. difference: of accuracies. p: McNemar's exact test (1947), two-sided;
+    corrected for the number of comparisons by Holm's method (1979). distinguishable: p_corrected below 0.05.
     """
     rows = []
-    for family, right in hits.items():
+    for family, correct in hits.items():
         if family == reference:
             continue
-        mine, other = int((right & ~hits[reference]).sum()), int((hits[reference] & ~right).sum())
+        mine, other = int((correct & ~hits[reference]).sum()), int((hits[reference] & ~correct).sum())
         p = float(binomtest(mine, mine + other).pvalue) if mine + other else 1.0
-        rows.append((family, mine, other, round((mine - other) / len(right), _DIGITS), p))
+        rows.append((family, mine, other, round((mine - other) / len(correct), DIGITS), p))
     table = pd.DataFrame(rows, columns=["family", "only_family", "only_reference", "difference", "p"])
     corrected = correct_holm(table["p"].to_numpy(float))
     table = table.assign(p_corrected=corrected, distinguishable=corrected < 1 - LEVEL)
@@ -64,7 +66,7 @@ def compare_families(hits: dict[str, np.ndarray], reference: str) -> pd.DataFram
 
 
 def correct_holm(p: np.ndarray) -> np.ndarray:
-    """p-values corrected for their number by Holm's step-down method, each at most 1; order as given."""
+    """p-values corrected for their number by Holm's step-down method, each at most 1, in the given order."""
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     corrected = np.empty_like(p)

@@ -1,21 +1,28 @@
-"""What a model costs to use, by the clock of this machine: kept out of everything that DVC hashes. Imports nothing heavy."""
+"""What a model costs to use, by this machine's clock: kept out of everything that DVC hashes. Imports nothing heavy."""
 
-import re
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.runtime.timings import read_peak_memory, record_readings
+
 _LEAST_SECONDS, _LEAST_CALLS, _MOST_CALLS = 0.4, 5, 200
 
 
+def record_costs(family: str, apply: Callable[[np.ndarray], np.ndarray], artifact: Path, image_size: int) -> None:
+    """Adds the speed and the memory of using a model to its readings. artifact: the model's file. apply: see `measure_rate`."""
+    rates = {f"images_per_second_{n}": measure_rate(apply, image_size, n) for n in (1, 32)}
+    record_readings(family, artifact, rates | {"evaluate_peak_mb": read_peak_memory()})
+
+
 def measure_rate(apply: Callable[[np.ndarray], np.ndarray], image_size: int, batch_size: int) -> float:
-    """Images a second of a model that is given `batch_size` images at a time: the median of calls over 0.4 s or more, after
-    two that do not count. apply: images (n, size, size, 3), 0 to 255, to probabilities."""
+    """Images per second in batches of `batch_size`: the median of calls over 0.4 s or more, after two for warm-up.
+
+    apply: images (n, size, size, 3), 0 to 255, to probabilities.
+    """
     images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), np.uint8)
     for _ in range(2):
         apply(images)
@@ -25,14 +32,3 @@ def measure_rate(apply: Callable[[np.ndarray], np.ndarray], image_size: int, bat
         apply(images)
         readings.append(time.perf_counter() - start)
     return round(batch_size / statistics.median(readings), 1)
-
-
-def read_peak_memory() -> float:
-    """The most memory that this process has held so far, MB (10^6 bytes)."""
-    # Not getrusage where Linux tells: that counts what the parent held when it started this process.
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
-    if found:
-        return round(int(found[1]) * 1024 / 1e6, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)

@@ -1,4 +1,4 @@
-"""What layers a network has. Imports Keras."""
+"""The layers of a network as a table. Imports Keras."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from pipeline.models.layers import unwrap
 
 
 def make_layer_table(model: keras.Model) -> pd.DataFrame:
-    """layer, kind, rows, columns, channels, parameters: a row a layer in order; a backbone is one layer. A flat output has
-    1 row and 1 column."""
+    """layer, kind, rows, columns, channels, parameters: one row per layer, in order; a backbone is one layer. A flat output
+    has 1 row and 1 column."""
     front, inner = unwrap(model)
     rows: list[dict[str, Any]] = []
     for layer in [*model.layers[: 1 + len(front)], *inner.layers[1:]]:

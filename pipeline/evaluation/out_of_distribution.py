@@ -1,4 +1,4 @@
-"""Pictures that were in no split: what a model makes of them, and how far they are from what it knows. Imports TensorFlow."""
+"""Images that are in no split: a model's predictions, and the distance from its training images. Imports TensorFlow."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from pipeline.runtime.files import readable_name
 from pipeline.runtime.processes import in_chunks
 
 NEIGHBOURS = 10
-QUANTILE = 0.95  # of validation images that count as near
-_REFERENCES = 8192  # training images that distances are taken to; the first ones, as records lie in random order
+QUANTILE = 0.95  # of the validation images count as near
+_REFERENCES = 8192  # training images to which distances are measured: the first, as the TFRecords are in random order
 _BATCH = 32
 COLUMNS = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How far pictures are from the training images: 1 is the distance that 95 % of the validation images keep within.
+    """Distance of images from the training images: 95 % of the validation images have a distance of 1 or less.
 
-    Distance to the 10th nearest training image between features (what the last layer sees, scaled to length 1), as Sun et
-    al. 2022, arXiv:2204.06507; divided by the threshold.
+    The distance to the 10th nearest training image between the last layer's inputs, scaled to length 1, divided by the
+    threshold; after Sun et al. 2022, arXiv:2204.06507.
     """
 
     extract: Callable[[np.ndarray], np.ndarray]
@@ -43,7 +43,7 @@ class Familiarity:
 
 
 def fit_familiarity(model: keras.Model) -> Familiarity:
-    """Learns what is near from up to 8,192 training images, and the threshold from as many validation images."""
+    """Takes features of up to 8,192 training images, and the threshold from as many validation images."""
     extract = freeze(make_feature_model(model))
     train, val = (np.concatenate(list(_extract_split(extract, split))) for split in ("train", "val"))
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train)), algorithm="brute").fit(_scale(train))
@@ -52,7 +52,7 @@ def fit_familiarity(model: keras.Model) -> Familiarity:
 
 
 def make_feature_model(model: keras.Model) -> keras.Model:
-    """Pixels to what the last dense layer sees, (batch, features)."""
+    """Pixels to the inputs of the last dense layer, (batch, features)."""
     front, inner = unwrap(model)
     last = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)][-1]
     x = model.inputs[0]
@@ -67,27 +67,30 @@ def _extract_split(extract: Callable[[np.ndarray], np.ndarray], split: str) -> I
 
 
 def measure_distances(neighbours: NearestNeighbors, features: np.ndarray) -> np.ndarray:
-    """float64 (n,): to the furthest of the nearest neighbours."""
+    """float64 (n,): to the furthest of the nearest neighbours. features: float32 (n, features)."""
     return neighbours.kneighbors(_scale(features))[0][:, -1]
 
 
 def _scale(features: np.ndarray) -> np.ndarray:
+    # sklearn.preprocessing.normalize sums in another order: one distance in a thousand would differ in its fourth digit.
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
 def make_empty_table(class_names: list[str]) -> pd.DataFrame:
-    """What `judge_pictures` returns, without a row."""
+    """What `judge_pictures` returns, without rows."""
     return pd.DataFrame(columns=[*COLUMNS, *(f"p:{name}" for name in class_names)])
 
 
 def judge_pictures(
-    model: keras.Model, folder: Path, *, decoding: Decoding, class_names: list[str], temperature: float
+    model: keras.Model, folder: Path | None, *, decoding: Decoding, class_names: list[str], temperature: float
 ) -> pd.DataFrame:
-    """COLUMNS, and `p:<class>` for each class: a row a picture below `folder`, names relative to it.
+    """COLUMNS, and `p:<class>` for each class: one row per image below `folder`, names relative to it; None: no rows.
 
-    label: the class that a folder above it is named after, or empty. confidence: calibrated. distance: see Familiarity;
-    is_far: above 1. reason: why a file could not be used; its other columns are empty then.
+    label: the class after which one of its folders is named, or empty. confidence: calibrated. distance: see Familiarity;
+    is_far: above 1. reason: why a file can't be used; its other columns are empty then.
     """
+    if folder is None:
+        return make_empty_table(class_names)
     apply, familiarity = freeze(model), fit_familiarity(model)
     rows = []
     for chunk in in_chunks(load_pictures(list_pictures(folder), decoding), _BATCH):

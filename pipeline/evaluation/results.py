@@ -1,6 +1,5 @@
-"""What evaluate hands to the report: data/evaluations/<family>/, one folder a family, the same files in each."""
+"""What evaluate hands to the report: data/evaluations/<family>/, one folder per family, with the same files in each."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, fields
@@ -12,7 +11,7 @@ import pandas as pd
 
 from pipeline.data.manifest import save_table
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.files import folder_aside, remove, write_aside
+from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import EVALUATIONS, METRICS
 
 _PUBLISHED = ("metrics.json", "classes.csv", "confusion.csv", "predictions.csv", "calibration.json")
@@ -22,14 +21,14 @@ _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
 
 @dataclass(frozen=True)
 class Results:
-    """figures: name to number. classes, confusion, predictions, val_predictions: see pipeline.evaluation.metrics. curves: split
-    (train or val), epoch (from 1), accuracy, loss. roc, pr: see pipeline.evaluation.roc_pr. reliability: state (before or
-    after calibration) and the columns of pipeline.evaluation.calibration. layers: see pipeline.evaluation.gradcam.
-    outside: see pipeline.evaluation.out_of_distribution; no row where nothing was asked for. heat_maps: float16 (n, rows, columns), for
-    the first n rows of `pick_mistakes`; none for families without convolutions. augmented: uint8 (images, versions, size,
-    size, 3), the first version as it is; none for families that change nothing."""
+    """metrics: name to number; see pipeline.evaluation.measure and `describe_model`. classes, confusion, predictions,
+    val_predictions: see pipeline.evaluation.metrics. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
+    pipeline.evaluation.roc_pr. reliability: see pipeline.evaluation.calibration, and state (before or after calibration).
+    layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
+    heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
+    augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment."""
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     classes: pd.DataFrame
     confusion: pd.DataFrame
     predictions: pd.DataFrame
@@ -50,9 +49,9 @@ _ARRAYS = tuple(field.name for field in fields(Results) if field.type is np.ndar
 
 def save_results(family: str, results: Results) -> None:
     """Writes data/evaluations/<family>/ for the report and metrics/<family>/ for people."""
-    calibration = {key: results.figures[key] for key in ("temperature", "model_sha256")}
+    calibration = {key: results.metrics[key] for key in ("temperature", "model_sha256")}
     with folder_aside(EVALUATIONS / family) as folder:
-        (folder / "metrics.json").write_text(json.dumps(results.figures, indent=1) + "\n")
+        (folder / "metrics.json").write_text(json.dumps(results.metrics, indent=1) + "\n")
         (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
         for name in _TABLES:
             save_table(getattr(results, name), folder / f"{name}.csv")
@@ -64,14 +63,14 @@ def save_results(family: str, results: Results) -> None:
 
 
 def load_results(family: str, folder: Path = EVALUATIONS) -> Results:
-    """What `save_results` wrote. Class names stay text, whatever they look like."""
+    """What `save_results` wrote. Class names remain text, whatever they look like."""
     content: dict[str, Any] = {name: load_table(folder / family / f"{name}.csv") for name in _TABLES}
     content |= {name: np.load(folder / family / f"{name}.npy") for name in _ARRAYS}
-    return Results(figures=json.loads((folder / family / "metrics.json").read_text()), **content)
+    return Results(metrics=json.loads((folder / family / "metrics.json").read_text()), **content)
 
 
 def load_table(file: Path) -> pd.DataFrame:
-    """A table in which names are text, also one called NA or 007, and empty numbers are missing."""
+    """A table with names as text, even NA or 007, and empty numbers as missing values."""
     columns = pd.read_csv(file, nrows=0).columns
     numbers = {name: [""] for name in columns if name.startswith(_NUMBERS)}
     text = {name: kind for name, kind in _TEXT.items() if name in columns}
@@ -79,7 +78,7 @@ def load_table(file: Path) -> pd.DataFrame:
 
 
 def load_temperature(family: str, artifact: Path, folder: Path = METRICS) -> float:
-    """The temperature that evaluate has fitted to this very model. Raises PipelineError if there is none."""
+    """The temperature that evaluate fitted to this very model. Raises PipelineError if there is none."""
     file = folder / family / "calibration.json"
     remedy = f"run `dvc repro evaluate@{family}`"
     try:
@@ -89,19 +88,27 @@ def load_temperature(family: str, artifact: Path, folder: Path = METRICS) -> flo
         raise PipelineError(f"{file} is not here: expected the temperature of a calibrated model; {remedy}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise PipelineError(f"{file} can't be read: expected temperature and model_sha256; {remedy}") from error
-    if digest != compute_digest(artifact):
+    if digest != compute_sha256(artifact):
         raise PipelineError(f"{file} was made for another model than {artifact}: {remedy}")
     return temperature
 
 
-def compute_digest(artifact: Path) -> str:
-    """Which model the figures are of: the SHA-256 of its file, 64 hex digits."""
-    with artifact.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def describe_model(model: Any, artifact: Path, record: Path) -> dict[str, Any]:
+    """parameters, trainable_parameters, model_bytes, best_epoch (from 1; None without epochs) and model_sha256.
+
+    model: from Keras. artifact: its file. record: dvclive's folder.
+    """
+    return {
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(weight.shape.num_elements()) for weight in model.trainable_weights),
+        "model_bytes": artifact.stat().st_size,
+        "best_epoch": json.loads((record / "metrics.json").read_text())["best"].get("epoch"),
+        "model_sha256": compute_sha256(artifact),
+    }
 
 
 def pick_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The most confident mistakes of a prediction table, the most confident first; ties in the order of the table."""
+    """The `count` most confident mistakes of a prediction table, most confident first; ties in the order of the table."""
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     return wrong.sort_values("confidence", ascending=False, kind="stable").head(count)
 
@@ -118,7 +125,7 @@ def load_curves(record: Path) -> pd.DataFrame:
 
 
 def remove_leftovers(families: list[str], folder: Path = EVALUATIONS) -> None:
-    """Deletes results of families that nobody asks for any more: DVC leaves them, and they would change the folder's hash."""
+    """Deletes results of families that are not in `families`: DVC leaves them, and they would change the folder's hash."""
     for path in folder.iterdir():
         if path.name not in families:
             remove(path)

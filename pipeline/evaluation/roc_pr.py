@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, thinned to what a chart can show. Pure."""
+"""ROC and precision-recall curves, thinned out for charts. Pure."""
 
 from collections.abc import Callable
 
@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-_POINTS = 60  # a curve: more are not seen
+_POINTS = 60  # per curve: more would be invisible
 _DIGITS = 5
-MEAN = ""  # the label of a mean over classes
+MEAN = ""  # the label of the mean over classes
 
 
 def make_roc_table(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
     """label, false_positive_rate, true_positive_rate: the ROC curve of each class against the rest, and with an empty label
-    the mean over classes at the same false positive rates. A class with no image, or with all, has no curve."""
+    the mean over classes at the same false positive rates. A class to which none or all of the images belong has no curve."""
     return _make_table(labels, probabilities, class_names, _trace_roc, ("false_positive_rate", "true_positive_rate"))
 
 
 def make_pr_table(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
-    """label, recall, precision: the same for precision and recall; precision is the best at that recall or more."""
+    """label, recall, precision: the same for precision and recall; precision is the highest at that recall or more."""
     return _make_table(labels, probabilities, class_names, _trace_pr, ("recall", "precision"))
 
 
@@ -32,9 +32,9 @@ def _make_table(
     grid = np.linspace(0, 1, _POINTS)
     heights, tables = [], []
     for number, name in enumerate(class_names):
-        is_it = labels == number
-        if is_it.any() and not is_it.all():
-            x, y = trace(is_it, probabilities[:, number])
+        is_class = labels == number
+        if is_class.any() and not is_class.all():
+            x, y = trace(is_class, probabilities[:, number])
             heights.append(np.interp(grid, x, y))
             tables.append(_frame(name, *_thin(x, y), columns))
     if heights:
@@ -43,20 +43,20 @@ def _make_table(
     return pd.concat(tables, ignore_index=True) if tables else empty
 
 
-def _trace_roc(is_it: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y, _ = roc_curve(is_it, score)
+def _trace_roc(is_class: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y, _ = roc_curve(is_class, score)
     return x, y
 
 
-def _trace_pr(is_it: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    precision, recall, _ = precision_recall_curve(is_it, score)
-    precision[-1] = 0  # scikit-learn's own point at no recall, which no threshold reaches
+def _trace_pr(is_class: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    precision, recall, _ = precision_recall_curve(is_class, score)
+    precision[-1] = 0  # scikit-learn adds a point at recall 0, which no threshold reaches
     x, first = np.unique(recall[::-1], return_index=True)
     return x, np.maximum.accumulate(precision)[::-1][first]
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most _POINTS points, spread evenly along the curve: both ends stay, and steps stay steps."""
+    """At most _POINTS points, evenly spaced along the curve: both ends remain, and steps remain steps."""
     if len(x) <= _POINTS:
         return x, y
     way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])

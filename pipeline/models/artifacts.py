@@ -14,7 +14,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 def save_model(model: keras.Model, file: Path) -> None:
-    """Saves a model in Keras' own format, uncompiled, without what differs between savings: times and memory addresses."""
+    """Saves a model in Keras' format, uncompiled, without what differs each time: clock times and memory addresses."""
     with write_aside(file) as partial:
         written = partial.with_name(file.name + ".timed.partial.keras")
         try:
@@ -36,7 +36,7 @@ def _make_stable(source: Path, target: Path) -> None:
 
 
 def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:
-    """Keras marks objects that layers share by their memory address; 1, 2, … in order of appearance say the same."""
+    """Keras identifies objects that layers share by memory address; 1, 2, … in order of appearance say the same."""
     if isinstance(config, list):
         return [_renumber_shared(value, numbers) for value in config]
     if not isinstance(config, dict):
@@ -50,12 +50,12 @@ def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:
 
 
 def load_model(file: Path) -> keras.Model:
-    """The model, uncompiled. Refuses files that would run code. Raises PipelineError where there is none, or it is damaged."""
+    """The model, uncompiled. Raises PipelineError if there is none, if it is damaged, or if loading it would run code."""
     if not file.exists():
         raise PipelineError(f"{file} is not here: expected a trained model; run `dvc repro train@{file.stem}`")
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever the damage makes it stumble over
+    except Exception as error:  # Keras raises whatever type the damage leads to
         raise PipelineError(
             f"{file} can't be loaded ({type(error).__name__}): train it again with `dvc repro -f train@{file.stem}`"
         ) from error

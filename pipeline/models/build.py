@@ -1,18 +1,20 @@
-"""What can be trained. A family is a builder, one line in FAMILIES, and its published settings in params.yaml."""
+"""Builds any family's model. A family is a builder, one line in FAMILIES, and its published settings in params.yaml."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import keras
 from keras import layers
 
 from pipeline.config.families import FAMILIES, check_family, check_image_size
+from pipeline.config.reader import load_published_recipe
 from pipeline.models.layers import make_input, resize
 from pipeline.runtime.errors import PipelineError
 
 _FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
+_GIVEN = ("backbone", "image_size", "input_size", "num_classes")  # arguments of builders that are no settings
 
 
 def build_model(
@@ -24,26 +26,26 @@ def build_model(
     augment: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> keras.Model:
-    """An uncompiled model with the published architecture.
+    """An uncompiled model; without settings, with the published architecture.
 
-    family: a name of FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels to which the model
-    resizes its images first; None: not at all. augment: flip, rotation, zoom and contrast, as in `train.augment`: layers
-    that change images while the model trains; None: no such layers, as the pipeline augments in its batches. settings:
-    `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none) and a family's own `sizes`
-    where the published value is not wanted; `weights` of a backbone (imagenet, a file, or none, which is the default).
+    family: a name in FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels, each side, to
+    which the model resizes its images first; None: no resizing. augment: flip, rotation, zoom and contrast, as in
+    `train.augment`: layers that change images during training; None: no such layers, as the pipeline augments its batches.
+    settings: `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none), the family's
+    `sizes`, `pool` of linear_svm, `weights` of a backbone (imagenet, a file, or none, which is the default). Those that
+    the recipe has and the caller does not give are taken from this project's params.yaml, without what `train` overrides.
 
     The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and returns
-    probabilities, float32 (batch, num_classes). Raises PipelineError for a name that does not exist, an image too
-    small for the architecture, and a setting that the family does not have.
+    probabilities, float32 (batch, num_classes). Raises PipelineError for an unknown family, an image too small for the
+    architecture, fewer than two classes, and a setting that the family does not have.
     """
     check_family(family)
     size = input_size or image_size
     check_image_size(family, size, name="input_size" if input_size else "image_size")
     if num_classes < 2:
         raise PipelineError(f"{family} needs two classes or more to tell apart: received {num_classes}")
-    module, _, function = FAMILIES[family].builder.partition(":")
-    builder = getattr(import_module(module), function)
-    _check_settings(family, builder, settings)
+    builder = _load_builder(family)
+    settings = _complete(family, builder, settings)
     if FAMILIES[family].backbone:
         settings |= {"backbone": FAMILIES[family].backbone, "image_size": image_size, "input_size": size}
     else:
@@ -55,19 +57,24 @@ def build_model(
     return model
 
 
-def _check_settings(family: str, builder: Callable[..., Any], settings: Mapping[str, Any]) -> None:
-    parameters = signature(builder).parameters
-    known = [
-        name for name in parameters if name not in ("image_size", "num_classes", "input_size", "backbone", "settings")
-    ]
-    known += ["head_units", "dropout", "l2", "width"] if "settings" in parameters else []
+def _load_builder(family: str) -> Callable[..., keras.Model]:
+    module, _, function = FAMILIES[family].builder.partition(":")
+    return getattr(import_module(module), function)
+
+
+def _complete(family: str, builder: Callable[..., keras.Model], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, checked, and those from the published recipe that a builder asks for besides."""
+    known = {name: parameter for name, parameter in signature(builder).parameters.items() if name not in _GIVEN}
     for name in settings:
         if name not in known:
             raise PipelineError(f"{family} has no setting {name!r}: expected {', '.join(known)}")
+    missing = [name for name in known if known[name].default is Parameter.empty and name not in settings]
+    published = load_published_recipe(family) if missing else None
+    return {**settings, **{name: getattr(published, name) for name in missing}}
 
 
 def put_in_front(model: keras.Model, *, image_size: int, augment: Mapping[str, Any]) -> keras.Model:
-    """`model` on images of another size, which are resized to its own, and changed at random while it trains.
+    """`model` for images of another size, which it resizes to its own, and augments while it trains.
 
     augment: flip, rotation, zoom, contrast; see `train.augment` in params.yaml.
     """

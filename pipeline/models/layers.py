@@ -1,4 +1,4 @@
-"""What the families are put together from. Imports Keras."""
+"""The layers that families are built from. Imports Keras."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ def make_input(image_size: int) -> keras.KerasTensor:
 
 
 def resize(x: keras.KerasTensor, side: int) -> keras.KerasTensor:
-    """Square pictures at `side` pixels: smaller ones are interpolated, larger ones averaged over the area of a pixel."""
+    """Square images of `side` pixels: smaller ones are interpolated, larger ones averaged over the area of a pixel."""
     if x.shape[1] == side:
         return x
     return layers.Resizing(side, side, interpolation="bilinear", antialias=side < x.shape[1])(x)
@@ -26,12 +26,12 @@ def softmax_head(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
 
 
 def scale_filters(filters: int, width: float) -> int:
-    """The number of filters at a width factor; at least one."""
+    """The number of filters times the width factor; at least one."""
     return max(1, round(filters * width))
 
 
 def make_l2(weight: float) -> keras.Regularizer | None:
-    """None at 0, so that the published layers are what is built."""
+    """None at 0, so that the model has exactly the published layers."""
     return keras.regularizers.L2(weight) if weight else None
 
 
@@ -40,11 +40,10 @@ def make_dropout(rate: float) -> Callable[[keras.KerasTensor], keras.KerasTensor
     return layers.Dropout(rate) if rate else (lambda x: x)
 
 
-def spread_dropout(dropout: float, published: Sequence[float]) -> list[float]:
-    """The rates of a network that drops more in some places: the first is `dropout`, the others keep their published
-    distance from the first, within 0 to 0.9; all are 0 if it is 0."""
-    rates = [dropout + rate - published[0] for rate in published]
-    return [round(min(max(rate, 0.0), MAX_DROPOUT), 4) if dropout else 0.0 for rate in rates]
+def spread_dropout(dropout: float, more: Sequence[float]) -> list[float]:
+    """The rates of a network that drops more in some places: `dropout` plus each of `more`, within 0 to 0.9; all 0 if
+    `dropout` is 0."""
+    return [round(min(max(dropout + extra, 0.0), MAX_DROPOUT), 4) if dropout else 0.0 for extra in more]
 
 
 def convolve(
@@ -61,11 +60,11 @@ def convolve(
 
 
 def dense(x: keras.KerasTensor, units: int, *, l2: float = 0.0, name: str | None = None) -> keras.KerasTensor:
-    """A dense layer with ReLU; none at 0 units."""
+    """A dense layer with ReLU; no layer at 0 units."""
     return layers.Dense(units, activation="relu", kernel_regularizer=make_l2(l2), name=name)(x) if units else x
 
 
 def unwrap(model: keras.Model) -> tuple[list[keras.Layer], keras.Model]:
-    """What stands in front of a network that resizes first, and the network itself."""
+    """The layers in front of a network that resizes first, and the network itself."""
     last = model.layers[-1]
     return (model.layers[1:-1], last) if isinstance(last, keras.Model) else ([], model)

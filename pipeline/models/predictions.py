@@ -5,27 +5,29 @@ import numpy as np
 
 from pipeline.data.batches import read_batches, read_images
 from pipeline.data.embeddings import Embeddings
-from pipeline.models.backbones import compute_weights_digest
+from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.inference import Apply, freeze
 from pipeline.runtime.errors import PipelineError
 
 _BATCH = 32  # images; only speed and memory depend on it
 _ROWS = 4096  # features, likewise
-_CHECKED, _TOLERANCE = 32, 1e-2  # images, and probability: features in float16 move it by less
+_CHECKED, _TOLERANCE = 32, 1e-2  # images, and probability: features in float16 change it by less
 
 
 def predict(
     model: keras.Model, split: str, embeddings: Embeddings | None, apply: Apply | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`predict_embedded` where there are features and the model's backbone has made them, else `predict_split`."""
+    """`predict_embedded` if there are features that the model's backbone has computed, else `predict_split`."""
     if embeddings is not None and was_made_by(model, embeddings):
         return predict_embedded(model, embeddings, split)
     return predict_split(model, split, apply)
 
 
 def predict_split(model: keras.Model, split: str, apply: Apply | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, int64 (n,); probabilities, float32 (n, classes)) of every image of a split, in the order of its files. apply:
-    what `freeze` has made of the model, where that is there already."""
+    """(labels, int64 (n,); probabilities, float32 (n, classes)) of every image of a split, in the order of its files.
+
+    apply: the result of `freeze` for the model; None: it is computed.
+    """
     apply = apply or freeze(model)
     labels, probabilities = [], []
     for images, numbers in read_batches(split, batch_size=_BATCH):
@@ -35,31 +37,31 @@ def predict_split(model: keras.Model, split: str, apply: Apply | None = None) ->
 
 
 def predict_embedded(model: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same from cached features, by what comes after them in the model: equal within 1e-4, and in a moment."""
+    """The same from cached features, by the layers after them: equal within 1e-4, and in a moment."""
     return predict_features(keras.Model(model.get_layer("features").output, model.output), embeddings, split)
 
 
 def predict_features(head: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same from what comes after the features alone, float32 (batch, features) to probabilities."""
+    """The same by a head alone, float32 (batch, features) to probabilities."""
     labels, rows = embeddings.labels(split), embeddings.features(split)
     parts = np.array_split(np.arange(len(labels)), max(1, -(-len(labels) // _ROWS)))
-    # Called as it is: two dense layers are through before `predict` has traced them.
+    # Called eagerly: two dense layers are done before Keras' own `predict` has traced them.
     return labels, np.concatenate([head(rows.take(part), training=False).numpy() for part in parts])
 
 
 def was_made_by(model: keras.Model, embeddings: Embeddings) -> bool:
-    """Whether a model's backbone is the one that has made the features: not so after fine-tuning."""
+    """Whether a model's backbone has computed the features: false after fine-tuning."""
     backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return any(compute_weights_digest(backbone) == embeddings.facts.weights_sha256 for backbone in backbones)
 
 
 def check_agreement(family: str, apply: Apply, split: str, probabilities: np.ndarray) -> None:
-    """Raises PipelineError where a whole model, from pixels, says something else of the first images of a split than
-    `probabilities`, float32 (n, classes), which were computed from cached features. apply: what `freeze` has made of it."""
+    """Raises PipelineError if a whole model, from pixels, does not agree on the first images of a split with `probabilities`,
+    float32 (n, classes), which were computed from cached features. apply: the result of `freeze` for it."""
     images = read_images(split, list(range(min(_CHECKED, len(probabilities)))))
     difference = float(np.abs(apply(images) - probabilities[: len(images)]).max(initial=0.0))
     if difference > _TOLERANCE:
         raise PipelineError(
-            f"{family}: from pixels and from cached features its probabilities differ by {difference:.4f}: expected "
+            f"{family}: its probabilities from pixels and from cached features differ by {difference:.4f}: expected "
             f"{_TOLERANCE} at most; run `dvc repro -f embed@{family}`"
         )

@@ -1,9 +1,9 @@
-"""A backbone with a new head, and the parts of it. Imports Keras."""
+"""Families on a backbone: its pooled features, and a new head or a linear support-vector machine on them. Imports Keras."""
 
 import keras
 from keras import layers
 
-from pipeline.models.backbones import build_backbone, load_backbone
+from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.layers import dense, make_dropout, make_input, resize, scale_filters, softmax_head
 
 
@@ -21,24 +21,21 @@ def _extract(x: keras.KerasTensor, name: str, backbone: keras.Model, input_size:
 
 
 def add_head(
-    features: keras.KerasTensor,
-    *,
-    num_classes: int,
-    head_units: int,
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    width: float = 1.0,
+    features: keras.KerasTensor, *, num_classes: int, head_units: int, dropout: float, l2: float, width: float
 ) -> keras.KerasTensor:
-    """Pooled features to probabilities: a dense layer of `head_units` × width if there is one, dropout, softmax."""
+    """Pooled features to probabilities: a dense layer of head_units × width units unless head_units is 0, dropout, softmax."""
     if head_units:
         features = dense(features, scale_filters(head_units, width), l2=l2, name="hidden")
     return softmax_head(make_dropout(dropout)(features), num_classes)
 
 
-def build_head(name: str, num_features: int, **settings: float) -> keras.Model:
-    """`add_head` on its own: what trains on cached features, float32 (batch, num_features)."""
+def build_head(
+    name: str, num_features: int, *, num_classes: int, head_units: int, dropout: float, l2: float, width: float
+) -> keras.Model:
+    """`add_head` as a model, which trains on cached features, float32 (batch, num_features). name: of the backbone."""
     inputs = keras.Input((num_features,), name="features")
-    return keras.Model(inputs, add_head(inputs, **_complete(name, settings)), name=f"{name}_head")
+    outputs = add_head(inputs, num_classes=num_classes, head_units=head_units, dropout=dropout, l2=l2, width=width)
+    return keras.Model(inputs, outputs, name=f"{name}_head")
 
 
 def build_transfer(
@@ -46,25 +43,43 @@ def build_transfer(
     backbone: str,
     image_size: int,
     num_classes: int,
+    head_units: int,
+    dropout: float,
+    l2: float,
+    width: float,
     input_size: int | None = None,
     weights: str = "none",
     network: keras.Model | None = None,
-    **settings: float,
 ) -> keras.Model:
-    """The whole: pixels, resizing to input_size, preprocessing, frozen backbone, global average pooling, head.
+    """The whole model: pixels, resizing to input_size, preprocessing, frozen backbone, global average pooling, head.
 
-    backbone: a name of BACKBONES. input_size: pixels; None = image_size. weights: see `build_backbone`. network: a
-    backbone that is there already, instead. settings: head_units, dropout, l2, width, as `add_head` has them; the width is
-    that of the head, as a backbone's filters are given.
+    backbone: a name in BACKBONES. head_units, dropout, l2, width: of the head, see `add_head`; a backbone's own filters are
+    fixed. input_size: pixels, each side; None: image_size. weights: see `build_backbone`. network: a backbone that is built
+    already, to be used instead.
     """
     size = input_size or image_size
     network = network if network is not None else build_backbone(backbone, size, weights)
     inputs = make_input(image_size)
     features = _extract(inputs, backbone, network, size)
-    outputs = add_head(features, **_complete(backbone, settings | {"num_classes": num_classes}))
+    outputs = add_head(features, num_classes=num_classes, head_units=head_units, dropout=dropout, l2=l2, width=width)
     return keras.Model(inputs, outputs, name=backbone)
 
 
-def _complete(name: str, settings: dict[str, float]) -> dict:
-    units = settings.get("head_units")
-    return settings | {"head_units": load_backbone(name).head_units if units is None else units}
+def build_transfer_svm(
+    *,
+    backbone: str,
+    image_size: int,
+    num_classes: int,
+    input_size: int | None = None,
+    weights: str = "none",
+    network: keras.Model | None = None,
+) -> keras.Model:
+    """A backbone, global average pooling, one weight per feature and class, softmax; see `build_transfer`.
+
+    pipeline.training.svm trains the linear support-vector machine; this model holds its hyperplanes.
+    """
+    size = input_size or image_size
+    network = network if network is not None else build_backbone(backbone, size, weights)
+    inputs = make_input(image_size)
+    outputs = softmax_head(_extract(inputs, backbone, network, size), num_classes)
+    return keras.Model(inputs, outputs, name=backbone)

@@ -1,4 +1,4 @@
-"""Pages that need nothing else, made of a template and what the tables say."""
+"""Pages that need no other file, made from a template and what the sections say."""
 
 from functools import cache
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def render_page(template: str, **content: Any) -> str:
-    """A whole page, of report.html or another template beside this file.
+    """A complete page from report.html or another template in templates/.
 
     Every name in it is escaped; only charts, which are SVG of our own making, are not.
     """
@@ -26,8 +27,12 @@ def _open_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-    environment.filters["figure"] = lambda value: "not defined" if value is None else f"{value:.3f}"
-    environment.filters["pvalue"] = lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}"
-    environment.filters["thousands"] = lambda value: f"{int(value):,}"
+    environment.filters |= {
+        "percent": lambda value: "–" if value is None else f"{100 * value:.1f}{_SPACE}%",
+        "points": lambda value: f"{100 * value:+.1f}{_SPACE}points".replace("-", "\N{MINUS SIGN}"),
+        "metric": lambda value: "not defined" if value is None else f"{value:.3f}",
+        "pvalue": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+        "p_equals": lambda value: f"p{_SPACE}" + (f"<{_SPACE}0.001" if value < 0.001 else f"={_SPACE}{value:.3f}"),
+        "thousands": lambda value: f"{int(value):,}",
+    }
     return environment

@@ -1,61 +1,50 @@
-"""metrics/run.js: what the page shows of this one run on this one machine, and what differs each time: clock, commit, hardware.
+"""What there is to know of a run besides its metrics: data, versions, parameters, machine, commit.
 
-It lies beside metrics/report.html, which loads it if it is there. DVC hashes the page and must not hash a clock.
+What differs from run to run (clock, commit, hardware) is for metrics/run.js alone: DVC hashes the page.
 """
 
+import hashlib
 import json
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
 
 from pipeline.config.reader import parse_yaml
-from pipeline.report.charts import draw_tradeoff
+from pipeline.config.sections import Params
 from pipeline.runtime.git import ask_git
-from pipeline.runtime.paths import PARAMS
+from pipeline.runtime.paths import MANIFEST, PARAMS
 from pipeline.runtime.processes import num_cores
 
+_PACKAGES = ("tensorflow", "keras", "scikit-learn", "numpy", "pillow", "dvc", "dvclive")
+_NEUTRAL = {"seed", "cache_gb", "shuffle_buffer"}  # parameters of train that no study publishes
+_CODE = ("stages", "pipeline", "dvc.yaml")
 
-def write_run(file: Path, key: str, timings: pd.DataFrame, summary: pd.DataFrame, families: list[str]) -> None:
-    """Writes the script that calls `showRun` of the page. key: of the figures that the page shows; another page ignores it."""
-    costs = make_costs(timings, summary)
-    content = {
-        "key": key,
-        "costs": json.loads(costs.to_json(orient="records")),
-        "chart": draw_tradeoff(costs.dropna(subset=["milliseconds"])) if costs["milliseconds"].notna().any() else None,
-        "facts": describe_machine() | describe_commit() | {"Families": ", ".join(families)},
-        "changes": find_changes(),
+
+def describe_run(seed: int) -> dict[str, str]:
+    """What it takes to get the same metrics again, and what is the same on every machine that does."""
+    return {
+        "Data (SHA-256 of data/manifest.csv)": hashlib.sha256(MANIFEST.read_bytes()).hexdigest(),
+        "Training seed": str(seed),
+        "Versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
-    # "</" ends a script, even within a string
-    text = json.dumps(content, ensure_ascii=True).replace("</", "<\\/")
-    file.write_text(f"showRun({text});\n", encoding="utf-8")
 
 
-def make_costs(timings: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """family, accuracy, milliseconds (for one image alone), images_per_second (32 at a time), train_seconds,
-    train_peak_mb, evaluate_peak_mb, model_mb, parameters, on_front; missing where there is no reading.
-
-    on_front: no other family is both at least as accurate and at least as fast, and better in one (Pareto).
-    """
-    columns = ["images_per_second_1", "images_per_second_32", "train_seconds", "train_peak_mb", "evaluate_peak_mb"]
-    readings = timings.reindex(columns=["family", *columns])
-    table = readings.merge(summary[["family", "test_accuracy", "parameters", "model_bytes"]], on="family")
-    table = table.assign(
-        milliseconds=(1000 / table["images_per_second_1"]).round(2), model_mb=(table["model_bytes"] / 1e6).round(2)
-    ).rename(columns={"test_accuracy": "accuracy", "images_per_second_32": "images_per_second"})
-    table = table.assign(on_front=find_front(table)).drop(columns=["images_per_second_1", "model_bytes"])
-    return table.sort_values(["accuracy", "family"], ascending=[False, True], ignore_index=True)
+def describe_overrides(params: Params) -> dict[str, str]:
+    """What `train` sets for all families, in place of what the studies have published."""
+    found: dict[str, str] = {}
+    for name, value in params.train.model_dump().items():
+        entries = {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+        found |= {f"train.{key}": str(v) for key, v in entries.items() if v is not None and key not in _NEUTRAL}
+    return found
 
 
-def find_front(table: pd.DataFrame) -> list[bool]:
-    """For each row, whether none is better in one of accuracy and milliseconds and as good in the other."""
-    points = list(zip(table["accuracy"], table["milliseconds"], strict=True))
-    return [
-        bool(time == time) and not any((a >= accuracy and t <= time) and (a > accuracy or t < time) for a, t in points)
-        for accuracy, time in points
-    ]
+def compute_key(digests: dict[str, str]) -> str:
+    """Which models a page is about, 16 hex digits. digests: family to the SHA-256 of its model."""
+    text = " ".join(f"{family} {digest}" for family, digest in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def describe_machine() -> dict[str, str]:
@@ -68,7 +57,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def read_processor() -> str:
-    """Its name, as the system knows it."""
+    """The name of the processor, as the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -77,11 +66,11 @@ def read_processor() -> str:
 
 
 def describe_commit() -> dict[str, str]:
-    """The commit that the run started from, and whether code differs from it."""
+    """The commit that the run started from, and whether the code differs from it."""
     commit = ask_git("rev-parse", "HEAD")
     if commit is None:
         return {"Commit": "not in a git repository"}
-    changed = ask_git("status", "--porcelain", "--untracked-files=no", "--", "stages", "dvc.yaml") or ""
+    changed = ask_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE) or ""
     return {"Commit": commit.strip() + (", with changed code" if changed.strip() else "")}
 
 
@@ -99,7 +88,7 @@ def find_changes() -> dict[str, str]:
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Parameters by their dotted names; lists and empty sections are values."""
+    """Parameters by their dotted names; a list or an empty section is a value."""
     if not isinstance(content, dict) or not content:
         return {prefix: content}
     parts = [flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in content.items()]

@@ -1,4 +1,4 @@
-"""Pictures for the page, as data URIs: nothing lies beside it."""
+"""Pictures within the page, as data URIs: it needs no file besides itself."""
 
 import base64
 import io
@@ -11,40 +11,36 @@ from pipeline.data.image import decode_image
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_bytes
 
-_THUMBNAIL = 72  # pixels, of a picture among many
+_THUMBNAIL = 72  # pixels, side of a picture in a strip
 _QUALITY = 85  # of the JPEGs
 
 
 def encode_picture(pixels: np.ndarray) -> str:
-    """A uint8 (h, w, 3) array as a data URI (JPEG)."""
+    """A JPEG as a data URI. pixels: uint8 (h, w, 3), RGB."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def load_picture(row: pd.Series, *, image_size: int, resize: str) -> np.ndarray:
-    """One image of the manifest, uint8 (image_size, image_size, 3), RGB."""
+    """One image of the manifest, uint8 (image_size, image_size, 3), RGB. row: shard, offset, size."""
     return decode_image(read_bytes(row["shard"], row["offset"], row["size"]), image_size=image_size, resize=resize)
 
 
 def draw_class_strip(images: pd.DataFrame, *, count: int, resize: str) -> str:
-    """A strip of `count` images of one class side by side, drawn by content so that it is the same each time."""
+    """`count` images of one class side by side, as a data URI; fewer are filled up with grey. The sample is drawn by a hash of
+    the image's content, so it is the same each time."""
     order = np.argsort(hash_uniform(images["image_id"], "sample"), kind="stable")[:count]
     tiles = [load_picture(images.iloc[i], image_size=_THUMBNAIL, resize=resize) for i in order]
     tiles += [np.full((_THUMBNAIL, _THUMBNAIL, 3), 128, np.uint8)] * (count - len(tiles))
     return encode_picture(np.concatenate(tiles, axis=1))
 
 
-def pick_predictions(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """`count` rows drawn by content: half of them mistakes where there are as many, for a look at both."""
-    order = predictions.iloc[np.argsort(hash_uniform(predictions["image_id"], "sample"), kind="stable")]
-    is_right = order["label"] == order["predicted"]
-    wrong = order[~is_right].head(max(count // 2, count - int(is_right.sum())))
-    return pd.concat([wrong, order[is_right]]).head(count)
-
-
 def overlay_heat(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A picture, uint8 (h, w, 3), in grey with a heat map, (rows, columns) in 0 to 1, over it from yellow to red."""
+    """A picture in grey with a heat map over it, from yellow to red: uint8 (h, w, 3).
+
+    pixels: uint8 (h, w, 3), RGB. heat: float (rows, columns), 0 to 1.
+    """
     height, width = pixels.shape[:2]
     field = Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     strength = np.clip(np.asarray(field), 0, 1)[:, :, None]

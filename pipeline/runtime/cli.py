@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -45,9 +44,6 @@ def configure(arguments: argparse.Namespace) -> argparse.Namespace:
 
 def report_errors(verb: Callable[[], None]) -> int:
     """Calls `verb`; returns the exit status, having said in one line on stderr what went wrong."""
-    if not gc.isenabled():  # see stages/__init__.py
-        gc.freeze()  # what has been imported stays: it is never looked through
-        gc.enable()
     try:
         verb()
     except PipelineError as error:

@@ -1,5 +1,5 @@
-"""The one exception that a stage turns into a line for people."""
+"""The exception whose message a verb prints as one line, without a traceback."""
 
 
 class PipelineError(Exception):
-    """Something the user can mend. The message says what happened, what was expected, what came, and what to do."""
+    """An error that the user can fix. The message: what happened, what was expected, what was received, what to do."""

@@ -1,5 +1,6 @@
-"""Writing so that nothing half-written is ever taken for whole: aside first, renamed when complete; names; DVC's cache."""
+"""Atomic writes: to a temporary neighbour first, renamed when complete; also file names, digests and DVC's cache folder."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,16 +14,22 @@ def _partial(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or folder if it is there; a link goes, what it points to stays."""
+    """Deletes a file or folder if it exists; of a link only the link itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
+def compute_sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """Yields a neighbouring path to write a file to; renames it to `path` if the block ends well, deletes it if not."""
+    """Yields a temporary path beside `path` to write a file to; renames it to `path` if the block succeeds, else deletes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     remove(partial)
@@ -35,7 +42,7 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """The same for a folder: yields an empty one, which takes the place of `path` only when it is complete."""
+    """The same for a folder: yields an empty one, which replaces `path` only when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     remove(partial)
@@ -49,9 +56,9 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 def readable_name(name: str) -> str:
-    """A file name as text that any table holds: what is no UTF-8 becomes a question mark, and so does a carriage return.
+    """A file name as text that any table can hold: bytes that are not UTF-8, and carriage returns, become U+FFFD.
 
-    Python keeps the former as surrogates; the latter ends a line for readers of CSV files, even where none ends.
+    Python keeps such bytes as surrogates, which can't be encoded; a carriage return ends a line for readers of CSV files.
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text.replace("\r", "\N{REPLACEMENT CHARACTER}")
@@ -59,7 +66,7 @@ def readable_name(name: str) -> str:
 
 @cache
 def find_dvc_cache() -> Path:
-    """The folder of DVC's cache, which experiments in temporary folders share. Asked for once: starting DVC takes a second."""
+    """DVC's cache folder, which experiments in temporary folders share; cached, as starting DVC takes a second."""
     try:
         done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     except OSError:  # no dvc on the path

@@ -1,4 +1,4 @@
-"""Work spread over processes, results in order, memory bounded."""
+"""Parallel work in processes: results in order, bounded memory."""
 
 import multiprocessing
 import os
@@ -13,27 +13,27 @@ from typing import TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_WAITING_PER_WORKER = 4  # enough that no worker waits for its next task, few enough to bound memory
+_WAITING_PER_WORKER = 4  # enough that no worker idles, few enough to bound memory
 
 
 def num_cores() -> int:
-    """Cores that this process may use (a container's share, not the machine's)."""
+    """Cores that this process may use: a container's share, not all of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], num_workers: int | None = None
 ) -> Iterator[Result]:
-    """Like map over processes, but with a bounded number of tasks under way: a slow reader does not fill the memory.
+    """Like map, but in several processes, with a bounded number of pending tasks: a slow consumer does not fill the memory.
 
-    function: importable by name, as it runs in another process. num_workers: None = all cores. With one worker the work
-    runs in this process. The order of the results is that of the tasks, whatever the number of workers.
+    function: importable by name, as it runs in another process. num_workers: None: one per core. One worker runs in this
+    process. Results come in the order of the tasks, whatever the number of workers.
     """
     workers = num_workers or num_cores()
     if workers == 1:
         yield from map(function, tasks)
         return
-    # Fork would copy the threads' locks of whatever the parent has imported; a fork server starts clean, and once.
+    # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         waiting: deque[Future[Result]] = deque()
@@ -50,12 +50,12 @@ def map_in_order(
 
 
 def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it too, and ends its workers in good order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and shuts its workers down
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker waits for its next task for ever: it is not told that whoever would give it one was killed."""
+    """Ends a worker whose parent was killed: it would wait for its next task forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -63,7 +63,7 @@ def _end_with_parent() -> None:
 
 
 def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
-    """Lists of `size` items, the last one shorter, each made when it is asked for (itertools.batched, from Python 3.12 on)."""
+    """Lazy lists of `size` items, the last one perhaps shorter (itertools.batched, which needs Python 3.12)."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+"""Progress bars: redrawn on a terminal, one line every 15 s in a log."""
 
 import sys
 from functools import partial

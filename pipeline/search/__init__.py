@@ -1,1 +1,1 @@
-"""Which settings a search tries, how it scores them, and what it keeps of them."""
+"""What a search tries, how it scores trials, and how it stores them."""

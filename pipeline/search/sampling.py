@@ -1,9 +1,11 @@
-"""What a search tries next, and which trials it gives up. Both are functions of the seed and of the trials that are over, never
-of a generator's state: so a search that was killed goes on as if it had not been.
+"""Which point a search tries next, and which trials it stops early.
 
-Optuna (Akiba et al. 2019, KDD) rather than KerasTuner, which needs tensorboard, keeps its own loop of training, and has hardly
-changed since 2024. Its study lives for one draw: what is kept on disk are our own trials (pipeline.search.trials), of which the
-study is made anew, as its storages number a trial before it is over and would leave a gap where a run was killed.
+Both are functions of the seed and the completed trials, not of a generator's state: a search that was killed continues as if
+it had not been.
+
+Optuna (Akiba et al. 2019, KDD) rather than KerasTuner, which requires tensorboard, has its own training loop, and has hardly
+changed since 2024. A study exists for one draw only, made from our stored trials (pipeline.search.trials): Optuna's storages
+number a trial before it is completed, and would leave a gap where a run was killed.
 """
 
 from typing import Any
@@ -13,25 +15,33 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipeline.config.search_space import Choices, Dimension, Range, Value, list_points
-from pipeline.config.sections import Pruning
+from pipeline.config.sections import Pruning, Search
 from pipeline.search.trials import Trial
 
 _ATTEMPTS = 20  # to draw a point that has not been tried
 _STATES = {
     "finished": optuna.trial.TrialState.COMPLETE,
     "pruned": optuna.trial.TrialState.PRUNED,
-    "failed": optuna.trial.TrialState.PRUNED,  # without any step: the worst of all, so that its neighbourhood is avoided
+    "failed": optuna.trial.TrialState.PRUNED,  # without any step: ranked last, so that its neighbourhood is avoided
 }
 _LEAST_TRIALS = 5  # finished, below which importance is a guess
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def draw_point(dimensions: list[Dimension], trials: list[Trial], *, sampler: str, seed: int) -> dict[str, Value] | None:
-    """The values of the trial after `trials`, by name; None where all points of the space have been tried.
+def draw_next(dimensions: list[Dimension], trials: list[Trial], settings: Search) -> dict[str, Value] | None:
+    """The values of the next trial, by name; None if the budget is spent or all points of the space have been tried."""
+    is_spent = settings.minutes is not None and sum(trial.seconds for trial in trials) >= 60 * settings.minutes
+    if is_spent or len(trials) >= settings.trials:
+        return None
+    return draw_point(dimensions, trials, sampler=settings.sampler, seed=settings.seed)
 
-    sampler: grid, in the order in which the space is written; random, each point once; bayesian, a tree-structured Parzen
-    estimator (Bergstra et al. 2011, NeurIPS), which begins with ten random points.
+
+def draw_point(dimensions: list[Dimension], trials: list[Trial], *, sampler: str, seed: int) -> dict[str, Value] | None:
+    """The values of the trial after `trials`, by name; None if all points of the space have been tried.
+
+    sampler: grid, in the order of the space; random, each point once; bayesian, a tree-structured Parzen estimator (Bergstra
+    et al. 2011, NeurIPS), which starts with ten random points.
     """
     points = list_points(dimensions)
     if points is not None and len(trials) >= len(points):
@@ -49,7 +59,7 @@ def draw_point(dimensions: list[Dimension], trials: list[Trial], *, sampler: str
             return point
     if points is None:
         return point
-    # The sampler insists on what is known: any other point tells more.
+    # The sampler repeats known points: any other one tells more.
     left = [other for other in points if other not in tried]
     return left[np.random.default_rng([seed, len(trials)]).integers(len(left))]
 
@@ -67,7 +77,7 @@ def _ask(dimensions: list[Dimension], trials: list[Trial], sampler: optuna.sampl
 
 
 class Pruner:
-    """Whether a trial is hopeless: below the median of the finished ones at the same step (the median stopping rule of
+    """Decides whether a trial is hopeless: below the median of the finished ones at the same step (the median stopping rule of
     Golovin et al. 2017, KDD)."""
 
     def __init__(
@@ -79,7 +89,7 @@ class Pruner:
         *,
         per_fold: bool,
     ) -> None:
-        """per_fold: steps are folds, of which each trial gets one, not epochs."""
+        """per_fold: steps are folds, of which each trial gets at least one, instead of epochs."""
         pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
         if rule.min_trials is not None:
             least = 1 if per_fold else rule.min_epochs
@@ -95,8 +105,8 @@ class Pruner:
 
 
 def measure_importance(dimensions: list[Dimension], trials: list[Trial], *, seed: int) -> dict[str, float]:
-    """How much of the scores' variance goes with each parameter, most first, sum 1: functional ANOVA on a random forest (Hutter
-    et al. 2014, ICML). Empty with too few trials that have finished, or where all have the same score."""
+    """The share of the scores' variance that each parameter explains, largest first, sum 1: functional ANOVA on a random forest
+    (Hutter et al. 2014, ICML). Empty with too few finished trials, or if all have the same score."""
     finished = [trial for trial in trials if trial.score is not None]
     varied = [d for d in dimensions if len({repr(trial.values[d.name]) for trial in finished}) > 1]
     if len(finished) < _LEAST_TRIALS or not varied or len({trial.score for trial in finished}) == 1:
@@ -128,6 +138,7 @@ def _make_distributions(dimensions: list[Dimension]) -> dict[str, BaseDistributi
 
 
 def _make_distribution(dimension: Dimension) -> BaseDistribution:
+    # `Dimension` is not one of these, as every verb reads parameters, and importing Optuna takes 0.2 s.
     if isinstance(dimension, Choices):
         return CategoricalDistribution(dimension.values)
     if dimension.whole:

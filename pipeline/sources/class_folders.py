@@ -1,6 +1,6 @@
-"""What a tree of class folders means: which folder is a split, which a class, which file an image.
+"""What the paths of a data set mean: which folder is a split, which is a class, which file is an image.
 
-Folder and archive share this: both turn a list of paths into (path, label, split), whatever holds the bytes.
+The sources folder and archive share this: both turn a list of paths into (path, label, split).
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.formats import IMAGE_EXTENSIONS
 
-# Litter that operating systems leave beside pictures; nobody labelled it, so nobody misses it.
+# Files and folders that operating systems create beside images; they are ignored.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx"})
 
 _SPLIT_OF_FOLDER = {
@@ -23,7 +23,7 @@ _UNLABELLED_FOLDERS = frozenset({"seg_pred", "pred", "predict", "prediction", "u
 
 @dataclass(frozen=True)
 class TreeFile:
-    """path: as given. label: class name, or empty if it lies in no class folder. reason: why it can't be an image."""
+    """path: as given. label: class name, or empty outside class folders. reason: why it can't be used, or empty."""
 
     path: str
     label: str
@@ -32,21 +32,21 @@ class TreeFile:
 
 
 def read_tree(paths: Iterable[str], where: str) -> list[TreeFile]:
-    """Reads meaning into the paths of files below one root.
+    """Labels and splits of the files below one root.
 
-    paths: relative, forward slashes. where: the root, for messages. Returns one TreeFile a path, sorted by path, without
-    litter and unlabelled folders. Raises PipelineError where there are no class folders or where splits and classes
-    can't be told apart.
+    paths: relative, with forward slashes. where: the root, for messages. Returns one TreeFile per path, sorted by path, without
+    litter and unlabelled folders. Raises PipelineError if there are no class folders, or if splits and classes can't be told
+    apart.
     """
     parts = {path: PurePosixPath(path).parts for path in sorted(paths)}
     parts = {path: names for path, names in parts.items() if not any(_is_litter(name) for name in names)}
     if not parts:
-        raise PipelineError(f"{where} holds no files: expected <class>/<image>, or train/<class>/<image> and so on")
-    # Pictures show what the folders mean; a licence text beside them does not.
-    pictures = [names for path, names in parts.items() if not _refusal(path, "any")] or list(parts.values())
-    depth = _count_wrappers(pictures)
-    has_splits = _check_tops({names[depth] for names in pictures if len(names) > depth + 1}, where)
-    doubled = _find_doubled([names[depth:] for names in pictures]) if has_splits else set()
+        raise PipelineError(f"{where} contains no files: expected <class>/<image>, or train/<class>/<image> and so on")
+    # The folders of images count; a licence text in the root says nothing about the others.
+    images = [names for path, names in parts.items() if not _refusal(path, "any")] or list(parts.values())
+    depth = _count_wrappers(images)
+    has_splits = _check_tops({names[depth] for names in images if len(names) > depth + 1}, where)
+    doubled = _find_doubled([names[depth:] for names in images]) if has_splits else set()
     placed = [_place(path, names[depth:] or names[-1:], has_splits, doubled) for path, names in parts.items()]
     files = [file for file in placed if file is not None]
     if not any(file.label for file in files):
@@ -61,24 +61,24 @@ def _is_litter(name: str) -> bool:
     return name.lower() in _LITTER or (name.startswith(".") and name not in (".", ".."))
 
 
-def _count_wrappers(pictures: list[tuple[str, ...]]) -> int:
-    """How many folders down the tree begins: animals/train/… is read as train/…, as `animals` holds nothing else."""
+def _count_wrappers(images: list[tuple[str, ...]]) -> int:
+    """How many folders wrap the whole tree: animals/train/… is read as train/…, as everything is in `animals`."""
     depth = 0
-    while len({names[depth] for names in pictures}) == 1 and _is_wrapper([names[depth:] for names in pictures]):
+    while len({names[depth] for names in images}) == 1 and _is_wrapper([names[depth:] for names in images]):
         depth += 1
     return depth
 
 
-def _is_wrapper(pictures: list[tuple[str, ...]]) -> bool:
-    """Whether the folders below the only top folder can be the classes or splits: two or more, or a split by name."""
-    if pictures[0][0].lower() in _SPLIT_OF_FOLDER or any(len(names) < 3 for names in pictures):
+def _is_wrapper(images: list[tuple[str, ...]]) -> bool:
+    """Whether the folders below the only top folder can be classes or splits: two or more, or one with the name of a split."""
+    if images[0][0].lower() in _SPLIT_OF_FOLDER or any(len(names) < 3 for names in images):
         return False
-    below = {names[1].lower() for names in pictures}
-    return len(below) > 1 or next(iter(below)) in _SPLIT_OF_FOLDER or _is_wrapper([names[1:] for names in pictures])
+    below = {names[1].lower() for names in images}
+    return len(below) > 1 or next(iter(below)) in _SPLIT_OF_FOLDER or _is_wrapper([names[1:] for names in images])
 
 
 def _check_tops(tops: set[str], where: str) -> bool:
-    """Whether the top folders are splits. One named train may be a class (of vehicles); two splits can't be."""
+    """Whether the top folders are splits. One named train may be a class (of vehicles), but not beside one named test."""
     tops = {top for top in tops if top.lower() not in _UNLABELLED_FOLDERS}
     splits = {top: _SPLIT_OF_FOLDER[top.lower()] for top in sorted(tops) if top.lower() in _SPLIT_OF_FOLDER}
     others = sorted(tops - set(splits))
@@ -92,20 +92,20 @@ def _check_tops(tops: set[str], where: str) -> bool:
     return bool(splits) and not others
 
 
-def _find_doubled(pictures: list[tuple[str, ...]]) -> set[str]:
-    """Split folders that hold one of the same name and nothing else, as Kaggle packs them: seg_train/seg_train/<class>.
+def _find_doubled(images: list[tuple[str, ...]]) -> set[str]:
+    """Split folders that contain only a folder of the same name, as in Kaggle's archives: seg_train/seg_train/<class>.
 
-    Among vehicles, train/train is a class: it has others beside it.
+    In a data set of vehicles, train/train is a class: there are others beside it.
     """
     below: dict[str, set[str]] = {}
-    for names in pictures:
+    for names in images:
         if len(names) > 2:
             below.setdefault(names[0], set()).add(names[1].lower())
     return {top for top, folders in below.items() if folders == {top.lower()}}
 
 
 def _place(path: str, names: tuple[str, ...], has_splits: bool, doubled: set[str]) -> TreeFile | None:
-    """One file's label and split; None if it lies in a folder that says it is unlabelled."""
+    """One file's label and split; None in a folder that is named as unlabelled."""
     if names[0].lower() in _UNLABELLED_FOLDERS and len(names) > 1 and has_splits:
         return None
     split = _SPLIT_OF_FOLDER.get(names[0].lower(), "") if has_splits and len(names) > 1 else ""

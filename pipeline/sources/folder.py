@@ -1,4 +1,4 @@
-"""A folder of the user's own pictures."""
+"""A local folder of class folders."""
 
 import os
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 from pipeline.config.sources import FolderSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
-from pipeline.sources import RawImage
 from pipeline.sources.class_folders import read_tree
 from pipeline.sources.formats import MAX_IMAGE_BYTES
+from pipeline.sources.raw_image import RawImage
 
 
 def locate(path: str | None) -> Path:
-    """The folder, checked to be one, and every file in it to be readable: DVC hashes them all."""
+    """The folder. Raises PipelineError unless it is one and every file in it can be read: DVC hashes them all."""
     if not path:
         raise PipelineError(
             "data.source is folder, but data.path is null: expected a folder, as -S data.path=~/pictures"
@@ -33,19 +33,19 @@ def locate(path: str | None) -> Path:
 
 
 def read_images(*, path: str | None, sha256: str | None, settings: FolderSettings) -> Iterator[RawImage]:  # noqa: ARG001
-    """Every file below the class folders, sorted by path; see pipeline.sources.class_folders for what counts as a class."""
+    """Every file below the class folders, sorted by path; pipeline.sources.class_folders says what a class is."""
     yield from read_folder(locate(path))
 
 
 def read_folder(folder: Path) -> Iterator[RawImage]:
-    """The images of any local folder of class folders."""
+    """Every file of a local folder of class folders, sorted by path."""
     for file in read_tree(_list_files(folder), f"folder {folder.name!r}"):
         data, reason = (None, file.reason) if file.reason else _read(folder / file.path)
         yield RawImage(readable_name(file.path), readable_name(file.label), file.source_split, data, reason)
 
 
 def _list_files(folder: Path) -> list[str]:
-    """Relative paths of all files. Links to folders are not followed, as DVC does not see behind them either."""
+    """Relative paths of all files. Links to folders are not followed: DVC does not follow them either."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -1,6 +1,6 @@
-"""Files over http(s): with progress, a checksum, and a second start that goes on where the first broke off.
+"""Downloads over http(s), with progress and a checksum; an interrupted download is resumed.
 
-By hand because pooch, which finds a DOI's files for us, starts a broken download anew.
+pooch, which resolves DOIs for us, starts an interrupted download from the beginning.
 """
 
 import hashlib
@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import platformdirs
 import requests
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.files import remove
+from pipeline.runtime.files import compute_sha256, remove
 from pipeline.runtime.progress import progress_bar
 
 _CHUNK_BYTES = 1 << 20
@@ -22,38 +23,29 @@ _ATTEMPTS = 5
 
 def cache_folder() -> Path:
     """Where downloads are kept between runs, outside the project: IMAGE_PIPELINE_CACHE, or the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("IMAGE_PIPELINE_CACHE") or f"{base}/image-classification-pipeline").expanduser()
-
-
-def compute_sha256(file: Path) -> str:
-    """The checksum of a file, as 64 hex digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    if folder := os.environ.get("IMAGE_PIPELINE_CACHE"):
+        return Path(folder).expanduser()
+    return platformdirs.user_cache_path("image-classification-pipeline", appauthor=False)
 
 
 def check_sha256(file: Path, expected: str | None, what: str) -> None:
-    """Raises PipelineError, and deletes nothing, where a file is not what it should be."""
+    """Raises PipelineError if a file does not have the expected checksum; deletes nothing."""
     received = compute_sha256(file)
     if expected is not None and received != expected.lower():
         raise PipelineError(
-            f"{what} has the wrong checksum: expected sha256 {expected}, received {received}; the file was damaged or "
-            "changed at its source: if you trust the new one, set data.sha256 to what was received"
+            f"{what} has the wrong checksum: expected sha256 {expected}, received {received}; the file is damaged or has "
+            "changed at its source: if you trust the new one, set data.sha256 to the received checksum"
         )
 
 
 def fetch(url: str, *, sha256: str | None, timeout: float) -> Path:
-    """Downloads `url` into the cache folder and returns the file, whole and checked.
+    """Downloads `url` into the cache folder and returns the file, complete and checked.
 
-    sha256: 64 hex digits or None; a file already there is used again only if it has this checksum. timeout: seconds
-    without an answer before an attempt counts as dead. Tries five times, each going on where the last stopped if the
-    server allows. Raises PipelineError where it can't be had.
+    sha256: 64 hex digits or None; a file that is there already is reused only if it has this checksum. timeout: seconds
+    without an answer after which an attempt fails. Makes five attempts, each resuming where the last one stopped if the server
+    allows. Raises PipelineError if the file can't be downloaded or has a different checksum.
     """
-    try:
-        name = re.sub(r"[^\w.-]", "_", unquote(Path(urlparse(url).path).name)) or "download"
-    except ValueError as error:
-        raise PipelineError(f"{url} can't be downloaded ({error}): check the address") from error
-    target = cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
+    target = cache_folder() / _name_file(url)
     if target.exists() and sha256 is not None and compute_sha256(target) == sha256.lower():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +54,19 @@ def fetch(url: str, *, sha256: str | None, timeout: float) -> Path:
     try:
         check_sha256(partial, sha256, url)
     except PipelineError:
-        remove(partial)  # going on from damaged bytes would never end well
+        remove(partial)  # resuming from damaged bytes would fail every time
         raise
     partial.replace(target)
     return target
+
+
+def _name_file(url: str) -> str:
+    """The last part of the address, after a digest of the whole: two addresses never share a file."""
+    try:
+        name = re.sub(r"[^\w.-]", "_", unquote(Path(urlparse(url).path).name)) or "download"
+    except ValueError as error:
+        raise PipelineError(f"{url} can't be downloaded ({error}): check the address") from error
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
 
 def _download(url: str, partial: Path, timeout: float) -> None:
@@ -85,36 +86,38 @@ def _download(url: str, partial: Path, timeout: float) -> None:
             time.sleep(min(0.2 * 2**attempt, 5))
     reason = f"{type(failure).__name__} after {_ATTEMPTS} attempts"
     kept = (
-        f"; {partial.stat().st_size:,} bytes are kept and the next run goes on from there" if partial.exists() else ""
+        f"; {partial.stat().st_size:,} bytes are kept, and the next run resumes from there" if partial.exists() else ""
     )
     raise PipelineError(f"{url} can't be downloaded ({reason}): check the network and the address{kept}")
 
 
 def _continue_download(url: str, partial: Path, timeout: float) -> None:
-    """One attempt. The server's ETag goes beside the bytes, so that two versions of a file are never joined."""
+    """One attempt. The server's ETag is kept beside the bytes, so that two versions of a file are never mixed."""
     tag_file = partial.with_name(partial.name + ".etag")
     have = partial.stat().st_size if partial.exists() and tag_file.exists() else 0
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag_file.read_text()}
     with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-        if response.status_code == 416:  # nothing beyond what we have, or another file: start over
+        if response.status_code == 416:  # nothing beyond what we have, or a different file: start over
             remove(tag_file)
             raise requests.ConnectionError("the server refused the range")
         response.raise_for_status()
-        resumed = response.status_code == 206
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
         remove(tag_file)
-        if tag and not tag.startswith("W/"):
+        if tag and not tag.startswith("W/"):  # a weak tag does not promise the same bytes
             tag_file.write_text(tag)
-        total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
-        progress = progress_bar(
-            desc="download", total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True
-        )
-        with partial.open("ab" if resumed else "wb") as file, progress:
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                file.write(chunk)
-                progress.update(len(chunk))
+        _save_body(response, partial, have if response.status_code == 206 else 0)
+    remove(tag_file)
+
+
+def _save_body(response: requests.Response, partial: Path, have: int) -> None:
+    """Writes the body after the first `have` bytes of a file. Raises ConnectionError if it is shorter than announced."""
+    total = int(response.headers.get("Content-Length", 0)) + have
+    progress = progress_bar(desc="download", total=total or None, initial=have, unit="B", unit_scale=True)
+    with partial.open("ab" if have else "wb") as file, progress:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            file.write(chunk)
+            progress.update(len(chunk))
     if total and partial.stat().st_size != total:
         raise requests.ConnectionError(f"received {partial.stat().st_size} of {total} bytes")
-    remove(tag_file)

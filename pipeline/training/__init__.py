@@ -1,1 +1,1 @@
-"""How a family is trained and kept."""
+"""How a family is trained."""

@@ -1,5 +1,6 @@
-"""Trains any family, by what kind it is. Imports TensorFlow."""
+"""Trains a family of any kind: network, transfer or linear. Imports TensorFlow."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from pipeline.training.fit import Watch
 from pipeline.training.head import train_transfer
 from pipeline.training.network import train_network
 
+logger = logging.getLogger(__name__)
+
 
 def train_family(family: str, params: Params, *, record: Path, watch: Watch | None = None) -> keras.Model:
     """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
-    directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs to watch. Raises PipelineError
-    where training diverges."""
-    own = params.recipes[family]
+    directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs, so it is never called for one.
+    Raises PipelineError where training diverges."""
+    published = params.recipes[family]
     seed_everything(params.train.seed)
-    if isinstance(own, LinearRecipe):
-        from pipeline.training.svm import train_linear  # SciPy and scikit-learn: half a second that no network needs
+    if isinstance(published, LinearRecipe):
+        from pipeline.training.svm import train_linear  # imports SciPy: half a second that no network needs
 
-        return train_linear(family, own, record=record)
-    recipe = resolve_recipe(params.train, own)
-    print(f"{family}: {describe_overrides(own, recipe)}")
+        return train_linear(family, published, record=record)
+    recipe = resolve_recipe(params.train, published)
+    logger.info("%s: %s", family, describe_overrides(published, recipe))
     settings: dict[str, Any] = {
         "seed": params.train.seed,
         "cache_gb": params.train.cache_gb,
@@ -37,8 +40,8 @@ def train_family(family: str, params: Params, *, record: Path, watch: Watch | No
     return train_network(family, recipe, **settings)
 
 
-def describe_overrides(own: Recipe, used: Recipe) -> str:
-    """What of a recipe `train` has overridden, in words."""
-    before, after = own.model_dump(), used.model_dump()
-    changes = [f"{key} {after[key]}, not {before[key]}" for key in before if before[key] != after[key]]
+def describe_overrides(published: Recipe, recipe: Recipe) -> str:
+    """In words, how `train` changes a published recipe."""
+    before, after = published.model_dump(), recipe.model_dump()
+    changes = [f"{key} {after[key]} instead of {before[key]}" for key in before if before[key] != after[key]]
     return f"trained with {'; '.join(changes)}: train in params.yaml overrides" if changes else "trained as published"

@@ -1,51 +1,78 @@
-"""Batches of a backbone's cached features. Imports TensorFlow."""
+"""Cached features of a backbone: in batches to train on, and the backbone that computed them. Imports TensorFlow."""
 
 import itertools
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config.families import FAMILIES
+from pipeline.config.sections import LinearRecipe, TransferRecipe
 from pipeline.data.embeddings import Embeddings
+from pipeline.models.backbones.backbone import compute_weights_digest
+from pipeline.models.backbones.loader import build_backbone
+from pipeline.runtime.errors import PipelineError
 
 _VALIDATION_BATCH = 4096  # rows; only speed and memory depend on it
+
+
+def load_embedding_backbone(
+    family: str, recipe: TransferRecipe | LinearRecipe, image_size: int, embeddings: Embeddings
+) -> keras.Model:
+    """The frozen backbone with the very weights that computed the features. Raises PipelineError if the recipe now names
+    others."""
+    assert recipe.backbone is not None
+    name = FAMILIES[family].backbone
+    network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights, family=family)
+    if compute_weights_digest(network) != embeddings.facts.weights_sha256:
+        raise PipelineError(
+            f"the features in {embeddings.folder} were made with other weights than recipes.{family}.backbone.weights names "
+            f"now: run `dvc repro -f embed@{family}`"
+        )
+    return network
 
 
 def make_feature_batches(
     embeddings: Embeddings, *, batch_size: int, seed: int, cache_gb: float, first_epoch: int = 0
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless training batches of features, (float32 (batch, features), int64 (batch,)), and how many make an epoch.
+    """Endless training batches of features, (float32 (batch, features), int64 (batch,)), and the number per epoch.
 
-    In each epoch each image comes once, as itself or as one of its views, drawn with the order from (seed, epoch). Features
-    of up to `cache_gb` GB are kept in memory.
+    Each epoch has each image once, as itself or as one of its augmented views; view and order are drawn from (seed, epoch).
+    Features of up to `cache_gb` GB are kept in memory.
     """
     labels = tf.constant(embeddings.labels("train"))
-    n, views, num_features = len(labels), embeddings.facts.views + 1, embeddings.facts.num_features
-    features = embeddings.features("train", *range(views))
-    # As they are stored: float16 takes half of the memory, and float32 of it is the same number.
+    n, num_features = len(labels), embeddings.facts.num_features
+    features = embeddings.features("train", *range(embeddings.facts.views + 1))
+    # In the stored type: float16 takes half the memory, and its float32 is the same number.
     in_memory = tf.constant(features.load()) if features.num_bytes <= cache_gb * 1e9 else None
 
-    def draw() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for epoch in itertools.count(first_epoch):
-            rng = np.random.default_rng([seed, epoch])
-            rows, chosen = rng.permutation(n), rng.integers(0, views, n)
-            yield rows, chosen[rows]
-
-    def read(rows: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(rows: tf.Tensor, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if in_memory is None:
-            batch = tf.numpy_function(features.take, [chosen * n + rows], tf.float32)
+            batch = tf.numpy_function(features.take, [views * n + rows], tf.float32)
         else:
-            batch = tf.cast(tf.gather(in_memory, chosen * n + rows), tf.float32)
+            batch = tf.cast(tf.gather(in_memory, views * n + rows), tf.float32)
         return tf.ensure_shape(batch, (None, num_features)), tf.gather(labels, rows)
 
-    # Python draws an epoch at a time: asked for each batch, it would take longer than a head's step.
-    epochs = tf.data.Dataset.from_generator(draw, output_signature=(tf.TensorSpec((n,), tf.int64),) * 2)
+    # Python draws one epoch at a time: one batch at a time would take longer than a head's training step.
+    epochs = tf.data.Dataset.from_generator(
+        lambda: _draw_epochs(n, embeddings.facts.views, seed, first_epoch),
+        output_signature=(tf.TensorSpec((n,), tf.int64),) * 2,
+    )
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
     return batches.prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
 
 
+def _draw_epochs(n: int, views: int, seed: int, first_epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each epoch the rows in their order and the view of each, int (n,) both; view 0 is the image itself."""
+    for epoch in itertools.count(first_epoch):
+        rng = np.random.default_rng([seed, epoch])
+        rows, chosen = rng.permutation(n), rng.integers(0, views + 1, n)
+        yield rows, chosen[rows]
+
+
 def read_feature_batches(embeddings: Embeddings, split: str) -> tf.data.Dataset:
-    """The features of a split once, in order, with their labels."""
+    """A split's features once, in order, with their labels; kept in memory."""
     rows, labels = embeddings.features(split), embeddings.labels(split)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:

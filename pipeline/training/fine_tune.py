@@ -1,14 +1,16 @@
-"""The second phase: training of a backbone itself, on pixels. Imports TensorFlow."""
+"""The second phase of transfer learning: training of the backbone itself, on pixels. Imports TensorFlow."""
+
+import logging
 
 import keras
-import tensorflow as tf
 from dvclive import Live
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.sections import TransferRecipe
-from pipeline.models.backbones import unfreeze
-from pipeline.training.fit import Fit, Watch, fit, is_better, log_best
-from pipeline.training.network import read_validation
+from pipeline.models.backbones.loader import unfreeze
+from pipeline.training.fit import Fit, FitData, Phase, Watch, compile_model, fit, is_better, log_best
+
+logger = logging.getLogger(__name__)
 
 
 def fine_tune(
@@ -16,14 +18,16 @@ def fine_tune(
     model: keras.Model,
     network: keras.Model,
     recipe: TransferRecipe,
-    batches: tf.data.Dataset,
-    steps: int,
-    class_weight: dict[int, float] | None,
+    data: FitData,
+    *,
     frozen: Fit,
     live: Live,
     watch: Watch | None = None,
 ) -> None:
-    """The second phase, in place, on pixels. Leaves the model as it was if no epoch is better than the first phase's best."""
+    """Fine-tunes a model in place. Leaves it as it was if no epoch is better than the first phase's best.
+
+    network: the backbone within the model. data: images, float32 (batch, size, size, 3), 0 to 255. frozen: the first phase.
+    """
     before, rule = model.get_weights(), recipe.fine_tune
 
     def restore() -> keras.Model:
@@ -33,23 +37,17 @@ def fine_tune(
 
     unfreeze(str(FAMILIES[family].backbone), network, rule.unfreeze)
     settings = {"epochs": rule.epochs, "learning_rate": rule.learning_rate, "optimizer": rule.optimizer}
-    tuned = fit(
-        family,
-        model,
-        recipe.model_copy(update=settings),
-        batches=batches,
-        steps=steps,
-        validation=read_validation(),
-        class_weight=class_weight,
-        live=live,
-        rate_name=f"recipes.{family}.fine_tune.learning_rate",
+    tuned_recipe = recipe.model_copy(update=settings)
+    compile_model(model, tuned_recipe, data.steps)
+    phase = Phase(
         fallback=restore,
         is_worth_keeping=lambda outcome: is_better(recipe, outcome, frozen),
         epochs_before=frozen.epochs,
-        watch=watch,
+        rate_name=f"recipes.{family}.fine_tune.learning_rate",
     )
+    tuned = fit(family, model, tuned_recipe, data, live=live, phase=phase, watch=watch)
     if is_better(recipe, tuned, frozen):
         log_best(live, frozen.epochs + tuned.best_epoch + 1, tuned.best)
         return
-    print(f"{family}: no epoch of fine-tuning is better than the frozen backbone's best: that one is kept")
+    logger.info("%s: fine-tuning has no better epoch than the frozen backbone's best, which is kept", family)
     restore()

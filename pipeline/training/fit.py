@@ -1,5 +1,7 @@
-"""One fit, as all networks have it: callbacks, the record, the best epoch's weights. Imports TensorFlow."""
+"""One fit, the same for all networks: callbacks, the dvclive record, the best epoch's weights. Imports TensorFlow."""
 
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +13,58 @@ import tensorflow as tf
 from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
-from pipeline.config.sections import Recipe
+from pipeline.config.sections import ClassWeight, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
 
-# Is told after each epoch its number, from 0, and the validation accuracy; what it raises ends the training.
+logger = logging.getLogger(__name__)
+
+# Called after each epoch with its number, from 0, and the validation accuracy; an exception that it raises ends training.
 Watch: TypeAlias = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
+class FitData:
+    """batches: endless, `steps` per epoch. validation: once. class_weight: by class number; None: all count alike."""
+
+    batches: tf.data.Dataset
+    steps: int
+    validation: tf.data.Dataset
+    class_weight: dict[int, float] | None
+
+
+@dataclass(frozen=True)
 class Fit:
-    """best_epoch: from 0, within this fit. best: name (loss, val_accuracy, …) to value in that epoch. epochs: how many."""
+    """best_epoch: from 0, within this fit. best: name (loss, val_accuracy, …) to value in that epoch. epochs: how many ran."""
 
     best_epoch: int
     best: dict[str, float]
     epochs: int
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What differs between the phases of training.
+
+    finish: the fitted network to the whole model, which is kept if training diverges. fallback: the model to keep where no
+    epoch was good and worth keeping; None: nothing. epochs_before: of earlier phases. rate_name: the parameter to lower.
+    """
+
+    finish: Callable[[keras.Model], keras.Model] = lambda model: model
+    fallback: Callable[[], keras.Model] | None = None
+    is_worth_keeping: Callable[[Fit], bool] = lambda _: True
+    epochs_before: int = 0
+    rate_name: str = "train.learning_rate"
+
+
+ONLY_PHASE = Phase()
+
+
 def open_record(folder: Path) -> Live:
-    """A new dvclive record, to be used in `with`: closed by `fit`'s own callback, it could not hold a second phase. Left to
-    itself dvclive would edit dvc.yaml at every step."""
+    """A new dvclive record, to be used in `with`: closed by the callback of `fit`, it could not take a second phase. By
+    default, dvclive would edit dvc.yaml at every step."""
     return Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None, monitor_system=False)
 
 
@@ -40,57 +72,39 @@ def fit(
     family: str,
     model: keras.Model,
     recipe: Recipe,
+    data: FitData,
     *,
-    batches: tf.data.Dataset,
-    steps: int,
-    validation: tf.data.Dataset,
-    class_weight: dict[int, float] | None,
     live: Live,
-    compiled: bool = False,
-    rate_name: str = "train.learning_rate",
-    finish: Callable[[keras.Model], keras.Model] = lambda model: model,
-    fallback: Callable[[], keras.Model] | None = None,
-    is_worth_keeping: Callable[[Fit], bool] = lambda _: True,
-    epochs_before: int = 0,
+    phase: Phase = ONLY_PHASE,
     watch: Watch | None = None,
 ) -> Fit:
-    """Compiles and trains a model in place by a recipe, and leaves it with the weights of its best epoch.
+    """Trains a compiled model in place by a recipe, and leaves it with the weights of its best epoch.
 
-    batches: endless, `steps` an epoch. live: gets a row an epoch; the caller closes it. compiled: whether it is already.
-    Raises PipelineError if the loss stops being a number, having kept the best epoch's weights until then in
-    models/<family>.last-good.keras: as the model that `finish` makes of it, or, where no epoch was good and worth keeping,
-    the one that `fallback` gives. rate_name: the parameter to lower. epochs_before: of earlier phases, for what people
-    read. watch: see Watch.
+    live: gets one row per epoch; the caller closes it. watch: see Watch. Raises PipelineError if the loss is no longer
+    finite, having kept the best epoch's weights until then in models/<family>.last-good.keras; see Phase.
     """
-    if not compiled:
-        compile_model(model, recipe, steps)
     keeper = make_best_epoch_keeper(recipe)
-    callbacks = [keeper, *make_rate_callbacks(recipe), keras.callbacks.TerminateOnNaN(), DVCLiveCallback(live=live)]
-    if watch is not None:
-        callbacks.append(make_watcher(watch, epochs_before))
     history = model.fit(
-        batches,
-        steps_per_epoch=steps,
+        data.batches,
+        steps_per_epoch=data.steps,
         epochs=recipe.epochs,
-        validation_data=validation,
-        class_weight=class_weight,
-        callbacks=callbacks,
+        validation_data=data.validation,
+        class_weight=data.class_weight,
+        callbacks=[keeper, *make_callbacks(family, recipe, live, phase, watch)],
         shuffle=False,  # the batches are shuffled already
-        verbose=2,
+        verbose=0,
     ).history
-    best = {
-        name: float(values[keeper.best_epoch]) for name, values in history.items() if len(values) > keeper.best_epoch
-    }
-    outcome = Fit(keeper.best_epoch, best, len(history["loss"]))
+    last = keeper.best_epoch
+    best = {name: float(values[last]) for name, values in history.items() if len(values) > last}
+    outcome = Fit(last, best, len(history["loss"]))
     if not is_finite(history):
-        good = is_good_epoch(history, keeper.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
-        kept = finish(model) if good and is_worth_keeping(outcome) else fallback() if fallback else None
-        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, rate_name, kept, epochs_before))
+        kept = choose_kept(model, history, outcome, phase)
+        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, kept))
     return outcome
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_execution: int = 1) -> None:
-    """Gives a model what it trains with. steps: of an epoch."""
+    """Sets the optimizer, loss and metrics. steps: per epoch."""
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
         make_optimizer(recipe.optimizer, rate),
@@ -100,8 +114,52 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_exec
     )
 
 
+def compute_class_weight(counts: dict[str, int], how: ClassWeight) -> dict[int, float] | None:
+    """Weight by class number: None, or, balanced, such that all classes have the same total weight: n / (classes × n of the
+    class). counts: class to images, in the order of the class numbers."""
+    if how == "none":
+        return None
+    from sklearn.utils.class_weight import compute_class_weight as compute_weights  # half a second: only where needed
+
+    numbers = np.arange(len(counts))
+    weights = compute_weights(how, classes=numbers, y=np.repeat(numbers, list(counts.values())))
+    return dict(enumerate(weights.tolist()))
+
+
+def make_callbacks(
+    family: str, recipe: Recipe, live: Live, phase: Phase, watch: Watch | None
+) -> list[keras.callbacks.Callback]:
+    """All but the one that keeps the best epoch's weights."""
+    callbacks = [
+        *make_rate_callbacks(recipe),
+        keras.callbacks.TerminateOnNaN(),
+        DVCLiveCallback(live=live),
+        EpochLog(family, epochs_before=phase.epochs_before, epochs=phase.epochs_before + recipe.epochs),
+    ]
+    return callbacks if watch is None else [*callbacks, make_watcher(watch, phase.epochs_before)]
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Logs one line per epoch."""
+
+    def __init__(self, family: str, *, epochs_before: int, epochs: int) -> None:
+        """epochs: of all phases so far, this one included, at most."""
+        super().__init__()
+        self._family, self._before, self._epochs = family, epochs_before, epochs
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002 - Keras' names
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        names = ("accuracy", "loss", "val_accuracy", "val_loss")
+        values = ", ".join(f"{name} {logs[name]:.4f}" for name in names if logs and name in logs)
+        number, seconds = self._before + epoch + 1, time.perf_counter() - self._start
+        logger.info("%s: epoch %d/%d: %s, %.1f s", self._family, number, self._epochs, values, seconds)
+
+
 def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
-    """Brings back the weights of the best epoch when training ends, whether early or not."""
+    """Restores the weights of the best epoch when training ends, whether early or not."""
     patience = recipe.early_stopping.patience
     return keras.callbacks.EarlyStopping(
         monitor=recipe.early_stopping.monitor,
@@ -111,7 +169,7 @@ def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
 
 
 def make_watcher(watch: Watch, epochs_before: int) -> keras.callbacks.Callback:
-    """Tells `watch` of each epoch."""
+    """Calls `watch` after each epoch."""
     return keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: watch(epochs_before + epoch, float(logs["val_accuracy"]))
     )
@@ -125,22 +183,25 @@ def is_better(recipe: Recipe, one: Fit, other: Fit) -> bool:
 
 
 def is_finite(history: dict[str, list[float]]) -> bool:
-    """Whether the loss, on training and validation images, was a number in all epochs."""
+    """Whether the training and the validation loss are finite in every epoch."""
     return all(np.isfinite(history[name]).all() for name in ("loss", "val_loss"))
 
 
 def is_good_epoch(history: dict[str, list[float]], epoch: int) -> bool:
-    """Whether it was in this one, from 0."""
+    """Whether they are in this one. epoch: from 0."""
     return all(np.isfinite(history[name][epoch]) for name in ("loss", "val_loss"))
 
 
+def choose_kept(model: keras.Model, history: dict[str, list[float]], outcome: Fit, phase: Phase) -> keras.Model | None:
+    """After divergence: the best epoch's model if it is good and worth keeping, else the fallback, if there is one."""
+    is_good = is_good_epoch(history, outcome.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
+    if is_good and phase.is_worth_keeping(outcome):
+        return phase.finish(model)
+    return phase.fallback() if phase.fallback else None
+
+
 def explain_divergence(
-    family: str,
-    history: dict[str, list[float]],
-    rate: float,
-    rate_name: str,
-    kept: keras.Model | None,
-    epochs_before: int = 0,
+    family: str, history: dict[str, list[float]], rate: float, phase: Phase, kept: keras.Model | None
 ) -> str:
     """One line; saves the model that is kept, if there is one."""
     epoch = next(epoch for epoch in range(len(history["loss"])) if not is_good_epoch(history, epoch))
@@ -150,11 +211,11 @@ def explain_divergence(
         save_model(kept, file)
         where = f"the last good weights are kept in {file}"
     return (
-        f"{family}: the loss is no longer a number in epoch {epochs_before + epoch + 1} with learning rate {rate:g}: "
-        f"expected a finite loss; lower {rate_name}; {where}"
+        f"{family}: the loss is no longer a number in epoch {phase.epochs_before + epoch + 1} with learning rate {rate:g}: "
+        f"expected a finite loss; lower {phase.rate_name}; {where}"
     )
 
 
 def log_best(live: Live, epoch: int, best: dict[str, Any]) -> None:
-    """Adds `best` to the record: dvclive itself keeps the last epoch only. epoch: from 1."""
+    """Adds `best` to the record: dvclive by itself keeps the last epoch only. epoch: from 1."""
     live.summary["best"] = {"epoch": epoch} | best

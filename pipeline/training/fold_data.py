@@ -1,12 +1,13 @@
-"""Folds of train and val for cross-validation: a folder that looks like the project's data, with other images in each split.
+"""Folds of train and val for cross-validation: a workspace with data like the project's, but other images in each split.
 
-The code that trains and measures then runs on it as it is. The test split has no part in it.
+The code that trains and measures runs in it unchanged. The test split takes no part.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -27,8 +28,8 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
 from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 
-FOLD_SPLITS = ("train", "val")  # that folds are made of
-_ROWS = 4096  # features gathered at a time
+FOLD_SPLITS = ("train", "val")  # whose images are divided into folds
+_ROWS = 4096  # features copied at a time
 
 
 def assign_folds(
@@ -36,10 +37,10 @@ def assign_folds(
 ) -> np.ndarray:
     """int (n,), 0 to num_folds - 1: stratified by class, decided by a seeded hash of each image's content.
 
-    Folds are of equal size, and adding or removing an image moves few of the others. Copies of one picture stay together,
-    also where their labels differ. Raises PipelineError where a class has fewer different images than there are folds.
+    Folds are of equal size, and an image more or less moves few of the others. Copies of one image share a fold, even where
+    their labels differ. Raises PipelineError where a class has fewer distinct images than there are folds.
     """
-    # of copies whose labels differ the first label counts, whatever their order
+    # Of copies with different labels the lowest label counts, whatever their order.
     label_of: dict[str, int] = {}
     for image_id, label in zip(image_ids, labels, strict=True):
         label_of[image_id] = min(label, label_of.get(image_id, label))
@@ -51,13 +52,9 @@ def assign_folds(
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
         if len(members) < num_folds:
-            name = class_names[label] if class_names else f"number {label}"
-            raise PipelineError(
-                f"crossval.folds: there are {num_folds}, but class {name} has {len(members)} images in train and val: "
-                "expected at most as many folds as the smallest class has images"
-            )
-        # A fold is a stretch of ranks: another image shifts only where stretches end. What a class has left over goes to
-        # the folds after those that got the last one's, so that folds are of equal size.
+            _refuse_folds(num_folds, len(members), class_names[label] if class_names else f"number {label}")
+        # A fold is an interval of ranks: a further image moves only the images at its ends. The remainder of a class goes
+        # to the folds after those that received the previous class's, so that folds are of equal size.
         extra = (np.arange(num_folds) - offset) % num_folds < len(members) % num_folds
         folds = np.repeat(np.arange(num_folds), len(members) // num_folds + extra)
         for fold, member in zip(folds, members[np.argsort(rank[members], kind="stable")], strict=True):
@@ -66,51 +63,63 @@ def assign_folds(
     return np.array([fold_of[image_id] for image_id in image_ids])
 
 
+def _refuse_folds(num_folds: int, num_images: int, class_name: str) -> NoReturn:
+    raise PipelineError(
+        f"crossval.folds: there are {num_folds}, but class {class_name} has {num_images} images in train and val: expected "
+        "at most as many folds as the smallest class has images"
+    )
+
+
 @contextmanager
-def open_fold(folder: Path, family: str, facts: DatasetFacts, settings: Crossval, *, fold: int) -> Iterator[None]:
-    """Within the block, `folder` is like the project's, with images and features of fold number `fold`, from 0; then it goes.
-    What a run that was killed has left in it goes first."""
-    remove(folder)
+def open_fold(workspace: Path, family: str, facts: DatasetFacts, settings: Crossval, *, fold: int) -> Iterator[None]:
+    """Within the block, `workspace` has the images and features of fold number `fold`, from 0; afterwards it is deleted.
+    Leftovers of a run that was killed are deleted first."""
+    remove(workspace)
     try:
-        origins = write_fold(folder, facts, fold=fold, num_folds=len(settings.folds), seed=settings.seed)
+        origins = write_fold(workspace, facts, fold=fold, num_folds=len(settings.folds), seed=settings.seed)
         if FAMILIES[family].backbone:
             embeddings = load_embeddings(family)
             views = embeddings.facts.views if settings.augment else 0
-            write_fold_embeddings(folder, family, embeddings, origins, views=views)
+            write_fold_embeddings(workspace, family, embeddings, origins, views=views)
         yield
     finally:
-        remove(folder)
+        remove(workspace)
 
 
-def write_fold(folder: Path, facts: DatasetFacts, *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
-    """Writes folder/data/tfrecords, in which fold number `fold` is val and the others are train.
+def write_fold(workspace: Path, facts: DatasetFacts, *, fold: int, num_folds: int, seed: int) -> dict[str, np.ndarray]:
+    """Writes data/tfrecords into a workspace, with fold number `fold` as val and the others as train.
 
-    facts: dataset.json. Returns, for train and val, where each image comes from, int (n, 2): number in FOLD_SPLITS and row there.
+    facts: of all images. Returns, for train and val, each image's origin, int (n, 2): number in FOLD_SPLITS and row there.
     """
     files = [(number, file) for number, split in enumerate(FOLD_SPLITS) for file in list_shards(split)]
     size = facts.image_size
     keys = [(record.image_id, record.label) for _, file in files for record in read_records(file, size)]
-    folds = assign_folds(
-        [image_id for image_id, _ in keys],
-        [label for _, label in keys],
-        num_folds=num_folds,
-        seed=seed,
-        class_names=facts.class_names,
-    )
-    target = folder / TFRECORDS
+    ids, labels = [image_id for image_id, _ in keys], [label for _, label in keys]
+    folds = assign_folds(ids, labels, num_folds=num_folds, seed=seed, class_names=facts.class_names)
+    target = workspace / TFRECORDS
     target.mkdir(parents=True)
-    writers = {split: _SplitWriter(target, split, len(facts.class_names)) for split in FOLD_SPLITS}
+    writers = {split: _SplitWriter(target, split, facts.num_classes) for split in FOLD_SPLITS}
     for row, (number, position, record) in enumerate(_read_all(files, size)):
         writers["val" if folds[row] == fold else "train"].write(record, number, position)
     for writer in writers.values():
         writer.close()
-    mean, std = compute_mean_and_deviation(writers["train"].histogram)
-    counts = {
-        split: dict(zip(facts.class_names, writer.counts.tolist(), strict=True)) for split, writer in writers.items()
-    }
-    num_images = {split: len(writer.origins) for split, writer in writers.items()}
-    save_dataset_facts(replace(facts, num_images=num_images, counts=counts, channel_mean=mean, channel_std=std), target)
+    save_dataset_facts(_describe(facts, writers), target)
     return {split: np.array(writer.origins) for split, writer in writers.items()}
+
+
+def _describe(facts: DatasetFacts, writers: "dict[str, _SplitWriter]") -> DatasetFacts:
+    """dataset.json of a fold: as that of all images, but for the splits."""
+    mean, std = compute_mean_and_deviation(writers["train"].histogram)
+    return replace(
+        facts,
+        num_images={split: len(writer.origins) for split, writer in writers.items()},
+        counts={
+            split: dict(zip(facts.class_names, writer.counts.tolist(), strict=True))
+            for split, writer in writers.items()
+        },
+        channel_mean=mean,
+        channel_std=std,
+    )
 
 
 def _read_all(files: Iterable[tuple[int, str]], size: int) -> Iterator[tuple[int, int, Record]]:
@@ -122,7 +131,7 @@ def _read_all(files: Iterable[tuple[int, str]], size: int) -> Iterator[tuple[int
 
 
 class _SplitWriter:
-    """One split of a fold: its file, and what dataset.json says of it."""
+    """One split of a fold: its TFRecord file, and what dataset.json says about it."""
 
     def __init__(self, folder: Path, split: str, num_classes: int) -> None:
         self._file = (folder / f"{split}-00000-of-00001.tfrecord").open("wb")
@@ -142,17 +151,17 @@ class _SplitWriter:
 
 
 def write_fold_embeddings(
-    folder: Path, family: str, embeddings: Embeddings, origins: dict[str, np.ndarray], *, views: int
+    workspace: Path, family: str, embeddings: Embeddings, origins: dict[str, np.ndarray], *, views: int
 ) -> None:
-    """Writes folder/data/embeddings/<family>: the cached features, sorted as `write_fold` has sorted the images.
+    """Writes data/embeddings/<family> into a workspace: the cached features, in the order of `write_fold`.
 
-    views: changed copies of each training image to take along. Images of val have none: for them the image itself stands in.
+    views: augmented views of each training image to include. Images of val have none: the image itself is used instead.
     """
-    target = folder / EMBEDDINGS / family
+    target = workspace / EMBEDDINGS / family
     target.mkdir(parents=True)
     labels = [embeddings.labels(split) for split in FOLD_SPLITS]
     plain = [embeddings.features(split) for split in FOLD_SPLITS]
-    changed = {view: embeddings.features("train", view) for view in range(1, views + 1)}
+    augmented = {view: embeddings.features("train", view) for view in range(1, views + 1)}
 
     def gather(rows: np.ndarray, view: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(rows), _ROWS):
@@ -161,7 +170,7 @@ def write_fold_embeddings(
             numbers = np.empty(len(part), np.int64)
             for number in range(len(FOLD_SPLITS)):
                 here = part[:, 0] == number
-                source = changed[view] if view and number == 0 else plain[number]
+                source = augmented[view] if view and number == 0 else plain[number]
                 features[here] = source.take(part[here, 1])
                 numbers[here] = labels[number][part[here, 1]]
             yield features, numbers

@@ -1,7 +1,6 @@
-"""Training of a new head on a backbone's cached features, and then, where asked, of the backbone itself. Imports TensorFlow."""
+"""Transfer learning: a new head on a backbone's cached features, then, if asked, the backbone itself. Imports TensorFlow."""
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,30 @@ import keras
 import numpy as np
 from dvclive import Live
 
-from pipeline.config.families import FAMILIES
 from pipeline.config.sections import TransferRecipe
-from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import make_training_batches
 from pipeline.data.embeddings import Embeddings, load_embeddings
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
-from pipeline.models.backbones import build_backbone, compute_weights_digest, unfreeze
+from pipeline.models.backbones.loader import unfreeze
 from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
 from pipeline.models.transfer import build_head
-from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.tensorflow import seed_everything
-from pipeline.training.class_weights import compute_class_weight
-from pipeline.training.features import make_feature_batches, read_feature_batches
+from pipeline.training.features import load_embedding_backbone, make_feature_batches, read_feature_batches
 from pipeline.training.fine_tune import fine_tune
-from pipeline.training.fit import Fit, Watch, compile_model, fit, log_best, open_record
+from pipeline.training.fit import (
+    Fit,
+    FitData,
+    Phase,
+    Watch,
+    compile_model,
+    compute_class_weight,
+    fit,
+    log_best,
+    open_record,
+)
+from pipeline.training.network import make_fit_data
 
-# That TensorFlow runs before it asks Python, a second or two: a head's step takes less time than the asking.
+# Steps that TensorFlow runs before it returns to Python, one or two seconds: a return takes longer than a head's step.
 _MOST_STEPS = 1000
 
 
@@ -41,54 +46,39 @@ def train_transfer(
     watch: Watch | None = None,
 ) -> keras.Model:
     """Trains a head on data/embeddings/<family>, then fine-tunes if the recipe says so; returns the whole model, uncompiled:
-    pixels in, probabilities out, with the better of both phases. One record across both. watch: see `fit`.
+    pixels in, probabilities out, with the weights of the better phase. One record for both phases. watch: see `fit`.
 
-    Raises PipelineError if the backbone is not the one that embed has used, if there are fewer layers than shall be
-    unfrozen, and if the loss stops being a number.
+    Raises PipelineError if the backbone is not the one that computed the features, if it has fewer layers than are to be
+    unfrozen, and if the loss is no longer finite.
     """
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
     network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
-    if recipe.fine_tune.epochs:  # what can't be done is said before the first phase
+    if recipe.fine_tune.epochs:  # raises before the first phase, not after it
         unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze)
         network.trainable = False
-
-    def build() -> keras.Model:
-        settings = make_head_settings(recipe, len(facts.class_names))
-        return build_model(
-            family, image_size=facts.image_size, input_size=recipe.input_size, network=network, **settings
-        )
-
+    build = functools.partial(build_whole, family, recipe, facts, network)
     with open_record(record) as live:
-        head, frozen = fit_head(
-            family,
-            recipe,
-            facts,
-            embeddings,
-            seed=seed,
-            cache_gb=cache_gb,
-            live=live,
-            watch=watch,
-            finish=lambda trained: copy_head(trained, build()),
-        )
+        settings: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb}
+        phase = Phase(finish=lambda trained: copy_head(trained, build()))
+        head, frozen = fit_head(family, recipe, facts, embeddings, **settings, live=live, watch=watch, phase=phase)
         model = copy_head(head, build())
         if recipe.fine_tune.epochs:
-            batches, steps = make_training_batches(
-                batch_size=recipe.batch_size,
-                seed=seed,
-                augmentation=Augmentation(**recipe.augment.model_dump()),
-                cache_gb=cache_gb,
-                shuffle_buffer=shuffle_buffer,
-            )
-            class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
-            fine_tune(family, model, network, recipe, batches, steps, class_weight, frozen, live, watch)
-    return copy_head(model, build())  # without the optimizer, which weighs twice as much as the model
+            data = make_fit_data(recipe, facts, **settings, shuffle_buffer=shuffle_buffer)
+            fine_tune(family, model, network, recipe, data, frozen=frozen, live=live, watch=watch)
+    return copy_head(model, build())  # without the optimizer, which is twice as large as the model
+
+
+def build_whole(family: str, recipe: TransferRecipe, facts: DatasetFacts, network: keras.Model) -> keras.Model:
+    """The whole model on a backbone that is built already, with an untrained head."""
+    settings = make_head_settings(recipe, facts.num_classes)
+    return build_model(family, image_size=facts.image_size, input_size=recipe.input_size, network=network, **settings)
 
 
 def train_head(
     family: str, recipe: TransferRecipe, *, seed: int, cache_gb: float, record: Path, watch: Watch | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first phase alone, without the backbone, which takes longer to build than a head to train: (labels, int64 (n,);
-    probabilities, float32 (n, classes)) of val, as those of the whole model."""
+    probabilities, float32 (n, classes)) of val, equal to those of the whole model."""
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
     with open_record(record) as live:
         head, _ = fit_head(family, recipe, facts, embeddings, seed=seed, cache_gb=cache_gb, live=live, watch=watch)
@@ -105,25 +95,15 @@ def fit_head(
     cache_gb: float,
     live: Live,
     watch: Watch | None = None,
-    finish: Callable[[keras.Model], keras.Model] = lambda head: head,
+    phase: Phase | None = None,
 ) -> tuple[keras.Model, Fit]:
-    """A head trained on cached features, and how it went. finish: what is kept of one whose training diverges; see `fit`."""
+    """A head trained on cached features, and its fit. phase: what to keep if training diverges; see `fit`."""
     batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed, cache_gb=cache_gb)
-    inputs, classes = embeddings.facts.num_features, len(facts.class_names)
-    head = begin_head(str(embeddings.facts.backbone), inputs, classes, recipe, seed=seed, steps=steps)
-    frozen = fit(
-        family,
-        head,
-        recipe,
-        batches=batches,
-        steps=steps,
-        validation=read_feature_batches(embeddings, "val"),
-        class_weight=compute_class_weight(facts.counts["train"], recipe.class_weight),
-        live=live,
-        compiled=True,
-        finish=finish,
-        watch=watch,
-    )
+    inputs, backbone = embeddings.facts.num_features, str(embeddings.facts.backbone)
+    head = begin_head(backbone, inputs, facts.num_classes, recipe, seed=seed, steps=steps)
+    class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
+    data = FitData(batches, steps, read_feature_batches(embeddings, "val"), class_weight)
+    frozen = fit(family, head, recipe, data, live=live, phase=phase or Phase(), watch=watch)
     log_best(live, frozen.best_epoch + 1, frozen.best)
     return head, frozen
 
@@ -131,10 +111,10 @@ def fit_head(
 def begin_head(
     backbone: str, num_features: int, num_classes: int, recipe: TransferRecipe, *, seed: int, steps: int
 ) -> keras.Model:
-    """A compiled head as `seed` begins it: a new one, or, asked for the same again, the one that was given out last, set back.
-    The folds of a setting differ in nothing else, and TensorFlow takes longer to trace a head than to train it an epoch."""
-    head, beginning = _compile_head(backbone, num_features, num_classes, recipe.model_dump_json(), seed, steps)
-    for variable, value in zip(_list_state(head), beginning, strict=True):
+    """A compiled head, initialized by `seed`. Asked for the same head again, it resets the previous one: the folds of one
+    setting need the same head, and TensorFlow takes longer to trace a head than to train it for an epoch."""
+    head, initial = _compile_head(backbone, num_features, num_classes, recipe.model_dump_json(), seed, steps)
+    for variable, value in zip(_list_state(head), initial, strict=True):
         variable.assign(value)
     return head
 
@@ -143,7 +123,7 @@ def begin_head(
 def _compile_head(
     backbone: str, num_features: int, num_classes: int, recipe_json: str, seed: int, steps: int
 ) -> tuple[keras.Model, list[np.ndarray]]:
-    """A head that is ready to train, and the values of `_list_state`. recipe_json: as a recipe is not hashable."""
+    """A head that is ready to train, and the initial values of `_list_state`. recipe_json: a recipe is not hashable."""
     recipe = TransferRecipe.model_validate_json(recipe_json)
     seed_everything(seed)
     head = build_head(backbone, num_features, **make_head_settings(recipe, num_classes))
@@ -154,30 +134,18 @@ def _compile_head(
 
 
 def _list_state(head: keras.Model) -> list[keras.Variable]:
-    """All that training changes: weights, what dropout draws from, the optimizer's means and its rate."""
+    """All that training changes: weights, dropout's random state, the optimizer's moments and learning rate."""
     return [*head.variables, *head.optimizer.variables]
 
 
 def make_head_settings(recipe: TransferRecipe, num_classes: int) -> dict[str, Any]:
-    """What `build_head` is given for a recipe and a number of classes."""
+    """Arguments of `build_head` for a recipe and a number of classes."""
     names = ("head_units", "dropout", "l2", "width")
     return {"num_classes": num_classes, **{name: getattr(recipe, name) for name in names}}
 
 
-def load_embedding_backbone(family: str, recipe: Any, image_size: int, embeddings: Embeddings) -> keras.Model:
-    """The frozen backbone with the very weights that embed has used. Raises PipelineError if they are others."""
-    name = FAMILIES[family].backbone
-    network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights, family=family)
-    if compute_weights_digest(network) != embeddings.facts.weights_sha256:
-        raise PipelineError(
-            f"the features in {embeddings.folder} were made with other weights than recipes.{family}.backbone.weights names "
-            f"now: run `dvc repro -f embed@{family}`"
-        )
-    return network
-
-
 def copy_head(head: keras.Model, model: keras.Model) -> keras.Model:
-    """Gives a model the head of another, the layers between the pooled features and the probabilities; returns it."""
+    """Copies the weights of a head, the layers between the pooled features and the probabilities, into a model; returns it."""
     for layer in head.layers:
         if isinstance(layer, keras.layers.Dense):
             model.get_layer(layer.name).set_weights(layer.get_weights())

@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.sections import Recipe
@@ -13,8 +12,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
-from pipeline.training.class_weights import compute_class_weight
-from pipeline.training.fit import Watch, fit, log_best, open_record
+from pipeline.training.fit import FitData, Watch, compile_model, compute_class_weight, fit, log_best, open_record
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
@@ -31,13 +29,26 @@ def train_network(
 ) -> keras.Model:
     """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best epoch's weights.
 
-    record: folder for dvclive, one row an epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
-    Raises PipelineError if the loss stops being a number.
+    record: folder for dvclive: one row per epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
+    Raises PipelineError if the loss is no longer finite.
     """
     facts = load_dataset_facts()
     settings = make_settings(family, recipe, facts)
     model = build_model(family, **settings)
     adapt_normalization(model, facts.channel_mean, facts.channel_std)
+    data = make_fit_data(recipe, facts, seed=seed, cache_gb=cache_gb, shuffle_buffer=shuffle_buffer)
+    compile_model(model, recipe, data.steps)
+    # `with` keeps the record open after fit: only then is the best epoch known.
+    with open_record(record) as live:
+        result = fit(family, model, recipe, data, live=live, watch=watch)
+        log_best(live, result.best_epoch + 1, result.best)
+    kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
+    kept.set_weights(model.get_weights())
+    return kept
+
+
+def make_fit_data(recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: float, shuffle_buffer: int) -> FitData:
+    """Training and validation images, uint8 to float32 (batch, size, size, 3), 0 to 255, as a recipe asks for."""
     batches, steps = make_training_batches(
         batch_size=recipe.batch_size,
         seed=seed,
@@ -45,50 +56,30 @@ def train_network(
         cache_gb=cache_gb,
         shuffle_buffer=shuffle_buffer,
     )
-    # Within `with`, the record stays open after fit: the best epoch is known only then.
-    with open_record(record) as live:
-        result = fit(
-            family,
-            model,
-            recipe,
-            batches=batches,
-            steps=steps,
-            validation=read_validation(),
-            class_weight=compute_class_weight(facts.counts["train"], recipe.class_weight),
-            live=live,
-            watch=watch,
-        )
-        log_best(live, result.best_epoch + 1, result.best)
-    kept = build_model(family, **settings)  # without the optimizer, which weighs twice as much as the model
-    kept.set_weights(model.get_weights())
-    return kept
+    validation = read_batches("val", batch_size=_VALIDATION_BATCH).cache()  # in memory after the first epoch
+    return FitData(batches, steps, validation, compute_class_weight(facts.counts["train"], recipe.class_weight))
 
 
 def make_settings(family: str, recipe: Recipe, facts: DatasetFacts) -> dict[str, Any]:
-    """What `build_model` is given for a recipe and the images that dataset.json describes."""
+    """Arguments of `build_model` for a recipe and the images that dataset.json describes."""
     names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].sizes)
     return {
         "image_size": facts.image_size,
         "input_size": recipe.input_size,
-        "num_classes": len(facts.class_names),
+        "num_classes": facts.num_classes,
         **{name: getattr(recipe, name) for name in names},
     }
 
 
 def count_parameters(family: str, recipe: Recipe, facts: DatasetFacts) -> int:
-    """Of the model that would be built; takes no memory for them."""
+    """Parameters of the model that a recipe describes, without memory being allocated for them."""
     with keras.StatelessScope(initialize_variables=False):
         return int(build_model(family, **make_settings(family, recipe, facts)).count_params())
 
 
-def read_validation() -> tf.data.Dataset:
-    """The validation split, kept in memory after the first epoch."""
-    return read_batches("val", batch_size=_VALIDATION_BATCH).cache()
-
-
 def adapt_normalization(model: keras.Model, mean: list[float], std: list[float]) -> None:
-    """Gives a Normalization layer, if the family has one that learns, the training images' mean and deviation a channel,
-    0 to 255: what its `adapt` would compute from the pixels, which preprocess has computed already."""
+    """Sets the Normalization layer, if the family has one that learns, to the training images' mean and deviation per
+    channel, 0 to 255: what its `adapt` would compute from the pixels, and preprocess has computed already."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             layer.adapt_mean.assign(np.asarray(mean, np.float32))

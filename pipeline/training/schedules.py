@@ -1,4 +1,4 @@
-"""Optimizers and learning rates. Imports Keras."""
+"""Optimizers and learning rate schedules. Imports Keras."""
 
 import math
 from collections.abc import Callable
@@ -23,8 +23,8 @@ def make_optimizer(
 def make_rate(
     schedule: Schedule, learning_rate: float, *, epochs: int, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What the optimizer is given: a number, or the cosine from 0 up to `learning_rate` and down to 0 (Loshchilov and
-    Hutter 2017, arXiv:1608.03983, without restarts)."""
+    """The optimizer's argument: a number, or a cosine schedule that warms up from 0 to `learning_rate` and decays to 0
+    (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
     if schedule.kind != "cosine":
         return learning_rate
     warmup = min(schedule.warmup_epochs, epochs - 1) * steps_per_epoch
@@ -35,7 +35,7 @@ def make_rate(
 
 
 def make_rate_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
-    """The plateau rule and the exponential schedule, where a recipe has them; both act on the rate as it stands."""
+    """The plateau rule and the exponential schedule, if a recipe has them; both change the current rate."""
     callbacks: list[keras.callbacks.Callback] = []
     if recipe.schedule.kind == "exponential":
         callbacks.append(keras.callbacks.LearningRateScheduler(make_exponential(recipe.schedule)))
@@ -50,7 +50,7 @@ def make_rate_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
 
 
 def make_exponential(schedule: Schedule) -> Callable[[int, float], float]:
-    """System D's, (epoch from 0, rate) to rate: as it is for `hold_epochs`, then e^-decay times that of the epoch before, which
-    the first epoch has not."""
+    """System D's schedule, (epoch from 0, rate) to rate: constant for `hold_epochs`, then e^-decay times the previous epoch's;
+    the first epoch has no previous one."""
     factor, hold = math.exp(-schedule.decay), max(1, schedule.hold_epochs)
     return lambda epoch, rate: rate if epoch < hold else rate * factor

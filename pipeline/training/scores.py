@@ -2,8 +2,8 @@
 
 import numpy as np
 
-DIGITS = 6  # of metrics in files: more are noise between machines
-_SMALLEST = 1e-7  # float32 probabilities end about here; log(0) would make one image decide the loss
+DIGITS = 6  # of metrics in files: further ones differ between machines
+SMALLEST = 1e-7  # about the precision of float32 probabilities; log(0) would let one image decide the loss
 
 
 def compute_accuracy_and_loss(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -13,5 +13,5 @@ def compute_accuracy_and_loss(labels: np.ndarray, probabilities: np.ndarray) -> 
     """
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     accuracy = np.mean(probabilities.argmax(axis=1) == labels)
-    loss = -np.mean(np.log(np.clip(chosen, _SMALLEST, 1.0)))
+    loss = -np.mean(np.log(np.clip(chosen, SMALLEST, 1.0)))
     return {"accuracy": round(float(accuracy), DIGITS), "loss": round(float(loss), DIGITS)}

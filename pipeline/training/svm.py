@@ -1,10 +1,12 @@
-"""Training of a linear support-vector machine, one against the rest, on all pixels at once. Imports TensorFlow.
+"""Training of a linear support-vector machine, one-versus-rest, on all images at once. Imports TensorFlow.
 
-The objective is liblinear's and scikit-learn's LinearSVC's (squared hinge; Fan et al. 2008, LIBLINEAR), with a free
-intercept. It is minimised by SciPy's L-BFGS on matrix products: liblinear's single thread on float64 copies is far slower
-(three times already at 1,000 images, on a third of the passes). A test compares the two.
+The objective is that of liblinear and scikit-learn's LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an
+intercept that is not regularized. SciPy's L-BFGS minimizes it on matrix products: liblinear's single thread on float64
+copies is far slower (three times already at 1,000 images, with a third of the passes). A test compares the two.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,71 +19,105 @@ from threadpoolctl import threadpool_limits
 from pipeline.config.sections import LinearRecipe
 from pipeline.data.batches import read_batches
 from pipeline.data.embeddings import Embeddings, load_embeddings
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
-from pipeline.training.class_weights import compute_class_weight
-from pipeline.training.fit import open_record
-from pipeline.training.head import load_embedding_backbone
+from pipeline.training.features import load_embedding_backbone
+from pipeline.training.fit import compute_class_weight, open_record
 from pipeline.training.scores import compute_accuracy_and_loss
 
-_DECREASE = 1e-5  # of the objective in one pass, relative; weights move by a few per cent below it, accuracy does not
-_TOLERANCE = 1e-5  # on the gradient, relative to where it began
+logger = logging.getLogger(__name__)
+
+_DECREASE = (
+    1e-5  # of the objective per pass, relative: below it, weights still move by some per cent, accuracy does not
+)
+_TOLERANCE = 1e-5  # of the gradient, relative to its initial size
+
+Split = tuple[np.ndarray, np.ndarray]  # features, float32 (n, d), and labels, int64 (n,)
 
 
 @dataclass(frozen=True)
 class Hyperplanes:
-    """kernel: float32 (features, classes). bias: float32 (classes,). iterations: that L-BFGS took. converged: or gave up."""
+    """kernel: float32 (features, classes). bias: float32 (classes,). iterations: of L-BFGS. converged: within the limit."""
 
     kernel: np.ndarray
     bias: np.ndarray
     iterations: int
     converged: bool
 
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Signed distances, scaled, float32 (n, classes). features: float32 (n, features)."""
+        return features @ self.kernel + self.bias
+
 
 def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Model:
     """Fits the machine to data/tfrecords, or to data/embeddings/<family> where the family has a backbone; returns an
     uncompiled model, pixels in, probabilities out.
 
-    Scores become probabilities by a softmax whose temperature is fitted on the validation split.
+    A softmax, whose temperature is fitted on the validation split, turns scores into probabilities.
     """
     facts = load_dataset_facts()
-    size, num_classes = facts.image_size, len(facts.class_names)
-    if recipe.backbone is None:
-        pool = choose_pool(facts.num_images["train"], size, recipe.max_gb)
-        model = build_model(family, image_size=size, num_classes=num_classes, pool=pool)
-        train, val = load_features("train", pool), load_features("val", pool)
-    else:
-        embeddings = load_embeddings(family)
-        network = load_embedding_backbone(family, recipe, size, embeddings)
-        model = build_model(
-            family, image_size=size, num_classes=num_classes, input_size=recipe.input_size, network=network
-        )
-        train, val = load_views(embeddings, recipe.max_gb), load_embedded(embeddings, "val")
-    weights = compute_class_weight(facts.counts["train"], recipe.class_weight) or dict.fromkeys(range(num_classes), 1.0)
-    costs = recipe.C * np.array([weights[label] for label in train[1]])
-    planes = fit_hyperplanes(*train, num_classes=num_classes, costs=costs, max_iterations=recipe.max_iterations)
+    build_and_load = build_on_pixels if recipe.backbone is None else build_on_features
+    model, train, val = build_and_load(family, recipe, facts)
+    planes = fit_hyperplanes(
+        *train,
+        num_classes=facts.num_classes,
+        penalties=make_penalties(recipe, facts, train[1]),
+        max_iterations=recipe.max_iterations,
+    )
     if not planes.converged:
-        print(f"{family}: not converged after {planes.iterations} passes; see recipes.{family}.max_iterations")
-    scale = fit_scale(val[0] @ planes.kernel + planes.bias, val[1])
+        logger.warning(
+            "%s: not converged after %d passes; see recipes.%s.max_iterations", family, planes.iterations, family
+        )
+    scale = fit_scale(planes.score(val[0]), val[1])
     model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
-    with open_record(record) as live:
-        # One point instead of a curve, so that the family stands in the same charts as all others.
-        for name, (x, y) in (("train", train), ("eval", val)):
-            probabilities = softmax(scale * (x @ planes.kernel + planes.bias), axis=1)
-            for metric, value in compute_accuracy_and_loss(y, probabilities).items():
-                live.log_metric(f"{name}/{metric}", value)
-        live.summary["best"] = {"iterations": planes.iterations, "scale": scale}
+    record_result(record, planes, scale, train=train, val=val)
     return model
 
 
-def load_embedded(embeddings: Embeddings, split: str, view: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A split's features, float32 (n, features), and its labels, int64 (n,)."""
+def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
+    """The untrained model, and train and val as pixels."""
+    pool = choose_pool(facts.num_images["train"], facts.image_size, recipe.max_gb)
+    model = build_model(family, image_size=facts.image_size, num_classes=facts.num_classes, pool=pool)
+    return model, load_features("train", pool), load_features("val", pool)
+
+
+def build_on_features(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
+    """The untrained model, and train, with its augmented views, and val as a backbone's features."""
+    embeddings = load_embeddings(family)
+    model = build_model(
+        family,
+        image_size=facts.image_size,
+        num_classes=facts.num_classes,
+        input_size=recipe.input_size,
+        network=load_embedding_backbone(family, recipe, facts.image_size, embeddings),
+    )
+    return model, load_views(embeddings, recipe.max_gb), load_embedded(embeddings, "val")
+
+
+def make_penalties(recipe: LinearRecipe, facts: DatasetFacts, labels: np.ndarray) -> np.ndarray:
+    """float64 (n,): C times the weight of each image's class."""
+    weights = compute_class_weight(facts.counts["train"], recipe.class_weight)
+    return recipe.C * np.array([weights[label] if weights else 1.0 for label in labels])
+
+
+def record_result(record: Path, planes: Hyperplanes, scale: float, *, train: Split, val: Split) -> None:
+    """Writes the dvclive record: one point instead of a curve, so that the charts of all families can show it."""
+    with open_record(record) as live:
+        for name, (features, labels) in (("train", train), ("eval", val)):
+            probabilities = softmax(scale * planes.score(features), axis=1)
+            for metric, value in compute_accuracy_and_loss(labels, probabilities).items():
+                live.log_metric(f"{name}/{metric}", value)
+        live.summary["best"] = {"iterations": planes.iterations, "scale": scale}
+
+
+def load_embedded(embeddings: Embeddings, split: str, view: int = 0) -> Split:
+    """A split's features and labels. view: 0: the images themselves."""
     labels = embeddings.labels(split)
     return embeddings.features(split, view).take(np.arange(len(labels))), labels
 
 
-def load_views(embeddings: Embeddings, max_gb: float) -> tuple[np.ndarray, np.ndarray]:
-    """The training images and as many of their changed views as fit into `max_gb` GB, one below the other."""
+def load_views(embeddings: Embeddings, max_gb: float) -> Split:
+    """The training images, followed by as many of their augmented views as fit into `max_gb` GB."""
     size = 4e-9 * embeddings.facts.num_features * embeddings.facts.num_images["train"]
     most = max(1, int(max_gb / size)) if size else 1
     parts = [load_embedded(embeddings, "train", view) for view in range(min(most, embeddings.facts.views + 1))]
@@ -89,7 +125,7 @@ def load_views(embeddings: Embeddings, max_gb: float) -> tuple[np.ndarray, np.nd
 
 
 def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
-    """The smallest number of pixels a side to average into one so that all images take at most `max_gb` GB as float32."""
+    """The smallest pool, pixels each side to average into one, with which all images take at most `max_gb` GB as float32."""
     return next(
         pool
         for pool in range(1, image_size + 1)
@@ -97,8 +133,8 @@ def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
     )
 
 
-def load_features(split: str, pool: int) -> tuple[np.ndarray, np.ndarray]:
-    """A split as float32 (n, features), 0 to 1, averaged over pool × pool pixels, and its labels, int64 (n,)."""
+def load_features(split: str, pool: int) -> Split:
+    """A split's pixels, 0 to 1, averaged over pool × pool, and labels."""
     facts = load_dataset_facts()
     n, side = facts.num_images[split], facts.image_size // pool
     features, labels, position = np.empty((n, side * side * 3), np.float32), np.empty(n, np.int64), 0
@@ -111,53 +147,61 @@ def load_features(split: str, pool: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_hyperplanes(
-    features: np.ndarray, labels: np.ndarray, *, num_classes: int, costs: np.ndarray, max_iterations: int
+    features: np.ndarray, labels: np.ndarray, *, num_classes: int, penalties: np.ndarray, max_iterations: int
 ) -> Hyperplanes:
-    """Minimises ½‖w‖² + Σ cost · max(0, 1 − y (w·x + b))² for each class against the rest, all classes together.
+    """Minimizes ½‖w‖² + Σ penalty · max(0, 1 − y (w·x + b))² for each class against the rest, all classes together.
 
-    features: float32 (n, d). labels: int (n,). costs: float (n,), the price of each image's error.
+    features: float32 (n, d). labels: int (n,). penalties: float (n,), of each image's error.
     """
     centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     x, axes = _rotate(features - centre)  # centred, the problem is far better conditioned
     d = x.shape[1]
     signs = np.where(np.arange(num_classes) == labels[:, None], 1.0, -1.0).astype(np.float32)
-    prices = costs.astype(np.float32)[:, None]
+    weights = penalties.astype(np.float32)[:, None]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         kernel = flat[: d * num_classes].reshape(d, num_classes)
         slack = np.maximum(0, 1 - signs * (x @ kernel.astype(np.float32) + flat[d * num_classes :].astype(np.float32)))
-        residual = -2 * prices * signs * slack
-        value = 0.5 * float(np.square(kernel).sum()) + float((prices * slack * slack).sum(dtype=np.float64))
+        residual = -2 * weights * signs * slack
+        value = 0.5 * float(np.square(kernel).sum()) + float((weights * slack * slack).sum(dtype=np.float64))
         gradient = kernel + x.T @ residual
         return value, np.concatenate([gradient.ravel(), residual.sum(axis=0, dtype=np.float64)])
 
-    begin = np.zeros((d + 1) * num_classes)
-    tolerance = _TOLERANCE * float(np.abs(objective(begin)[1]).max())
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": tolerance, "ftol": _DECREASE}
-    # One thread: the same sums on any number of cores, and no threads that spin for the next small product.
-    with threadpool_limits(1):
-        result = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
-    kernel = result.x[: d * num_classes].reshape(d, num_classes).astype(np.float32)
+    flat, iterations, converged = _minimize(objective, (d + 1) * num_classes, max_iterations)
+    kernel = flat[: d * num_classes].reshape(d, num_classes).astype(np.float32)
     kernel = kernel if axes is None else axes @ kernel
-    bias = result.x[d * num_classes :] - centre.astype(np.float64) @ kernel
-    return Hyperplanes(kernel, bias.astype(np.float32), int(result.nit), bool(result.success))
+    bias = flat[d * num_classes :] - centre.astype(np.float64) @ kernel
+    return Hyperplanes(kernel, bias.astype(np.float32), iterations, converged)
+
+
+def _minimize(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], size: int, max_iterations: int
+) -> tuple[np.ndarray, int, bool]:
+    """L-BFGS from zero: (the minimum, float64 (size,); iterations; whether it converged)."""
+    start = np.zeros(size)
+    tolerance = _TOLERANCE * float(np.abs(objective(start)[1]).max())
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": tolerance, "ftol": _DECREASE}
+    # One thread: sums are identical on any number of cores, and no threads spin between the small products.
+    with threadpool_limits(1):
+        result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    return result.x, int(result.nit), bool(result.success)
 
 
 def _rotate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Fewer images than features: the same images in the coordinates of the space that they span. The objective depends
-    on lengths and angles alone, so its minimum is the same, and each pass costs n² instead of n × features."""
+    """With fewer images than features: the images in coordinates of the space that they span, and its axes. The objective
+    depends on lengths and angles only, so it has the same minimum, and a pass costs n² instead of n × features."""
     n, d = x.shape
     if n >= d:
         return x, None
     values, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
-    kept = values > values[-1] * 1e-7  # float32 products carry no more
+    kept = values > values[-1] * 1e-7  # the precision of float32 products
     lengths = np.sqrt(values[kept])
     axes = (x.T @ (vectors[:, kept] / lengths)).astype(np.float32)
     return (vectors[:, kept] * lengths).astype(np.float32), axes
 
 
 def fit_scale(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The factor on scores that makes softmax(factor × scores) most likely for the labels: Platt's idea, one number."""
+    """The factor at which softmax(factor × scores) makes the labels most likely: Platt scaling with one parameter."""
 
     def loss(log_scale: float) -> float:
         chosen = log_softmax(np.exp(log_scale) * scores.astype(np.float64), axis=1)

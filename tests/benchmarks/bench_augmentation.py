@@ -1,6 +1,6 @@
-"""One fused warp against Keras' RandomFlip, RandomRotation and RandomZoom, each in a parallel map over batches of 150 px.
+"""One fused warp against Keras' RandomFlip, RandomRotation and RandomZoom, both in a parallel map over batches of 150 px.
 
-Run: python tests/benchmarks/bench_augmentation.py. Aim: 2x.
+Run: python tests/benchmarks/bench_augmentation.py. Target: 2x.
 """
 
 import sys

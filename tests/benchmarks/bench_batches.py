@@ -1,6 +1,6 @@
 """TFRecords to batches against keras.utils.image_dataset_from_directory, on the same 150 px JPEGs.
 
-Run: python tests/benchmarks/bench_batches.py. Aim: 3x on the first pass, 20x from memory.
+Run: python tests/benchmarks/bench_batches.py. Target: 3x on the first pass, 20x from memory.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from pipeline.runtime.tensorflow import configure_tensorflow
 from tests.benchmarks.pairs import compare, rate
 from tests.benchmarks.scenes_project import photos_project
 
-IMAGES, SIZE, BATCH, PASSES = 4000, 150, 32, 3  # of Keras; ours make more, to last as long
+IMAGES, SIZE, BATCH, PASSES = 4000, 150, 32, 3  # passes of Keras; ours are faster and make more
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
             return rate(PASSES * len(manifest), lambda: [None for _ in range(PASSES) for _ in folder])
 
         compare(
-            "first pass",  # nothing is cached: each pass reads the files again
+            "first pass",  # nothing is cached: every pass reads the files
             lambda: rate(5 * PASSES * num_train, lambda: [None for _ in range(5 * PASSES) for _ in ours]),
             keras_pass,
         )

@@ -1,8 +1,8 @@
-"""The preprocess stage's work on all cores against plain Pillow decode and resize on one, times the number of cores.
+"""The preprocess stage on all cores against Pillow's decode and resize on one core, times the number of cores.
 
-Run: python tests/benchmarks/bench_preprocess.py [SIDE]. SIDE: pixels of the JPEGs, 320 unless told; they become 150 px.
-Aim: 0.8x of what the cores could do. Small pictures give less, as reading, checking and writing cost the same for all;
-from twice the size that is wanted on, JPEGs are decoded at a fraction of theirs, which plain decoding does not do.
+Run: python tests/benchmarks/bench_preprocess.py [SIDE]. SIDE: pixels of the JPEGs, default 320; they become 150 px.
+Target: 0.8x. Smaller images give less, as reading, checking and writing take the same time for all sizes. JPEGs of at least
+twice the target size are decoded at a reduced scale, which the baseline does not do.
 """
 
 import io
@@ -17,9 +17,9 @@ from PIL import Image
 
 from pipeline.data.manifest import load_manifest
 from pipeline.data.raw import read_bytes
+from pipeline.data.shards import plan_chunks, write_shards
 from pipeline.data.splits import load_splits
 from pipeline.runtime.processes import num_cores
-from stages.preprocess import plan_chunks, write_shards
 from tests.benchmarks.pairs import compare, rate
 from tests.benchmarks.scenes_project import photos_project
 
@@ -27,7 +27,7 @@ IMAGES, SIZE, PLAIN = 20_000, 150, 5000
 
 
 def main() -> None:
-    """Few pictures, drawn large and read many times: the work is decoding, whichever picture it is."""
+    """Reads a few large images many times: what takes time is decoding, whichever image it is."""
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 320
     with photos_project(IMAGES // 20, side, "download", "prune", "split"):
         table = load_splits().merge(load_manifest().drop(columns=["label"]), on=["image_id", "name"])
@@ -46,7 +46,7 @@ def main() -> None:
                 write_shards(chunks, len(table), Path(folder), num_workers=None)
 
         compare(
-            f"preprocess of what the cores can decode, {side} px JPEGs",
+            f"preprocess against decoding alone, {side} px JPEGs",
             lambda: rate(len(table), ours),
             lambda: rate(len(rows), plain) * num_cores(),
             rounds=3,

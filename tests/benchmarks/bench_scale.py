@@ -1,6 +1,6 @@
-"""100,000 scenes through prune, split and preprocess: peak memory, and time an image against a tenth of the images.
+"""100,000 scenes through prune, split and preprocess: peak memory, and time per image against that of a tenth of the images.
 
-Run: python tests/benchmarks/bench_scale.py [IMAGES]. Drawing them takes some minutes. Aim: memory flat, time linear.
+Run: python tests/benchmarks/bench_scale.py [IMAGES]. Drawing them takes some minutes. Target: constant memory, linear time.
 """
 
 import os
@@ -17,11 +17,11 @@ from tests.benchmarks.scenes_project import PROJECT, scenes_project
 
 SIZE = 64
 STAGES = ("prune", "split", "preprocess")
-_EVERY = 0.1  # seconds between two looks at the memory
+_INTERVAL = 0.1  # seconds between two readings of the memory
 
 
 def measure(stage: str, folder: Path) -> tuple[float, float]:
-    """(seconds, peak MB of one stage: the memory that its process and all its workers have for themselves, in sum)."""
+    """(seconds, peak MB) of one stage: the sum of the memory that belongs to its process and workers alone."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
     start, peak = time.perf_counter(), 0
     command = [sys.executable, "-m", f"stages.{stage}"]
@@ -30,16 +30,16 @@ def measure(stage: str, folder: Path) -> tuple[float, float]:
     ) as run:
         while run.poll() is None:
             peak = max(peak, sum(_own_memory(process) for process in [run, *run.children(recursive=True)]))
-            time.sleep(_EVERY)
+            time.sleep(_INTERVAL)
     if run.returncode:
-        raise SystemExit(f"{stage} failed: run it by hand")
+        raise SystemExit(f"{stage} failed: run it alone to see why")
     return time.perf_counter() - start, peak / 1e6
 
 
 def _own_memory(process: psutil.Process) -> int:
     try:
         return process.memory_full_info().uss
-    except psutil.NoSuchProcess:  # a worker that has just ended
+    except psutil.NoSuchProcess:  # a worker that has just exited
         return 0
 
 
@@ -53,9 +53,7 @@ def main() -> None:
             rate, memory = f"{count / seconds:,.0f} images/s", f"peak {peak:.0f} MB with all workers"
             print(f"{count:,} images, {stage}: {seconds:.1f} s, {rate}, {memory}")
         totals[count] = sum(seconds for seconds, _ in readings.values()) / count
-    print(
-        f"time an image at {images:,} images, of that at {images // 10:,}: {totals[images] / totals[images // 10]:.2f}x"
-    )
+    print(f"time per image, {images:,} against {images // 10:,} images: {totals[images] / totals[images // 10]:.2f}x")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two things timed side by side, in turn, so that a machine that drifts slows both; one ratio is the result."""
+"""Times two things alternately, so that a change of the machine's speed affects both; the result is one ratio."""
 
 import os
 import statistics
@@ -9,7 +9,7 @@ from collections.abc import Callable
 def compare(
     what: str, ours: Callable[[], float], theirs: Callable[[], float], *, rounds: int = 5, unit: str = "images/s"
 ) -> float:
-    """Calls both `rounds` times in turn. Each returns a rate, higher is better. Prints rates and one ratio; returns it."""
+    """Calls both `rounds` times, alternately; each returns a rate, higher is better. Prints both rates, returns their ratio."""
     rates = [(ours(), theirs()) for _ in range(rounds)]
     mine, other = (statistics.median(column) for column in zip(*rates, strict=True))
     spread = [a / b for a, b in rates]
@@ -19,7 +19,7 @@ def compare(
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
-    """How many of `count` things a second."""
+    """How many of `count` things are done per second."""
     start = time.perf_counter()
     work()
     return count / (time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""A project in a temporary folder, with scenes drawn to order, for benchmarks to run stages in."""
+"""A project in a temporary folder, with any number of scenes, in which benchmarks run stages."""
 
 import os
 import subprocess
@@ -20,8 +20,8 @@ PROJECT = Path(__file__).parents[2]
 
 
 def save_photos(task: tuple[str, int, int, Path]) -> None:
-    """Scenes `first` to `first` + 50 of one class as JPEGs with a sensor's grain: 15 KB at 150 px, as system A's
-    photographs (363 MB for 24,335). Without it they would be a third of that and decode twice as fast."""
+    """Scenes `first` to `first` + 50 of one class as JPEGs with sensor noise: 15 KB at 150 px, like system A's photographs
+    (363 MB for 24,335). Without it they would have a third of the size and decode twice as fast."""
     label, first, image_size, folder = task
     (folder / label).mkdir(parents=True, exist_ok=True)
     for index in range(first, first + 50):
@@ -33,7 +33,7 @@ def save_photos(task: tuple[str, int, int, Path]) -> None:
 
 @contextmanager
 def photos_project(images: int, image_size: int, *stages: str) -> Iterator[Path]:
-    """The same with grainy JPEGs in photos/<class>/, read through the folder source."""
+    """The same with noisy JPEGs in photos/<class>/, read through the folder source."""
     with scenes_project(images, image_size) as folder:
         tasks = [
             (label, i, image_size, folder / "photos") for label in CLASS_NAMES[:5] for i in range(0, images // 5, 50)
@@ -68,7 +68,7 @@ def scenes_project(images: int, image_size: int, *stages: str) -> Iterator[Path]
 
 
 def run_stage(stage: str, folder: Path, *arguments: str) -> float:
-    """One stage as DVC runs it, quietly; returns how many seconds it took."""
+    """Runs one stage as DVC does, without output; returns seconds."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "PATH": path}
     command = [sys.executable, "-m", f"stages.{stage}", *arguments]

@@ -199,7 +199,8 @@ def test_augmentation_that_is_off_does_not_reach_training_whatever_recipe_and_tr
 def save_features(weights: str) -> None:
     """Features that tell each image's class; those of a changed view tell another one, ten times as loud."""
     from pipeline.data.batches import load_split
-    from pipeline.models.backbones import build_backbone, compute_weights_digest
+    from pipeline.models.backbones.backbone import compute_weights_digest
+    from pipeline.models.backbones.loader import build_backbone
 
     network = build_backbone("mobilenet", INPUT_SIZE)
     network.save_weights(weights)

@@ -1,4 +1,5 @@
 import io
+import logging
 import zipfile
 
 import pytest
@@ -28,17 +29,18 @@ def folder(project, picture_folder):
     return folder
 
 
-def test_a_folder_becomes_few_files_with_its_bytes_unchanged(project, folder, capsys):
+def test_a_folder_becomes_a_few_files_with_the_same_bytes(project, folder, caplog):
+    caplog.set_level(logging.INFO)
     download()
     pictures = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob("t*/*/*.png")}
     assert stored() == pictures
     assert project.files() == ["raw", "raw/images-00000.tar", "raw/index.csv", "raw/source.json"]
     assert load_facts() == {"source": "folder"}
-    assert "6 files from folder" in capsys.readouterr().out
+    assert caplog.messages == ["6 files from folder"]
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_is_no_picture_is_on_record_with_its_reason():
+def test_other_files_are_in_the_index_with_a_reason():
     download()
     index = load_index().set_index("name")
     assert "extension '.txt'" in index.loc["train/cat/notes.txt", "reason"]
@@ -46,7 +48,7 @@ def test_what_is_no_picture_is_on_record_with_its_reason():
 
 
 @pytest.mark.usefixtures("folder")
-def test_twice_the_same_gives_the_same_bytes(project):
+def test_the_same_folder_gives_the_same_bytes(project):
     download()
     first = raw_bytes(project)
     download()
@@ -66,7 +68,7 @@ def test_a_folder_and_an_archive_of_it_give_the_same_bytes(project, folder, tmp_
     assert all(from_archive[name] == from_folder[name] for name in from_folder if name != "source.json")
 
 
-def test_an_archive_comes_from_an_address(project, server, make_image_bytes):
+def test_an_archive_is_downloaded_from_an_address(project, server, make_image_bytes):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in ("cat/1.png", "dog/1.png"):
@@ -83,7 +85,7 @@ def test_scenes_are_drawn(project):
     assert len(stored()) == 6
 
 
-def test_a_wrong_checksum_leaves_nothing_behind(project, server):
+def test_a_wrong_checksum_leaves_no_files(project, server):
     server.files["/pictures.zip"] = b"anything"
     project.set(
         families=["linear_svm"], data__source="archive", data__path=f"{server.url}/pictures.zip", data__sha256="0" * 64
@@ -96,14 +98,14 @@ def test_a_wrong_checksum_leaves_nothing_behind(project, server):
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ({}, "holds no files"),
+        ({}, "contains no files"),
         ({"1.png": b"x", "2.png": b"y"}, "no class folders"),
         ({"cat/notes.txt": b"x", "dog/notes.txt": b"y"}, "has no image"),
         ({"train/cat/1.png": b"x", "test/cat/1.png": b"y", "lion/1.png": b"z"}, "mixes splits"),
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_a_folder_that_holds_no_classes_leaves_the_former_images_alone(project, picture_folder, layout, message):
+def test_a_folder_without_classes_keeps_the_earlier_images(project, picture_folder, layout, message):
     download()
     before = raw_bytes(project)
     project.set(families=["linear_svm"], data__path=str(picture_folder(layout, name="other")))

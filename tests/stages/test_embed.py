@@ -68,7 +68,7 @@ def finished(run_embed) -> Path:
 @pytest.fixture(scope="module")
 def build_once(tensorflow) -> Callable[..., Any]:  # noqa: ARG001 - must be configured before the module imports it
     """Backbones that all tests share."""
-    from pipeline.models.backbones import build_backbone
+    from pipeline.models.backbones.loader import build_backbone
 
     return cache(build_backbone)
 
@@ -80,7 +80,7 @@ def fast(build_once, monkeypatch) -> None:
     def freeze(_):
         return lambda images: np.repeat(np.asarray(images, np.float32).mean(axis=(1, 2, 3))[:, None], 1024, axis=1)
 
-    monkeypatch.setattr("pipeline.models.backbones.build_backbone", build_once)
+    monkeypatch.setattr("pipeline.models.backbones.loader.build_backbone", build_once)
     monkeypatch.setattr("pipeline.models.inference.freeze", freeze)
 
 
@@ -145,7 +145,7 @@ class TestFeatures:
         assert len(found.features("train", 3)) == 0
 
     def test_the_facts_say_what_is_there(self, finished, build_once):
-        from pipeline.models.backbones import compute_weights_digest
+        from pipeline.models.backbones.backbone import compute_weights_digest
 
         facts = load(finished).facts
         assert (facts.backbone, facts.num_features, facts.dtype, facts.views) == ("mobilenet", 1024, "float32", 2)

@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -6,14 +7,16 @@ from pipeline.runtime.errors import PipelineError
 from stages.locate import locate
 
 
-def test_a_folder_is_shown_to_dvc_by_a_link(project, picture_folder):
+def test_a_folder_is_watched_through_a_link(project, picture_folder, caplog):
     folder = picture_folder({"cat": 1, "dog": 1})
     project.set(data__source="folder", data__path=str(folder))
+    caplog.set_level(logging.INFO)
     locate()
     assert (project.folder / "data/watch/folder").readlink() == folder
+    assert caplog.messages == [f"images come from folder: {folder}"]
 
 
-def test_an_archive_is_shown_to_dvc_by_a_link(project, tmp_path):
+def test_an_archive_is_watched_through_a_link(project, tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
     project.set(data__source="archive", data__path="../a.zip")
     locate()
@@ -24,7 +27,7 @@ def test_an_archive_is_shown_to_dvc_by_a_link(project, tmp_path):
     ("source", "path"),
     [("scenes", None), ("cifar10", None), ("archive", "http://127.0.0.1/a.zip"), ("archive", "doi:1/2")],
 )
-def test_what_can_not_change_on_this_machine_is_a_line_that_says_so(project, source, path):
+def test_a_source_that_can_not_change_gets_a_line_that_says_so(project, source, path):
     project.set(data__source=source, data__path=path)
     locate()
     text = (project.folder / "data/watch" / source).read_text()
@@ -33,7 +36,7 @@ def test_what_can_not_change_on_this_machine_is_a_line_that_says_so(project, sou
     assert (project.folder / "data/watch" / source).read_text() == text
 
 
-def test_another_source_takes_the_place_of_the_former(project, picture_folder):
+def test_another_source_replaces_the_earlier_one(project, picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     project.set(data__source="folder", data__path=str(folder))
     locate()
@@ -54,14 +57,14 @@ def test_another_source_takes_the_place_of_the_former(project, picture_folder):
         ("archive", "nothing"),
     ],
 )
-def test_a_wrong_path_is_told_before_any_work(project, source, path):
+def test_a_wrong_path_is_refused_before_any_work(project, source, path):
     project.set(data__source=source, data__path=path)
     with pytest.raises(PipelineError, match=r"data\.path"):
         locate()
     assert project.files() == []
 
 
-def test_a_wrong_parameter_of_a_later_stage_is_told_before_any_work(project):
+def test_a_wrong_parameter_of_a_later_stage_is_refused_before_any_work(project):
     project.set(train__epochs="ten")
     with pytest.raises(PipelineError, match=r"^train\.epochs: "):
         locate()
@@ -74,7 +77,7 @@ OUTSIDE = Path("data/watch/outside")
 class TestOutsidePictures:
     """evaluate.outside_path: a folder of pictures that are in no split."""
 
-    def test_without_any_a_line_says_so_the_same_each_time(self, project):
+    def test_without_any_there_is_always_the_same_line(self, project):
         project.set(evaluate__outside_path=None)
         locate()
         text = OUTSIDE.read_text()
@@ -82,34 +85,34 @@ class TestOutsidePictures:
         locate()
         assert OUTSIDE.read_text() == text
 
-    def test_their_folder_is_shown_to_dvc_by_a_link(self, project, picture_folder):
+    def test_their_folder_is_watched_through_a_link(self, project, picture_folder):
         folder = picture_folder({"cat": 1})
         project.set(evaluate__outside_path=str(folder))
         locate()
         assert OUTSIDE.readlink() == folder
         assert (OUTSIDE / "cat/000.png").exists()
 
-    def test_a_relative_path_counts_from_the_projects_folder(self, project, picture_folder):
+    def test_a_relative_path_starts_from_the_projects_folder(self, project, picture_folder):
         folder = picture_folder({"deep/down": 1})
         project.set(evaluate__outside_path="../pictures")
         locate()
         assert OUTSIDE.readlink().is_absolute()
         assert OUTSIDE.samefile(folder)
 
-    def test_a_tilde_is_the_users_own_folder(self, project, picture_folder, monkeypatch):
+    def test_a_tilde_is_the_home_folder(self, project, picture_folder, monkeypatch):
         folder = picture_folder({"cat": 1})
         monkeypatch.setenv("HOME", str(folder.parent))
         project.set(evaluate__outside_path="~/pictures")
         locate()
         assert OUTSIDE.samefile(folder)
 
-    def test_a_link_to_a_folder_will_do(self, project, picture_folder):
+    def test_a_link_to_a_folder_is_allowed(self, project, picture_folder):
         (project.folder / "outside").symlink_to(picture_folder({"cat": 1}))
         project.set(evaluate__outside_path="outside")
         locate()
         assert (OUTSIDE / "cat/000.png").exists()
 
-    def test_they_go_when_nobody_asks_for_them_any_more_and_the_users_own_stay(self, project, picture_folder):
+    def test_their_link_is_removed_with_the_parameter_and_their_folder_stays(self, project, picture_folder):
         folder = picture_folder({"cat": 1})
         project.set(evaluate__outside_path=str(folder))
         locate()
@@ -118,7 +121,7 @@ class TestOutsidePictures:
         assert not OUTSIDE.is_symlink()
         assert (folder / "cat/000.png").exists()
 
-    def test_the_source_of_the_dataset_is_watched_beside_them(self, project, picture_folder):
+    def test_the_source_of_the_data_set_is_watched_too(self, project, picture_folder):
         dataset, outside = picture_folder({"cat": 1, "dog": 1}, "dataset"), picture_folder({"cat": 1}, "outside")
         project.set(data__source="folder", data__path=str(dataset), evaluate__outside_path=str(outside))
         locate()
@@ -130,10 +133,10 @@ class TestOutsidePictures:
         [
             ("nothing", "does not exist: expected a folder of pictures, or null"),
             ("params.yaml", "is not a folder: expected a folder of pictures, or null"),
-            ("empty", "holds no picture: expected files such as .jpg or .png below it, or null"),
+            ("empty", "contains no picture: expected files such as .jpg or .png below it, or null"),
         ],
     )
-    def test_a_wrong_path_is_told_before_any_work(self, project, path, words):
+    def test_a_wrong_path_is_refused_before_any_work(self, project, path, words):
         (project.folder / "empty/deep").mkdir(parents=True)
         (project.folder / "empty/deep/notes.txt").touch()
         project.set(evaluate__outside_path=path)

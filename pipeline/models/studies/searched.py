@@ -1,4 +1,4 @@
-"""System C (2024): the space of its Bayesian search as one family, whose recipe says which network of it is built."""
+"""System C (2024): the space of its Bayesian search as one family; the recipe says which network of that space is built."""
 
 import keras
 
@@ -9,16 +9,16 @@ def build_searched_cnn(
     *,
     image_size: int,
     num_classes: int,
-    blocks: int = 3,
-    layers: int = 1,
-    filters: int = 32,
-    kernel: int = 3,
-    head_units: int = 128,
-    dropout: float = 0.0,
-    l2: float = 0.0,
-    width: float = 1.0,
+    blocks: int,
+    layers: int,
+    filters: int,
+    kernel: int,
+    head_units: int,
+    dropout: float,
+    l2: float,
+    width: float,
 ) -> keras.Model:
-    """`blocks` times `layers` convolutions and a pool, all padded, so that any size does; a dense layer, softmax.
+    """`blocks` times `layers` convolutions and a pool, all padded, so that any image size works; a dense layer, softmax.
 
     filters: of every convolution. kernel: pixels, each side, of every convolution. dropout: before the softmax.
     """

@@ -1,4 +1,4 @@
-"""What the page says of pictures that were in no split."""
+"""What the page says of outside pictures: those that are in no split."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _PICTURE = Decoding(image_size=120, resize="letterbox", min_side=1, max_megapixe
 
 
 def describe_outside(outside: pd.DataFrame) -> dict[str, Any] | None:
-    """Figures and pictures of `pipeline.evaluation.out_of_distribution`; None where nobody asked for any."""
+    """Metrics and cards; None if nobody asked for any. outside: see `pipeline.evaluation.out_of_distribution`."""
     if outside.empty:
         return None
     good = outside[outside["reason"] == ""]

@@ -1,4 +1,4 @@
-"""The page of a search: what it tried, what came of it, and which parameters matter."""
+"""What the page of a search says: what it tried, what came of it, which parameters matter."""
 
 import shlex
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.config.search_space import Dimension, Range
 from pipeline.config.sections import Search
-from pipeline.report.charts import draw_history, draw_importance, draw_slices
+from pipeline.report.charts.trials import draw_history, draw_importance, draw_slices
 from pipeline.report.tables import to_records
 from pipeline.search.trials import (
     Trial,
@@ -21,14 +21,14 @@ from pipeline.search.trials import (
 
 
 def make_command(trials: list[Trial]) -> str:
-    """What trains with the values of the best trial; '' if none has finished."""
+    """The command that trains with the values of the best trial; '' if none has completed."""
     best = find_best(trials)
     return shlex.join(["dvc", "exp", "run", *make_overrides(best.values)]) if best else ""
 
 
 def join_trials(trials: list[Trial], dimensions: list[Dimension]) -> pd.DataFrame:
-    """trial, state, accuracy, best, and a column for each dimension; a row a trial. accuracy: the score, or what a trial that
-    was given up had reached. best: the best score so far, None before the first."""
+    """trial, state, accuracy, best, and a column for each dimension: one row per trial. accuracy: the score, or the best that
+    a pruned trial reached. best: the best score so far, None before the first."""
     rows: list[dict[str, Any]] = []
     best: float | None = None
     for trial in trials:
@@ -46,7 +46,7 @@ def join_trials(trials: list[Trial], dimensions: list[Dimension]) -> pd.DataFram
 def describe_trials(
     family: str, settings: Search, dimensions: list[Dimension], trials: list[Trial], importance: dict[str, float]
 ) -> dict[str, Any]:
-    """What search.html needs; at least one trial has finished."""
+    """What search.html needs; at least one trial has completed."""
     joined, best = join_trials(trials, dimensions), find_best(trials)
     table = make_trial_table(trials).sort_values("score", ascending=False, kind="stable", na_position="last")
     ranges = {shorten_name(dimension.name): dimension.log for dimension in dimensions if isinstance(dimension, Range)}

@@ -1,4 +1,4 @@
-"""Pictures drawn by the program: buildings, forest, glacier, mountain, sea and street, any number at any size."""
+"""Images that the program draws: buildings, forest, glacier, mountain, sea and street, any number at any size."""
 
 import io
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from PIL import Image
 from pipeline.config.sources import ScenesSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import map_in_order
-from pipeline.sources import RawImage
+from pipeline.sources.raw_image import RawImage
 from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
 
-_CHUNK = 32  # pictures drawn per message between processes
+_CHUNK = 32  # images per message between processes
 _JPEG_QUALITY = 92  # as a camera saves them
 
 
 def locate(path: str | None) -> Path | None:
-    """Nothing outside the program to watch."""
+    """None: nothing outside the program can change."""
     if path is not None:
         raise PipelineError(
             f"data.source is scenes, which takes no data.path; received {path!r}: set data.source=folder?"

@@ -1,12 +1,10 @@
-"""Buildings and streets."""
-
-from itertools import pairwise
+"""The buildings scenes, and facades for streets."""
 
 import numpy as np
 
 from pipeline.sources.scenes.canvas import Canvas, Colour, mix
 from pipeline.sources.scenes.plants import leaf_colours, tree
-from pipeline.sources.scenes.terrain import below_line, paint_ground, paint_sky, pick
+from pipeline.sources.scenes.surfaces import below_line, paint_ground, paint_sky, pick
 
 WALLS = (
     (188, 172, 148), (154, 92, 70), (206, 200, 190), (120, 124, 130), (170, 130, 96), (96, 104, 116), (222, 210, 176),
@@ -16,7 +14,6 @@ ROOFS = ((140, 70, 50), (84, 80, 82), (110, 92, 78), (70, 76, 88), (160, 100, 70
 PAVINGS = ((96, 96, 98), (120, 116, 110), (78, 80, 86), (140, 132, 120), (66, 64, 64))
 LAWNS = ((92, 122, 58), (134, 138, 72), (150, 120, 66), (226, 230, 236), (120, 116, 110))
 LAMP = np.array((255, 214, 140), np.float32)
-
 Corner = tuple[float, float]
 Quad = tuple[Corner, Corner, Corner, Corner]
 
@@ -40,7 +37,7 @@ def panes(quad: Quad, rows: int, columns: int, wide: float, tall: float) -> np.n
     down = top[:, None, None] + np.array([0, 0, 1, 1]) * tall / rows
     weights = np.stack([(1 - across) * (1 - down), across * (1 - down), across * down, (1 - across) * down], axis=-1)
     corners = np.array(quad)
-    # summed by hand: a matrix product would go through BLAS
+    # Not a matrix product, whose order of additions depends on the BLAS library.
     return sum(weights[..., corner, None] * corners[corner] for corner in range(4)).reshape(-1, 4, 2)
 
 
@@ -131,13 +128,9 @@ def tower_view(canvas: Canvas) -> None:
         edge = left + (right - left) * turn
         heads = [(x + (meet[0] - x) * head, 1.1 + (meet[1] - 1.1) * head) for x in (left, edge, right)]
         wall, rows, columns = pick(rng, WALLS), int(rng.integers(6, 16)), int(rng.integers(3, 7))
-        low = 0.06
-        facade(
-            canvas, (heads[0], (heads[1][0], heads[1][1] - low), (edge, 1.15), (left, 1.1)), wall, rows, columns, 1.0
-        )
-        facade(
-            canvas, ((heads[1][0], heads[1][1] - low), heads[2], (right, 1.1), (edge, 1.15)), wall, rows, columns, 0.6
-        )
+        corner = (heads[1][0], heads[1][1] - 0.06)
+        facade(canvas, (heads[0], corner, (edge, 1.15), (left, 1.1)), wall, rows, columns, 1.0)
+        facade(canvas, (corner, heads[2], (right, 1.1), (edge, 1.15)), wall, rows, columns, 0.6)
 
 
 def cottage(canvas: Canvas) -> None:
@@ -153,14 +146,8 @@ def cottage(canvas: Canvas) -> None:
     edge = left + (right - left) * rng.uniform(0.35, 0.65)
     wall, roof = pick(rng, WALLS), light.lit(pick(rng, ROOFS))
     peak, gable = top - rng.uniform(0.12, 0.3), (left + edge) / 2
-    facade(
-        canvas,
-        ((edge, top), (right, top + 0.02), (right, foot - 0.02), (edge, foot)),
-        wall,
-        int(rng.integers(1, 4)),
-        4,
-        0.75,
-    )
+    flank: Quad = ((edge, top), (right, top + 0.02), (right, foot - 0.02), (edge, foot))
+    facade(canvas, flank, wall, int(rng.integers(1, 4)), 4, 0.75)
     canvas.polygon([(left, foot), (left, top), (gable, peak), (edge, top), (edge, foot)], light.lit(wall))
     facade(canvas, ((left, top), (edge, top), (edge, foot), (left, foot)), wall, int(rng.integers(1, 4)), 2, 1.0)
     canvas.polygon([(gable, peak), (right - 0.04, peak + 0.02), (right + 0.03, top + 0.03), (edge, top + 0.01)], roof)
@@ -172,144 +159,3 @@ def draw_buildings(canvas: Canvas) -> None:
     kind = canvas.rng.choice(4, p=[0.38, 0.24, 0.18, 0.2])
     (skyline, front_view, tower_view, cottage)[kind](canvas)
     canvas.mottle(0.035)
-
-
-def draw_street(canvas: Canvas) -> None:
-    """Road between two rows of houses, with traffic, lamps, trees and wires."""
-    rng, light = canvas.rng, canvas.light
-    vanish = (rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.65))
-    paint_sky(canvas, vanish[1] + 0.05)
-    half = rng.uniform(0.25, 0.8)
-    paint_ground(canvas, below_line(canvas, vanish[1]), vanish[1], pick(rng, PAVINGS) * 1.25, 0.06)
-    for side in (-1, 1):
-        row_of_houses(canvas, vanish, side, half + rng.uniform(0.1, 0.4))
-    road(canvas, vanish, half)
-    for side in (-1, 1):
-        roadside(canvas, vanish, side, half)
-    for near in np.sort(rng.uniform(0.1, 0.8, int(rng.integers(1, 7)))):
-        lane = rng.choice([-0.75, -0.3, 0.3, 0.75])
-        car(canvas, vanish[0] + lane * half * near, vanish[1] + (1 - vanish[1]) * near, 0.16 * near)
-    for near in np.sort(rng.uniform(0.15, 0.9, int(rng.integers(0, 9)))):
-        x = vanish[0] + rng.choice([-1.0, 1.0]) * (half + 0.12 + rng.uniform(-0.2, 0.15)) * near
-        person(canvas, x, vanish[1] + (1 - vanish[1]) * near, 0.38 * near * (1 - vanish[1]))
-    if rng.random() < 0.35:
-        for y in rng.uniform(0, 0.35, 3):
-            canvas.line([(0, y), (vanish[0], y + 0.12), (1, y - 0.02)], light.lit((40, 40, 44)), 0.003)
-    canvas.mottle(0.035)
-
-
-def row_of_houses(canvas: Canvas, vanish: Corner, side: int, reach: float) -> None:
-    """Fronts along one side, far to near, converging to the vanishing point."""
-    rng = canvas.rng
-    bounds = np.array([0.12, 0.2, 0.32, 0.55, 0.95, 1.7]) * rng.uniform(0.85, 1.15)
-    tall, shade = rng.uniform(0.35, 1.3), 1.0 if side * canvas.light.sun_x < 0 else 0.65
-    for far, near in pairwise(bounds.tolist()):
-        top = tall * rng.uniform(0.65, 1.2)
-        ends = [(vanish[0] + side * reach * at_depth, at_depth) for at_depth in (far, near)]
-        quad: Quad = (
-            (ends[0][0], vanish[1] - top * far), (ends[1][0], vanish[1] - top * near),
-            (ends[1][0], vanish[1] + (1 - vanish[1]) * near), (ends[0][0], vanish[1] + (1 - vanish[1]) * far),
-        )  # fmt: skip
-        wall = mix(pick(rng, WALLS), canvas.light.haze, (1 - min(near, 1)) * canvas.light.haze_density * 0.6)
-        facade(canvas, quad, wall, int(rng.integers(2, 7)), int(rng.integers(2, 5)), shade)
-        canvas.line([quad[0], quad[1]], canvas.light.lit(wall * 0.6, shade), 0.012)
-
-
-def road(canvas: Canvas, vanish: Corner, half: float) -> None:
-    """Carriageway with kerbs and markings."""
-    rng, light = canvas.rng, canvas.light
-    x, y = vanish
-    surface = light.lit(pick(rng, PAVINGS) * 0.8)
-    canvas.polygon(
-        [(x - 0.01, y), (x + 0.01, y), (x + half * 1.6, y + (1 - y) * 1.6), (x - half * 1.6, y + (1 - y) * 1.6)],
-        surface,
-    )
-    for side in (-1, 1):
-        canvas.line([(x, y), (x + side * half * 1.6, y + (1 - y) * 1.6)], surface * 1.5 + 10, 0.008)
-    mark = light.lit((230, 226, 210))
-    if rng.random() < 0.7:
-        for near in np.geomspace(0.1, 1.2, 8):
-            low, wide = near * 1.18, 0.025 * near
-            canvas.polygon(
-                [
-                    (x - wide, y + (1 - y) * near),
-                    (x + wide, y + (1 - y) * near),
-                    (x + wide * 1.2, y + (1 - y) * low),
-                    (x - wide * 1.2, y + (1 - y) * low),
-                ],
-                mark,
-            )
-    if rng.random() < 0.3:
-        near = rng.uniform(0.45, 0.8)
-        for lane in np.arange(-0.9, 0.9, 0.25):
-            canvas.polygon(
-                [(x + lane * half * at_depth, y + (1 - y) * at_depth) for at_depth in (near, near * 1.2)]
-                + [(x + (lane + 0.12) * half * at_depth, y + (1 - y) * at_depth) for at_depth in (near * 1.2, near)],
-                mark,
-            )
-
-
-def roadside(canvas: Canvas, vanish: Corner, side: int, half: float) -> None:
-    """Trees, lamps or nothing at regular distances along the kerb."""
-    rng, light = canvas.rng, canvas.light
-    kind = rng.choice(["none", "trees", "lamps"], p=[0.35, 0.3, 0.35])
-    leaves = leaf_colours(rng)[0]
-    for near in np.geomspace(0.15, 0.95, 5) * rng.uniform(0.9, 1.1):
-        x, y = vanish[0] + side * (half + 0.1) * near, vanish[1] + (1 - vanish[1]) * near
-        if kind == "trees":
-            tree(canvas, x, y, 0.75 * near, light.lit(leaves))
-        elif kind == "lamps":
-            top = y - 0.85 * near
-            canvas.line([(x, y), (x, top), (x - side * 0.12 * near, top)], light.lit((60, 62, 66)), 0.018 * near)
-            canvas.disc(
-                x - side * 0.12 * near,
-                top,
-                0.02 * near,
-                0.014 * near,
-                LAMP if light.night else light.lit((210, 210, 205)),
-            )
-
-
-def car(canvas: Canvas, x: float, y: float, wide: float) -> None:
-    """Car seen from behind or in front, its wheels at (x, y)."""
-    rng, light = canvas.rng, canvas.light
-    paint = light.lit(
-        rng.choice([(190, 30, 30), (230, 230, 230), (40, 44, 50), (40, 70, 130), (150, 154, 158), (210, 170, 40)])
-    )
-    canvas.box(x - wide, y - wide * 0.22, x + wide, y + wide * 0.06, light.lit((24, 24, 26)))
-    canvas.box(x - wide, y - wide * 0.85, x + wide, y - wide * 0.15, paint)
-    canvas.polygon(
-        [
-            (x - wide * 0.85, y - wide * 0.8),
-            (x - wide * 0.65, y - wide * 1.4),
-            (x + wide * 0.65, y - wide * 1.4),
-            (x + wide * 0.85, y - wide * 0.8),
-        ],
-        paint * 0.9,
-    )
-    canvas.polygon(
-        [
-            (x - wide * 0.72, y - wide * 0.85),
-            (x - wide * 0.58, y - wide * 1.3),
-            (x + wide * 0.58, y - wide * 1.3),
-            (x + wide * 0.72, y - wide * 0.85),
-        ],
-        light.lit((50, 62, 74)),
-    )
-    glow = np.array((255, 60, 40) if rng.random() < 0.5 else (255, 240, 200), np.float32)
-    for side in (-1, 1):
-        canvas.disc(
-            x + side * wide * 0.78,
-            y - wide * 0.55,
-            wide * 0.14,
-            wide * 0.1,
-            glow if light.night else light.lit(glow, 0.9),
-        )
-
-
-def person(canvas: Canvas, x: float, y: float, tall: float) -> None:
-    """Walker standing at (x, y)."""
-    light, coat = canvas.light, canvas.rng.uniform(20, 210, 3)
-    canvas.box(x - tall * 0.09, y - tall * 0.48, x + tall * 0.09, y, light.lit((40, 42, 52)))
-    canvas.box(x - tall * 0.14, y - tall * 0.86, x + tall * 0.14, y - tall * 0.42, light.lit(coat))
-    canvas.disc(x, y - tall * 0.92, tall * 0.08, tall * 0.09, light.lit((190, 150, 124)))

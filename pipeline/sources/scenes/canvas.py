@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-GRID = 64  # cells a side of noise fields, at every size: finer is slower, and no camera is sharper at 64 px
+GRID = 64  # cells per side of noise fields, at every image size: more would be slower, and invisible at 64 px
 
 Colour = np.ndarray
 Points = Sequence[tuple[float, float]]

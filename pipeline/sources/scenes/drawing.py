@@ -1,14 +1,18 @@
-"""Procedurally drawn pictures of six kinds of scene, a stand-in for landscape and city photographs."""
+"""Procedurally drawn images of six kinds of scene, in place of landscape and city photographs."""
 
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pipeline.sources.scenes.buildings import draw_buildings, draw_street
+from pipeline.sources.scenes.buildings import draw_buildings
 from pipeline.sources.scenes.canvas import GRID, Canvas, mix, ramp, resized
-from pipeline.sources.scenes.plants import LEAVES, draw_forest
-from pipeline.sources.scenes.terrain import draw_glacier, draw_mountain, draw_sea
+from pipeline.sources.scenes.forest import draw_forest
+from pipeline.sources.scenes.glacier import draw_glacier
+from pipeline.sources.scenes.mountain import draw_mountain
+from pipeline.sources.scenes.plants import LEAVES
+from pipeline.sources.scenes.sea import draw_sea
+from pipeline.sources.scenes.street import draw_street
 
 CLASS_NAMES: tuple[str, ...] = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 MIN_IMAGE_SIZE = 8
@@ -24,23 +28,17 @@ _PAINTERS: dict[str, Callable[[Canvas], None]] = {
 
 
 def draw_scene(label: str, *, image_size: int, seed: int, index: int) -> np.ndarray:
-    """Picture number `index` of class `label`.
+    """Image number `index` (from 0) of class `label`, uint8 (image_size, image_size, 3), RGB.
 
-    Args:
-        label: one of CLASS_NAMES.
-        image_size: side of the picture in pixels, at least MIN_IMAGE_SIZE.
-        seed: seed of the whole collection, >= 0.
-        index: number of the picture within its class, >= 0.
-
-    Returns:
-        RGB array of shape (image_size, image_size, 3), uint8 in 0..255; the same arguments give the same pixels.
+    label: one of CLASS_NAMES. image_size: pixels, each side, at least MIN_IMAGE_SIZE. seed: of the whole data set, 0 or more.
+    The same arguments give the same pixels.
     """
     if label not in CLASS_NAMES:
-        raise ValueError(f"label must be one of {CLASS_NAMES}, got {label!r}")
+        raise ValueError(f"label: expected one of {CLASS_NAMES}, received {label!r}")
     if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"image_size must be >= {MIN_IMAGE_SIZE}, got {image_size}")
+        raise ValueError(f"image_size: expected at least {MIN_IMAGE_SIZE}, received {image_size}")
     rng = np.random.default_rng([seed, CLASS_NAMES.index(label), index])
-    # small pictures are drawn larger than needed: Pillow's outlines are not anti-aliased
+    # Small images are drawn larger than needed: Pillow's outlines are not anti-aliased.
     canvas = Canvas(min(image_size + image_size // 2, max(image_size, 200)), rng)
     _PAINTERS[label](canvas)
     _add_foreground(canvas)

@@ -32,7 +32,7 @@ def refusal(leaf: Any) -> str:
 
 
 class TestParsing:
-    def test_names_are_paths_in_the_order_in_which_they_are_written(self):
+    def test_names_are_paths_in_the_order_of_the_file(self):
         space = {
             "train": {"learning_rate": [0.1], "augment": {"zoom": {"low": 0.0, "high": 0.2}, "flip": ["none"]}},
             "recipes": {"underfit": {"l2": [0.0, 0.1]}, "searched_cnn": {"blocks": {"low": 1, "high": 5}}},
@@ -68,7 +68,7 @@ class TestParsing:
             ({"low": 0.1, "high": 0.5, "step": None}, Range(NAME, 0.1, 0.5, log=False, step=None, whole=False)),
         ],
     )
-    def test_low_and_high_are_a_range_whole_if_all_its_numbers_are(self, leaf, expected):
+    def test_low_and_high_are_a_range_of_integers_if_all_its_numbers_are(self, leaf, expected):
         assert parse(leaf) == expected
 
     def test_an_exponent_that_yaml_reads_as_text_is_a_number(self):
@@ -81,7 +81,7 @@ class TestRefusals:
         assert refusal({"low": low, "high": 0.5}) == f"expected low below high, received low {low} and high 0.5"
 
     @pytest.mark.parametrize("low", [0, 0.0, -1.0])
-    def test_a_logarithm_of_nothing(self, low):
+    def test_a_logarithm_of_zero_or_less(self, low):
         expected = f"expected low above 0, as log is true, received {low}"
         assert refusal({"low": low, "high": 0.5, "log": True}) == expected
 
@@ -96,13 +96,15 @@ class TestRefusals:
 
     @pytest.mark.parametrize("step", [0.0, -0.1])
     def test_a_step_that_leads_nowhere(self, step):
-        assert refusal({"low": 0.1, "high": 0.5, "step": step}).startswith("expected numbers low and high, and perhaps")
+        assert refusal({"low": 0.1, "high": 0.5, "step": step}).startswith(
+            "expected numbers low and high, and optionally"
+        )
 
     @pytest.mark.parametrize("step", [0, -1])
-    def test_a_whole_one_too(self, step):
+    def test_an_integer_step_too(self, step):
         assert f"'step': {step}" in refusal({"low": 1, "high": 9, "step": step})
 
-    def test_what_is_wrong_with_a_step_is_said(self):
+    def test_the_line_says_what_is_wrong_with_a_step(self):
         assert "greater than 0" in refusal({"low": 0.1, "high": 0.5, "step": 0.0})
 
     @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ class TestRefusals:
     )
     def test_a_range_of_anything_else_with_what_it_has(self, leaf, part):
         line = refusal(leaf)
-        assert line.startswith("expected numbers low and high, and perhaps log: true or step, received {")
+        assert line.startswith("expected numbers low and high, and optionally log: true or step, received {")
         assert f"({part}" in line
 
     @pytest.mark.parametrize("leaf", [0.5, "adam", None, True])
@@ -176,7 +178,7 @@ class TestRange:
     def test_others_can_not(self, leaf):
         assert parse(leaf).values is None
 
-    def test_whole_numbers_on_a_logarithmic_scale_can_be_listed_too(self):
+    def test_integers_on_a_logarithmic_scale_can_be_listed_too(self):
         assert parse({"low": 1, "high": 4, "log": True}).values == (1, 2, 3, 4)
 
     def test_no_value_is_listed_twice(self):
@@ -194,7 +196,7 @@ class TestRange:
             ({"low": 1, "high": 9}, 3.0, 3),
         ],
     )
-    def test_numbers_are_shortened_to_four_digits_within_the_range(self, leaf, value, tidy):
+    def test_numbers_are_rounded_to_four_digits_within_the_range(self, leaf, value, tidy):
         found = parse(leaf).tidy(value)
         assert (found, type(found)) == (tidy, type(tidy))
 
@@ -213,7 +215,7 @@ class TestPoints:
         ]  # fmt: skip
         assert list(points[0]) == ["train.optimizer", "train.epochs"]
 
-    def test_one_endless_dimension_makes_all_endless(self):
+    def test_one_continuous_dimension_makes_the_space_continuous(self):
         dimensions = parse_space({"train": {"optimizer": ["adam", "sgd"], "dropout": {"low": 0.0, "high": 0.5}}})
         assert list_points(dimensions) is None
 
@@ -235,14 +237,20 @@ class TestParameters:
         assert before == CONTENT
 
     @pytest.mark.parametrize(
-        "name", ["train.drop_out", "train.augment.turn", "drop", "training.dropout", "train.dropout.rate", "train."]
+        ("name", "hint"),
+        [
+            ("train.drop_out", "did you mean dropout?"),
+            ("train.augment.turn", "expected one of flip, zoom"),
+            ("training.dropout", "did you mean train?"),
+            ("drop", "expected one of train, recipes"),
+            ("train.", "expected one of dropout, augment"),
+            ("train.dropout.rate", "expected the name of a parameter in params.yaml, such as train.dropout"),
+        ],
     )
-    def test_a_name_that_is_not_there_is_refused(self, name):
+    def test_a_name_that_does_not_exist_is_refused(self, name, hint):
         with pytest.raises(PipelineError) as caught:
             set_parameters(CONTENT, {name: 0.3})
-        assert str(caught.value) == (
-            f"{name} is unknown: expected the name of a parameter in params.yaml, as train.dropout"
-        )
+        assert str(caught.value) == f"{name} is unknown: {hint}"
 
     def test_parameters_are_removed_by_name_from_a_copy(self):
         before = copy.deepcopy(CONTENT)

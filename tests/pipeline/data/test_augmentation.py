@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 IMAGES = make_noise(4, 15)
 FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST = range(5)  # columns of the numbers that an image gets
-LOW, MIDDLE, HIGH = 0.0, 0.5, 1.0  # the two extremes of each change, and none
+LOW, MIDDLE, HIGH = 0.0, 0.5, 1.0  # one extreme of each change, no change, the other extreme
 EVERYTHING = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
 
 
@@ -21,7 +21,7 @@ def augment(images=IMAGES, *, numbers=None, **settings) -> np.ndarray:
 
 
 def make_numbers(count: int, changes: dict[int, float] | None = None) -> np.ndarray:
-    """Numbers that change nothing, but for the given columns."""
+    """Numbers that change nothing, except in the given columns."""
     numbers = np.full((count, 5), MIDDLE, np.float32)
     for column, value in (changes or {}).items():
         numbers[:, column] = value
@@ -39,7 +39,7 @@ def turn(images, changes, **settings) -> np.ndarray:
 
 
 def make_waves(size: int) -> np.ndarray:
-    """A smooth picture, float32 (1, size, size, 3): interpolating it twice costs little."""
+    """A smooth image, float32 (1, size, size, 3), so that interpolating it twice changes little."""
     y, x = np.mgrid[:size, :size] / size
     waves = [128 + 100 * np.sin(2 * np.pi * (x * a + y * b)) for a, b in ((1, 0.5), (0.3, 1), (1, -1))]
     return np.stack(waves, axis=-1)[None].astype(np.float32)
@@ -51,12 +51,12 @@ def make_square(size: int, side: int) -> np.ndarray:
     return image
 
 
-class TestNothingToDo:
+class TestNoChange:
     @pytest.mark.parametrize("numbers", [LOW, MIDDLE, HIGH])
-    def test_all_zero_is_the_identity(self, numbers):
+    def test_without_any_setting_images_do_not_change(self, numbers):
         np.testing.assert_array_equal(augment(numbers=np.full((4, 5), numbers, np.float32)), IMAGES)
 
-    def test_numbers_in_the_middle_change_nothing(self):
+    def test_numbers_in_the_middle_do_not_change_images(self):
         np.testing.assert_allclose(augment(**EVERYTHING), IMAGES, atol=1e-3)
 
     @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ class TestNothingToDo:
             ({"flip": "vertical"}, True, True),
         ],
     )
-    def test_it_knows_whether_it_does_anything(self, settings, warps, is_active):
+    def test_warps_and_is_active_say_what_changes(self, settings, warps, is_active):
         from pipeline.data.augmentation import Augmentation
 
         assert (Augmentation(**settings).warps, Augmentation(**settings).is_active) == (warps, is_active)
@@ -90,10 +90,10 @@ class TestFlip:
             ("vertical", {FLIP_X: LOW, FLIP_Y: HIGH}, IMAGES),
         ],
     )
-    def test_it_is_exact(self, flip, changes, expected):
+    def test_a_flip_is_exact(self, flip, changes, expected):
         np.testing.assert_array_equal(turn(IMAGES, changes, flip=flip), expected)
 
-    def test_it_happens_to_half_of_the_images(self):
+    def test_half_of_the_images_are_flipped(self):
         flipped = draw(2000)[:, FLIP_X] < 0.5
         assert 0.45 < flipped.mean() < 0.55
 
@@ -116,24 +116,24 @@ class TestRotation:
 
 class TestZoom:
     @pytest.mark.parametrize(("number", "scale"), [(LOW, 2.0), (HIGH, 1 / 1.5), (MIDDLE, 1.0)])
-    def test_low_numbers_enlarge_and_high_ones_shrink(self, number, scale):
+    def test_low_numbers_magnify_and_high_ones_shrink(self, number, scale):
         zoomed = turn(make_square(60, 20), {ZOOM: number}, zoom=0.5)
         side = np.sqrt(zoomed.mean() / 255) * 60
         assert side == pytest.approx(20 * scale, rel=0.03)
 
-    def test_the_centre_stays_where_it_is(self):
+    def test_the_centre_does_not_move(self):
         zoomed = turn(make_square(60, 20), {ZOOM: LOW}, zoom=0.5)
         np.testing.assert_allclose(zoomed, zoomed[:, ::-1, ::-1], atol=0.01)
 
 
 class TestContrast:
     @pytest.mark.parametrize(("number", "factor"), [(LOW, 0.6), (0.25, 0.8), (MIDDLE, 1.0), (HIGH, 1.4)])
-    def test_the_distance_from_each_channels_mean_grows_by_a_factor(self, number, factor):
+    def test_the_distance_from_each_channels_mean_is_multiplied(self, number, factor):
         mean = IMAGES.mean(axis=(1, 2), keepdims=True)
         expected = np.clip((IMAGES - mean) * factor + mean, 0, 255)
         np.testing.assert_allclose(turn(IMAGES, {CONTRAST: number}, contrast=0.4), expected, atol=0.01)
 
-    def test_a_picture_of_one_colour_stays_as_it_is(self):
+    def test_an_image_of_one_colour_does_not_change(self):
         grey = np.full((1, 9, 9, 3), 77, np.uint8)
         np.testing.assert_allclose(turn(grey, {CONTRAST: HIGH}, contrast=0.9), grey, atol=0.01)
 
@@ -141,7 +141,7 @@ class TestContrast:
 class TestWarp:
     CHANGES: ClassVar = {FLIP_X: LOW, ROTATION: 0.8, ZOOM: 0.3}
 
-    def test_one_fused_warp_is_flip_then_zoom_then_rotation(self):
+    def test_the_fused_warp_equals_flip_then_zoom_then_rotation(self):
         fused = turn(make_waves(64), self.CHANGES, flip="horizontal", rotation=0.1, zoom=0.2)
         flipped = turn(make_waves(64), self.CHANGES, flip="horizontal")
         zoomed = turn(flipped, self.CHANGES, zoom=0.2)
@@ -150,23 +150,23 @@ class TestWarp:
         np.testing.assert_allclose(fused[interior], rotated[interior], atol=1.0)
         assert np.abs(fused - make_waves(64))[interior].max() > 20
 
-    def test_what_is_uncovered_is_filled_by_reflection(self):
+    def test_uncovered_areas_are_filled_by_reflection(self):
         ones = np.full((1, 16, 16, 3), 200, np.uint8)
         np.testing.assert_allclose(turn(ones, {ZOOM: HIGH, ROTATION: HIGH}, zoom=0.5, rotation=0.1), 200, atol=0.01)
 
 
-class TestEveryImageByItself:
-    def test_what_happens_to_an_image_does_not_depend_on_its_batch(self):
+class TestImages:
+    def test_the_augmentation_of_an_image_does_not_depend_on_its_batch(self):
         numbers = draw(4)
         together = augment(numbers=numbers, **EVERYTHING)
         alone = [augment(IMAGES[i : i + 1], numbers=numbers[i : i + 1], **EVERYTHING) for i in range(4)]
         np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-3)
 
-    def test_equal_images_become_different(self):
+    def test_equal_images_are_augmented_differently(self):
         first, second = augment(IMAGES[[0, 0]], numbers=draw(2), **EVERYTHING)
         assert np.abs(first - second).max() > 1
 
-    def test_uint8_and_float_pixels_are_treated_alike(self):
+    def test_uint8_and_float_pixels_give_the_same_result(self):
         numbers = draw(4)
         as_float = augment(IMAGES.astype(np.float32), numbers=numbers, **EVERYTHING)
         np.testing.assert_array_equal(augment(numbers=numbers, **EVERYTHING), as_float)
@@ -189,9 +189,9 @@ class TestNumbers:
         np.testing.assert_allclose(numbers.mean(axis=0), 0.5, atol=0.03)
         np.testing.assert_allclose(numbers.std(axis=0), 12**-0.5, atol=0.03)
 
-    def test_they_are_the_same_each_time(self):
+    def test_they_are_reproducible(self):
         np.testing.assert_array_equal(draw(7, seed=3, epoch=2), draw(7, seed=3, epoch=2))
 
-    def test_each_epoch_and_each_seed_has_its_own(self):
+    def test_each_epoch_and_each_seed_has_different_ones(self):
         kinds = {draw(7, seed=seed, epoch=epoch).tobytes() for seed in (0, 1, 2**32 - 1) for epoch in (0, 1, 100)}
         assert len(kinds) == 9

@@ -7,8 +7,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 NUM_IMAGES, BATCH_SIZE, STEPS = 23, 5, 5
 IMAGES = make_noise(NUM_IMAGES, 8)
-NUMBERS = np.arange(NUM_IMAGES)  # the label of each image is its own number, by which it is known again
-IN_MEMORY, STREAMED = 4.0, 0.0  # GB that may be cached
+NUMBERS = np.arange(NUM_IMAGES)  # the label of each image is its number, which identifies it
+IN_MEMORY, STREAMED = 4.0, 0.0  # GB of cache
 BOTH_WAYS = pytest.mark.parametrize("cache_gb", [IN_MEMORY, STREAMED])
 CHANGES = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
 
@@ -55,10 +55,10 @@ class TestReadBatches:
     @pytest.mark.parametrize(
         ("batch_size", "sizes"), [(10, [10, 10, 3]), (23, [23]), (100, [23]), (22, [22, 1]), (1, [1] * 23)]
     )
-    def test_the_last_batch_may_be_short(self, batch_size, sizes):
+    def test_the_last_batch_may_be_smaller(self, batch_size, sizes):
         assert [len(labels) for _, labels in read("train", batch_size=batch_size)] == sizes
 
-    def test_it_says_beforehand_how_many_batches_come(self):
+    def test_the_number_of_batches_is_known_beforehand(self):
         from pipeline.data.batches import read_batches
 
         assert int(read_batches("train", batch_size=10).cardinality()) == 3
@@ -68,7 +68,7 @@ class TestReadBatches:
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
         assert images.shape == (4, 8, 8, 3)
 
-    def test_splits_are_apart(self):
+    def test_each_split_is_read_alone(self):
         assert len(read("val", batch_size=100)[0][1]) == 4
 
     def test_a_whole_split_can_be_loaded(self):
@@ -88,25 +88,25 @@ class TestReadBatches:
 
 
 class TestReadImages:
-    """Three files hold eight, eight and seven images."""
+    """The three files have eight, eight and seven images."""
 
     @pytest.mark.parametrize(
         "rows",
         [[0], [22], [7, 8], [22, 0, 11], [5, 5, 3, 5], list(range(NUM_IMAGES)), list(reversed(range(NUM_IMAGES)))],
     )
-    def test_they_come_in_the_order_in_which_they_are_asked_for(self, rows):
+    def test_they_are_in_the_order_of_rows(self, rows):
         from pipeline.data.batches import read_images
 
         images = read_images("train", rows)
         np.testing.assert_array_equal(images, IMAGES[rows])
         assert images.dtype == np.uint8
 
-    def test_rows_count_within_a_split(self):
+    def test_rows_are_positions_within_a_split(self):
         from pipeline.data.batches import read_images
 
         np.testing.assert_array_equal(read_images("val", [3, 1]), IMAGES[[3, 1]])
 
-    def test_they_are_those_that_names_and_batches_have_at_the_same_place(self):
+    def test_rows_are_positions_in_the_order_of_names_and_batches(self):
         from pipeline.data.batches import read_images, read_names
 
         row = read_names("train")[1].index("class 17/17.png")
@@ -138,14 +138,14 @@ class TestTrainingBatches:
             np.testing.assert_array_equal(image, IMAGES[number])
 
     @BOTH_WAYS
-    def test_one_seed_gives_one_order_and_another_seed_another(self, cache_gb):
+    def test_the_seed_determines_the_order(self, cache_gb):
         first, again, other = (train_epochs(2, cache_gb=cache_gb, seed=seed) for seed in (1, 1, 2))
         assert first == again
         assert first != other
 
     @BOTH_WAYS
     @pytest.mark.parametrize("changes", [{}, CHANGES])
-    def test_a_run_that_resumes_sees_what_an_unbroken_one_would(self, cache_gb, changes):
+    def test_a_resumed_run_sees_what_an_uninterrupted_one_would(self, cache_gb, changes):
         unbroken = train_batches(4 * STEPS, cache_gb=cache_gb, changes=changes)[2 * STEPS :]
         resumed = train_batches(2 * STEPS, cache_gb=cache_gb, changes=changes, first_epoch=2)
         for (images, labels), (same_images, same_labels) in zip(unbroken, resumed, strict=True):
@@ -153,12 +153,12 @@ class TestTrainingBatches:
             np.testing.assert_array_equal(labels, same_labels)
 
     @BOTH_WAYS
-    def test_no_batch_holds_images_of_two_epochs(self, cache_gb):
+    def test_no_batch_has_images_of_two_epochs(self, cache_gb):
         sizes = [len(labels) for _, labels in train_batches(2 * STEPS, cache_gb=cache_gb)]
         assert sizes == [5, 5, 5, 5, 3] * 2
 
     @pytest.mark.parametrize(("batch_size", "steps"), [(1, 23), (5, 5), (22, 2), (23, 1), (100, 1)])
-    def test_it_says_how_many_batches_make_an_epoch(self, batch_size, steps):
+    def test_the_number_of_batches_per_epoch_is_returned(self, batch_size, steps):
         from pipeline.data.augmentation import Augmentation
         from pipeline.data.batches import make_training_batches
 
@@ -173,14 +173,14 @@ class TestTrainingBatches:
 
     @BOTH_WAYS
     @pytest.mark.parametrize("changes", [{}, CHANGES])
-    def test_batches_are_plain_tuples_as_keras_wants_them(self, cache_gb, changes):
+    def test_batches_are_plain_tuples_as_keras_needs_them(self, cache_gb, changes):
         (batch,) = train_batches(1, cache_gb=cache_gb, changes=changes)
         assert type(batch) is tuple
 
-    def test_in_memory_images_from_all_files_mix_in_one_batch(self):
-        assert np.ptp(train_batches(1)[0][1]) > 8  # a file holds eight
+    def test_in_memory_a_batch_mixes_images_of_all_files(self):
+        assert np.ptp(train_batches(1)[0][1]) > 8  # a file has eight images
 
-    def test_a_shuffle_buffer_larger_than_the_split_is_fine(self):
+    def test_the_shuffle_buffer_may_be_larger_than_the_split(self):
         assert sorted(train_epochs(1, cache_gb=STREAMED, shuffle_buffer=10_000)[0]) == NUMBERS.tolist()
 
     @pytest.mark.parametrize("seed", [0, 2**32 - 1])
@@ -189,19 +189,19 @@ class TestTrainingBatches:
 
 
 class TestAugmentedBatches:
-    def test_how_an_image_changes_does_not_depend_on_the_batch_it_is_in(self):
+    def test_the_augmentation_of_an_image_does_not_depend_on_its_batch(self):
         small = by_number(train_batches(8, batch_size=3, changes=CHANGES))
         large = by_number(train_batches(1, batch_size=100, changes=CHANGES))
         assert sorted(small) == sorted(large) == NUMBERS.tolist()
         for number in NUMBERS:
             np.testing.assert_allclose(small[number], large[number], atol=1e-3)
 
-    def test_nor_on_whether_the_split_fits_into_memory(self):
+    def test_nor_on_whether_the_split_is_kept_in_memory(self):
         cached, streamed = (by_number(train_batches(STEPS, changes=CHANGES, cache_gb=gb)) for gb in (4.0, 0.0))
         for number in NUMBERS:
             np.testing.assert_allclose(cached[number], streamed[number], atol=1e-3)
 
-    def test_it_changes_in_another_way_each_epoch(self):
+    def test_each_epoch_augments_an_image_differently(self):
         batches = train_batches(2, batch_size=100, changes=CHANGES)
         first, second = by_number(batches[:1]), by_number(batches[1:])
         assert all(np.abs(first[number] - second[number]).max() > 1 for number in NUMBERS)

@@ -1,32 +1,34 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from pipeline.data.examination import NEAR_COLUMNS, load_examination
-from pipeline.data.manifest import save_table
+from pipeline.data.examination import NEAR_COLUMNS, Examination, ExaminationFacts, load_examination, save_examination
 
 LABELS = ["NA", "007", "null", "1e3", "", "bear, brown", "猫"]
-
-
-def write(folder, *, near: list[tuple] = ()) -> None:
-    folder.mkdir()
-    images = pd.DataFrame({"name": [f"{label}/1.png" for label in LABELS], "split": "train", "label": LABELS})
-    images = images.assign(brightness=1.5, contrast=20.25, width=640, height=480, mode="1")
-    save_table(images, folder / "images.csv")
-    save_table(pd.DataFrame({"label": LABELS, "stage": "found", "images": 7}), folder / "classes.csv")
-    save_table(pd.DataFrame(near, columns=NEAR_COLUMNS), folder / "near_duplicates.csv")
-    (folder / "facts.json").write_text(json.dumps({"p": 0.25, "near_duplicate": 0.95}))
+FACTS = ExaminationFacts(chi_squared=3.5, degrees_of_freedom=8, p=0.25, least_expected=4.5, near_duplicate=0.95)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "examination"
 
 
+def make_examination(*, near: list[tuple] = ()) -> Examination:
+    images = pd.DataFrame({"name": [f"{label}/1.png" for label in LABELS], "split": "train", "label": LABELS})
+    images = images.assign(brightness=1.5, contrast=20.25, width=640, height=480, mode="1")
+    classes = pd.DataFrame({"label": LABELS, "stage": "found", "images": 7})
+    return Examination(classes, images, pd.DataFrame(near, columns=NEAR_COLUMNS), FACTS)
+
+
+def save_and_load(folder: Path, **options) -> Examination:
+    save_examination(make_examination(**options), folder)
+    return load_examination(folder)
+
+
 def test_class_names_stay_text_whatever_they_look_like(folder):
-    write(folder, near=[("NA/2.png", "test", label, "NA/1.png", label, 0.99) for label in LABELS])
-    loaded = load_examination(folder)
+    loaded = save_and_load(folder, near=[("NA/2.png", "test", label, "NA/1.png", label, 0.99) for label in LABELS])
     assert loaded.images["label"].tolist() == LABELS
     assert loaded.classes["label"].tolist() == LABELS
     assert loaded.near_duplicates["label"].tolist() == LABELS
@@ -34,21 +36,38 @@ def test_class_names_stay_text_whatever_they_look_like(folder):
 
 
 def test_a_mode_that_looks_like_a_number_stays_text(folder):
-    write(folder)
-    assert set(load_examination(folder).images["mode"]) == {"1"}
+    assert set(save_and_load(folder).images["mode"]) == {"1"}
 
 
-def test_figures_are_numbers(folder):
-    write(folder, near=[("a", "val", "cat", "b", "dog", 0.5)])
-    loaded = load_examination(folder)
+def test_measurements_are_numbers(folder):
+    loaded = save_and_load(folder, near=[("a", "val", "cat", "b", "dog", 0.5)])
     for table, names in (("images", "brightness contrast width height"), ("near_duplicates", "similarity")):
         assert all(pd.api.types.is_numeric_dtype(getattr(loaded, table)[name]) for name in names.split())
     assert loaded.classes["images"].sum() == 7 * len(LABELS)
-    assert loaded.facts == {"p": 0.25, "near_duplicate": 0.95}
+    assert loaded.facts == FACTS
 
 
-def test_a_table_without_near_duplicates_has_its_columns(folder):
-    write(folder)
-    near = load_examination(folder).near_duplicates
+def test_an_empty_table_of_near_duplicates_keeps_its_columns(folder):
+    near = save_and_load(folder).near_duplicates
     assert near.empty
     assert list(near.columns) == NEAR_COLUMNS
+
+
+def test_facts_json_can_be_read_by_other_programs(folder):
+    save_examination(make_examination(), folder)
+    assert json.loads((folder / "facts.json").read_text()) == {
+        "chi_squared": 3.5,
+        "degrees_of_freedom": 8,
+        "p": 0.25,
+        "least_expected": 4.5,
+        "near_duplicate": 0.95,
+    }
+
+
+def test_files_of_an_earlier_examination_are_removed(folder):
+    folder.mkdir()
+    (folder / "old.csv").touch()
+    save_examination(make_examination(), folder)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        *("classes.csv", "facts.json", "images.csv", "near_duplicates.csv")
+    ]

@@ -1,7 +1,5 @@
-import hashlib
 import io
 import struct
-import time
 import zlib
 from typing import Any
 
@@ -29,7 +27,7 @@ def inspect(data: bytes, min_side: int = 8, max_megapixels: float = 128.0) -> Im
 
 
 def colour(data: bytes) -> list[int]:
-    """The one colour of a picture that has only one."""
+    """The colour of an image that has only one."""
     pixels = decode(data)
     assert pixels.shape == (16, 16, 3)
     assert pixels.dtype == np.uint8
@@ -38,7 +36,7 @@ def colour(data: bytes) -> list[int]:
 
 
 def png(width: int, height: int, *, bits: int, colour_type: int, rows: bytes) -> bytes:
-    """A PNG by hand, for kinds that Pillow reads but does not write. rows: each begins with its filter byte."""
+    """A PNG file, also of kinds that Pillow reads but does not write. rows: each begins with its filter byte."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -49,12 +47,12 @@ def png(width: int, height: int, *, bits: int, colour_type: int, rows: bytes) ->
 
 
 class TestIdentity:
-    def test_is_the_sha256_of_the_bytes(self):
-        assert compute_image_id(b"cat") == hashlib.sha256(b"cat").hexdigest()
+    def test_is_the_sha256_of_the_encoded_bytes(self):
+        assert compute_image_id(b"cat") == "77af778b51abd4a3c51c5ddd97204a9c3ae614ebccb75a606c3b6865aed6744e"
 
 
 class TestOrientation:
-    """A picture with its top left quarter red, stored in each of the eight ways that EXIF knows."""
+    """An image whose top left quarter is red, stored in each of the eight orientations of EXIF."""
 
     UPRIGHT = np.zeros((16, 24, 3), np.uint8)
     UPRIGHT[:8, :12] = RED
@@ -79,24 +77,24 @@ class TestOrientation:
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_is_applied(self, orientation, kind):
+    def test_is_applied_to_the_pixels(self, orientation, kind):
         pixels = decode(self.store(orientation, kind), 16).astype(int)
         expected = decode(encode(Image.fromarray(self.UPRIGHT)), 16)
-        assert np.abs(pixels - expected).max() <= 6  # what JPEG costs
+        assert np.abs(pixels - expected).max() <= 6  # the error of JPEG
 
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_counts_for_the_size_too(self, orientation):
+    def test_is_applied_to_the_size(self, orientation):
         assert inspect(self.store(orientation, "JPEG")) == ImageFacts(24, 16, "RGB")
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
     @pytest.mark.parametrize("exif", [b"Exif\0\0 no TIFF header", b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01", b"garbage"])
-    def test_is_upright_where_the_exif_block_is_damaged(self, kind, exif):
+    def test_is_upright_if_the_exif_block_is_damaged(self, kind, exif):
         data = encode(Image.fromarray(self.UPRIGHT), kind, exif=exif)
         assert inspect(data) == ImageFacts(24, 16, "RGB")
         assert decode(data)[0, 0, 0] > 200
 
     @pytest.mark.parametrize("orientation", [0, 9, 65535])
-    def test_is_upright_where_exif_says_nonsense(self, orientation):
+    def test_is_upright_if_the_value_is_invalid(self, orientation):
         exif = Image.Exif()
         exif[0x0112] = orientation
         assert inspect(encode(Image.fromarray(self.UPRIGHT), exif=exif)) == ImageFacts(24, 16, "RGB")
@@ -104,7 +102,7 @@ class TestOrientation:
 
 class TestColour:
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG"])
-    def test_every_kind_of_file_gives_its_pixels(self, kind):
+    def test_every_format_is_decoded(self, kind):
         options = {"lossless": True} if kind == "WEBP" else {}
         assert np.abs(np.subtract(colour(encode(Image.new("RGB", (20, 20), RED), kind, **options)), RED)).max() <= 2
 
@@ -113,7 +111,7 @@ class TestColour:
         assert image.mode == "P"
         assert colour(encode(image)) == [10, 200, 30]
 
-    def test_palette_with_a_transparent_entry_stands_on_white(self):
+    def test_a_transparent_palette_entry_becomes_white(self):
         image = Image.new("P", (20, 20), 1)
         image.putpalette([0, 0, 0, 10, 200, 30])
         assert colour(encode(image, transparency=1)) == [255, 255, 255]
@@ -124,15 +122,15 @@ class TestColour:
         assert colour(encode(Image.new("L", (20, 20), 77))) == [77, 77, 77]
 
     @pytest.mark.parametrize(("alpha", "expected"), [(255, 100), (0, 255), (128, 177)])
-    def test_grey_with_alpha_stands_on_white(self, alpha, expected):
+    def test_grey_with_alpha_gets_a_white_background(self, alpha, expected):
         assert colour(encode(Image.new("LA", (20, 20), (100, alpha)))) == pytest.approx([expected] * 3, abs=1)
 
     @pytest.mark.parametrize(("alpha", "expected"), [(255, RED), (0, WHITE), (128, (255, 127, 127))])
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-    def test_colour_with_alpha_stands_on_white(self, alpha, expected, kind):
+    def test_colour_with_alpha_gets_a_white_background(self, alpha, expected, kind):
         assert colour(encode(Image.new("RGBA", (20, 20), (*RED, alpha)), kind)) == pytest.approx(list(expected), abs=1)
 
-    def test_a_transparent_colour_of_an_opaque_kind_stands_on_white(self):
+    def test_a_transparent_colour_without_an_alpha_channel_becomes_white(self):
         assert colour(encode(Image.new("RGB", (20, 20), RED), transparency=RED)) == [255, 255, 255]
         assert colour(encode(Image.new("L", (20, 20), 9), transparency=9)) == [255, 255, 255]
 
@@ -153,14 +151,14 @@ class TestColour:
         assert colour(png(20, 20, bits=16, colour_type=2, rows=row * 20)) == [255, 0, 128]
 
     @pytest.mark.parametrize(("top", "expected"), [(1.0, 128), (255.0, 1), (65535.0, 0)])
-    def test_floating_point_is_read_in_the_range_that_fits(self, top, expected):
+    def test_the_range_of_floating_point_values_is_inferred(self, top, expected):
         values = np.full((20, 20), 0.5, np.float32)
         values[0, 0] = top
         pixels = decode(encode(Image.fromarray(values), "TIFF"), 20)
         assert pixels[0, 0].tolist() == [255, 255, 255]
         assert pixels[9, 9].tolist() == [expected] * 3
 
-    def test_numbers_that_are_none_are_black(self):
+    def test_nan_is_black(self):
         values = np.full((20, 20), np.nan, np.float32)
         assert colour(encode(Image.fromarray(values), "TIFF")) == [0, 0, 0]
 
@@ -172,7 +170,7 @@ class TestColour:
         assert colour(data) == [expected] * 3
 
     @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-    def test_of_an_animation_the_first_frame_counts(self, kind):
+    def test_the_first_frame_of_an_animation_is_used(self, kind):
         frames = [Image.new("RGB", (20, 20), shade) for shade in (RED, (0, 255, 0), (0, 0, 255))]
         options = {"lossless": True} if kind == "WEBP" else {}
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -182,7 +180,7 @@ class TestColour:
 
 
 class TestBadFiles:
-    """Each has a reason that a person understands, and is bad to both who look at it."""
+    """Both functions refuse them, with a reason that a person understands."""
 
     @pytest.mark.parametrize(
         ("data", "reason"),
@@ -197,7 +195,7 @@ class TestBadFiles:
             (b"\0" * 1000, "not an image"),
         ],
     )
-    def test_what_is_no_image(self, data, reason):
+    def test_bytes_that_are_not_an_image(self, data, reason):
         for look in (inspect, decode):
             with pytest.raises(BadImageError, match=reason):
                 look(data)
@@ -211,7 +209,7 @@ class TestBadFiles:
                 look(data[: int(len(data) * part)])
 
     @pytest.mark.parametrize("options", [{}, {"progressive": True}])
-    def test_a_large_truncated_jpeg_although_it_is_checked_at_a_smaller_scale(self, make_image_bytes, options):
+    def test_a_large_truncated_jpeg_which_is_checked_at_a_smaller_scale(self, make_image_bytes, options):
         data = make_image_bytes(kind="JPEG", seed=1, size=(1600, 1200), **options)
         assert inspect(data) == ImageFacts(1600, 1200, "RGB")
         with pytest.raises(BadImageError, match="truncated"):
@@ -227,25 +225,23 @@ class TestBadFiles:
         with pytest.raises(BadImageError, match=rf"too small: {size[0]}x{size[1]} pixels, prune\.min_side is 8"):
             inspect(make_image_bytes(size=size))
 
-    def test_the_bounds_themselves_are_allowed(self, make_image_bytes):
+    def test_the_limits_themselves_are_allowed(self, make_image_bytes):
         assert inspect(make_image_bytes(size=(8, 8))) == ImageFacts(8, 8, "RGB")
         assert inspect(make_image_bytes(size=(100, 100)), max_megapixels=0.01) == ImageFacts(100, 100, "RGB")
 
-    def test_a_picture_of_one_pixel_may_be_allowed(self, make_image_bytes):
+    def test_an_image_of_one_pixel_can_be_allowed(self, make_image_bytes):
         data = make_image_bytes(RED, size=(1, 1))
         assert inspect(data, min_side=1) == ImageFacts(1, 1, "RGB")
         assert colour(data) == list(RED)
 
-    def test_twenty_thousand_by_twenty_thousand_is_refused_from_the_header_alone(self):
-        data = png(20_000, 20_000, bits=1, colour_type=0, rows=b"\0" * (20_000 * 2501))
-        started = time.perf_counter()
+    def test_too_large_is_decided_from_the_header_alone(self):
+        data = png(20_000, 20_000, bits=1, colour_type=0, rows=b"")  # without pixels, which nobody should try to decode
         with pytest.raises(BadImageError, match=r"too large: 20000x20000 pixels, prune\.max_megapixels is 128"):
             inspect(data)
-        assert time.perf_counter() - started < 0.1
 
 
 class TestResize:
-    """A picture three times as wide as high: red, green, blue squares of 30 px side by side."""
+    """An image three times as wide as high: red, green and blue squares of 30 px side by side."""
 
     @pytest.fixture
     def wide(self) -> bytes:
@@ -260,11 +256,11 @@ class TestResize:
 
     @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
     @pytest.mark.parametrize("side", [8, 30, 31, 64, 150])
-    def test_always_fills_the_square(self, wide, high, resize, side):
+    def test_the_result_is_a_square_of_the_given_size(self, wide, high, resize, side):
         assert decode(wide, side, resize).shape == (side, side, 3)
         assert decode(high, side, resize).shape == (side, side, 3)
 
-    def test_stretch_shows_everything_bent(self, wide):
+    def test_stretch_keeps_everything_and_changes_the_aspect_ratio(self, wide):
         pixels = decode(wide, 30, "stretch")
         assert pixels[:, [0, 15, 29]].argmax(axis=2).tolist() == [[0, 1, 2]] * 30
 
@@ -272,7 +268,7 @@ class TestResize:
         assert (decode(wide, 30, "crop") == (0, 255, 0)).all()
         assert (decode(high, 30, "crop") == (0, 255, 0)).all()
 
-    def test_letterbox_keeps_all_between_black_bars(self, wide):
+    def test_letterbox_keeps_everything_between_black_bars(self, wide):
         pixels = decode(wide, 30, "letterbox")
         assert (pixels[:10] == BLACK).all()
         assert (pixels[20:] == BLACK).all()
@@ -280,14 +276,14 @@ class TestResize:
         assert (pixels[10:20, 12:18] == (0, 255, 0)).all()
         assert (pixels[10:20, 22:28] == (0, 0, 255)).all()
 
-    def test_letterbox_of_a_high_picture_has_its_bars_left_and_right(self, high):
+    def test_letterbox_of_a_high_image_has_bars_left_and_right(self, high):
         pixels = decode(high, 30, "letterbox")
         assert (pixels[:, :10] == BLACK).all()
         assert (pixels[:, 20:] == BLACK).all()
         assert (pixels[2:8, 10:20] == RED).all()
 
     @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
-    def test_a_square_of_the_right_size_is_untouched(self, resize):
+    def test_a_square_of_the_right_size_is_unchanged(self, resize):
         pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
         assert (decode(encode(Image.fromarray(pixels)), 32, resize) == pixels).all()
 
@@ -297,14 +293,14 @@ class TestResize:
         options = {"quality": 100} if kind == "JPEG" else {}
         assert np.abs(decode(encode(Image.fromarray(board), kind, **options)).astype(int) - 128).max() <= 3
 
-    def test_a_large_jpeg_decoded_small_looks_like_the_whole(self):
+    def test_a_large_jpeg_decoded_at_a_small_scale_keeps_its_content(self):
         ramp = np.tile(np.linspace(0, 255, 1600).astype(np.uint8), (1200, 1))
         pixels = decode(encode(Image.fromarray(ramp), "JPEG", quality=95), 16)[:, :, 0]
         assert np.abs(pixels - (np.arange(16) + 0.5) * 255 / 16).max() <= 3
 
     @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
     @pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
-    def test_a_line_one_pixel_thin_is_no_trouble(self, make_image_bytes, resize, size):
+    def test_images_one_pixel_wide_or_high_are_resized(self, make_image_bytes, resize, size):
         assert decode(make_image_bytes(size=size), 16, resize).shape == (16, 16, 3)
 
     def test_an_unknown_policy_is_refused(self, wide):

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from pipeline.data.image import decode_image
-from pipeline.data.image_files import MAX_IMAGE_BYTES, Decoding, Picture, label_by_folder, list_pictures, load_pictures
+from pipeline.data.image_files import Decoding, Picture, find_files, label_by_folder, list_pictures, load_pictures
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 DECODING = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=1.0)
-FEW = 64  # files that are decoded in this process
+FEW = 64  # files; up to this many are decoded in this process
 
 
 def listed(folder: Path) -> list[str]:
@@ -25,7 +27,7 @@ def load(*files: Path | str) -> list[Picture]:
 
 @pytest.fixture
 def reason(tmp_path) -> Callable[[bytes], str]:
-    """Why bytes, named .jpg, are no picture."""
+    """Why bytes in a file named .jpg can't be used."""
 
     def write(data: bytes) -> str:
         (tmp_path / "a.jpg").write_bytes(data)
@@ -44,32 +46,32 @@ class TestListing:
         assert listed(folder) == ["B.png", "a/b/1.png", "a/b/10.png", "a/b/2.png", "a/z.png", "b.png", "c/1.png"]
 
     @pytest.mark.parametrize("kind", ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "JPG", "Png"])
-    def test_a_picture_is_what_is_named_like_one(self, picture_folder, kind):
+    def test_pictures_are_recognized_by_their_extension(self, picture_folder, kind):
         assert listed(picture_folder({f"a.{kind}": b""})) == [f"a.{kind}"]
 
     @pytest.mark.parametrize("name", ["a.txt", "a", "jpg", "a.jpg.part", "a.svg", "a.pdf"])
     def test_other_files_are_left_out(self, picture_folder, name):
         assert listed(picture_folder({name: b""})) == []
 
-    def test_so_is_what_is_hidden(self, picture_folder):
+    def test_hidden_files_and_folders_are_left_out(self, picture_folder):
         folder = picture_folder({".a.png": b"", ".thumbnails/a.png": b"", ".png": b"", "a/.b/c.png": b"", "a.png": b""})
         assert listed(folder) == ["a.png"]
 
-    def test_links_to_folders_are_not_followed_so_that_a_loop_ends(self, picture_folder):
+    def test_links_to_folders_are_not_followed_so_that_loops_end(self, picture_folder):
         folder = picture_folder({"a/1.png": b""})
         (folder / "a/loop").symlink_to(folder)
         (folder / "elsewhere").symlink_to(folder / "a")
         assert listed(folder) == ["a/1.png"]
 
-    def test_nor_is_one_that_is_called_like_a_picture(self, picture_folder):
+    def test_a_link_to_a_folder_with_the_extension_of_a_picture_is_not_followed(self, picture_folder):
         folder = picture_folder({"a/1.png": b""})
         (folder / "a.jpg").symlink_to(folder / "a")
         assert listed(folder) == ["a/1.png"]
 
-    def test_a_folder_that_is_called_like_a_picture_is_a_folder(self, picture_folder):
+    def test_a_folder_may_have_the_extension_of_a_picture(self, picture_folder):
         assert listed(picture_folder({"a.jpg/1.png": b""})) == ["a.jpg/1.png"]
 
-    def test_links_to_pictures_count_as_pictures(self, picture_folder):
+    def test_links_to_pictures_are_listed(self, picture_folder):
         folder = picture_folder({"a.png": b""})
         (folder / "b.png").symlink_to("a.png")
         assert listed(folder) == ["a.png", "b.png"]
@@ -79,7 +81,7 @@ class TestListing:
         (tmp_path / "link").symlink_to(folder)
         assert listed(folder) == listed(tmp_path / "link") == ["a.png"]
 
-    def test_paths_begin_with_the_folder_as_it_was_named(self, picture_folder, monkeypatch):
+    def test_paths_begin_with_the_folder_as_it_was_given(self, picture_folder, monkeypatch):
         monkeypatch.chdir(picture_folder({"a/b.png": b""}).parent)
         assert list(list_pictures(Path("pictures"))) == ["pictures/a/b.png"]
 
@@ -89,6 +91,19 @@ class TestListing:
     def test_names_may_be_in_any_script(self, picture_folder):
         names = ["a, b/Käfer.png", '猫/it\'s "one".png', "🐈.png"]
         assert listed(picture_folder(dict.fromkeys(names, b""))) == names
+
+
+class TestFinding:
+    def test_files_stay_and_folders_become_the_pictures_below_them(self, picture_folder):
+        folder = picture_folder({"a/2.png": b"", "a/1.png": b"", "b.png": b"", "notes.txt": b""})
+        given = [str(folder / name) for name in ("notes.txt", "a", "b.png", "missing.png", "b.png")]
+        expected = [f"{folder}/{name}" for name in ("notes.txt", "a/1.png", "a/2.png", "b.png", "missing.png", "b.png")]
+        assert list(find_files(given)) == expected
+
+    def test_a_folder_without_pictures_is_refused(self, picture_folder):
+        folder = picture_folder({"notes.txt": b""})
+        with pytest.raises(PipelineError, match=f"^{folder} contains no picture: expected files such as .jpg, "):
+            list(find_files([str(folder)]))
 
 
 class TestGoodPictures:
@@ -102,26 +117,26 @@ class TestGoodPictures:
         assert (picture.pixels.shape, picture.pixels.dtype, picture.reason) == ((16, 16, 3), np.uint8, "")
 
     @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-    def test_whatever_their_colours_they_become_rgb(self, tmp_path, mode):
+    def test_every_colour_mode_becomes_rgb(self, tmp_path, mode):
         image = Image.fromarray(np.full((20, 20), 40000, np.uint16)) if mode == "I;16" else Image.new(mode, (20, 20))
         image.save(tmp_path / "a.tif")
         (picture,) = load(tmp_path / "a.tif")
         assert picture.pixels.shape == (16, 16, 3)
 
-    def test_what_counts_is_what_a_file_holds_not_what_it_is_called(self, picture_folder, make_image_bytes):
+    def test_the_content_of_a_file_decides_not_its_extension(self, picture_folder, make_image_bytes):
         folder = picture_folder({"a.jpg": make_image_bytes(kind="PNG"), "b.text": make_image_bytes()})
         assert [picture.reason for picture in load(folder / "a.jpg", folder / "b.text")] == ["", ""]
 
-    def test_the_smallest_and_the_largest_that_are_allowed(self, picture_folder, make_image_bytes):
+    def test_the_limits_of_size_themselves_are_allowed(self, picture_folder, make_image_bytes):
         sizes = {"small.png": (8, 8), "large.png": (1000, 1000), "long.png": (8, 2000)}
         folder = picture_folder({name: make_image_bytes(size=size) for name, size in sizes.items()})
         assert [picture.reason for picture in load_pictures(list_pictures(folder), DECODING)] == [""] * 3
 
 
 class TestBadFiles:
-    """None raises; each says in a few words what is wrong with it."""
+    """None raises an error; each has a short reason."""
 
-    def test_one_that_is_not_there(self, tmp_path):
+    def test_a_missing_file(self, tmp_path):
         (picture,) = load(tmp_path / "a.jpg")
         assert picture == Picture(str(tmp_path / "a.jpg"), None, "does not exist")
 
@@ -134,7 +149,7 @@ class TestBadFiles:
         assert load(tmp_path / "a.jpg")[0].reason == "is a folder"
 
     @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-    def test_one_that_may_not_be_read(self, picture_folder, make_image_bytes):
+    def test_a_file_without_permission(self, picture_folder, make_image_bytes):
         folder = picture_folder({"a.jpg": make_image_bytes()})
         (folder / "a.jpg").chmod(0)
         assert load(folder / "a.jpg")[0].reason == "no permission to read it"
@@ -143,7 +158,7 @@ class TestBadFiles:
         ("number", "words"),
         [(errno.EACCES, "no permission to read it"), (errno.EIO, "not readable: Input/output error")],
     )
-    def test_one_that_the_disk_refuses(self, picture_folder, make_image_bytes, monkeypatch, number, words):
+    def test_an_error_of_the_disk(self, picture_folder, make_image_bytes, monkeypatch, number, words):
         def refuse(self: Path) -> bytes:
             raise OSError(number, os.strerror(number), str(self))
 
@@ -157,7 +172,7 @@ class TestBadFiles:
     def test_text(self, reason):
         assert reason(b"hello") == "not an image: no known format in its first bytes"
 
-    def test_nothing_at_all(self, reason):
+    def test_an_empty_file(self, reason):
         assert reason(b"") == "empty: 0 bytes"
 
     @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
@@ -173,12 +188,12 @@ class TestBadFiles:
     def test_too_many_pixels(self, reason, make_image_bytes):
         assert reason(make_image_bytes(size=(1001, 1000))) == ("too large: 1001x1000 pixels, prune.max_megapixels is 1")
 
-    def test_too_many_bytes_are_not_even_read(self, tmp_path):
+    def test_too_many_bytes_are_not_read(self, tmp_path):
         with (tmp_path / "a.jpg").open("wb") as file:
             file.truncate(MAX_IMAGE_BYTES + 1)  # a hole: no disk is filled
         assert load(tmp_path / "a.jpg")[0].reason == "too large: 537 MB"
 
-    def test_the_others_go_on(self, picture_folder, make_image_bytes):
+    def test_the_other_files_are_decoded(self, picture_folder, make_image_bytes):
         folder = picture_folder(
             {"a.jpg": b"hello", "b.jpg": make_image_bytes(), "c.jpg": b"", "d.png": make_image_bytes()}
         )
@@ -190,18 +205,18 @@ class TestBadFiles:
 class TestManyFiles:
     @pytest.fixture
     def many(self, picture_folder) -> list[str]:
-        """150 different pictures, the 101st of which is none."""
+        """150 different pictures, the 101st of them damaged."""
         files = list(list_pictures(picture_folder({"a": 100, "b": 50})))
         Path(files[100]).write_bytes(b"hello")
         return files
 
     @pytest.mark.parametrize("number", [0, 1, 31, 32, 33, FEW - 1, FEW, FEW + 1, FEW + 2, 97, 150])
     @pytest.mark.usefixtures("one_core")
-    def test_each_file_comes_once_in_order_however_many_there_are(self, many, number):
+    def test_every_file_comes_once_and_in_order(self, many, number):
         pictures = list(load_pictures(many[:number], DECODING))
         assert [picture.path for picture in pictures] == many[:number]
 
-    def test_other_processes_give_the_same(self, many):
+    def test_other_processes_give_the_same_pixels(self, many):
         spread = list(load_pictures(many, DECODING))
         alone = [picture for path in many for picture in load_pictures([path], DECODING)]
         assert [(picture.path, picture.reason) for picture in spread] == [(one.path, one.reason) for one in alone]
@@ -210,7 +225,7 @@ class TestManyFiles:
             np.testing.assert_array_equal(picture.pixels, one.pixels)
 
     @pytest.mark.parametrize(("number", "workers"), [(1, 1), (FEW, 1), (FEW + 1, None), (150, None)])
-    def test_other_processes_are_started_for_more_than_64(self, many, monkeypatch, number, workers):
+    def test_other_processes_are_started_for_more_than_64_files(self, many, monkeypatch, number, workers):
         asked: list[int | None] = []
 
         def note(function: Callable, tasks: Iterator, num_workers: int | None) -> Iterator:
@@ -221,7 +236,7 @@ class TestManyFiles:
         assert len(list(load_pictures(many[:number], DECODING))) == number
         assert asked == [workers]
 
-    def test_a_reader_who_stops_does_not_wait_for_the_rest(self, many):
+    def test_closing_the_iterator_early_does_not_read_the_rest(self, many):
         taken: list[int] = []
 
         def endless() -> Iterator[str]:
@@ -249,11 +264,11 @@ class TestLabelling:
             ("1.png", ""),
             ("cats/1.png", ""),
             ("Cat/1.png", ""),
-            ("emu/cat", ""),  # a file that is called so
+            ("emu/cat", ""),  # a file, not a folder
             ("emu/cat.png", ""),
         ],
     )
-    def test_the_nearest_folder_that_is_called_like_a_class_names_it(self, path, label):
+    def test_the_label_is_the_nearest_folder_named_after_a_class(self, path, label):
         assert label_by_folder(path, ["cat", "dog", "it's, a", "猫"]) == label
 
     def test_without_classes_there_is_no_label(self):

@@ -9,6 +9,7 @@ from pipeline.data.manifest import (
     MANIFEST_COLUMNS,
     QUARANTINE_COLUMNS,
     cap_classes,
+    check_classes,
     find_small_classes,
     hash_uniform,
     load_manifest,
@@ -24,7 +25,7 @@ def image_ids(count: int, salt: str = "") -> list[str]:
 
 
 def make_manifest(**counts: int) -> pd.DataFrame:
-    """counts: images of each class."""
+    """counts: images per class."""
     rows = [
         (image_id, f"{label}/{i:05d}.png", label)
         for label, count in counts.items()
@@ -45,7 +46,7 @@ class TestRenameClasses:
             self.rename(**options)
         return str(caught.value)
 
-    def test_nothing_to_do_changes_nothing(self):
+    def test_without_rules_labels_stay_the_same(self):
         assert self.rename() == self.LABELS.tolist()
 
     def test_dropped_classes_lose_their_label(self):
@@ -54,13 +55,13 @@ class TestRenameClasses:
     def test_merged_classes_take_the_new_name(self):
         assert self.rename(merge_classes={"cold": ["ice", "snow"]}) == ["sea", "cold", "cold", "sea", "road"]
 
-    def test_a_new_name_may_be_one_that_exists(self):
+    def test_a_new_name_may_be_an_existing_class(self):
         assert self.rename(merge_classes={"sea": ["ice"]}) == ["sea", "sea", "snow", "sea", "road"]
 
-    def test_names_may_be_exchanged(self):
+    def test_two_names_may_be_swapped(self):
         assert self.rename(merge_classes={"sea": ["ice"], "ice": ["sea"]}) == ["ice", "sea", "snow", "ice", "road"]
 
-    def test_dropping_and_merging_together(self):
+    def test_classes_can_be_dropped_and_merged_at_once(self):
         assert self.rename(["road"], {"water": ["sea", "ice"]}) == ["water", "water", "snow", "water", None]
 
     @pytest.mark.parametrize(
@@ -70,26 +71,26 @@ class TestRenameClasses:
             ({"merge_classes": {"cold": ["ice", "street"]}}, "prune.merge_classes"),
         ],
     )
-    def test_a_class_that_does_not_exist_is_refused_with_those_that_do(self, options, key):
+    def test_an_unknown_class_is_refused_with_a_list_of_the_known_ones(self, options, key):
         assert (
             self.refusal(**options)
             == f"{key}: there is no class 'street': expected one of 'ice', 'road', 'sea', 'snow'"
         )
 
-    def test_a_class_can_not_go_two_ways(self):
+    def test_a_class_can_not_be_merged_into_two(self):
         assert "'ice' goes into both 'a' and 'b'" in self.refusal(merge_classes={"a": ["ice"], "b": ["ice", "sea"]})
 
     def test_a_class_can_not_be_dropped_and_merged(self):
         line = self.refusal(drop_classes=["ice"], merge_classes={"cold": ["ice", "snow"]})
-        assert "'ice' stands in drop_classes and in merge_classes" in line
+        assert "'ice' is in both drop_classes and merge_classes: expected only one of them" in line
 
-    def test_files_in_no_class_are_no_class(self):
+    def test_the_empty_label_of_stray_files_is_not_a_class(self):
         labels = pd.Series(["", "sea"], dtype="str")
         assert rename_classes(labels, drop_classes=["sea"], merge_classes={}).fillna("gone").tolist() == ["", "gone"]
         with pytest.raises(PipelineError, match=r"expected one of 'sea'$"):
             rename_classes(labels, drop_classes=[""], merge_classes={})
 
-    def test_of_very_many_classes_fifty_are_listed(self):
+    def test_at_most_fifty_classes_are_listed(self):
         labels = pd.Series([f"class{i:03d}" for i in range(120)], dtype="str")
         with pytest.raises(PipelineError, match=r"'class049' and 70 more$"):
             rename_classes(labels, drop_classes=["x"], merge_classes={})
@@ -98,14 +99,14 @@ class TestRenameClasses:
 class TestCapClasses:
     MANIFEST = make_manifest(cat=50, dog=30, eel=5)
 
-    def test_null_keeps_all(self):
+    def test_null_keeps_all_images(self):
         assert cap_classes(self.MANIFEST, max_images=None, seed=0) is self.MANIFEST
 
-    def test_no_class_has_more_and_small_ones_keep_all(self):
+    def test_only_larger_classes_lose_images(self):
         capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
         assert capped["label"].value_counts().to_dict() == {"cat": 10, "dog": 10, "eel": 5}
 
-    def test_the_order_stays(self):
+    def test_the_order_of_rows_is_kept(self):
         capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
         assert capped.index.is_monotonic_increasing
         assert list(capped.columns) == list(self.MANIFEST.columns)
@@ -114,16 +115,16 @@ class TestCapClasses:
         kept = [set(cap_classes(self.MANIFEST, max_images=n, seed=7)["name"]) for n in (1, 5, 20, 40, 60)]
         assert all(fewer < more for fewer, more in pairwise(kept))
 
-    def test_the_seed_decides(self):
+    def test_the_seed_determines_the_choice(self):
         kept = [set(cap_classes(self.MANIFEST, max_images=10, seed=seed)["name"]) for seed in (1, 1, 2)]
         assert kept[0] == kept[1] != kept[2]
 
-    def test_the_order_of_the_rows_does_not(self):
+    def test_the_order_of_rows_does_not(self):
         shuffled = self.MANIFEST.sample(frac=1, random_state=0)
         expected = cap_classes(self.MANIFEST, max_images=10, seed=0)
         assert set(cap_classes(shuffled, max_images=10, seed=0)["name"]) == set(expected["name"])
 
-    def test_one_class_more_changes_nothing_in_the_others(self):
+    def test_another_class_does_not_change_the_choice_in_the_others(self):
         fewer = cap_classes(self.MANIFEST[self.MANIFEST["label"] != "dog"], max_images=10, seed=0)
         all_three = cap_classes(self.MANIFEST, max_images=10, seed=0)
         assert set(fewer["name"]) == set(all_three.loc[all_three["label"] != "dog", "name"])
@@ -138,8 +139,21 @@ class TestFindSmallClasses:
     @pytest.mark.parametrize(
         ("min_images", "small"), [(None, {}), (5, {}), (6, {"eel": 5}), (31, {"eel": 5, "dog": 30}), (1, {})]
     )
-    def test_names_those_below_the_bound(self, min_images, small):
+    def test_returns_classes_below_the_limit_with_their_size(self, min_images, small):
         assert find_small_classes(self.MANIFEST, min_images) == small
+
+
+class TestCheckClasses:
+    def test_two_classes_are_enough(self):
+        check_classes(make_manifest(cat=1, dog=1), num_quarantined=9)
+
+    @pytest.mark.parametrize(("counts", "received"), [({}, "none"), ({"cat": 5}, "'cat'")])
+    def test_fewer_are_refused_with_what_is_left(self, counts, received):
+        with pytest.raises(PipelineError) as caught:
+            check_classes(make_manifest(**counts), num_quarantined=3)
+        assert f"two classes or more: received {received} after pruning, with 3 file(s) that can't be used" in str(
+            caught.value
+        )
 
 
 class TestHashUniform:
@@ -150,8 +164,7 @@ class TestHashUniform:
         assert hash_uniform(image_ids(1), "test-42")[0] == draws[0]
 
     def test_is_the_same_on_every_machine(self):
-        digest = hashlib.blake2b(b"salt:abc", digest_size=8).digest()
-        assert hash_uniform(["abc"], "salt")[0] == (int.from_bytes(digest, "big") >> 11) / 2**53
+        assert hash_uniform(["abc"], "salt")[0] == 0.15352364742632363
 
     def test_is_uniform(self):
         draws = hash_uniform(image_ids(20_000), "any")
@@ -165,7 +178,7 @@ class TestHashUniform:
         ids = image_ids(20_000)
         assert abs(np.corrcoef(hash_uniform(ids, "test-1"), hash_uniform(ids, "val-1"))[0, 1]) < 5 / np.sqrt(20_000)
 
-    def test_of_nothing_is_nothing(self):
+    def test_of_no_images_is_empty(self):
         assert hash_uniform([], "any").shape == (0,)
 
 
@@ -177,11 +190,11 @@ class TestTables:
     @pytest.mark.parametrize(
         "label", ["polar bear", "猫", "bear, brown", 'so "called"', "NA", "null", "007", "1e5", "x\ny"]
     )
-    def test_a_manifest_comes_back_as_it_was(self, tmp_path, label):
+    def test_a_manifest_is_loaded_as_it_was_saved(self, tmp_path, label):
         save_table(self.make(label), tmp_path / "manifest.csv")
         pd.testing.assert_frame_equal(load_manifest(tmp_path / "manifest.csv"), self.make(label))
 
-    def test_a_quarantine_comes_back_as_it_was(self, tmp_path):
+    def test_a_quarantine_is_loaded_as_it_was_saved(self, tmp_path):
         table = pd.DataFrame([("NA/1.png", "NA", "x, y")], columns=QUARANTINE_COLUMNS, dtype="str")
         save_table(table, tmp_path / "quarantine.csv")
         pd.testing.assert_frame_equal(load_quarantine(tmp_path / "quarantine.csv"), table)

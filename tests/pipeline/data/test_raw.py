@@ -8,7 +8,7 @@ import pytest
 from pipeline.data import raw
 from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, read_bytes, save_raw
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources import RawImage
+from pipeline.sources.raw_image import RawImage
 
 FACTS = {"source": "folder"}
 IMAGES = [
@@ -25,7 +25,7 @@ def folder(tmp_path) -> Path:
 
 
 def stored(folder: Path) -> dict[str, bytes]:
-    """The bytes of every image, found by the index."""
+    """The bytes of every image, located by the index."""
     index = load_index(folder)
     rows = index[index["reason"] == ""].itertuples()
     return {row.name: read_bytes(row.shard, row.offset, row.size, folder) for row in rows}
@@ -35,12 +35,12 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_the_bytes_are_kept_as_they_came(folder):
+def test_the_bytes_are_unchanged(folder):
     assert save_raw(IMAGES, FACTS, folder) == 3
     assert stored(folder) == {image.name: image.data for image in IMAGES if image.data is not None}
 
 
-def test_the_index_has_a_row_a_file_in_the_order_of_the_source(folder):
+def test_the_index_has_one_row_per_file_in_the_order_of_the_source(folder):
     save_raw(IMAGES, FACTS, folder)
     index = load_index(folder)
     assert list(index.columns) == INDEX_COLUMNS
@@ -49,7 +49,7 @@ def test_the_index_has_a_row_a_file_in_the_order_of_the_source(folder):
     assert index["source_split"].tolist() == ["train", "train", "test", "test"]
 
 
-def test_a_file_without_bytes_has_its_reason_and_no_place(folder):
+def test_a_file_without_bytes_has_a_reason_and_no_location(folder):
     save_raw(IMAGES, FACTS, folder)
     row = load_index(folder).iloc[1]
     assert row["reason"] == "not an image file: extension '.txt'"
@@ -58,7 +58,7 @@ def test_a_file_without_bytes_has_its_reason_and_no_place(folder):
 
 
 @pytest.mark.parametrize("size", [1, 511, 512, 513, 10_240, 100_000])
-def test_the_place_is_right_for_any_size(folder, size):
+def test_the_location_is_right_for_any_size(folder, size):
     images = [RawImage(f"cat/{i}.png", "cat", "", bytes([i]) * (size + i)) for i in range(3)]
     save_raw(images, FACTS, folder)
     assert list(stored(folder).values()) == [image.data for image in images]
@@ -82,14 +82,14 @@ def test_the_place_is_right_for_any_size(folder, size):
         "-1",
     ],
 )
-def test_names_of_any_kind_come_back_as_they_were(folder, name):
+def test_names_are_loaded_as_they_were_saved(folder, name):
     save_raw([RawImage(f"{name}/1.png", name, "", b"x")], FACTS, folder)
     row = load_index(folder).iloc[0]
     assert (row["name"], row["label"]) == (f"{name}/1.png", name)
     assert stored(folder) == {f"{name}/1.png": b"x"}
 
 
-def test_a_shard_is_a_tar_that_any_program_opens(folder):
+def test_a_shard_is_an_ordinary_tar(folder):
     save_raw(IMAGES, FACTS, folder)
     with tarfile.open(folder / "images-00000.tar") as tar:
         assert tar.getnames() == ["cat/1.png", "dog/2.png", "dog/3.png"]
@@ -102,7 +102,7 @@ def test_the_same_images_give_the_same_bytes(tmp_path):
     assert everything(tmp_path / "a") == everything(tmp_path / "b")
 
 
-def test_many_images_lie_in_several_shards(folder, monkeypatch):
+def test_many_bytes_need_several_shards(folder, monkeypatch):
     monkeypatch.setattr(raw, "_SHARD_BYTES", 10_000)
     images = [RawImage(f"cat/{i}.png", "cat", "", bytes([i]) * 4000) for i in range(10)]
     save_raw(images, FACTS, folder)
@@ -117,14 +117,14 @@ def test_many_images_make_few_files(folder):
     assert sorted(everything(folder)) == ["images-00000.tar", "index.csv", "source.json"]
 
 
-def test_facts_are_kept(folder):
+def test_facts_are_loaded_as_they_were_saved(folder):
     save_raw(IMAGES, FACTS | {"url": "näher"}, folder)
     assert load_facts(folder) == FACTS | {"url": "näher"}
     assert json.loads((folder / "source.json").read_text()) == load_facts(folder)
 
 
 @pytest.mark.parametrize("images", [[], [IMAGES[1]]])
-def test_a_source_without_an_image_is_refused_and_nothing_is_left(folder, images):
+def test_a_source_without_images_is_refused_and_leaves_no_files(folder, images):
     with pytest.raises(PipelineError, match="source 'folder' has no image: expected <class>/"):
         save_raw(images, FACTS, folder)
     assert list(folder.parent.iterdir()) == []
@@ -133,7 +133,7 @@ def test_a_source_without_an_image_is_refused_and_nothing_is_left(folder, images
 @pytest.mark.parametrize(
     "error", [PipelineError("half-way"), OSError(28, "No space left on device"), KeyboardInterrupt()]
 )
-def test_when_the_source_fails_midway_the_old_images_stay_and_nothing_else(folder, error):
+def test_a_source_that_fails_midway_leaves_the_old_images_only(folder, error):
     def broken() -> Iterator[RawImage]:
         yield IMAGES[0]
         raise error
@@ -146,7 +146,7 @@ def test_when_the_source_fails_midway_the_old_images_stay_and_nothing_else(folde
     assert [path.name for path in folder.parent.iterdir()] == ["raw"]
 
 
-def test_when_the_disk_is_full_nothing_is_left(folder, monkeypatch):
+def test_a_full_disk_leaves_no_files(folder, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

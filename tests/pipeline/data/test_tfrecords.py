@@ -1,9 +1,16 @@
-import json
-
 import numpy as np
 import pytest
 
-from pipeline.data.tfrecords import encode_record, list_shards, load_dataset_facts, read_records, record_length
+from pipeline.data.tfrecords import (
+    DatasetFacts,
+    compute_mean_and_deviation,
+    encode_record,
+    list_shards,
+    load_dataset_facts,
+    read_records,
+    record_length,
+    save_dataset_facts,
+)
 from tests.tfrecords import make_noise, write_records
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
@@ -31,23 +38,23 @@ def test_tensorflow_reads_back_pixels_label_and_names(tensorflow, tmp_path):
 
 
 @pytest.mark.parametrize("label", [0, 1, 127, 128, 999, 2**31])
-def test_every_label_comes_back(tensorflow, tmp_path, label):
+def test_tensorflow_reads_back_every_label(tensorflow, tmp_path, label):
     (tmp_path / "x.tfrecord").write_bytes(encode(label=label))
     assert [record["label"] for record in read_back(tensorflow, tmp_path / "x.tfrecord")] == [label]
 
 
 @pytest.mark.parametrize("name", ["猫/1.png", "bear, brown/1.png", "x" * 5000])
-def test_every_name_comes_back(tensorflow, tmp_path, name):
+def test_tensorflow_reads_back_every_name(tensorflow, tmp_path, name):
     (tmp_path / "x.tfrecord").write_bytes(encode(name=name))
     assert [record["name"].decode() for record in read_back(tensorflow, tmp_path / "x.tfrecord")] == [name]
 
 
-def test_records_are_appended_one_to_the_other(tensorflow, tmp_path):
+def test_records_can_be_concatenated(tensorflow, tmp_path):
     (tmp_path / "x.tfrecord").write_bytes(b"".join(encode(label=label) for label in range(20)))
     assert [record["label"] for record in read_back(tensorflow, tmp_path / "x.tfrecord")] == list(range(20))
 
 
-def test_the_bytes_are_those_that_tensorflow_writes(tensorflow, tmp_path):
+def test_the_bytes_are_those_of_tensorflow(tensorflow, tmp_path):
     tf = tensorflow
     with tf.io.TFRecordWriter(str(tmp_path / "theirs.tfrecord")) as writer:
         for record in tf.data.TFRecordDataset(_write(tmp_path / "ours.tfrecord", encode())):
@@ -56,23 +63,23 @@ def test_the_bytes_are_those_that_tensorflow_writes(tensorflow, tmp_path):
 
 
 @pytest.mark.parametrize("position", [0, 8, 12, 100, -1])
-def test_a_changed_byte_is_noticed(tensorflow, tmp_path, position):
+def test_tensorflow_notices_a_changed_byte(tensorflow, tmp_path, position):
     data = bytearray(encode())
     data[position] ^= 1
     with pytest.raises(tensorflow.errors.DataLossError):
         list(read_back(tensorflow, _write(tmp_path / "x.tfrecord", bytes(data))))
 
 
-def test_the_same_picture_gives_the_same_bytes():
+def test_the_same_image_gives_the_same_bytes():
     assert encode() == encode(PIXELS.copy())
     assert encode() != encode(label=4)
 
 
-def test_pixels_that_lie_elsewhere_in_memory_are_the_same():
+def test_the_memory_layout_of_pixels_does_not_matter():
     assert encode(np.asfortranarray(PIXELS)) == encode()
 
 
-def test_shards_of_a_split_are_listed_in_order(tmp_path):
+def test_the_shards_of_a_split_are_listed_in_order(tmp_path):
     names = [f"{split}-{i:05d}-of-00012.tfrecord" for split in ("train", "val", "test") for i in range(12)]
     for name in reversed(names):
         (tmp_path / name).touch()
@@ -80,10 +87,29 @@ def test_shards_of_a_split_are_listed_in_order(tmp_path):
     assert list_shards("test", tmp_path) == [str(tmp_path / name) for name in names[24:]]
 
 
-def test_facts_come_back(tmp_path):
-    facts = {"class_names": ["Käfer", "猫"]}
-    (tmp_path / "dataset.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+def test_facts_are_loaded_as_they_were_saved(tmp_path):
+    counts = {split: {"Käfer": 2, "猫": 1} for split in ("train", "val", "test")}
+    facts = DatasetFacts(
+        class_names=["Käfer", "猫"],
+        num_images=dict.fromkeys(counts, 3),
+        counts=counts,
+        image_size=32,
+        resize="crop",
+        channel_mean=[1.5, 2.25, 3.0],
+        channel_std=[0.5, 0.25, 0.125],
+    )
+    save_dataset_facts(facts, tmp_path)
     assert load_dataset_facts(tmp_path) == facts
+    assert facts.num_classes == 2
+    assert "猫" in (tmp_path / "dataset.json").read_text(encoding="utf-8")
+
+
+def test_mean_and_standard_deviation_are_those_of_the_pixels_in_the_histogram():
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 3))
+    histogram = np.stack([np.bincount(pixels[:, channel], minlength=256) for channel in range(3)])
+    mean, std = compute_mean_and_deviation(histogram)
+    assert mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
+    assert std == pytest.approx(pixels.std(axis=0), abs=1e-4)
 
 
 def _write(file, data: bytes) -> str:
@@ -94,7 +120,7 @@ def _write(file, data: bytes) -> str:
 @pytest.mark.parametrize("image_size", [8, 32, 150])
 @pytest.mark.parametrize("label", [0, 127, 128, 20_000])
 @pytest.mark.parametrize("name", ["a.png", "métier/" + "x" * 150 + ".png"])
-def test_the_length_of_a_record_is_known_before_its_pixels(image_size: int, label: int, name: str) -> None:
+def test_the_length_of_a_record_is_known_without_its_pixels(image_size: int, label: int, name: str) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3), dtype=np.uint8)
     record = encode_record(pixels.tobytes(), label=label, image_id="a" * 64, name=name)
     assert record_length(image_size, label=label, image_id="a" * 64, name=name) == len(record)
@@ -103,7 +129,7 @@ def test_the_length_of_a_record_is_known_before_its_pixels(image_size: int, labe
 class TestReading:
     """`read_records`, without TensorFlow."""
 
-    def test_what_was_encoded_comes_back(self, tmp_path):
+    def test_a_record_is_read_as_it_was_encoded(self, tmp_path):
         square = PIXELS[:9, :9]
         file = _write(tmp_path / "x.tfrecord", encode(square))
         (record,) = read_records(file, 9)
@@ -113,23 +139,23 @@ class TestReading:
 
     @pytest.mark.parametrize("label", [0, 127, 128, 2**31])
     @pytest.mark.parametrize("name", ["猫/1.png", "NA/bear, brown.png", "x" * 5000])
-    def test_every_label_and_name_comes_back(self, tmp_path, label, name):
+    def test_every_label_and_name_is_read_back(self, tmp_path, label, name):
         file = _write(tmp_path / "x.tfrecord", encode(PIXELS[:9, :9], label=label, name=name))
         assert [(record.label, record.name) for record in read_records(file, 9)] == [(label, name)]
 
-    def test_records_come_in_their_order(self, tmp_path):
+    def test_records_are_read_in_order(self, tmp_path):
         file = _write(tmp_path / "x.tfrecord", b"".join(encode(PIXELS[:9, :9], label=label) for label in range(20)))
         assert [record.label for record in read_records(file, 9)] == list(range(20))
 
-    def test_a_shard_without_images_has_no_record(self, tmp_path):
+    def test_an_empty_shard_has_no_records(self, tmp_path):
         assert list(read_records(_write(tmp_path / "x.tfrecord", b""), 9)) == []
 
-    def test_one_record_at_a_time_is_read(self, tmp_path):
-        file = _write(tmp_path / "x.tfrecord", encode(PIXELS[:9, :9], label=5) + b"what is not read is not missed")
+    def test_records_are_read_one_at_a_time(self, tmp_path):
+        file = _write(tmp_path / "x.tfrecord", encode(PIXELS[:9, :9], label=5) + b"bytes after the first record")
         assert next(read_records(file, 9)).label == 5
 
     @pytest.mark.usefixtures("tensorflow")
-    def test_they_are_what_tensorflow_reads(self, tmp_path):
+    def test_records_are_those_that_tensorflow_reads(self, tmp_path):
         from pipeline.data.batches import load_split, read_names
 
         labels = np.arange(11) % 3

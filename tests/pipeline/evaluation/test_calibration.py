@@ -12,11 +12,11 @@ from pipeline.evaluation.calibration import (
     fit_temperature,
     make_reliability_table,
 )
-from pipeline.evaluation.metrics import compute_figures
+from pipeline.evaluation.metrics import compute_basic_metrics
 
 
 def make_logits(num_images: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and logits whose softmax is the very probability with which each label was drawn."""
+    """Labels, and logits whose softmax are the probabilities with which the labels were drawn."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (num_images, num_classes))
     below = softmax(logits, axis=1).cumsum(axis=1)[:, :-1] < rng.random((num_images, 1))
@@ -24,70 +24,70 @@ def make_logits(num_images: int, num_classes: int, seed: int = 0) -> tuple[np.nd
 
 
 def make_predictions(num_images: int, num_classes: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and float32 probabilities of a model that is too sure of itself where sharpness is above 1."""
+    """Labels and float32 probabilities of a model that is overconfident where sharpness is above 1."""
     labels, logits = make_logits(num_images, num_classes)
     return labels, softmax(sharpness * logits, axis=1).astype(np.float32)
 
 
-def make_sure(labels: list[int], named: list[int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def make_certain(labels: list[int], predicted: list[int], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels and float32 probabilities of exactly 0 and 1."""
-    return np.array(labels), np.eye(num_classes, dtype=np.float32)[named]
+    return np.array(labels), np.eye(num_classes, dtype=np.float32)[predicted]
 
 
-# A model without a mistake, one without a hit, one that names one class only, one image, one image a class, and doubt.
+# All correct, none correct, always the same class, a class without images, one image, one image per class, uninformative.
 EXTREMES = {
-    "perfect": make_sure([0, 1, 2, 0], [0, 1, 2, 0], 3),
-    "always_wrong": make_sure([0, 1, 2, 0], [1, 2, 0, 1], 3),
-    "one_class_only": make_sure([0, 1, 2, 0], [0, 0, 0, 0], 3),
-    "one_class_without_images": make_sure([0, 0, 1, 1], [0, 1, 1, 1], 4),
-    "one_image_named_rightly": make_sure([1], [1], 2),
-    "one_image_named_wrongly": make_sure([1], [0], 2),
-    "hundred_classes_one_image_each": make_sure(list(range(100)), list(range(50)) * 2, 100),
-    "no_idea": (np.array([0, 1, 1]), np.full((3, 2), 0.5, np.float32)),
+    "perfect": make_certain([0, 1, 2, 0], [0, 1, 2, 0], 3),
+    "always_wrong": make_certain([0, 1, 2, 0], [1, 2, 0, 1], 3),
+    "one_class_only": make_certain([0, 1, 2, 0], [0, 0, 0, 0], 3),
+    "one_class_without_images": make_certain([0, 0, 1, 1], [0, 1, 1, 1], 4),
+    "one_image_correct": make_certain([1], [1], 2),
+    "one_image_wrong": make_certain([1], [0], 2),
+    "hundred_classes_one_image_each": make_certain(list(range(100)), list(range(50)) * 2, 100),
+    "uninformative": (np.array([0, 1, 1]), np.full((3, 2), 0.5, np.float32)),
 }
 
 
-class TestApplyingATemperature:
+class TestApplyTemperature:
     def test_an_example_by_hand(self):
-        warmed = apply_temperature(np.array([[0.8, 0.2], [0.1, 0.9]]), 2.0)  # the roots: 2 to 1, 1 to 3
-        np.testing.assert_allclose(warmed, [[2 / 3, 1 / 3], [1 / 4, 3 / 4]])
+        scaled = apply_temperature(np.array([[0.8, 0.2], [0.1, 0.9]]), 2.0)  # the roots: 2 to 1, 1 to 3
+        np.testing.assert_allclose(scaled, [[2 / 3, 1 / 3], [1 / 4, 3 / 4]])
 
     @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
-    def test_it_is_what_dividing_the_logits_does(self, temperature):
+    def test_it_divides_the_logits(self, temperature):
         _, logits = make_logits(50, 4)
-        warmed = apply_temperature(softmax(logits, axis=1), temperature)
-        np.testing.assert_allclose(warmed, softmax(logits / temperature, axis=1), atol=1e-6)
+        scaled = apply_temperature(softmax(logits, axis=1), temperature)
+        np.testing.assert_allclose(scaled, softmax(logits / temperature, axis=1), atol=1e-6)
 
-    def test_at_one_everything_stays(self):
+    def test_at_one_nothing_changes(self):
         _, probabilities = make_predictions(50, 4, 1.0)
         np.testing.assert_allclose(apply_temperature(probabilities, 1.0), probabilities, atol=1e-6)
 
     @pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0, 20.0])
-    def test_the_order_of_the_classes_stays(self, temperature):
+    def test_the_order_of_the_classes_is_preserved(self, temperature):
         _, probabilities = make_predictions(50, 4, 1.0)
-        warmed = apply_temperature(probabilities, temperature)
-        np.testing.assert_array_equal(warmed.argsort(axis=1), probabilities.argsort(axis=1))
+        scaled = apply_temperature(probabilities, temperature)
+        np.testing.assert_array_equal(scaled.argsort(axis=1), probabilities.argsort(axis=1))
 
-    def test_above_one_a_model_is_less_sure_and_below_more(self):
+    def test_above_one_confidence_falls_and_below_it_rises(self):
         probabilities = np.array([[0.7, 0.3]])
         colder, warmer = apply_temperature(probabilities, 0.5), apply_temperature(probabilities, 2.0)
         assert warmer[0, 0] < 0.7 < colder[0, 0]
 
     @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
     @pytest.mark.parametrize("case", EXTREMES)
-    def test_rows_are_probabilities_in_float64_even_of_zeros_and_ones(self, case, temperature):
+    def test_rows_are_float64_probabilities_even_from_zeros_and_ones(self, case, temperature):
         probabilities = EXTREMES[case][1]
-        warmed = apply_temperature(probabilities, temperature)
-        assert warmed.dtype == np.float64
-        assert warmed.shape == probabilities.shape
-        assert (warmed >= 0).all()
-        np.testing.assert_allclose(warmed.sum(axis=1), 1)
+        scaled = apply_temperature(probabilities, temperature)
+        assert scaled.dtype == np.float64
+        assert scaled.shape == probabilities.shape
+        assert (scaled >= 0).all()
+        np.testing.assert_allclose(scaled.sum(axis=1), 1)
 
 
-class TestFittingATemperature:
+class TestFitTemperature:
     @pytest.mark.parametrize("sharpness", [0.4, 1.0, 2.5])
     @pytest.mark.parametrize("num_classes", [2, 5, 100])
-    def test_it_finds_what_the_logits_were_multiplied_by(self, num_classes, sharpness):
+    def test_it_recovers_the_factor_of_the_logits(self, num_classes, sharpness):
         labels, probabilities = make_predictions(10_000, num_classes, sharpness)
         assert fit_temperature(labels, probabilities) == pytest.approx(sharpness, rel=0.06)
 
@@ -96,29 +96,29 @@ class TestFittingATemperature:
         found = fit_temperature(labels, probabilities)
 
         def loss(temperature: float) -> float:
-            return compute_figures(labels, apply_temperature(probabilities, temperature))["loss"]
+            return compute_basic_metrics(labels, apply_temperature(probabilities, temperature))["loss"]
 
         assert loss(found) <= min(loss(temperature) for temperature in np.geomspace(0.05, 20, 200))
 
     def test_an_example_by_hand(self):
-        # Nine times to one, said of what is true three times in four: 9 ** (1 / temperature) = 3.
+        # Odds of 9 to 1 for what is true in three of four cases: 9 ** (1 / temperature) = 3.
         probabilities = np.tile([0.9, 0.1], (4, 1))
         assert fit_temperature(np.array([0, 0, 0, 1]), probabilities) == pytest.approx(2.0, abs=1e-3)
 
     @pytest.mark.parametrize("case", EXTREMES)
-    def test_it_is_never_worse_than_none_and_keeps_within_bounds(self, case):
+    def test_it_never_increases_the_loss_and_is_within_bounds(self, case):
         labels, probabilities = EXTREMES[case]
         temperature = fit_temperature(labels, probabilities)
         assert type(temperature) is float
         assert 0.05 <= temperature <= 20
         calibrated = apply_temperature(probabilities, temperature)
-        before, after = (compute_figures(labels, table)["loss"] for table in (probabilities, calibrated))
+        before, after = (compute_basic_metrics(labels, table)["loss"] for table in (probabilities, calibrated))
         assert after <= before + 1e-6
 
-    def test_where_it_makes_no_difference_there_is_none(self):
-        assert fit_temperature(*EXTREMES["no_idea"]) == 1.0
+    def test_where_it_makes_no_difference_it_is_one(self):
+        assert fit_temperature(*EXTREMES["uninformative"]) == 1.0
 
-    def test_a_model_that_is_always_wrong_is_to_be_doubted(self):
+    def test_a_model_that_is_always_wrong_gets_the_highest(self):
         assert fit_temperature(*EXTREMES["always_wrong"]) == pytest.approx(20, abs=1e-2)
 
     def test_it_has_four_digits(self):
@@ -126,15 +126,15 @@ class TestFittingATemperature:
         assert temperature == round(temperature, 4)
 
 
-class TestCalibrationFigures:
+class TestCalibrationMetrics:
     def test_an_example_by_hand(self):
-        # Two images in the bin of 0.6, one hit: a gap of 0.1. Two in the bin of 0.9, both hits: a gap of 0.1 as well.
+        # Two images in the bin of 0.6, one correct: a gap of 0.1. Two in the bin of 0.9, both correct: a gap of 0.1 as well.
         probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
-        figures = compute_calibration(np.array([0, 1, 0, 0]), probabilities)
-        assert figures["ece"] == pytest.approx((2 * 0.1 + 2 * 0.1) / 4, abs=1e-6)
-        assert figures["brier"] == pytest.approx((2 * 0.4**2 + 2 * 0.6**2 + 2 * 2 * 0.1**2) / 4, abs=1e-6)
+        metrics = compute_calibration(np.array([0, 1, 0, 0]), probabilities)
+        assert metrics["ece"] == pytest.approx((2 * 0.1 + 2 * 0.1) / 4, abs=1e-6)
+        assert metrics["brier"] == pytest.approx((2 * 0.4**2 + 2 * 0.6**2 + 2 * 2 * 0.1**2) / 4, abs=1e-6)
 
-    def test_too_little_and_too_much_confidence_do_not_cancel_out_between_bins(self):
+    def test_low_and_high_confidence_do_not_cancel_out_between_bins(self):
         probabilities = np.array([[0.6, 0.4], [0.9, 0.1]])  # 0.4 too low, 0.9 too high
         assert compute_calibration(np.array([0, 1]), probabilities)["ece"] == pytest.approx((0.4 + 0.9) / 2, abs=1e-6)
 
@@ -153,16 +153,20 @@ class TestCalibrationFigures:
             ("always_wrong", 1.0, 2.0),
             ("one_class_only", 0.5, 1.0),
             ("one_class_without_images", 0.25, 0.5),
-            ("one_image_named_rightly", 0.0, 0.0),
-            ("one_image_named_wrongly", 1.0, 2.0),
+            ("one_image_correct", 0.0, 0.0),
+            ("one_image_wrong", 1.0, 2.0),
             ("hundred_classes_one_image_each", 0.5, 1.0),
-            ("no_idea", 1 / 6, 0.5),  # of equal probabilities the first counts: a third is right, a half was said
+            (
+                "uninformative",
+                1 / 6,
+                0.5,
+            ),  # of equal probabilities the first counts: a third is correct at a confidence of a half
         ],
     )
     def test_extremes(self, case, ece, brier):
         assert compute_calibration(*EXTREMES[case]) == {"ece": round(ece, 6), "brier": brier}
 
-    def test_the_temperature_mends_both(self):
+    def test_the_temperature_improves_both(self):
         labels, probabilities = make_predictions(4000, 5, 2.5)
         before = compute_calibration(labels, probabilities)
         after = compute_calibration(labels, apply_temperature(probabilities, fit_temperature(labels, probabilities)))
@@ -170,7 +174,7 @@ class TestCalibrationFigures:
         assert after["ece"] < 0.03
         assert after["brier"] < before["brier"]
 
-    def test_they_are_plain_numbers_of_six_digits(self):
+    def test_they_are_floats_of_six_digits(self):
         for value in compute_calibration(*make_predictions(7, 3, 1.0)).values():
             assert type(value) is float
             assert value == round(value, 6)
@@ -187,7 +191,7 @@ class TestReliabilityTable:
             [0.933333, 1.0, 4, 0.9625, 0.75],
         ]
 
-    def test_a_row_is_what_the_images_of_its_bin_are(self):
+    def test_each_row_has_the_means_of_its_bin(self):
         labels, probabilities = make_predictions(1000, 3, 1.5)
         confidence, hits = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
         for row in make_reliability_table(labels, probabilities).to_dict("records"):
@@ -203,13 +207,13 @@ class TestReliabilityTable:
         table = make_reliability_table(np.array([0]), np.array([[edge, 1 - edge]], dtype))
         assert table["low"].tolist() == [round(number / BINS, 6)]
 
-    def test_certainty_is_in_the_last_bin_even_a_rounding_above_one(self):
+    def test_certainty_is_in_the_last_bin_even_if_rounded_above_one(self):
         above = np.array([[np.nextafter(np.float32(1), np.float32(2)), 0], [1, 0]], np.float32)
         table = make_reliability_table(np.array([0, 0]), above)
         assert table[["low", "high", "images"]].to_numpy().tolist() == [[0.933333, 1.0, 2]]
 
     @pytest.mark.parametrize("case", EXTREMES)
-    def test_every_image_counts_once_and_no_bin_is_empty(self, case):
+    def test_every_image_counts_once_and_no_row_is_empty(self, case):
         labels, probabilities = EXTREMES[case]
         table = make_reliability_table(labels, probabilities)
         assert table["images"].sum() == len(labels)

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 SIZE, NUM_CLASSES, COUNT = 64, 3, 2
 CLASSES = np.array([2, 0])
-FLAT = ("linear_svm", "dense_ann")  # without convolutions
-HEAVY = {  # seconds to build and to trace, each
+FLAT = ("linear_svm", "dense_ann")  # no convolutions
+HEAVY = {  # they take seconds to build and to trace, each
     name for name, family in FAMILIES.items() if family.backbone not in (None, "mobilenet", "efficientnet_lite0")
 }
 EVERY_FAMILY = pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def tabulate(model: Any) -> Any:
 
 @pytest.fixture
 def make_colour_network(tensorflow) -> Callable[..., Any]:  # noqa: ARG001 - must be configured before Keras is imported
-    """Sees red, green and blue; class 0, 1, 2 is the more probable the more of one there is. corner: pixels from the top left
-    beyond which it sees nothing; strength: of what it sees."""
+    """A network that measures red, green and blue: the more of one, the more probable is class 0, 1 or 2. corner: pixels from
+    the top left, beyond which it sees nothing. strength: weight of each colour."""
     import keras
     from keras import layers
 
@@ -71,7 +71,7 @@ def make_colour_network(tensorflow) -> Callable[..., Any]:  # noqa: ARG001 - mus
 
 
 def paint(*patches: tuple[int, int, int]) -> np.ndarray:
-    """A black picture of 8 × 8. patches: row and column of a 2 × 2 patch, and which of red, green and blue it has."""
+    """A black image, 8 × 8 pixels. patches: row and column of a 2 × 2 patch, and its colour: red, green or blue."""
     image = np.zeros((8, 8, 3), np.uint8)
     for row, column, colour in patches:
         image[row : row + 2, column : column + 2, colour] = 255
@@ -83,9 +83,9 @@ def lit(heat: np.ndarray) -> set[tuple[int, int]]:
     return {(int(row) // 2 * 2, int(column) // 2 * 2) for row, column in np.argwhere(heat > 0.5)}
 
 
-class TestWhatAMapIs:
+class TestHeatMaps:
     @EVERY_FAMILY
-    def test_every_network_with_convolutions_has_one_of_numbers_from_0_to_1(self, family):
+    def test_every_network_with_convolutions_has_one_from_0_to_1(self, family):
         heat = explain(build(family), noise(size_of(family)), CLASSES)
         if family in FLAT:
             assert heat is None
@@ -101,31 +101,31 @@ class TestWhatAMapIs:
         ("family", "side"),
         [("underfit", 6), ("overfit", 4), ("cifar_small", 12), ("mobilenet", 2), ("efficientnet_lite0", 2)],
     )
-    def test_it_has_a_place_for_each_of_the_last_convolution(self, family, side):
+    def test_it_has_the_size_of_the_last_convolution(self, family, side):
         assert explain(build(family), noise(), CLASSES).shape == (COUNT, side, side)
 
-    def test_what_stands_in_front_of_a_network_is_no_obstacle(self):
+    def test_a_network_behind_layers_that_resize_has_one(self):
         model = build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, width=0.25, **RESIZED)
         assert explain(model, noise(), CLASSES).shape == (COUNT, 2, 2)
 
-    def test_a_network_without_convolutions_has_none_also_behind_others(self):
+    def test_a_network_without_convolutions_behind_such_layers_has_none(self):
         model = build_model("dense_ann", image_size=16, num_classes=NUM_CLASSES, width=0.01, **RESIZED)
         assert explain(model, noise(16), CLASSES) is None
 
-    def test_nothing_is_left_to_chance(self):
-        """Also where layers change pictures at random while a model trains."""
+    def test_it_is_deterministic(self):
+        """Even with layers that augment images during training."""
         model = build_model("animals_cnn", image_size=SIZE, num_classes=NUM_CLASSES, **RESIZED)
         images = noise()
         np.testing.assert_array_equal(explain(model, images, CLASSES), explain(model, images, CLASSES))
 
-    def test_the_model_stays_as_it_was(self):
+    def test_the_model_is_not_changed(self):
         model, images = build("optimized"), noise()
         before, weights = model(images, training=False).numpy(), model.get_weights()
         explain(model, images, CLASSES)
         np.testing.assert_array_equal(model(images, training=False).numpy(), before)
         assert all((a == b).all() for a, b in zip(weights, model.get_weights(), strict=True))
 
-    def test_it_does_not_depend_on_the_pictures_beside_it(self):
+    def test_it_does_not_depend_on_the_other_images(self):
         model, images = build("overfit"), noise(count=3)
         alone = np.concatenate([explain(model, images[n : n + 1], [n]) for n in range(3)])
         np.testing.assert_allclose(explain(model, images, [0, 1, 2]), alone, atol=1e-3)
@@ -144,51 +144,51 @@ class TestWhatAMapIs:
             )
 
 
-class TestWhereItIsWarm:
-    def test_at_the_place_that_speaks_for_the_class(self, make_colour_network):
+class TestWarmLocations:
+    def test_the_location_that_speaks_for_the_class_is_warm(self, make_colour_network):
         image = paint((0, 0, 0), (6, 6, 1), (0, 6, 2))
         heat = explain(make_colour_network(), np.stack([image] * 3), [0, 1, 2])
         assert [lit(one) for one in heat] == [{(0, 0)}, {(6, 6)}, {(0, 6)}]
 
-    def test_at_every_place_that_does(self, make_colour_network):
+    def test_every_such_location_is_warm(self, make_colour_network):
         image = paint((0, 0, 0), (4, 6, 0), (6, 2, 1))
         assert lit(explain(make_colour_network(), image[None], [0])[0]) == {(0, 0), (4, 6)}
 
-    def test_not_at_a_place_that_speaks_against_it(self, make_colour_network):
+    def test_a_location_that_speaks_against_it_is_cold(self, make_colour_network):
         heat = explain(make_colour_network(), paint((0, 0, 0), (6, 6, 1))[None], [0])[0]
         assert heat[:2, :2].min() == pytest.approx(1)
         assert heat[6:, 6:].max() == 0
 
-    def test_not_where_the_network_does_not_look(self, make_colour_network):
-        """One whose probabilities depend on the corner at the top left only, in a picture that is red all over."""
+    def test_a_location_that_the_network_ignores_is_cold(self, make_colour_network):
+        """The probabilities depend on the top left corner only; the whole image is red."""
         image = paint(*[(row, column, 0) for row in range(0, 8, 2) for column in range(0, 8, 2)])
         heat = explain(make_colour_network(corner=4), image[None], [0])[0]
         assert heat[:4, :4].min() == pytest.approx(1)
         heat[:4, :4] = 0
         assert heat.max() == 0
 
-    def test_nowhere_where_nothing_speaks_for_the_class(self, make_colour_network):
+    def test_without_evidence_for_the_class_all_is_cold(self, make_colour_network):
         assert explain(make_colour_network(), paint((0, 0, 1))[None], [0])[0].max() == 0
         assert explain(make_colour_network(), paint()[None], [0])[0].max() == 0
 
     @pytest.mark.parametrize("strength", [1.0, 100.0, 500.0, 1000.0])
-    def test_also_where_the_network_is_all_but_certain(self, make_colour_network, strength):
-        """Of a patch of a sixteenth of the picture, the score is a sixteenth of the strength."""
+    def test_it_works_where_the_network_is_almost_certain(self, make_colour_network, strength):
+        """The patch is a sixteenth of the image, and so its score is a sixteenth of the strength."""
         heat = explain(make_colour_network(strength=strength), paint((2, 4, 0))[None], [0])[0]
         assert lit(heat) == {(2, 4)}
 
     @pytest.mark.parametrize("strength", [100.0, 500.0, 1000.0])
-    def test_also_for_a_class_of_which_the_network_does_not_think(self, make_colour_network, strength):
+    def test_it_works_for_an_improbable_class(self, make_colour_network, strength):
         image = paint((2, 4, 0), (4, 0, 0), (6, 6, 1))  # more red than green
         assert lit(explain(make_colour_network(strength=strength), image[None], [1])[0]) == {(6, 6)}
 
 
 class TestLayerTable:
     @EVERY_FAMILY
-    def test_its_parameters_are_those_of_the_model(self, family):
+    def test_parameters_sum_to_those_of_the_model(self, family):
         assert tabulate(build(family))["parameters"].sum() == build(family).count_params()
 
-    def test_it_has_a_row_a_layer_in_order(self):
+    def test_it_has_one_row_per_layer_in_order(self):
         table = tabulate(build("underfit"))
         assert table.columns.tolist() == ["layer", "kind", "rows", "columns", "channels", "parameters"]
         assert table["layer"].tolist() == [layer.name for layer in build("underfit").layers]
@@ -213,7 +213,7 @@ class TestLayerTable:
         assert table["kind"].tolist()[-1] == "Dense"
         assert len(table) < 10
 
-    def test_what_stands_in_front_is_listed_first_and_each_layer_once(self):
+    def test_layers_in_front_are_listed_first_and_each_layer_once(self):
         model = build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, width=0.25, **RESIZED)
         table = tabulate(model)
         assert table["kind"].tolist()[:5] == ["InputLayer", "RandomFlip", "RandomRotation", "Resizing", "Conv2D"]
@@ -221,7 +221,7 @@ class TestLayerTable:
         assert not table["layer"].duplicated().any()
         assert table["parameters"].sum() == model.count_params()
 
-    def test_it_survives_being_saved_and_loaded(self, tmp_path):
+    def test_it_can_be_saved_and_loaded(self, tmp_path):
         import pandas as pd
 
         from pipeline.data.manifest import save_table

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config.reader import load_params
 from pipeline.config.sections import Params
-from pipeline.evaluation.metrics import compute_figures
+from pipeline.evaluation.metrics import compute_basic_metrics
 from pipeline.runtime.errors import PipelineError
 from tests.conftest import Project
 from tests.tfrecords import make_coloured_split, write_records
@@ -21,21 +21,21 @@ LINEAR, NETWORK = "linear_svm", "underfit"
 WEIGHTS = "data/own.weights.h5"
 
 
-def make_place(folder: Path) -> Path:
-    """In a new project, a folder beside its data with pictures whose colour tells the class of most of them."""
+def make_workspace(folder: Path) -> Path:
+    """In a new project, a workspace with images of which most show their class by their colour."""
     splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in COUNTS.items()}
     for _, labels in splits.values():
         labels[::5] = (labels[::5] + 1) % 3
-    write_records(folder / "place/data/tfrecords", class_names=NAMES, **splits)
+    write_records(folder / "workspace/data/tfrecords", class_names=NAMES, **splits)
     project = Project(folder)
     project.set(families=[LINEAR, NETWORK], preprocess__image_size=SIZE, train__epochs=3, train__width=None)
-    return folder / "place"
+    return folder / "workspace"
 
 
-def measure(place: Path, family: str, **settings: Any) -> Any:
+def measure(workspace: Path, family: str, **settings: Any) -> Any:
     from pipeline.evaluation.held_out import train_and_measure
 
-    return train_and_measure(place, family, load_params(), **settings)
+    return train_and_measure(workspace, family, load_params(), **settings)
 
 
 def list_files(folder: Path) -> set[str]:
@@ -44,21 +44,21 @@ def list_files(folder: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """measured, in `place`; heard: (step, accuracy) of each epoch; new: files that have appeared in the project."""
+    """measured: in the workspace. heard: (step, accuracy) of each epoch. new: files that were not in the project before."""
 
     measured: Any
-    place: Path
+    workspace: Path
     heard: list[tuple[int, float]]
     new: set[str]
 
 
 def run(folder: Path, family: str) -> Run:
-    place, heard = make_place(folder), list[tuple[int, float]]()
+    workspace, heard = make_workspace(folder), list[tuple[int, float]]()
     with contextlib.chdir(folder):
         before = list_files(folder)
-        measured = measure(place, family, watch=lambda step, accuracy: heard.append((step, accuracy)))
+        measured = measure(workspace, family, watch=lambda step, accuracy: heard.append((step, accuracy)))
         assert Path.cwd() == folder
-    return Run(measured, place, heard, list_files(folder) - before)
+    return Run(measured, workspace, heard, list_files(folder) - before)
 
 
 @pytest.fixture(scope="module")
@@ -72,57 +72,57 @@ def linear(tensorflow, tmp_path_factory) -> Run:  # noqa: ARG001
 
 
 @pytest.fixture
-def place(project: Project) -> Path:
-    """The test has been moved into the project around it."""
-    return make_place(project.folder)
+def workspace(project: Project) -> Path:
+    """In the project that is the working directory."""
+    return make_workspace(project.folder)
 
 
 class TestMeasuring:
-    def test_figures_are_those_of_the_probabilities_on_val(self, network, linear):
+    def test_metrics_are_those_of_the_probabilities_on_val(self, network, linear):
         for measured in (network.measured, linear.measured):
             assert measured.labels.tolist() == [(i % 3 + (i % 5 == 0)) % 3 for i in range(12)]
             assert measured.probabilities.shape == (12, 3)
             np.testing.assert_allclose(measured.probabilities.sum(axis=1), 1, atol=1e-5)
-            expected = compute_figures(measured.labels, measured.probabilities)
-            assert {key: measured.figures[key] for key in expected} == expected
-            assert (measured.figures["images"], measured.figures["training_images"]) == (12, 30)
+            expected = compute_basic_metrics(measured.labels, measured.probabilities)
+            assert {key: measured.metrics[key] for key in expected} == expected
+            assert (measured.metrics["images"], measured.metrics["training_images"]) == (12, 30)
 
     def test_a_network_is_measured_in_its_best_epoch(self, network):
-        curves, figures = network.measured.curves, network.measured.figures
+        curves, metrics = network.measured.curves, network.measured.metrics
         assert curves[["split", "epoch"]].to_numpy().tolist() == [[s, e] for s in ("train", "val") for e in (1, 2, 3)]
         val = curves[curves["split"] == "val"].set_index("epoch")["accuracy"]
-        assert figures["best_epoch"] == val.idxmax()
-        assert figures["accuracy"] == pytest.approx(val.max(), abs=1e-5)
+        assert metrics["best_epoch"] == val.idxmax()
+        assert metrics["accuracy"] == pytest.approx(val.max(), abs=1e-5)
 
     def test_a_linear_machine_has_one_point_and_no_best_epoch(self, linear):
         assert len(linear.measured.curves) == 2
-        assert linear.measured.figures["best_epoch"] is None
+        assert linear.measured.metrics["best_epoch"] is None
 
-    def test_whoever_watches_hears_of_every_epochs_accuracy(self, network, linear):
+    def test_watch_is_called_with_the_accuracy_of_every_epoch(self, network, linear):
         curves = network.measured.curves
         val = curves[curves["split"] == "val"]["accuracy"]
         assert [step for step, _ in network.heard] == [0, 1, 2]
         assert [accuracy for _, accuracy in network.heard] == pytest.approx(val.tolist(), abs=1e-5)
         assert linear.heard == []  # it has no epochs
 
-    def test_nothing_is_left_but_the_record_in_the_folder(self, network, linear):
+    def test_only_the_record_is_left_in_the_workspace(self, network, linear):
         for found in (network, linear):
             assert found.new
-            assert {name.rpartition("record/")[0] for name in found.new} == {"place/"}
+            assert {name.rpartition("record/")[0] for name in found.new} == {"workspace/"}
 
-    def test_it_trains_as_the_stage_does_and_each_time_the_same(self, network, place, monkeypatch):
+    def test_it_trains_like_the_stage_and_is_reproducible(self, network, workspace, monkeypatch):
         from pipeline.models.predictions import predict_split
         from pipeline.training.dispatch import train_family
 
-        again = measure(place, NETWORK)
+        again = measure(workspace, NETWORK)
         np.testing.assert_array_equal(again.probabilities, network.measured.probabilities)
-        assert again.figures == network.measured.figures
+        assert again.metrics == network.measured.metrics
         params = load_params()
-        monkeypatch.chdir(place)
+        monkeypatch.chdir(workspace)
         _, expected = predict_split(train_family(NETWORK, params, record=Path("other")), "val")
         np.testing.assert_allclose(again.probabilities, expected, atol=1e-6)
 
-    def test_what_watches_may_end_it(self, place, project):
+    def test_watch_may_end_training(self, workspace, project):
         class EnoughError(Exception):
             pass
 
@@ -131,25 +131,25 @@ class TestMeasuring:
                 raise EnoughError
 
         with pytest.raises(EnoughError):
-            measure(place, NETWORK, watch=watch)
+            measure(workspace, NETWORK, watch=watch)
         assert Path.cwd() == project.folder
-        losses = (place / "record/plots/metrics/train/loss.tsv").read_text().splitlines()
+        losses = (workspace / "record/plots/metrics/train/loss.tsv").read_text().splitlines()
         assert len(losses) == 1 + 2
 
 
 class TestDivergence:
-    def test_it_ends_in_one_line_that_names_nothing_which_goes_with_the_folder(self, place, project):
+    def test_it_ends_in_one_line_that_does_not_name_deleted_files(self, workspace, project):
         schedule = {"kind": "cosine", "hold_epochs": None, "decay": None, "warmup_epochs": 1}
         project.set(train__learning_rate=1e30, train__schedule=schedule, train__epochs=4, train__batch_size=64)
         with pytest.raises(PipelineError) as caught:
-            measure(place, NETWORK)
+            measure(workspace, NETWORK)
         assert str(caught.value).startswith(f"{NETWORK}: the loss is no longer a number in epoch ")
         assert str(caught.value).endswith("lower train.learning_rate")
         assert "\n" not in str(caught.value)
         assert Path.cwd() == project.folder
 
     @pytest.mark.usefixtures("project")
-    def test_data_that_is_not_there_leaves_everything_as_it_was(self, tmp_path):
+    def test_missing_data_leaves_the_working_directory_unchanged(self, tmp_path):
         before = Path.cwd()
         with pytest.raises(FileNotFoundError):
             measure(tmp_path, LINEAR)
@@ -157,7 +157,7 @@ class TestDivergence:
 
 
 class TestWeights:
-    """Training runs in another folder than the one from which a file is named."""
+    """Training runs in another folder than the one to which a path is relative."""
 
     @pytest.fixture
     def relative(self, project):
@@ -181,12 +181,12 @@ class TestWeights:
         assert relative.recipes["mobilenet"].backbone.weights == WEIGHTS
 
     @pytest.mark.parametrize("weights", ["imagenet", "none", "/srv/mobilenet.weights.h5"])
-    def test_words_and_whole_paths_stay(self, project, weights):
+    def test_keywords_and_absolute_paths_are_kept(self, project, weights):
         project.set(recipes__mobilenet__backbone__weights=weights, families=["underfit"])
         found = self.resolve(load_params(), "mobilenet").recipes["mobilenet"]
         assert found.backbone is not None
         assert found.backbone.weights == weights
 
     @pytest.mark.parametrize("family", ["underfit", "linear_svm"])
-    def test_a_family_that_trains_on_pixels_has_none(self, relative, family):
+    def test_a_family_on_pixels_has_none(self, relative, family):
         assert self.resolve(relative, family) == relative

@@ -14,15 +14,15 @@ from pipeline.evaluation.intervals import (
 
 
 def compute_wilson(hits: int, images: int) -> tuple[float, float]:
-    """The formula of 1927."""
+    """The formula from 1927."""
     z, share = norm.ppf(0.975), hits / images
     centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
     return centre - half, centre + half
 
 
-def make_named(num_images: int, num_classes: int, accuracy: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and what each image was named: about `accuracy` of them rightly."""
+def make_predicted(num_images: int, num_classes: int, accuracy: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predicted classes: about `accuracy` of them correct, the others at random."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num_images) % num_classes
     guesses = rng.integers(0, num_classes, num_images)
@@ -30,7 +30,7 @@ def make_named(num_images: int, num_classes: int, accuracy: float, seed: int = 0
 
 
 def make_hits(only_family: int, only_reference: int, both: int, neither: int) -> dict[str, np.ndarray]:
-    """Which images "other" and "best" name rightly."""
+    """Which images "other" and "best" classify correctly."""
     counts = (only_family, only_reference, both, neither)
     patterns = {"other": (True, False, True, False), "best": (False, True, True, False)}
     return {family: np.repeat(pattern, counts) for family, pattern in patterns.items()}
@@ -53,7 +53,7 @@ class TestAccuracyInterval:
         assert widths == sorted(widths, reverse=True)
 
     @pytest.mark.parametrize(("hits", "images"), [(0, 1), (1, 1), (5, 10)])
-    def test_its_ends_are_plain_numbers_between_which_the_accuracy_lies(self, hits, images):
+    def test_its_ends_are_floats_on_both_sides_of_the_accuracy(self, hits, images):
         low, high = compute_accuracy_interval(hits, images)
         assert type(low) is type(high) is float
         assert 0 <= low <= hits / images <= high <= 1
@@ -61,62 +61,62 @@ class TestAccuracyInterval:
 
 class TestBootstrapIntervals:
     @pytest.mark.parametrize(("num_images", "num_classes", "accuracy"), [(60, 2, 0.7), (150, 5, 0.8)])
-    def test_they_are_those_of_drawing_images(self, num_images, num_classes, accuracy):
-        labels, named = make_named(num_images, num_classes, accuracy)
+    def test_they_are_those_of_resampled_images(self, num_images, num_classes, accuracy):
+        labels, predicted = make_predicted(num_images, num_classes, accuracy)
         classes, rng = np.arange(num_classes), np.random.default_rng(1)
         scores = []
         for _ in range(300):
             drawn = rng.integers(0, num_images, num_images)
-            pair = labels[drawn], named[drawn]
+            pair = labels[drawn], predicted[drawn]
             scores.append((f1_score(*pair, labels=classes, average="macro"), balanced_accuracy_score(*pair)))
         expected = np.quantile(scores, [0.025, 0.975], axis=0).T
-        intervals = compute_bootstrap_intervals(confusion_matrix(labels, named, labels=classes))
+        intervals = compute_bootstrap_intervals(confusion_matrix(labels, predicted, labels=classes))
         assert list(intervals) == ["macro_f1", "balanced_accuracy"]
         np.testing.assert_allclose(list(intervals.values()), expected, atol=0.03)
 
     @pytest.mark.parametrize("num_classes", [2, 5, 100])
-    @pytest.mark.parametrize("images_a_class", [1, 3, 20])
-    def test_perfect_predictions_are_perfect_in_every_sample(self, num_classes, images_a_class):
-        intervals = compute_bootstrap_intervals(images_a_class * np.eye(num_classes, dtype=int))
+    @pytest.mark.parametrize("images_per_class", [1, 3, 20])
+    def test_perfect_predictions_are_perfect_in_every_sample(self, num_classes, images_per_class):
+        intervals = compute_bootstrap_intervals(images_per_class * np.eye(num_classes, dtype=int))
         assert intervals == {"macro_f1": (1.0, 1.0), "balanced_accuracy": (1.0, 1.0)}
 
     @pytest.mark.parametrize(
         ("num_images", "num_classes", "accuracy"),
         [(1, 2, 1.0), (2, 2, 0.0), (15, 5, 0.8), (60, 20, 0.8), (100, 100, 0.5), (1000, 100, 0.7), (500, 3, 0.9)],
     )
-    def test_the_figure_itself_lies_within(self, num_images, num_classes, accuracy):
-        labels, named = make_named(num_images, num_classes, accuracy)
-        matrix = confusion_matrix(labels, named, labels=np.arange(num_classes))
+    def test_the_metric_itself_is_within(self, num_images, num_classes, accuracy):
+        labels, predicted = make_predicted(num_images, num_classes, accuracy)
+        matrix = confusion_matrix(labels, predicted, labels=np.arange(num_classes))
         recall = np.diag(matrix)[matrix.sum(axis=1) > 0] / matrix.sum(axis=1)[matrix.sum(axis=1) > 0]
-        f1 = f1_score(labels, named, labels=np.arange(num_classes), average="macro", zero_division=0)
-        for name, figure in {"macro_f1": f1, "balanced_accuracy": recall.mean()}.items():
+        f1 = f1_score(labels, predicted, labels=np.arange(num_classes), average="macro", zero_division=0)
+        for name, value in {"macro_f1": f1, "balanced_accuracy": recall.mean()}.items():
             low, high = compute_bootstrap_intervals(matrix)[name]
-            assert 0 <= low <= round(figure, 6) <= high <= 1
+            assert 0 <= low <= round(value, 6) <= high <= 1
 
     def test_a_class_without_test_images_counts_in_macro_f1_alone(self):
         intervals = compute_bootstrap_intervals(np.diag([10, 10, 10, 0]))
         assert intervals == {"macro_f1": (0.75, 0.75), "balanced_accuracy": (1.0, 1.0)}
 
-    def test_a_model_that_names_one_class_only(self):
+    def test_a_model_that_always_predicts_the_same_class(self):
         intervals = compute_bootstrap_intervals(np.array([[50, 0], [50, 0]]))
         low, high = intervals["macro_f1"]
         assert low < (2 / 3 + 0) / 2 < high
         assert intervals["balanced_accuracy"] == (0.5, 0.5)
 
-    def test_nothing_right(self):
+    def test_nothing_correct(self):
         intervals = compute_bootstrap_intervals(np.array([[0, 5], [5, 0]]))
         assert intervals == {"macro_f1": (0.0, 0.0), "balanced_accuracy": (0.0, 0.0)}
 
-    def test_the_same_seed_gives_the_same_and_another_hardly_anything_else(self):
-        matrix = confusion_matrix(*make_named(200, 4, 0.7))
+    def test_the_same_seed_gives_the_same_intervals_and_another_similar_ones(self):
+        matrix = confusion_matrix(*make_predicted(200, 4, 0.7))
         first = compute_bootstrap_intervals(matrix)
         assert compute_bootstrap_intervals(matrix) == first
         other = compute_bootstrap_intervals(matrix, seed=1)
         assert other != first
         np.testing.assert_allclose(list(other.values()), list(first.values()), atol=0.02)
 
-    def test_they_do_not_depend_on_how_many_samples_fit_into_memory(self, monkeypatch):
-        matrix = confusion_matrix(*make_named(200, 4, 0.7))
+    def test_they_do_not_depend_on_the_number_of_samples_in_memory(self, monkeypatch):
+        matrix = confusion_matrix(*make_predicted(200, 4, 0.7))
         whole = compute_bootstrap_intervals(matrix)
         monkeypatch.setattr("pipeline.evaluation.intervals._BATCH_CELLS", 16 * 300)  # six batches of 300, one of 200
         assert compute_bootstrap_intervals(matrix) == whole
@@ -126,7 +126,7 @@ class TestBootstrapIntervals:
 
 class TestComparison:
     def test_an_example_by_hand(self):
-        # McNemar's exact test looks at the seven images that one alone names rightly: at most one head in seven tosses.
+        # McNemar's exact test uses the seven images that only one classifies correctly: at most one head in seven tosses.
         table = compare_families(make_hits(only_family=1, only_reference=6, both=20, neither=3), "best")
         p = 2 * (math.comb(7, 0) + math.comb(7, 1)) / 2**7
         assert table.to_dict("records") == [
@@ -148,12 +148,12 @@ class TestComparison:
         assert better["p"] == worse["p"] == round(2 / 2**10, 8)
         assert better["distinguishable"]
 
-    def test_what_both_name_rightly_or_neither_does_makes_no_difference(self):
+    def test_images_that_both_or_neither_classify_correctly_make_no_difference(self):
         few = compare_families(make_hits(1, 6, 0, 0), "best").iloc[0]
         many = compare_families(make_hits(1, 6, 1000, 1000), "best").iloc[0]
         assert few["p"] == many["p"]
 
-    def test_the_more_families_the_more_it_takes_to_tell_them_apart(self):
+    def test_more_families_need_more_evidence_each(self):
         pair = make_hits(only_family=0, only_reference=6, both=4, neither=0)  # p = 2 / 64
         alone = compare_families(pair, "best").iloc[0]
         among = compare_families(pair | {"third": pair["other"], "same": pair["best"]}, "best")
@@ -163,7 +163,7 @@ class TestComparison:
         assert among["p_corrected"].tolist() == [0.09375, 0.09375, 1.0]
         assert not among["distinguishable"].any()
 
-    def test_families_that_all_name_the_same_cannot_be_told_apart(self):
+    def test_families_with_the_same_predictions_are_indistinguishable(self):
         right = np.array([True, False, True])
         table = compare_families({"one": right, "two": right, "three": right}, "two")
         assert table["family"].tolist() == ["one", "three"]
@@ -171,11 +171,11 @@ class TestComparison:
         assert (table[["p", "p_corrected"]] == 1).all(axis=None)
         assert not table["distinguishable"].any()
 
-    def test_one_image_tells_nothing(self):
+    def test_one_image_is_no_evidence(self):
         table = compare_families({"right": np.array([True]), "wrong": np.array([False])}, "right")
         assert table[["only_reference", "difference", "p"]].to_numpy().tolist() == [[1, -1, 1]]
 
-    def test_a_family_alone_has_nothing_to_be_compared_with(self):
+    def test_a_single_family_gives_an_empty_table(self):
         table = compare_families({"alone": np.array([True, False])}, "alone")
         assert len(table) == 0
         assert list(table.columns) == [
@@ -205,7 +205,7 @@ class TestHolm:
     def test_one_comparison_or_none_needs_no_correction(self, p):
         assert correct_holm(np.array(p)).tolist() == p
 
-    def test_what_was_given_is_not_changed(self):
+    def test_the_input_is_not_changed(self):
         p = np.array([0.02, 0.01])
         correct_holm(p)
         assert p.tolist() == [0.02, 0.01]

@@ -21,14 +21,14 @@ TRAIN, VAL = make_coloured_split(60, SIZE, seed=1), make_coloured_split(40, SIZE
 IMAGES = TRAIN[0]
 NEIGHBOURS = 10
 DECODING = Decoding(image_size=SIZE, resize="stretch", min_side=8, max_megapixels=1.0)
-SETTINGS: dict[str, dict[str, Any]] = {  # one of each way to the last layer
+SETTINGS: dict[str, dict[str, Any]] = {  # one of each kind of path to the last layer
     "linear_svm": {},
     "underfit": {},
     "dense_ann": {"width": 0.01},
     "efficientnet_lite0": {"input_size": 32, "width": 0.1, "weights": "imagenet"},  # random ones give features of 1e-13
     "vgg_blocks": {"input_size": 24, "width": 0.1},  # resized by layers in front of the network
 }
-EVERY_WAY = pytest.mark.parametrize("family", SETTINGS)
+EVERY_KIND = pytest.mark.parametrize("family", SETTINGS)
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +46,8 @@ def build(family: str = "linear_svm") -> Any:
 
 
 @pytest.fixture
-def knowing() -> Any:
-    """A model that knows the colours: the more of one, the more probable."""
+def colour_model() -> Any:
+    """A model that measures colours: the more of one, the more probable its class."""
     model = build_model("linear_svm", image_size=SIZE, num_classes=3)
     kernel = np.tile(np.eye(3, dtype=np.float32), (SIZE * SIZE, 1)) * 0.02
     model.get_layer("probabilities").set_weights([kernel, np.zeros(3, np.float32)])
@@ -68,7 +68,7 @@ def extract(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 def distances_to(references: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """To the tenth nearest, of features scaled to length 1; worked out one by one."""
+    """To the tenth nearest, of features scaled to length 1; computed one by one."""
     a, b = (x.astype(np.float64) / np.linalg.norm(x, axis=1, keepdims=True) for x in (features, references))
     return np.array([np.sort(np.linalg.norm(b - row, axis=1))[NEIGHBOURS - 1] for row in a])
 
@@ -81,7 +81,7 @@ def judge(model: Any, folder: Path, *, temperature: float = 1.0) -> pd.DataFrame
 
 @pytest.fixture
 def pictures(tmp_path) -> Callable[..., Path]:
-    """A folder of pictures. files: path to pixels, or to bytes."""
+    """A folder of images. files: path to pixels, or to bytes."""
 
     def write(**files: np.ndarray | bytes) -> Path:
         folder = tmp_path / "outside"
@@ -98,17 +98,19 @@ def pictures(tmp_path) -> Callable[..., Path]:
 
 
 class TestFeatures:
-    @EVERY_WAY
-    def test_they_are_what_the_last_layer_turns_into_probabilities(self, family):
+    @EVERY_KIND
+    def test_they_are_the_inputs_of_the_last_layer(self, family):
         model = build(family)
-        kernel, bias = model.layers[-1].get_weights()[-2:]  # of the last layer, also inside what is resized first
+        kernel, bias = model.layers[-1].get_weights()[
+            -2:
+        ]  # of the last layer, also of a network behind layers that resize
         scores = extract(model, IMAGES[:5]) @ kernel + bias
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = model(IMAGES[:5], training=False).numpy()
         np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), probabilities, atol=1e-5)
 
-    @EVERY_WAY
-    def test_the_model_stays_as_it_was(self, family):
+    @EVERY_KIND
+    def test_the_model_is_not_changed(self, family):
         from pipeline.evaluation.layer_table import make_layer_table
 
         model = build(family)
@@ -128,8 +130,8 @@ class TestFeatures:
 
 
 class TestDistance:
-    @EVERY_WAY
-    def test_it_is_that_to_the_tenth_nearest_training_image_in_units_of_the_threshold(self, family):
+    @EVERY_KIND
+    def test_it_is_the_one_to_the_tenth_nearest_training_image_over_the_threshold(self, family):
         model = build(family)
         train, val = extract(model, TRAIN[0]), extract(model, VAL[0])
         threshold = np.quantile(distances_to(train, val), 0.95)
@@ -139,35 +141,35 @@ class TestDistance:
             familiarity.measure(VAL[0]), distances_to(train, val) / threshold, rtol=1e-2, atol=1e-3
         )
 
-    @EVERY_WAY
-    def test_nineteen_in_twenty_validation_images_are_near(self, family):
+    @EVERY_KIND
+    def test_nineteen_of_twenty_validation_images_are_near(self, family):
         assert np.mean(fit_familiarity(build(family)).measure(VAL[0]) <= 1) == 0.95
 
-    @EVERY_WAY
+    @EVERY_KIND
     def test_training_images_are_near(self, family):
         distances = fit_familiarity(build(family)).measure(TRAIN[0])
         assert (distances.shape, distances.dtype) == ((len(IMAGES),), np.float64)
         assert distances.min() >= 0
         assert np.mean(distances <= 1) > 0.85
 
-    def test_it_does_not_depend_on_what_is_measured_at_the_same_time(self):
+    def test_it_does_not_depend_on_the_other_images(self):
         familiarity = fit_familiarity(build("underfit"))
         alone = np.concatenate([familiarity.measure(IMAGES[n : n + 1]) for n in range(5)])
         np.testing.assert_allclose(familiarity.measure(IMAGES[:5]), alone, rtol=1e-4, atol=1e-4)
 
-    def test_what_looks_otherwise_is_far(self):
-        """Where features are the pixels, which do not hide it."""
+    def test_images_that_look_different_are_far(self):
+        """With pixels as features."""
         familiarity = fit_familiarity(build("linear_svm"))
         inverted, noise = 255 - IMAGES, np.random.default_rng(0).integers(0, 256, IMAGES.shape, np.uint8)
         assert familiarity.measure(inverted).min() > 1.5
         assert familiarity.measure(noise).min() > 1.5
 
-    def test_brightness_does_not_make_a_picture_strange(self):
-        """Features count by their direction."""
+    def test_brightness_makes_no_difference(self):
+        """Only the direction of the features counts."""
         familiarity = fit_familiarity(build("linear_svm"))
         np.testing.assert_allclose(familiarity.measure(IMAGES / 2), familiarity.measure(IMAGES), rtol=1e-3)
 
-    def test_a_picture_without_any_feature_is_far_and_no_trouble(self):
+    def test_an_image_whose_features_are_all_zero_is_far(self):
         black = np.zeros((1, SIZE, SIZE, 3), np.uint8)
         (distance,) = fit_familiarity(build("linear_svm")).measure(black)
         assert np.isfinite(distance)
@@ -184,18 +186,18 @@ class TestFewImages:
         labels = np.arange(100) % 3
         write_records(class_names=NAMES, train=(train, labels[: len(train)]), val=(val, labels[: len(val)]))
 
-    def test_of_fewer_than_ten_it_is_the_furthest_that_counts(self):
+    def test_with_fewer_than_ten_the_furthest_counts(self):
         self.write(IMAGES[:4], VAL[0][:1])
         familiarity = fit_familiarity(build())
         np.testing.assert_allclose(familiarity.measure(VAL[0][:1]), [1.0], rtol=1e-6)
 
-    def test_where_all_images_are_the_same_everything_else_is_far(self):
+    def test_if_all_images_are_the_same_any_other_is_far(self):
         self.write(np.repeat(IMAGES[:1], 12, axis=0), IMAGES[:1])
         familiarity = fit_familiarity(build())
         assert np.isfinite(familiarity.measure(IMAGES)).all()
         assert familiarity.measure(IMAGES[1:]).min() > 1
 
-    def test_only_the_first_of_very_many_are_compared_with(self, monkeypatch):
+    def test_only_the_first_of_very_many_are_references(self, monkeypatch):
         monkeypatch.setattr("pipeline.evaluation.out_of_distribution._REFERENCES", 32)
         model = build()
         train, val = extract(model, TRAIN[0][:32]), extract(model, VAL[0][:32])
@@ -204,9 +206,9 @@ class TestFewImages:
 
 
 class TestTable:
-    def test_each_picture_has_a_row_named_by_its_place_below_the_folder(self, knowing, pictures):
+    def test_it_has_one_row_per_image_named_by_its_path_below_the_folder(self, colour_model, pictures):
         folder = pictures(**{"red/b.png": IMAGES[0], "red/a.png": IMAGES[3], "c.png": IMAGES[1]})
-        table = judge(knowing, folder)
+        table = judge(colour_model, folder)
         assert table.columns.tolist() == [
             *["name", "label", "predicted", "confidence", "distance", "is_far", "reason"],
             *["p:red", "p:green", "p:blue"],
@@ -214,50 +216,50 @@ class TestTable:
         assert table["name"].tolist() == ["c.png", "red/a.png", "red/b.png"]
         assert table["reason"].tolist() == ["", "", ""]
 
-    def test_the_folder_may_be_a_link_as_dvc_sees_it(self, knowing, pictures):
+    def test_the_folder_may_be_a_link_as_dvc_sees_it(self, colour_model, pictures):
         Path("link").symlink_to(pictures(**{"red/a.png": IMAGES[0]}))
-        assert judge(knowing, Path("link"))["name"].tolist() == ["red/a.png"]
+        assert judge(colour_model, Path("link"))["name"].tolist() == ["red/a.png"]
 
-    def test_its_label_is_the_class_that_its_folder_is_named_after(self, knowing, pictures):
+    def test_the_label_is_the_class_after_which_a_folder_is_named(self, colour_model, pictures):
         names = {"a.png": "", "emu/a.png": "", "green/b.png": "green", "some/red/c.png": "red"}
-        table = judge(knowing, pictures(**dict.fromkeys(names, IMAGES[2])))
+        table = judge(colour_model, pictures(**dict.fromkeys(names, IMAGES[2])))
         assert dict(zip(table["name"], table["label"], strict=True)) == names
 
-    def test_folders_above_the_folder_itself_give_no_label(self, knowing, pictures):
+    def test_folders_above_the_folder_itself_give_no_label(self, colour_model, pictures):
         folder = pictures(**{"red/deep/a.png": IMAGES[2]})
-        assert judge(knowing, folder / "red")["label"].tolist() == [""]
+        assert judge(colour_model, folder / "red")["label"].tolist() == [""]
 
-    def test_the_model_names_what_it_sees_whatever_the_label(self, knowing, pictures):
-        table = judge(knowing, pictures(**{f"red/{n}.png": IMAGES[n] for n in range(3)}))
+    def test_the_prediction_does_not_depend_on_the_label(self, colour_model, pictures):
+        table = judge(colour_model, pictures(**{f"red/{n}.png": IMAGES[n] for n in range(3)}))
         assert table["predicted"].tolist() == ["red", "green", "blue"]
 
     @pytest.mark.parametrize("temperature", [1.0, 2.5])
-    def test_probabilities_are_the_models_at_the_temperature_of_its_calibration(self, knowing, pictures, temperature):
+    def test_probabilities_are_the_models_at_its_temperature(self, colour_model, pictures, temperature):
         from pipeline.evaluation.calibration import apply_temperature
 
-        table = judge(knowing, pictures(**{f"{n}.png": IMAGES[n] for n in range(6)}), temperature=temperature)
-        expected = apply_temperature(knowing(IMAGES[:6]).numpy(), temperature)
+        table = judge(colour_model, pictures(**{f"{n}.png": IMAGES[n] for n in range(6)}), temperature=temperature)
+        expected = apply_temperature(colour_model(IMAGES[:6]).numpy(), temperature)
         np.testing.assert_allclose(table[["p:red", "p:green", "p:blue"]].to_numpy(float), expected, atol=2e-6)
         np.testing.assert_allclose(table["confidence"].to_numpy(float), expected.max(axis=1), atol=2e-6)
 
-    def test_distances_are_those_of_the_same_pictures_and_what_is_far_is_above_1(self, knowing, pictures):
+    def test_distances_are_those_of_the_same_images_and_far_is_above_1(self, colour_model, pictures):
         files = {f"{n}.png": IMAGES[n] for n in range(3)} | {f"z{n}.png": 255 - IMAGES[n] for n in range(3)}
-        table = judge(knowing, pictures(**files))
-        expected = fit_familiarity(knowing).measure(np.stack(list(files.values())))
+        table = judge(colour_model, pictures(**files))
+        expected = fit_familiarity(colour_model).measure(np.stack(list(files.values())))
         np.testing.assert_allclose(table["distance"].to_numpy(float), expected, atol=1e-3)
         assert table["is_far"].tolist() == [False, False, False, True, True, True]
 
-    def test_pictures_of_another_size_are_decoded_as_the_training_images_were(self, knowing, pictures):
+    def test_images_of_another_size_are_decoded_like_the_training_images(self, colour_model, pictures):
         large = np.repeat(np.repeat(IMAGES[0], 4, axis=0), 4, axis=1)
-        table = judge(knowing, pictures(**{"large.png": large, "small.png": IMAGES[0]}))
+        table = judge(colour_model, pictures(**{"large.png": large, "small.png": IMAGES[0]}))
         assert table["predicted"].tolist() == ["red", "red"]
         decoded = decode_image(Path("outside/large.png").read_bytes(), image_size=SIZE, resize="stretch")
-        (expected,) = fit_familiarity(knowing).measure(decoded[None])
+        (expected,) = fit_familiarity(colour_model).measure(decoded[None])
         assert table["distance"][0] == pytest.approx(expected, abs=1e-3)
 
-    def test_a_file_that_is_no_picture_has_a_reason_and_nothing_else(self, knowing, pictures):
+    def test_a_file_that_is_not_an_image_has_a_reason_and_nothing_else(self, colour_model, pictures):
         files = {"red/a.png": IMAGES[0], "red/b.jpg": b"hello", "red/c.png": b"", "red/d.png": IMAGES[3]}
-        table = judge(knowing, pictures(**files))
+        table = judge(colour_model, pictures(**files))
         assert table["name"].tolist() == list(files)
         assert table["label"].tolist() == ["red"] * 4
         assert table["predicted"].isna().tolist() == [False, True, True, False]
@@ -267,48 +269,54 @@ class TestTable:
         bad = table.loc[[1, 2], ["confidence", "distance", "is_far", "p:red", "p:green", "p:blue"]]
         assert bad.isna().all(axis=None)
 
-    def test_bad_files_alone_are_no_trouble(self, knowing, pictures):
-        table = judge(knowing, pictures(**{"a.jpg": b"hello"}))
+    def test_a_folder_of_bad_files_has_reasons_only(self, colour_model, pictures):
+        table = judge(colour_model, pictures(**{"a.jpg": b"hello"}))
         assert table["reason"].tolist() == ["not an image: no known format in its first bytes"]
 
-    def test_more_pictures_than_are_taken_at_a_time(self, knowing, pictures):
-        table = judge(knowing, pictures(**{f"{n:03d}.png": IMAGES[n % 60] for n in range(70)}))
+    def test_more_images_than_one_batch(self, colour_model, pictures):
+        table = judge(colour_model, pictures(**{f"{n:03d}.png": IMAGES[n % 60] for n in range(70)}))
         assert table["name"].tolist() == [f"{n:03d}.png" for n in range(70)]
         assert table["predicted"].tolist() == [NAMES[n % 60 % 3] for n in range(70)]
 
-    def test_it_survives_being_saved_and_loaded(self, knowing, pictures):
+    def test_it_can_be_saved_and_loaded(self, colour_model, pictures):
         from pipeline.data.manifest import save_table
         from pipeline.evaluation.results import load_table
 
-        table = judge(knowing, pictures(**{"red/a, b.png": IMAGES[0], "猫/NA.png": IMAGES[1], "z.jpg": b""}))
+        table = judge(colour_model, pictures(**{"red/a, b.png": IMAGES[0], "猫/NA.png": IMAGES[1], "z.jpg": b""}))
         save_table(table, Path("outside.csv"))
         loaded = load_table(Path("outside.csv"))
         assert loaded["name"].tolist() == ["red/a, b.png", "z.jpg", "猫/NA.png"]
         assert loaded["reason"].tolist() == ["", "empty: 0 bytes", ""]
         np.testing.assert_allclose(loaded["confidence"], table["confidence"].astype(float))
 
-    def test_so_do_names_that_are_no_text(self, knowing, pictures):
-        """Linux takes any bytes for a name; a table holds text."""
+    def test_so_can_names_that_are_not_text(self, colour_model, pictures):
+        """On Linux, a name may be any bytes; a table holds text."""
         from pipeline.data.manifest import save_table
         from pipeline.evaluation.results import load_table
 
         folder = pictures(**{"red/a.png": IMAGES[0], "red/two\rlines.png": IMAGES[1]})
         (folder / "red/a.png").rename(os.fsdecode(os.fsencode(folder) + b"/red/caf\xe9.png"))
-        save_table(judge(knowing, folder), Path("outside.csv"))
+        save_table(judge(colour_model, folder), Path("outside.csv"))
         unknown = "\N{REPLACEMENT CHARACTER}"
         loaded = load_table(Path("outside.csv"))
         assert loaded["name"].tolist() == [f"red/caf{unknown}.png", f"red/two{unknown}lines.png"]
         assert loaded["label"].tolist() == ["red", "red"]
 
-    def test_one_of_no_pictures_has_the_same_columns(self, knowing, pictures):
+    def test_an_empty_one_has_the_same_columns(self, colour_model, pictures):
         from pipeline.evaluation.out_of_distribution import make_empty_table
 
-        table = judge(knowing, pictures(**{"a.png": IMAGES[0]}))
+        table = judge(colour_model, pictures(**{"a.png": IMAGES[0]}))
         empty = make_empty_table(NAMES)
         assert len(empty) == 0
         assert empty.columns.tolist() == table.columns.tolist()
 
-    def test_a_folder_without_pictures_gives_that_table(self, knowing, pictures):
-        table = judge(knowing, pictures(**{"notes.txt": b"hello"}))
+    def test_a_folder_without_images_gives_an_empty_one(self, colour_model, pictures):
+        table = judge(colour_model, pictures(**{"notes.txt": b"hello"}))
         assert len(table) == 0
         assert table.columns.tolist()[-3:] == ["p:red", "p:green", "p:blue"]
+
+    def test_no_folder_gives_an_empty_one(self, colour_model):
+        from pipeline.evaluation.out_of_distribution import judge_pictures, make_empty_table
+
+        table = judge_pictures(colour_model, None, decoding=DECODING, class_names=NAMES, temperature=1.0)
+        pd.testing.assert_frame_equal(table, make_empty_table(NAMES))

@@ -1,4 +1,3 @@
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,13 @@ import pytest
 from pipeline.evaluation.calibration import make_reliability_table
 from pipeline.evaluation.metrics import (
     compute_classification_metrics,
-    compute_figures,
+    compute_basic_metrics,
     make_class_table,
     make_confusion_table,
     make_prediction_table,
 )
 from pipeline.evaluation.results import (
     Results,
-    compute_digest,
     load_curves,
     load_results,
     load_table,
@@ -29,6 +27,7 @@ from pipeline.evaluation.results import (
 )
 from pipeline.evaluation.roc_pr import MEAN, make_pr_table, make_roc_table
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import compute_sha256
 
 ORDINARY = ["cat", "dog"]
 NUMBERS = ["0", "1", "007", "1e3", "-inf"]
@@ -51,7 +50,7 @@ def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str 
     columns = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
     classes = [f"p:{name}" for name in class_names]
     return Results(
-        figures=compute_figures(labels, probabilities)
+        metrics=compute_basic_metrics(labels, probabilities)
         | compute_classification_metrics(labels, probabilities)
         | {"parameters": 7, "best_epoch": None, "temperature": 1.25, "model_sha256": digest},
         classes=make_class_table(labels, probabilities, class_names),
@@ -88,7 +87,7 @@ ARRAYS = ["heat_maps", "augmented"]
 
 
 def check_same(loaded: Results, saved: Results) -> None:
-    assert loaded.figures == saved.figures
+    assert loaded.metrics == saved.metrics
     for name in TABLES:
         expected = getattr(saved, name).reset_index(drop=True)
         pd.testing.assert_frame_equal(getattr(loaded, name), expected, check_dtype=False)
@@ -104,8 +103,8 @@ class TestRoundTrip:
         save_results("underfit", saved)
         check_same(load_results("underfit"), saved)
 
-    def test_so_it_is_where_a_family_has_nothing_to_tell(self):
-        saved = make_results(ORDINARY, count=1)  # of one image there are no curves and no areas
+    def test_so_are_results_without_curves_pictures_or_heat_maps(self):
+        saved = make_results(ORDINARY, count=1)  # one image gives no curves and no areas
         none = {"outside": saved.outside.iloc[:0], "heat_maps": np.zeros((0, 1, 1), np.float16)}
         saved = replace(saved, **none, augmented=np.zeros((0, 1, 5, 5, 3), np.uint8))
         assert saved.roc.empty
@@ -114,7 +113,7 @@ class TestRoundTrip:
         check_same(load_results("linear_svm"), saved)
 
     @pytest.mark.parametrize("class_names", [NUMBERS, MISSING])
-    def test_class_names_and_image_ids_stay_text(self, class_names):
+    def test_class_names_and_image_ids_remain_text(self, class_names):
         save_results("underfit", make_results(class_names))
         loaded = load_results("underfit")
         for table, column in [
@@ -144,7 +143,7 @@ class TestRoundTrip:
 
 
 class TestSaving:
-    def test_people_find_figures_and_tables_with_the_metrics(self):
+    def test_metrics_and_tables_are_published_in_the_folder_of_metrics(self):
         save_results("underfit", make_results())
         published = Path("metrics/underfit")
         assert {path.name for path in published.iterdir()} == {
@@ -157,30 +156,30 @@ class TestSaving:
         for path in published.iterdir():
             assert path.read_bytes() == Path("data/evaluations/underfit", path.name).read_bytes()
 
-    def test_figures_are_json_with_null_for_what_there_is_not(self):
+    def test_metrics_are_json_with_null_for_missing_values(self):
         save_results("linear_svm", make_results())
         assert json.loads(Path("metrics/linear_svm/metrics.json").read_text())["best_epoch"] is None
 
-    def test_what_else_lies_with_the_metrics_stays(self):
+    def test_other_files_beside_the_metrics_remain(self):
         Path("metrics/underfit/train").mkdir(parents=True)
         save_results("underfit", make_results())
         assert Path("metrics/underfit/train").is_dir()
 
-    def test_later_results_take_the_place_of_earlier_ones(self):
+    def test_later_results_replace_earlier_ones(self):
         save_results("underfit", make_results())
         Path("data/evaluations/underfit/old.csv").touch()
         save_results("underfit", make_results(FOREIGN))
         assert load_results("underfit").classes["label"].tolist() == FOREIGN
         assert not Path("data/evaluations/underfit/old.csv").exists()
 
-    def test_nothing_half_written_is_left_where_saving_fails(self):
+    def test_nothing_half_written_is_left_when_saving_fails(self):
         broken = replace(make_results(), confusion=None)  # type: ignore[arg-type]
         with pytest.raises(AttributeError):
             save_results("underfit", broken)
         assert list(Path("data/evaluations").iterdir()) == []
         assert not Path("metrics").exists()
 
-    def test_the_temperature_stands_beside_what_tells_its_model(self):
+    def test_the_temperature_is_stored_with_the_digest_of_its_model(self):
         save_results("underfit", make_results(digest="ab12"))
         content = json.loads(Path("metrics/underfit/calibration.json").read_text())
         assert content == {"temperature": 1.25, "model_sha256": "ab12"}
@@ -196,7 +195,7 @@ class TestTables:
         table = self.load(f'image_id,name,label,predicted,p:cat\n007,"{name}","{name}","{name}",1.0\n')
         assert table.iloc[0].tolist() == ["007", name, name, name, 1.0]
 
-    def test_names_of_one_column_need_not_look_alike(self):
+    def test_names_of_one_column_may_be_of_different_kinds(self):
         assert self.load("label,f1\n1,0.5\nNA,0.5\n,0.5\n")["label"].tolist() == ["1", "NA", ""]
 
     @pytest.mark.parametrize("column", ["roc_auc", "pr_auc", "confidence", "distance", "p:cat", "p:NA", "p:007"])
@@ -206,10 +205,10 @@ class TestTables:
         assert table[column].isna().tolist() == [False, True]
         assert table[column].iloc[0] == 0.5
 
-    def test_numbers_are_missing_where_all_are(self):
+    def test_a_column_of_empty_numbers_is_missing_throughout(self):
         assert self.load("label,roc_auc\ncat,\ndog,\n")["roc_auc"].isna().tolist() == [True, True]
 
-    def test_a_picture_that_could_not_be_used_has_a_reason_and_nothing_else(self):
+    def test_an_unusable_image_has_a_reason_and_nothing_else(self):
         table = self.load(
             "name,label,predicted,confidence,distance,is_far,reason,p:cat,p:NA\n"
             "cat/1.png,cat,NA,0.75,1.5,True,,0.25,0.75\n"
@@ -223,7 +222,7 @@ class TestTables:
             [True] * 4,
         ]
 
-    def test_a_table_without_a_row_keeps_its_columns(self):
+    def test_a_table_without_rows_keeps_its_columns(self):
         table = self.load("name,label,confidence,p:cat\n")
         assert table.empty
         assert list(table.columns) == ["name", "label", "confidence", "p:cat"]
@@ -241,14 +240,14 @@ class TestTemperature:
             file.write_text(content if isinstance(content, str) else json.dumps(content))
         return artifact
 
-    def test_it_is_what_was_saved_for_this_very_model(self):
+    def test_it_is_the_one_saved_for_this_very_model(self):
         artifact = self.write()
-        save_results("underfit", make_results(digest=compute_digest(artifact)))
+        save_results("underfit", make_results(digest=compute_sha256(artifact)))
         temperature = load_temperature("underfit", artifact)
         assert temperature == 1.25
         assert type(temperature) is float
 
-    def test_without_an_evaluation_there_is_none(self):
+    def test_without_an_evaluation_it_is_refused(self):
         artifact = self.write()
         with pytest.raises(PipelineError) as caught:
             load_temperature("underfit", artifact)
@@ -257,9 +256,9 @@ class TestTemperature:
             "run `dvc repro evaluate@underfit`"
         )
 
-    def test_that_of_another_model_is_refused(self):
+    def test_the_one_of_another_model_is_refused(self):
         artifact = self.write()
-        save_results("underfit", make_results(digest=compute_digest(artifact)))
+        save_results("underfit", make_results(digest=compute_sha256(artifact)))
         artifact.write_bytes(b"the model, trained again")
         with pytest.raises(PipelineError) as caught:
             load_temperature("underfit", artifact)
@@ -285,7 +284,7 @@ class TestTemperature:
         ],
         ids=str,
     )
-    def test_a_file_that_says_something_else_is_named(self, content):
+    def test_a_file_with_other_content_is_refused(self, content):
         artifact = self.write(content)
         with pytest.raises(PipelineError) as caught:
             load_temperature("underfit", artifact)
@@ -294,23 +293,20 @@ class TestTemperature:
             "run `dvc repro evaluate@underfit`"
         )
 
-    def test_a_model_is_told_by_the_bytes_of_its_file(self):
-        assert compute_digest(self.write()) == hashlib.sha256(b"a model").hexdigest()
-
 
 class TestMistakes:
     def make(self, *rows: tuple[str, str, float]) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=["label", "predicted", "confidence"])
 
-    def test_the_most_confident_come_first_and_hits_not_at_all(self):
+    def test_the_most_confident_come_first_and_correct_ones_are_left_out(self):
         table = self.make(("cat", "dog", 0.6), ("cat", "cat", 1.0), ("dog", "cat", 0.9), ("dog", "emu", 0.7))
         assert pick_mistakes(table, 2)["confidence"].tolist() == [0.9, 0.7]
 
-    def test_their_rows_are_told_by_the_index(self):
+    def test_the_index_has_their_row_numbers(self):
         table = self.make(("cat", "dog", 0.6), ("cat", "cat", 1.0), ("dog", "cat", 0.9))
         assert pick_mistakes(table, 5).index.tolist() == [2, 0]
 
-    def test_equally_confident_ones_stay_in_order(self):
+    def test_equally_confident_ones_keep_their_order(self):
         table = self.make(*[("cat", "dog", 0.5)] * 40)
         assert pick_mistakes(table, 30).index.tolist() == list(range(30))
 
@@ -327,7 +323,7 @@ class TestCurves:
             file.write_text(f"step\t{metric}\n" + "".join(f"{i}\t{value}\n" for i, value in enumerate(values)))
         return Path("record")
 
-    def test_they_have_a_row_for_each_split_and_epoch_counted_from_one(self):
+    def test_they_have_one_row_per_split_and_epoch_from_one(self):
         record = self.write(
             train_accuracy=[0.5, 0.75], train_loss=[2.0, 1.0], eval_accuracy=[0.25, 0.5], eval_loss=[3.0, 2.5]
         )
@@ -338,19 +334,19 @@ class TestCurves:
             ["val", 2, 0.5, 2.5],
         ]
 
-    def test_figures_have_six_digits(self):
+    def test_values_have_six_digits(self):
         record = self.write(train_accuracy=[1 / 3], train_loss=[1.0], eval_accuracy=[1.0], eval_loss=[1.0])
         assert load_curves(record)["accuracy"].iloc[0] == 0.333333
 
 
 class TestLeftovers:
-    def test_results_of_families_that_nobody_asks_for_are_removed(self):
+    def test_results_of_families_that_are_not_wanted_are_deleted(self):
         for family in ("underfit", "overfit", "gone"):
             save_results(family, make_results())
         remove_leftovers(["underfit", "overfit"])
         assert sorted(path.name for path in Path("data/evaluations").iterdir()) == ["overfit", "underfit"]
 
-    def test_so_is_what_a_killed_run_left(self):
+    def test_so_are_leftovers_of_a_killed_run(self):
         save_results("underfit", make_results())
         Path("data/evaluations/overfit.partial").mkdir()
         Path("data/evaluations/stray.csv").touch()

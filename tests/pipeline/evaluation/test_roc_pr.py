@@ -24,7 +24,7 @@ def make_predictions(num_images: int, num_classes: int, seed: int = 0) -> tuple[
 
 
 def make_two(scores: list[float], labels: list[int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The arguments for two classes, cat and dog; scores are for dog."""
+    """Arguments for two classes, cat and dog; the scores are for dog."""
     probability = np.array(scores)
     return np.array(labels), np.stack([1 - probability, probability], axis=1), ["cat", "dog"]
 
@@ -33,27 +33,43 @@ def get_curve(table: pd.DataFrame, label: str) -> list[list[Any]]:
     return table[table["label"] == label].drop(columns="label").to_numpy().tolist()
 
 
-def get_best_precisions(is_it: np.ndarray, score: np.ndarray) -> dict[float, float]:
-    """Recall to the best precision at that recall or more, by counting at every threshold."""
-    points = [(is_it[score >= t].sum() / is_it.sum(), is_it[score >= t].mean()) for t in np.unique(score)]
+def get_best_precisions(is_class: np.ndarray, score: np.ndarray) -> dict[float, float]:
+    """Recall to the highest precision at that recall or more, counted at every threshold."""
+    points = [(is_class[score >= t].sum() / is_class.sum(), is_class[score >= t].mean()) for t in np.unique(score)]
     return {recall: max(p for r, p in points if r >= recall) for recall, _ in points}
+
+
+def count_rates(is_class: np.ndarray, is_predicted: np.ndarray) -> tuple[float, float]:
+    """False and true positive rate, five digits."""
+    return round(float(is_predicted[~is_class].mean()), 5), round(float(is_predicted[is_class].mean()), 5)
+
+
+def measure_gap(curve: np.ndarray, point: tuple[float, float]) -> float:
+    """Distance of a point from a polyline."""
+    starts, steps = curve[:-1], np.diff(curve, axis=0)
+    along = ((np.array(point) - starts) * steps).sum(axis=1) / (steps**2).sum(axis=1)
+    nearest = starts + along.clip(0, 1)[:, None] * steps
+    return float(np.linalg.norm(nearest - point, axis=1).min())
 
 
 class TestRoc:
     def test_an_example_by_hand(self):
-        # From the surest down: dog, cat, dog, cat.
+        # From the highest score down: dog, cat, dog, cat.
         table = make_roc_table(*make_two([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0]))
         assert get_curve(table, "dog") == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
 
     @pytest.mark.parametrize(("num_images", "num_classes"), [(40, 2), (50, 3)])
-    def test_a_short_curve_is_that_of_scikit_learn(self, num_images, num_classes):
+    def test_every_threshold_of_a_short_curve_is_on_it(self, num_images, num_classes):
         labels, probabilities = make_predictions(num_images, num_classes)
         table = make_roc_table(labels, probabilities, list("abc")[:num_classes])
         for number, name in enumerate("abc"[:num_classes]):
-            expected = np.stack(roc_curve(labels == number, probabilities[:, number])[:2], axis=1)
-            np.testing.assert_allclose(get_curve(table, name), expected, atol=1e-5)
+            curve, score = np.array(get_curve(table, name)), probabilities[:, number]
+            points = [count_rates(labels == number, score >= threshold) for threshold in np.unique(score)]
+            assert curve[[0, -1]].tolist() == [[0, 0], [1, 1]]
+            assert {tuple(point) for point in curve[1:]} <= set(points)
+            assert max(measure_gap(curve, point) for point in points) < 2e-5
 
-    def test_a_long_curve_keeps_its_ends_and_its_area_in_sixty_of_its_points(self):
+    def test_a_long_curve_is_reduced_to_sixty_points_with_the_same_ends_and_area(self):
         labels, probabilities = make_predictions(6000, 3)
         table = make_roc_table(labels, probabilities, list("abc"))
         for number, name in enumerate("abc"):
@@ -64,18 +80,18 @@ class TestRoc:
             assert curve[[0, -1]].tolist() == [[0, 0], [1, 1]]
             assert auc(*curve.T) == pytest.approx(roc_auc_score(labels == number, probabilities[:, number]), abs=2e-3)
 
-    def test_the_area_below_the_mean_is_the_mean_of_the_areas(self):
+    def test_the_area_under_the_mean_is_the_mean_of_the_areas(self):
         labels, probabilities = make_predictions(2000, 5)
         mean = np.array(get_curve(make_roc_table(labels, probabilities, list("abcde")), MEAN))
         expected = np.mean([roc_auc_score(labels == n, probabilities[:, n]) for n in range(5)])
         assert auc(*mean.T) == pytest.approx(expected, abs=2e-3)
 
-    def test_perfect_predictions_go_straight_up(self):
+    def test_perfect_predictions_rise_at_once(self):
         table = make_roc_table(*make_two([1.0, 1.0, 0.0], [1, 1, 0]))
         assert get_curve(table, "dog") == [[0, 0], [0, 1], [1, 1]]
         assert {height for _, height in get_curve(table, MEAN)} == {1.0}
 
-    def test_a_model_without_an_idea_runs_along_the_diagonal(self):
+    def test_uninformative_scores_give_the_diagonal(self):
         table = make_roc_table(*make_two([0.5, 0.5, 0.5], [1, 1, 0]))
         assert get_curve(table, "dog") == [[0, 0], [1, 1]]
         mean = np.array(get_curve(table, MEAN))
@@ -84,17 +100,17 @@ class TestRoc:
 
 class TestPrecisionAndRecall:
     def test_an_example_by_hand(self):
-        # From the surest down: dog, cat, dog, cat. One of one, then two of three.
+        # From the highest score down: dog, cat, dog, cat. One of one, then two of three.
         table = make_pr_table(*make_two([0.9, 0.7, 0.6, 0.2], [1, 0, 1, 0]))
         assert get_curve(table, "dog") == [[0, 1], [0.5, 1], [1, 0.66667]]
 
-    def test_no_precision_is_claimed_that_no_threshold_reaches(self):
-        # From the surest down: cat, dog, dog. Two of three at best.
+    def test_no_point_has_a_precision_that_no_threshold_reaches(self):
+        # From the highest score down: cat, dog, dog. Two of three at best.
         table = make_pr_table(*make_two([0.9, 0.7, 0.6], [0, 1, 1]))
         assert max(precision for _, precision in get_curve(table, "dog")) == 0.66667
 
     @pytest.mark.parametrize(("num_images", "num_classes"), [(20, 2), (50, 3)])
-    def test_precision_is_the_best_at_that_recall_or_more(self, num_images, num_classes):
+    def test_precision_is_the_highest_at_that_recall_or_more(self, num_images, num_classes):
         labels, probabilities = make_predictions(num_images, num_classes)
         table = make_pr_table(labels, probabilities, list("abc")[:num_classes])
         for number, name in enumerate("abc"[:num_classes]):
@@ -104,7 +120,7 @@ class TestPrecisionAndRecall:
                 expected.insert(0, [0, expected[0][1]])
             np.testing.assert_allclose(get_curve(table, name), expected, atol=1e-5)
 
-    def test_it_only_falls_from_no_recall_to_all_in_at_most_sixty_points(self):
+    def test_it_falls_monotonically_from_recall_0_to_1_in_at_most_sixty_points(self):
         labels, probabilities = make_predictions(6000, 3)
         table = make_pr_table(labels, probabilities, list("abc"))
         for label in ("a", "b", "c", MEAN):
@@ -114,18 +130,18 @@ class TestPrecisionAndRecall:
             assert (np.diff(curve[:, 0]) > 0).all()
             assert (np.diff(curve[:, 1]) <= 0).all()
 
-    def test_perfect_predictions_have_a_precision_of_one_throughout(self):
+    def test_perfect_predictions_have_a_precision_of_one_everywhere(self):
         table = make_pr_table(np.arange(3), np.eye(3), list("abc"))
         assert set(table["precision"]) == {1.0}
 
-    def test_a_model_without_an_idea_is_as_precise_as_the_class_is_frequent(self):
+    def test_uninformative_scores_have_the_frequency_of_the_class_as_precision(self):
         table = make_pr_table(*make_two([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 0]))
         assert get_curve(table, "dog") == [[0, 0.25], [1, 0.25]]
 
 
 class TestBoth:
     @both
-    def test_the_mean_is_taken_over_the_classes_at_the_same_places(self, make_table):
+    def test_the_mean_is_over_the_classes_at_the_same_positions(self, make_table):
         labels, probabilities = make_predictions(40, 3)
         table = make_table(labels, probabilities, list("abc"))
         x, y = TABLES[make_table][1:]
@@ -133,7 +149,7 @@ class TestBoth:
         curves = [table[table["label"] == name] for name in "abc"]
         heights = np.mean([np.interp(mean[x], curve[x], curve[y]) for curve in curves], axis=0)
         np.testing.assert_allclose(mean[x], np.linspace(0, 1, len(mean)), atol=1e-5)
-        # Beside a step, rounding a place to five digits would take the other side of it.
+        # Next to a step, a position rounded to five digits could be on its other side.
         close = np.min([np.abs(mean[x].to_numpy()[:, None] - curve[x].to_numpy()).min(axis=1) for curve in curves], 0)
         inner = close > 1e-4
         assert inner.sum() > 30
@@ -141,7 +157,7 @@ class TestBoth:
 
     @both
     @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [1, 0, 1, 0]])
-    def test_a_class_that_no_test_image_has_has_no_curve(self, make_table, labels):
+    def test_a_class_without_images_has_no_curve(self, make_table, labels):
         _, probabilities = make_predictions(4, 3)
         table = make_table(np.array(labels), probabilities, ["cat", "dog", "emu"])
         assert list(dict.fromkeys(table["label"])) == ["cat", "dog", MEAN]
@@ -152,14 +168,14 @@ class TestBoth:
         [([1], [[0.2, 0.8]]), ([1], [[1.0, 0.0]]), ([1, 1], [[0.2, 0.8], [0.6, 0.4]])],
         ids=["one image", "one image, wrong", "one class"],
     )
-    def test_where_there_is_nothing_to_tell_apart_there_is_no_curve(self, make_table, labels, probabilities):
+    def test_images_of_a_single_class_give_no_curve(self, make_table, labels, probabilities):
         table = make_table(np.array(labels), np.array(probabilities, np.float32), ["cat", "dog"])
         assert table.empty
         assert list(table.columns) == TABLES[make_table]
 
     @both
     @pytest.mark.parametrize(("num_images", "num_classes"), [(2, 2), (100, 100), (300, 100)])
-    def test_one_image_of_a_class_is_enough(self, make_table, num_images, num_classes):
+    def test_one_image_per_class_is_enough(self, make_table, num_images, num_classes):
         names = [f"class {number}" for number in range(num_classes)]
         table = make_table(*make_predictions(num_images, num_classes), names)
         assert list(table.columns) == TABLES[make_table]
@@ -169,13 +185,13 @@ class TestBoth:
         assert values.max() <= 1
 
     @both
-    def test_a_model_that_predicts_one_class_only_has_curves_of_all(self, make_table):
+    def test_a_model_that_always_predicts_the_same_class_has_curves_for_all(self, make_table):
         table = make_table(np.array([0, 1, 2]), np.eye(3, dtype=np.float32)[[0, 0, 0]], list("abc"))
         assert list(dict.fromkeys(table["label"])) == ["a", "b", "c", MEAN]
         assert table.notna().all(axis=None)
 
     @both
     @pytest.mark.parametrize("names", [["NA", "007"], ["mean", "nan"]])
-    def test_classes_may_be_called_anything(self, make_table, names):
+    def test_classes_may_have_any_name(self, make_table, names):
         table = make_table(*make_two([0.9, 0.2], [1, 0])[:2], names)
         assert list(dict.fromkeys(table["label"])) == [*names, MEAN]

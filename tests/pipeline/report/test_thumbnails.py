@@ -1,33 +1,15 @@
-import base64
 import hashlib
-import io
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from pipeline.data.raw import load_index, save_raw
-from pipeline.report.thumbnails import draw_class_strip, encode_picture, load_picture, overlay_heat, pick_predictions
-from pipeline.sources import RawImage
+from pipeline.report.thumbnails import draw_class_strip, encode_picture, load_picture, overlay_heat
+from pipeline.sources.raw_image import RawImage
+from tests.pipeline.report.pictures import decode
 
 TILE = 72  # pixels
-
-
-def decode(uri: str) -> np.ndarray:
-    kind, _, data = uri.partition(",")
-    assert kind == "data:image/jpeg;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
-
-
-def make_predictions(right: int, wrong: int) -> pd.DataFrame:
-    ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(right + wrong)]
-    predicted = ["cat"] * right + ["dog"] * wrong
-    return pd.DataFrame({"image_id": ids, "label": "cat", "predicted": predicted})
-
-
-def count_mistakes(picked: pd.DataFrame) -> int:
-    return int((picked["label"] != picked["predicted"]).sum())
 
 
 @pytest.fixture
@@ -46,7 +28,7 @@ def shades(strip: str) -> list[int]:
 
 
 class TestEncoding:
-    def test_a_picture_becomes_a_jpeg_within_its_own_address(self):
+    def test_a_picture_becomes_a_jpeg_in_a_data_uri(self):
         pixels = np.full((20, 30, 3), (200, 30, 90), np.uint8)
         np.testing.assert_allclose(decode(encode_picture(pixels)), pixels, atol=6)
 
@@ -63,14 +45,14 @@ class TestLoading:
         assert picture.dtype == np.uint8
         assert (picture == 40 * number).all()
 
-    def test_the_resize_policy_is_the_models_own(self, images):
+    def test_it_is_resized_as_the_models_see_it(self, images):
         picture = load_picture(images.iloc[4], image_size=16, resize="letterbox")
         assert (picture[0] == 0).all()
         assert (picture[8] == 160).all()
 
 
 class TestStrip:
-    def test_pictures_stand_side_by_side(self, images):
+    def test_pictures_are_side_by_side(self, images):
         strip = draw_class_strip(images, count=5, resize="stretch")
         assert decode(strip).shape == (TILE, 5 * TILE, 3)
         assert sorted(shades(strip)) == pytest.approx([0, 40, 80, 120, 160], abs=2)
@@ -86,36 +68,6 @@ class TestStrip:
     def test_where_there_are_fewer_grey_fills_the_strip(self, images):
         drawn = shades(draw_class_strip(images.head(2), count=4, resize="stretch"))
         assert drawn[2:] == pytest.approx([128, 128], abs=2)
-
-
-class TestPredictions:
-    @pytest.mark.parametrize(
-        ("right", "wrong", "mistakes"),
-        [(50, 50, 6), (50, 2, 2), (50, 0, 0), (6, 50, 6), (3, 50, 9), (0, 50, 12)],
-    )
-    def test_half_of_the_cards_are_mistakes_unless_one_kind_is_rare(self, right, wrong, mistakes):
-        picked = pick_predictions(make_predictions(right, wrong), 12)
-        assert len(picked) == 12
-        assert count_mistakes(picked) == mistakes
-
-    def test_mistakes_come_first(self):
-        picked = pick_predictions(make_predictions(50, 50), 12)
-        assert (picked["label"] != picked["predicted"]).tolist() == [True] * 6 + [False] * 6
-
-    def test_no_image_is_shown_twice(self):
-        assert pick_predictions(make_predictions(50, 50), 12)["image_id"].is_unique
-
-    def test_where_there_are_fewer_all_are_shown(self):
-        assert len(pick_predictions(make_predictions(3, 2), 12)) == 5
-
-    def test_the_choice_does_not_depend_on_the_order_of_the_rows(self):
-        table = make_predictions(50, 50)
-        picked = pick_predictions(table.iloc[::-1], 12)
-        assert picked["image_id"].tolist() == pick_predictions(table, 12)["image_id"].tolist()
-
-    def test_it_is_not_simply_the_first_rows(self):
-        picked = pick_predictions(make_predictions(100, 0), 12)
-        assert sorted(picked.index) != list(range(12))
 
 
 class TestHeat:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.files import find_dvc_cache, folder_aside, remove, write_aside
+from pipeline.runtime.files import compute_sha256, find_dvc_cache, folder_aside, remove, write_aside
 
 
 def names(folder: Path) -> list[str]:
@@ -58,7 +58,7 @@ def test_a_failing_block_keeps_the_old_folder_and_leaves_no_other(tmp_path):
     assert names(target) == ["old"]
 
 
-def test_a_new_folder_replaces_all_of_the_old_one(tmp_path):
+def test_a_new_folder_replaces_the_whole_old_one(tmp_path):
     for name in ("old", "new"):
         with folder_aside(tmp_path / "raw") as partial:
             (partial / name).touch()
@@ -66,7 +66,7 @@ def test_a_new_folder_replaces_all_of_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("aside", [write_aside, folder_aside])
-def test_what_a_killed_run_left_behind_is_cleared(tmp_path, aside):
+def test_leftovers_of_a_killed_run_are_deleted(tmp_path, aside):
     left = tmp_path / "raw.partial"
     left.mkdir()
     (left / "half").touch()
@@ -77,7 +77,7 @@ def test_what_a_killed_run_left_behind_is_cleared(tmp_path, aside):
     assert names(tmp_path) == ["raw"]
 
 
-def test_removing_takes_files_folders_and_what_is_not_there(tmp_path):
+def test_remove_accepts_files_folders_and_missing_paths(tmp_path):
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "file").touch()
     for name in ("folder", "file", "nothing"):
@@ -85,7 +85,7 @@ def test_removing_takes_files_folders_and_what_is_not_there(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_removing_a_link_keeps_what_it_points_to(tmp_path):
+def test_removing_a_link_keeps_its_target(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "picture").touch()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
@@ -94,8 +94,14 @@ def test_removing_a_link_keeps_what_it_points_to(tmp_path):
     assert names(tmp_path / "mine") == ["picture"]
 
 
+def test_the_checksum_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert compute_sha256(tmp_path / "file") == expected
+
+
 class TestDvcCache:
-    """DVC is asked where it is."""
+    """DVC tells where it is."""
 
     @pytest.fixture(autouse=True)
     def _unasked(self):
@@ -104,28 +110,28 @@ class TestDvcCache:
         find_dvc_cache.cache_clear()
 
     @pytest.fixture
-    def say(self, tmp_path, monkeypatch):
-        """Puts a program called dvc before all others, which notes what it is asked and gives an answer."""
+    def answer(self, tmp_path, monkeypatch):
+        """Puts a program called dvc first on the path, which records its arguments and prints an answer."""
 
-        def write(answer: str, status: int = 0) -> Path:
+        def write(text: str, status: int = 0) -> Path:
             program = tmp_path / "bin" / "dvc"
             program.parent.mkdir()
-            program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n{answer}\nexit {status}\n')
+            program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n{text}\nexit {status}\n')
             program.chmod(0o755)
             monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
             return tmp_path / "asked"
 
         return write
 
-    def test_its_answer_is_taken_and_asked_for_once(self, say):
-        asked = say("echo /srv/our cache")
+    def test_it_is_the_answer_of_dvc_which_runs_once(self, answer):
+        asked = answer("echo /srv/our cache")
         assert find_dvc_cache() == find_dvc_cache() == Path("/srv/our cache")
         assert asked.read_text() == "cache dir\n"
 
-    def test_outside_of_a_repository_of_its_own_it_is_where_it_would_be(self, say):
-        say("echo ERROR: you are not inside of a DVC repository >&2", status=253)
+    def test_outside_a_repository_it_is_the_default(self, answer):
+        answer("echo ERROR: you are not inside of a DVC repository >&2", status=253)
         assert find_dvc_cache() == Path(".dvc/cache")
 
-    def test_so_it_is_where_there_is_no_dvc(self, tmp_path, monkeypatch):
+    def test_without_dvc_it_is_the_default(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
         assert find_dvc_cache() == Path(".dvc/cache")

@@ -30,7 +30,7 @@ def test_an_error_in_a_worker_reaches_the_caller(num_workers):
         list(map_in_order(math.factorial, [3, 2, -1, 4], num_workers))
 
 
-def test_only_a_bounded_number_of_tasks_is_taken_ahead_of_the_results():
+def test_a_bounded_number_of_tasks_is_read_ahead():
     taken: list[int] = []
 
     def tasks() -> Iterator[int]:
@@ -48,7 +48,7 @@ def test_with_one_worker_the_work_runs_in_this_process():
     assert list(map_in_order(_process_id, [0, 0], 1)) == [os.getpid()] * 2
 
 
-def test_with_two_workers_it_does_not():
+def test_with_two_workers_it_runs_in_others():
     assert os.getpid() not in list(map_in_order(_process_id, [0, 0], 2))
 
 
@@ -56,22 +56,22 @@ PARENT = """
 import os, signal, time
 from pipeline.runtime.processes import map_in_order
 
-def tell(_):
+def get_id(_):
     return os.getpid()
 
 if __name__ == "__main__":
     def tasks():
         yield from range(20)
-        time.sleep(60)  # as a slow disk would; the workers wait
+        time.sleep(60)  # like a slow disk: the workers wait
 
-    results = map_in_order(tell, tasks(), 2)
+    results = map_in_order(get_id, tasks(), 2)
     print(*{next(results) for _ in range(10)}, flush=True)
     next(results, None)
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system kills in another way")
-def test_workers_end_with_whoever_started_them_even_if_it_is_killed(tmp_path):
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, str(tmp_path / "parent.py")]
@@ -106,10 +106,10 @@ class TestChunks:
             ([0, None, "", []], 2, [[0, None], ["", []]]),
         ],
     )
-    def test_each_item_comes_once_in_order_and_the_last_chunk_may_be_short(self, items, size, chunks):
+    def test_each_item_appears_once_in_order_and_the_last_chunk_may_be_shorter(self, items, size, chunks):
         assert list(in_chunks(items, size)) == chunks
 
-    def test_nothing_is_read_ahead_of_the_chunk_that_is_asked_for(self):
+    def test_nothing_is_read_ahead_of_the_requested_chunk(self):
         numbers = count()
         assert list(islice(in_chunks(numbers, 3), 2)) == [[0, 1, 2], [3, 4, 5]]
         assert next(numbers) == 6

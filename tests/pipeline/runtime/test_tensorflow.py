@@ -1,4 +1,4 @@
-"""How TensorFlow starts: each time in a process of its own."""
+"""TensorFlow's start, each time in a process of its own."""
 
 import json
 import os
@@ -25,7 +25,7 @@ configure_tensorflow(onednn=True)
 """
 
 
-def test_tensorflow_starts_in_silence_and_leaves_the_collector_on():
+def test_tensorflow_starts_silently_and_leaves_garbage_collection_on():
     started = run(
         START.format(before="") + "print('tensorflow' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)"
     )
@@ -33,15 +33,15 @@ def test_tensorflow_starts_in_silence_and_leaves_the_collector_on():
 
 
 @pytest.mark.parametrize("before", ["", "import sklearn.metrics"])
-def test_scikit_learn_is_there_whether_it_was_imported_before_or_not(before):
-    """Keras does without it where it was not."""
+def test_scikit_learn_can_be_imported_afterwards_whether_it_was_before_or_not(before):
+    """Without an import before, Keras is kept from importing it."""
     started = run(
         START.format(before=before) + "import sklearn.metrics, keras; print(sklearn.metrics.accuracy_score([1], [1]))"
     )
     assert (started.stdout, started.stderr) == ("1.0\n", "")
 
 
-def test_tensorflow_that_was_imported_before_it_was_configured_is_refused():
+def test_tensorflow_that_was_imported_before_is_refused():
     script = START.format(before="import tensorflow") + "print('not refused')"
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode != 0
@@ -57,11 +57,11 @@ _share_cores(*worker)
 print(json.dumps([worker, cores, sorted(os.sched_getaffinity(0)), os.environ.get("TF_NUM_INTRAOP_THREADS")]))
 """
 
-# Runs its child, then lives on until its input ends, under the name that the command line gives it.
+# Runs its child, then waits until its input ends, under the name on its command line.
 WORKER = "import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); sys.stdin.read()"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to cores")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system can't pin processes to cores")
 class TestQueueWorkers:
     """DVC calls the workers of `dvc queue start -j 2` `dvc-exp-<repository>-<number>@localhost`."""
 
@@ -76,26 +76,26 @@ class TestQueueWorkers:
         )
 
     def look(self, name: str | None, *others: str) -> list[Any]:
-        """[[worker, of how many], all cores, those that are left to it, threads], as what a worker has started sees it."""
+        """[[worker, number of workers], all cores, cores of the process, threads], in a process that a worker started."""
         with ExitStack() as stack:
             for other in others:
                 mate = stack.enter_context(self.start(other))
                 assert mate.stdout is not None
-                mate.stdout.readline()  # it is there
+                mate.stdout.readline()  # it has started
             output, _ = self.start(name, CHILD).communicate()
         return json.loads(output)
 
-    def test_outside_of_a_queue_all_cores_are_used(self):
+    def test_outside_a_queue_a_process_uses_all_cores(self):
         worker, cores, left, threads = self.look(None, "dvc-exp-4e5a-1@localhost")
         assert (worker, left, threads) == ([0, 1], cores, None)
 
-    def test_a_worker_that_is_alone_in_its_queue_uses_all_of_them(self):
+    def test_a_worker_alone_in_its_queue_uses_all_cores(self):
         worker, cores, left, threads = self.look("dvc-exp-4e5a-1@localhost", "dvc-exp-other-1@localhost")
         assert (worker, left, threads) == ([0, 1], cores, None)
 
     @pytest.mark.parametrize("number", [1, 2])
-    def test_two_share_them_with_as_many_threads_as_one_would_have(self, number):
-        """The number of threads decides the last bits of a sum."""
+    def test_two_workers_share_the_cores_and_each_has_the_threads_of_one(self, number):
+        """The number of threads changes the last bits of a sum."""
         name, other = (f"dvc-exp-4e5a-{n}@localhost" for n in (number, 3 - number))
         worker, cores, left, threads = self.look(name, other)
         assert worker == [number - 1, 2]

@@ -1,10 +1,13 @@
 import json
-import time
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.runtime.timings import load_readings, record_readings, record_seconds
+from pipeline.runtime.timings import load_readings, read_peak_memory, record_readings, record_seconds
+from tests.conftest import ROOT
 
 MODEL = Path("models/underfit.keras")
 TIMINGS = Path("metrics/underfit/timings.json")
@@ -17,91 +20,128 @@ def _project(tmp_path, monkeypatch):
     MODEL.write_bytes(b"weights")
 
 
-def record(key: str, seconds: float = 0.0) -> None:
-    with record_seconds(key, "underfit", MODEL):
-        time.sleep(seconds)
+@pytest.fixture
+def record(monkeypatch):
+    """Times a block that takes this many seconds by a clock of its own."""
+    now = [0.0]
+    monkeypatch.setattr("pipeline.runtime.timings.time.perf_counter", lambda: now[0])
+
+    def time_block(key: str, seconds: float = 1.0) -> None:
+        with record_seconds(key, "underfit", MODEL):
+            now[0] += seconds
+
+    return time_block
 
 
-def readings() -> dict:
+def readings() -> dict[str, Any]:
     return json.loads(TIMINGS.read_text())
 
 
-def test_a_reading_is_in_seconds():
-    record("train_seconds", 0.05)
-    assert 0.05 <= readings()["train_seconds"] < 5
+class TestSeconds:
+    def test_they_are_rounded_to_hundredths(self, record):
+        record("train_seconds", 12.3456)
+        assert readings()["train_seconds"] == 12.35
 
+    def test_those_of_one_model_are_kept_together(self, record):
+        record("train_seconds", 1.0)
+        record("evaluate_test_seconds", 2.0)
+        assert readings() == {"model": readings()["model"], "train_seconds": 1.0, "evaluate_test_seconds": 2.0}
 
-def test_readings_of_one_model_stand_together():
-    record("train_seconds")
-    record("evaluate_test_seconds")
-    assert readings().keys() == {"model", "train_seconds", "evaluate_test_seconds"}
+    def test_later_ones_replace_earlier_ones(self, record):
+        record("train_seconds", 1.0)
+        record("train_seconds", 2.0)
+        assert readings()["train_seconds"] == 2.0
 
+    def test_those_of_another_model_are_dropped(self, record):
+        record("train_seconds")
+        MODEL.write_bytes(b"other weights")
+        record("evaluate_test_seconds")
+        assert readings().keys() == {"model", "evaluate_test_seconds"}
 
-def test_a_later_reading_takes_the_place_of_an_earlier_one():
-    record("train_seconds", 0.05)
-    record("train_seconds")
-    assert readings()["train_seconds"] < 0.05
+    def test_the_model_may_be_written_within_the_block(self):
+        MODEL.unlink()
+        with record_seconds("train_seconds", "underfit", MODEL):
+            MODEL.write_bytes(b"new")
+        assert "train_seconds" in readings()
 
+    def test_a_failure_is_not_timed(self):
+        with pytest.raises(ZeroDivisionError), record_seconds("train_seconds", "underfit", MODEL):
+            raise ZeroDivisionError
+        assert not TIMINGS.exists()
 
-def test_readings_of_another_model_are_forgotten():
-    record("train_seconds")
-    MODEL.write_bytes(b"other weights")
-    record("evaluate_test_seconds")
-    assert readings().keys() == {"model", "evaluate_test_seconds"}
+    def test_they_are_loaded_for_the_very_model_only(self, record):
+        record("train_seconds", 1.0)
+        digest = readings()["model"]
+        assert load_readings("underfit", digest) == {"train_seconds": 1.0}
+        assert load_readings("underfit", "0" * 64) == {}
+        assert load_readings("overfit", digest) == {}
 
-
-def test_the_model_may_be_made_while_the_clock_runs():
-    MODEL.unlink()
-    with record_seconds("train_seconds", "underfit", MODEL):
-        MODEL.write_bytes(b"new")
-    assert "train_seconds" in readings()
-
-
-def test_a_failure_is_not_timed():
-    with pytest.raises(ZeroDivisionError), record_seconds("train_seconds", "underfit", MODEL):
-        raise ZeroDivisionError
-    assert not TIMINGS.exists()
-
-
-def test_readings_are_shown_for_the_very_model_only():
-    record("train_seconds")
-    digest = readings()["model"]
-    assert load_readings("underfit", digest).keys() == {"train_seconds"}
-    assert load_readings("underfit", "0" * 64) == {}
-    assert load_readings("overfit", digest) == {}
-
-
-def test_a_damaged_file_is_no_obstacle():
-    TIMINGS.parent.mkdir(parents=True)
-    TIMINGS.write_text('{"model": "ab')
-    record("train_seconds")
-    assert "train_seconds" in readings()
+    def test_a_damaged_file_is_replaced(self, record):
+        TIMINGS.parent.mkdir(parents=True)
+        TIMINGS.write_text('{"model": "ab')
+        record("train_seconds")
+        assert "train_seconds" in readings()
 
 
 class TestOtherReadings:
-    """Of another kind than seconds, such as images a second."""
+    """Other readings than seconds, such as images per second."""
 
-    def test_they_stand_as_they_are_given(self):
-        record_readings("underfit", MODEL, {"images_per_second_1": 63.4, "evaluate_peak_mb": 812.0})
+    def test_they_are_stored_unchanged(self):
         given = {"images_per_second_1": 63.4, "evaluate_peak_mb": 812.0}
+        record_readings("underfit", MODEL, given)
         assert readings() == {"model": readings()["model"]} | given
         assert load_readings("underfit", readings()["model"]) == given
 
-    def test_they_are_added_to_what_is_there_and_replace_their_own_name_only(self):
+    def test_they_are_added_to_the_others_and_replace_only_those_of_the_same_name(self, record):
         record("train_seconds")
         record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
         record_readings("underfit", MODEL, {"images_per_second_1": 71.0, "images_per_second_32": 900.5})
         assert readings().keys() == {"model", "train_seconds", "images_per_second_1", "images_per_second_32"}
         assert readings()["images_per_second_1"] == 71.0
 
-    def test_those_of_another_model_are_forgotten(self):
+    def test_those_of_another_model_are_dropped(self):
         record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
         MODEL.write_bytes(b"other weights")
         record_readings("underfit", MODEL, {"evaluate_peak_mb": 812.0})
         assert readings().keys() == {"model", "evaluate_peak_mb"}
 
-    def test_without_the_model_there_is_nothing_to_record_for(self):
+    def test_without_a_model_nothing_is_recorded(self):
         MODEL.unlink()
         with pytest.raises(FileNotFoundError):
             record_readings("underfit", MODEL, {"images_per_second_1": 63.4})
         assert not TIMINGS.exists()
+
+
+class TestPeakMemory:
+    CODE = "; ".join(  # holds this many MB for a moment, then frees them
+        [
+            "import sys",
+            "from pipeline.runtime.timings import read_peak_memory",
+            "block = bytearray(b'x') * (int(sys.argv[1]) * 10**6)",
+            "del block",
+            "print(read_peak_memory(), 'tensorflow' in sys.modules or 'pandas' in sys.modules)",
+        ]
+    )
+
+    def measure(self, megabytes: int) -> tuple[float, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", self.CODE, str(megabytes)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        peak, heavy = done.stdout.split()
+        return float(peak), heavy
+
+    def test_it_is_in_mb_and_includes_what_has_been_freed(self):
+        small, large = self.measure(0)[0], self.measure(200)[0]
+        assert large - small == pytest.approx(200, abs=20)
+
+    def test_memory_of_the_parent_process_does_not_count(self):
+        small, block = self.measure(0)[0], bytearray(b"x") * (300 * 10**6)
+        assert self.measure(0)[0] == pytest.approx(small, abs=20)
+        assert len(block) == 300 * 10**6  # still held
+
+    def test_reading_it_imports_nothing_heavy(self):
+        assert self.measure(0)[1] == "False"
+
+    def test_it_never_falls(self):
+        first = read_peak_memory()
+        assert read_peak_memory() >= first > 1

@@ -15,8 +15,8 @@ from requests.adapters import HTTPAdapter
 
 from pipeline.config.sources import ArchiveSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources import RawImage
 from pipeline.sources.archive import locate, read_images
+from pipeline.sources.raw_image import RawImage
 
 Files = dict[str, bytes]
 
@@ -96,25 +96,25 @@ def refusal(path: Any, **options: Any) -> str:
 
 
 @every_kind
-def test_every_kind_of_archive_gives_its_files(tmp_path, kind):
+def test_every_format_is_read(tmp_path, kind):
     packed = PACKERS[kind](tmp_path / f"pictures.{kind}", CATS_AND_DOGS)
     assert contents(packed) == CATS_AND_DOGS
     assert {image.label for image in read(packed).values()} == {"cat", "dog"}
 
 
 @every_kind
-def test_the_kind_is_told_by_the_content_not_by_the_name(tmp_path, kind):
+def test_the_content_decides_the_format_not_the_extension(tmp_path, kind):
     assert contents(PACKERS[kind](tmp_path / "download", CATS_AND_DOGS)) == CATS_AND_DOGS
 
 
 @zip_and_tar
-def test_the_order_is_the_same_each_time(tmp_path, kind):
+def test_the_order_is_reproducible(tmp_path, kind):
     packed = PACKERS[kind](tmp_path / "pictures", dict(reversed(CATS_AND_DOGS.items())))
     assert list(read(packed)) == list(read(packed))
 
 
 @zip_and_tar
-def test_splits_classes_and_strays_are_those_of_a_folder(tmp_path, kind):
+def test_splits_classes_and_stray_files_are_those_of_a_folder(tmp_path, kind):
     files = {
         "intel/seg_train/seg_train/sea/1.jpg": b"1",
         "intel/seg_test/seg_test/sea/2.JPG": b"2",
@@ -131,7 +131,7 @@ def test_splits_classes_and_strays_are_those_of_a_folder(tmp_path, kind):
 
 @zip_and_tar
 @pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0"])
-def test_class_names_of_any_kind(tmp_path, kind, name):
+def test_class_names_may_be_any_text(tmp_path, kind, name):
     images = read(PACKERS[kind](tmp_path / "pictures", {f"{name}/1.png": b"1", "dog/1.png": b"2"}))
     assert {image.label for image in images.values()} == {name, "dog"}
 
@@ -141,24 +141,24 @@ def test_a_tar_of_the_current_folder(tmp_path):
     assert {image.label for image in read(packed).values()} == {"cat", "dog"}
 
 
-def test_a_name_that_stands_twice_in_a_tar_comes_once(tmp_path):
+def test_a_name_that_is_twice_in_a_tar_is_read_once(tmp_path):
     packed = pack_tar(tmp_path / "a.tar", CATS_AND_DOGS)
     with tarfile.open(packed, "a") as tar:
         tar.addfile(tarfile.TarInfo("cat/1.png"))
     assert len(list(read_images(path=str(packed), sha256=None, settings=SETTINGS))) == 3
 
 
-class TestNotToBeTrusted:
-    """What somebody made on purpose is refused whole, before any file is read."""
+class TestUnsafe:
+    """Archives that are made with intent are refused before any file is read."""
 
     @zip_and_tar
     @pytest.mark.parametrize(
         "name", ["/etc/1.png", "../cat/1.png", "cat/../../1.png", "C:\\cat\\1.png", "..\\cat\\1.png"]
     )
-    def test_a_path_that_leads_outside(self, tmp_path, kind, name):
+    def test_a_path_out_of_the_archive(self, tmp_path, kind, name):
         line = refusal(PACKERS[kind](tmp_path / "bad", CATS_AND_DOGS | {name: b"x"}))
         assert repr(name) in line
-        assert "not to be trusted" in line
+        assert "do not trust it" in line
 
     @pytest.mark.parametrize("target", ["/etc/passwd", "../../secret.png", "../../../etc"])
     def test_a_link_out_of_the_archive(self, tmp_path, target):
@@ -175,7 +175,7 @@ class TestNotToBeTrusted:
         assert "outside the archive" in refusal(packed)
 
     @pytest.mark.parametrize("target", ["1.png", "../dog/1.png"])
-    def test_a_link_inside_the_archive_is_not_followed_but_does_no_harm(self, tmp_path, target):
+    def test_a_link_inside_the_archive_is_not_followed_and_not_refused(self, tmp_path, target):
         for packed in (
             pack_tar(tmp_path / "fine.tar", CATS_AND_DOGS, links={"cat/link.png": target}),
             pack_zip_link(tmp_path / "fine.zip", CATS_AND_DOGS, "cat/link.png", target),
@@ -204,12 +204,12 @@ class TestNotToBeTrusted:
         assert "sources.archive.max_ratio = 100.0" in line
 
     @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-    def test_a_small_archive_may_be_packed_as_tightly_as_it_likes(self, tmp_path, kind):
+    def test_a_small_archive_may_have_any_compression_ratio(self, tmp_path, kind):
         assert len(read(PACKERS[kind](tmp_path / "tight", {"cat/1.png": bytes(1 << 20), "dog/1.png": b"1"}))) == 2
 
 
 class TestDamage:
-    """Half an archive is no archive; one bad file in a zip is one bad file."""
+    """A damaged archive is refused; a damaged file in a zip is only one damaged file."""
 
     @pytest.mark.parametrize("kind", [kind for kind in PACKERS if kind not in ("stored.zip", "bz2.zip", "lzma.zip")])
     @pytest.mark.parametrize("part", [0.3, 0.8])
@@ -220,7 +220,7 @@ class TestDamage:
         assert "archive 'half' is" in refusal(packed)
 
     @pytest.mark.parametrize("size", [1024, 1024 + 100, 2048, 2048 + 512, 2048 + 600])
-    def test_a_tar_that_breaks_off_between_two_files_is_refused(self, tmp_path, size):
+    def test_a_tar_that_is_cut_off_between_two_files_is_refused(self, tmp_path, size):
         packed = pack_tar(tmp_path / "half.tar", CATS_AND_DOGS)
         packed.write_bytes(packed.read_bytes()[:size])
         assert "archive 'half.tar' is damaged" in refusal(packed)
@@ -233,7 +233,7 @@ class TestDamage:
         assert "archive 'bad.tar' is damaged" in refusal(packed)
 
     @pytest.mark.parametrize("kind", ["tar.gz", "tar.bz2", "tar.xz"])
-    def test_a_packed_tar_with_wrong_bytes_in_the_middle_is_refused(self, tmp_path, kind):
+    def test_a_compressed_tar_with_wrong_bytes_in_the_middle_is_refused(self, tmp_path, kind):
         packed = PACKERS[kind](tmp_path / "bad", {f"{n}/1.png": _noise(n, 20_000) for n in ("cat", "dog")})
         data = bytearray(packed.read_bytes())
         data[len(data) // 2 : len(data) // 2 + 50] = bytes(50)
@@ -241,7 +241,7 @@ class TestDamage:
         assert "archive 'bad' is" in refusal(packed)
 
     @pytest.mark.parametrize("kind", ["zip", "stored.zip", "lzma.zip", "bz2.zip"])
-    def test_one_damaged_file_of_a_zip_has_a_reason_and_the_others_are_read(self, tmp_path, kind):
+    def test_a_damaged_file_in_a_zip_has_a_reason_and_the_others_are_read(self, tmp_path, kind):
         packed = PACKERS[kind](tmp_path / "bad.zip", {f"{n}/1.png": _noise(n, 5000) for n in ("cat", "dog", "eel")})
         with zipfile.ZipFile(packed) as archive:
             offset = archive.getinfo("dog/1.png").header_offset
@@ -267,13 +267,13 @@ class TestDamage:
         assert "password required" in line
 
     @pytest.mark.parametrize("data", [b"", b"a text", b"Rar!\x1a\x07\0", b"\x1f\x8b", bytes(100)])
-    def test_what_is_no_archive_is_refused(self, tmp_path, data):
+    def test_other_files_are_refused(self, tmp_path, data):
         (tmp_path / "file.zip").write_bytes(data)
         assert "archive 'file.zip' is" in refusal(tmp_path / "file.zip")
 
     @zip_and_tar
     def test_an_empty_archive_is_refused(self, tmp_path, kind):
-        assert "holds no files" in refusal(PACKERS[kind](tmp_path / "empty", {}))
+        assert "contains no files" in refusal(PACKERS[kind](tmp_path / "empty", {}))
 
 
 def _noise(name: str, size: int) -> bytes:
@@ -299,7 +299,7 @@ class TestPath:
     @pytest.mark.parametrize(
         "path", ["http://127.0.0.1/a.zip", "https://127.0.0.1/a.zip", "doi:10.5281/x.1", "kaggle:a/b"]
     )
-    def test_what_lies_on_the_network_is_nothing_to_watch(self, path):
+    def test_an_address_is_not_watched(self, path):
         assert locate(path) is None
 
     def test_a_local_archive_is_watched(self, tmp_path):
@@ -323,7 +323,7 @@ class TestAddress:
     def test_is_downloaded_and_read(self, url):
         assert contents(url) == CATS_AND_DOGS
 
-    def test_goes_on_after_a_broken_connection(self, url, server):
+    def test_is_resumed_after_a_broken_connection(self, url, server):
         server.drop_after = [50]
         assert contents(url) == CATS_AND_DOGS
 
@@ -332,10 +332,10 @@ class TestAddress:
         assert contents(url, sha256=right) == CATS_AND_DOGS
         assert "wrong checksum" in refusal(url, sha256="0" * 64)
 
-    def test_that_is_not_there_is_refused(self, server):
+    def test_that_does_not_exist_is_refused(self, server):
         assert "answered 404" in refusal(f"{server.url}/other.zip")
 
-    def test_that_gives_a_page_instead_of_an_archive_is_refused(self, server):
+    def test_of_a_web_page_is_refused(self, server):
         server.files["/login"] = b"<html>please log in</html>"
         assert "neither a zip nor a tar" in refusal(f"{server.url}/login")
 
@@ -345,7 +345,7 @@ class TestAddress:
 
 @pytest.mark.usefixtures("cache", "pauses")
 class TestDoi:
-    """The real requests that resolve a DOI, sent to this machine: /HOST/PATH stands for https://HOST/PATH."""
+    """The real requests that resolve a DOI, redirected to this machine: https://HOST/PATH is sent to /HOST/PATH."""
 
     @pytest.fixture
     def zenodo(self, server, monkeypatch, tmp_path):
@@ -383,7 +383,7 @@ class TestDoi:
         self.publish(zenodo, "cats.zip", "dogs.zip")
         assert contents("doi:10.5281/zenodo.7/cats.zip") == CATS_AND_DOGS
 
-    def test_must_name_it_where_there_are_several(self, zenodo):
+    def test_must_name_the_file_if_there_are_several(self, zenodo):
         self.publish(zenodo, "cats.zip", "dogs.tar.gz")
         line = refusal("doi:10.5281/zenodo.7")
         assert "has 2 archives" in line
@@ -394,7 +394,7 @@ class TestDoi:
         assert "has 0 archives" in refusal("doi:10.5281/zenodo.7")
 
     @pytest.mark.usefixtures("zenodo")
-    def test_with_a_file_that_the_record_lacks_is_refused(self):
+    def test_with_a_file_that_is_not_in_the_record_is_refused(self):
         assert "'lions.zip' not found" in refusal("doi:10.5281/zenodo.7/lions.zip")
 
     @pytest.mark.usefixtures("zenodo")
@@ -407,34 +407,34 @@ class TestDoi:
         assert "doi:10.5281/zenodo.8 can't be resolved" in line
         assert "404" in line
 
-    def test_of_a_repository_that_nobody_knows_is_refused(self, zenodo):
+    def test_of_an_unknown_repository_is_refused(self, zenodo):
         zenodo.redirects["/doi.org/10.1/journal"] = "https://journal.example/article"
         zenodo.files["/journal.example/article"] = b"a page"
         assert "can't be resolved" in refusal("doi:10.1/journal")
 
-    def test_of_a_server_that_never_answers_is_given_up_after_the_timeout(self, zenodo):
+    def test_of_a_server_that_never_answers_fails_after_the_timeout(self, zenodo):
         zenodo.hangs = True
         assert "can't be resolved (ReadTimeout" in refusal("doi:10.5281/zenodo.7", timeout=0.1)
 
 
 class TestKaggle:
-    def test_without_kagglehub_says_in_one_line_how_to_get_it(self, monkeypatch):
+    def test_without_kagglehub_says_how_to_install_it(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "kagglehub", None)
         assert "pip install -e '.[kaggle]'" in refusal("kaggle:owner/name")
 
     @pytest.fixture
     def hub(self, monkeypatch) -> ModuleType:
-        """kagglehub's one function that is used, as it asks for a login that no test has."""
+        """Replaces kagglehub, which would ask for a login."""
         module = ModuleType("kagglehub")
         monkeypatch.setitem(sys.modules, "kagglehub", module)
         return module
 
-    def test_reads_the_folder_that_kagglehub_has_unpacked(self, hub, picture_folder):
+    def test_reads_the_folder_that_kagglehub_unpacked(self, hub, picture_folder):
         folder = picture_folder(CATS_AND_DOGS)
         hub.dataset_download = {"owner/name": str(folder)}.__getitem__
         assert contents("kaggle:owner/name") == CATS_AND_DOGS
 
-    def test_names_the_data_set_that_can_not_be_had(self, hub):
+    def test_names_the_data_set_that_can_not_be_downloaded(self, hub):
         def fail(_: str) -> None:
             raise RuntimeError("403 Client Error")
 

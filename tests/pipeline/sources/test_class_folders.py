@@ -1,7 +1,8 @@
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.class_folders import IMAGE_EXTENSIONS, TreeFile, read_tree
+from pipeline.sources.class_folders import TreeFile, read_tree
+from pipeline.sources.formats import IMAGE_EXTENSIONS
 
 
 def labels(*paths: str) -> dict[str, tuple[str, str]]:
@@ -22,7 +23,7 @@ def refusal(*paths: str) -> str:
 
 
 def both(pattern: str) -> tuple[str, ...]:
-    """Two classes in place of the star."""
+    """The pattern with each of two classes in place of the star."""
     return tuple(f"{pattern.replace('*', name)}/{name}.jpg" for name in ("cat", "dog"))
 
 
@@ -30,7 +31,7 @@ def test_class_folders():
     assert labels(*both("*")) == {"cat/cat.jpg": ("", "cat"), "dog/dog.jpg": ("", "dog")}
 
 
-def test_files_come_sorted_by_path_whatever_the_order_in_which_they_were_found():
+def test_files_are_sorted_by_path():
     paths = ["dog/2.jpg", "cat/10.jpg", "dog/1.jpg", "cat/2.jpg"]
     assert [file.path for file in read_tree(paths, "here")] == sorted(paths)
     assert read_tree(paths, "here") == read_tree(reversed(paths), "here")
@@ -44,7 +45,7 @@ def test_files_come_sorted_by_path_whatever_the_order_in_which_they_were_found()
         *((name, "train") for name in ("training", "seg_train", "TRAIN", "training_set")),
     ],
 )
-def test_split_folders_by_their_many_names(folder, split):
+def test_split_folders_have_many_names(folder, split):
     found = labels(*both("train/*"), *both(f"{folder}/*"))
     assert found[f"{folder}/cat/cat.jpg"] == (split, "cat")
     assert found["train/dog/dog.jpg"] == ("train", "dog")
@@ -60,7 +61,7 @@ def test_a_train_folder_alone():
     assert set(labels(*both("train/*")).values()) == {("train", "cat"), ("train", "dog")}
 
 
-def test_kaggles_doubled_folders_without_the_unlabelled_ones():
+def test_kaggles_doubled_folders_are_read_and_the_unlabelled_ones_ignored():
     found = labels(
         *both("seg_train/seg_train/*"),
         *both("seg_test/seg_test/*"),
@@ -81,14 +82,14 @@ def test_one_split_doubled_the_other_not():
 
 
 @pytest.mark.parametrize("folder", ["seg_pred", "pred", "Unlabelled", "unlabeled", "prediction"])
-def test_unlabelled_pictures_beside_splits_are_passed_over_in_silence(folder):
+def test_unlabelled_images_beside_splits_are_ignored(folder):
     files = read_tree([*both("train/*"), f"{folder}/1.jpg", f"{folder}/{folder}/2.jpg"], "here")
     assert {file.label for file in files} == {"cat", "dog"}
 
 
 @pytest.mark.parametrize("wrapper", ["animals", "a/b", "a/b/c", "archive (1)/data.v2"])
 @pytest.mark.parametrize("inside", ["", "train/"])
-def test_wrapping_folders_that_hold_nothing_else_are_looked_through(wrapper, inside):
+def test_wrapping_folders_are_skipped(wrapper, inside):
     found = labels(*both(f"{wrapper}/{inside}*"))
     assert set(found.values()) == {(inside.rstrip("/"), "cat"), (inside.rstrip("/"), "dog")}
 
@@ -98,13 +99,13 @@ def test_a_wrapper_around_doubled_splits():
     assert set(found.values()) == {("train", "cat"), ("train", "dog"), ("test", "cat"), ("test", "dog")}
 
 
-def test_a_text_beside_the_wrapper_or_in_it_does_not_hide_the_classes():
+def test_a_text_file_beside_or_in_a_wrapper_does_not_hide_the_classes():
     paths = [*both("animals/*"), "LICENSE.txt", "animals/readme.md", "docs/more/about.txt"]
     assert set(labels(*paths).values()) == {("", "cat"), ("", "dog")}
     assert set(reasons(*paths)) == {"LICENSE.txt", "animals/readme.md", "docs/more/about.txt"}
 
 
-def test_a_text_folder_beside_splits_does_not_make_a_mixture():
+def test_a_folder_of_texts_beside_splits_is_not_a_mixture():
     found = labels(*both("train/*"), *both("test/*"), "docs/about.txt")
     assert {split for split, _ in found.values()} == {"train", "test"}
 
@@ -134,21 +135,21 @@ def test_splits_without_train_are_refused():
     assert "no train folder" in refusal(*both("test/*"), *both("val/*"))
 
 
-def test_pictures_without_class_folders_are_refused_and_one_is_shown():
+def test_images_without_class_folders_are_refused_with_an_example():
     line = refusal("1.jpg", "2.jpg")
     assert "no class folders" in line
     assert "'1.jpg'" in line
 
 
-def test_pictures_that_lie_in_splits_but_in_no_class_are_refused():
+def test_images_in_splits_without_class_folders_are_refused():
     assert "no class folders" in refusal("train/1.jpg", "test/2.jpg")
 
 
 @pytest.mark.parametrize(
     "paths", [[], ["Thumbs.db"], ["cat/.DS_Store", ".git/config", "__MACOSX/cat/._1.jpg", "dog/desktop.ini"]]
 )
-def test_nothing_but_litter_is_empty(paths):
-    assert "holds no files" in refusal(*paths)
+def test_a_folder_of_litter_counts_as_empty(paths):
+    assert "contains no files" in refusal(*paths)
 
 
 @pytest.mark.parametrize(
@@ -163,46 +164,46 @@ def test_nothing_but_litter_is_empty(paths):
         "cat/Icon\r",
     ],
 )
-def test_litter_is_passed_over_in_silence(litter):
+def test_litter_is_ignored(litter):
     assert {file.path for file in read_tree([*both("*"), litter], "here")} == {"cat/cat.jpg", "dog/dog.jpg"}
 
 
-def test_a_leading_dot_folder_as_tar_writes_it_is_no_litter():
+def test_the_leading_dot_folder_of_tar_is_not_litter():
     assert set(labels(*both("./*")).values()) == {("", "cat"), ("", "dog")}
 
 
-def test_below_a_class_any_nesting_counts_to_the_class():
+def test_folders_below_a_class_belong_to_it():
     found = labels("cat/2020/may/1.jpg", "cat/2.jpg", "dog/small/very/3.jpg")
     assert found == {"cat/2020/may/1.jpg": ("", "cat"), "cat/2.jpg": ("", "cat"), "dog/small/very/3.jpg": ("", "dog")}
 
 
-def test_below_a_class_a_folder_may_be_called_test():
+def test_a_folder_below_a_class_may_be_called_test():
     assert labels("cat/test/1.jpg", "dog/train/1.jpg")["cat/test/1.jpg"] == ("", "cat")
 
 
 @pytest.mark.parametrize("extension", sorted(IMAGE_EXTENSIONS))
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
-def test_every_extension_in_any_case(extension, change):
+def test_extensions_are_recognized_in_any_case(extension, change):
     name = f"1{change(extension)}"
     assert labels(f"cat/{name}", "dog/1.jpg")[f"cat/{name}"] == ("", "cat")
 
 
-def test_the_extensions_are_those_of_the_contract():
+def test_the_usual_extensions_are_known():
     assert {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif"} <= IMAGE_EXTENSIONS
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "picture", "1.jpg.zip", "1.svg"])
-def test_a_file_in_a_class_that_is_no_image_has_a_reason(name):
+def test_another_file_in_a_class_folder_has_a_reason(name):
     assert reasons(*both("*"), f"cat/{name}")[f"cat/{name}"].startswith("not an image file: extension")
 
 
 @pytest.mark.parametrize("path", ["stray.jpg", "README.md"])
-def test_a_file_in_no_class_has_a_reason_and_no_label(path):
+def test_a_file_outside_class_folders_has_a_reason_and_no_label(path):
     files = {file.path: file for file in read_tree([*both("*"), path], "here")}
     assert files[path] == TreeFile(path, "", "", "lies in no class folder")
 
 
-def test_a_stray_picture_in_a_split_has_a_reason():
+def test_an_image_in_a_split_outside_class_folders_has_a_reason():
     assert reasons(*both("train/*"), *both("test/*"), "test/1.jpg") == {"test/1.jpg": "lies in no class folder"}
 
 
@@ -223,10 +224,10 @@ def test_a_stray_picture_in_a_split_has_a_reason():
         " x ",
     ],
 )
-def test_class_names_are_taken_as_they_are(name):
+def test_class_names_may_be_any_text(name):
     assert labels(f"{name}/1.jpg", "dog/1.jpg")[f"{name}/1.jpg"] == ("", name)
     assert labels(f"train/{name}/1.jpg", "train/dog/1.jpg")[f"train/{name}/1.jpg"] == ("train", name)
 
 
-def test_a_single_class_is_left_for_prune_to_refuse():
+def test_a_single_class_is_not_refused_here():
     assert labels("cat/1.jpg", "cat/2.jpg") == {"cat/1.jpg": ("", "cat"), "cat/2.jpg": ("", "cat")}

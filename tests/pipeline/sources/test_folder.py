@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.config.sources import FolderSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.folder import MAX_IMAGE_BYTES, locate, read_images
+from pipeline.sources.folder import locate, read_images
+from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 SETTINGS = FolderSettings(
     image_size=32, drop_classes=[], merge_classes={}, max_images_per_class=None, min_images_per_class=None
@@ -15,7 +16,7 @@ def read(folder):
     return list(read_images(path=str(folder), sha256=None, settings=SETTINGS))
 
 
-def test_every_file_comes_with_its_bytes_its_class_and_its_split(picture_folder):
+def test_every_file_has_its_bytes_its_class_and_its_split(picture_folder):
     folder = picture_folder({"train/cat": 2, "train/dog": 1, "test/cat": 1})
     images = {image.name: image for image in read(folder)}
     assert list(images) == ["test/cat/000.png", "train/cat/000.png", "train/cat/001.png", "train/dog/000.png"]
@@ -23,7 +24,7 @@ def test_every_file_comes_with_its_bytes_its_class_and_its_split(picture_folder)
     assert (images["test/cat/000.png"].label, images["test/cat/000.png"].source_split) == ("cat", "test")
 
 
-def test_files_that_are_no_images_come_without_bytes_and_with_a_reason(picture_folder):
+def test_other_files_have_a_reason_instead_of_bytes(picture_folder):
     images = {image.name: image for image in read(picture_folder({"cat": 1, "dog": 1, "cat/notes.txt": b"meow"}))}
     assert images["cat/notes.txt"].data is None
     assert "extension '.txt'" in images["cat/notes.txt"].reason
@@ -31,11 +32,11 @@ def test_files_that_are_no_images_come_without_bytes_and_with_a_reason(picture_f
 
 
 @pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0", "line\nbreak", "NA"])
-def test_class_names_of_any_kind(picture_folder, name):
+def test_class_names_may_be_any_text(picture_folder, name):
     assert {image.label for image in read(picture_folder({name: 1, "dog": 1}))} == {name, "dog"}
 
 
-def test_a_name_that_is_no_utf8_stays_readable(picture_folder):
+def test_bytes_in_a_name_that_are_not_utf8_are_replaced(picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     os.rename(os.fsencode(folder) + b"/cat/000.png", os.fsencode(folder) + b"/cat/\xff.png")  # noqa: PTH104
     names = [image.name for image in read(folder)]
@@ -43,27 +44,27 @@ def test_a_name_that_is_no_utf8_stays_readable(picture_folder):
     assert all(name.encode("utf-8") for name in names)
 
 
-def test_a_carriage_return_in_a_name_does_not_break_the_tables(picture_folder):
+def test_a_carriage_return_in_a_name_is_replaced(picture_folder):
     folder = picture_folder({"cat\r": 1, "dog": 1})
     assert {image.label for image in read(folder)} == {"cat\N{REPLACEMENT CHARACTER}", "dog"}
 
 
-def test_a_link_to_a_file_counts_and_a_link_to_a_folder_does_not(picture_folder):
+def test_links_to_files_are_followed_and_links_to_folders_are_not(picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     (folder / "cat/link.png").symlink_to(folder / "dog/000.png")
     (folder / "cat/loop").symlink_to(folder)
     assert [image.name for image in read(folder)] == ["cat/000.png", "cat/link.png", "dog/000.png"]
 
 
-def test_a_file_too_large_to_be_a_picture_is_not_read(picture_folder):
+def test_a_file_too_large_for_an_image_is_not_read(picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     with (folder / "cat/huge.png").open("wb") as file:
-        file.truncate(MAX_IMAGE_BYTES + 1)  # a hole: takes no room on the disk
+        file.truncate(MAX_IMAGE_BYTES + 1)  # sparse: takes no space on the disk
     huge = next(image for image in read(folder) if image.name == "cat/huge.png")
     assert (huge.data, huge.reason) == (None, "too large: 537 MB")
 
 
-def test_the_home_folder_may_be_written_as_a_tilde(picture_folder, monkeypatch):
+def test_a_tilde_is_the_home_folder(picture_folder, monkeypatch):
     folder = picture_folder({"cat": 1})
     monkeypatch.setenv("HOME", str(folder.parent))
     assert locate(f"~/{folder.name}") == folder
@@ -93,12 +94,12 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path):
     assert "does not exist" in refusal(str(tmp_path / "nothing"))
 
 
-def test_a_file_is_refused_with_a_hint_at_archives(tmp_path):
+def test_a_file_is_refused_with_a_hint_to_the_archive_source(tmp_path):
     (tmp_path / "pictures.zip").touch()
     assert "set data.source to archive" in refusal(str(tmp_path / "pictures.zip"))
 
 
-def test_a_link_to_nothing_is_refused_before_dvc_stumbles_over_it(picture_folder, tmp_path):
+def test_a_broken_link_is_refused_before_dvc_fails_on_it(picture_folder, tmp_path):
     folder = picture_folder({"cat": 2})
     (folder / "cat/broken.png").symlink_to(tmp_path / "nothing")
     line = refusal(str(folder))
@@ -114,7 +115,7 @@ def test_a_file_without_permission_is_refused(picture_folder):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_without_permission_is_an_error_of_the_system(picture_folder):
+def test_a_folder_without_permission_is_a_permission_error(picture_folder):
     folder = picture_folder({"cat": 2})
     (folder / "cat").chmod(0)
     with pytest.raises(PermissionError):
@@ -123,5 +124,5 @@ def test_a_folder_without_permission_is_an_error_of_the_system(picture_folder):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(PipelineError, match="holds no files"):
+    with pytest.raises(PipelineError, match="contains no files"):
         read(tmp_path)

@@ -1,10 +1,11 @@
 import hashlib
+import sys
 
 import numpy as np
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.http import cache_folder, check_sha256, compute_sha256, fetch
+from pipeline.sources.http import cache_folder, check_sha256, fetch
 
 BODY = np.random.default_rng(0).bytes(3_000_000)  # three chunks
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -36,33 +37,33 @@ def left_behind(cache) -> list[str]:
 
 
 @pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()])
-def test_a_download_is_whole_and_nothing_else_is_left(url, cache, sha256):
+def test_a_download_is_complete_and_leaves_no_other_file(url, cache, sha256):
     file = fetch(url, sha256=sha256, timeout=5)
     assert file.read_bytes() == BODY
     assert file.name.endswith("-cats.zip")
     assert left_behind(cache) == ["cats.zip"]
 
 
-def test_a_file_with_the_right_checksum_is_not_fetched_again(url, server):
+def test_a_file_with_the_right_checksum_is_not_downloaded_again(url, server):
     first = fetch(url, sha256=SHA256, timeout=5)
     assert fetch(url, sha256=SHA256, timeout=5) == first
     assert len(server.requests) == 1
 
 
-def test_without_a_checksum_it_is_as_the_server_may_have_a_newer_one(url, server):
+def test_without_a_checksum_it_is_downloaded_again(url, server):
     fetch(url, sha256=None, timeout=5)
     server.files["/cats.zip"] = b"newer"
     assert fetch(url, sha256=None, timeout=5).read_bytes() == b"newer"
 
 
-def test_two_addresses_with_one_file_name_do_not_meet(server):
+def test_two_addresses_with_the_same_file_name_do_not_collide(server):
     server.files |= {"/a/data.zip": b"a", "/b/data.zip": b"b"}
     fetched = [fetch(f"{server.url}/{name}/data.zip", sha256=None, timeout=5) for name in "ab"]
     assert [file.read_bytes() for file in fetched] == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("path", ["/", "/a%20b%2F..%2Fc.zip", "/cats.zip?token=a/b"])
-def test_an_address_of_any_form_gives_a_file_in_the_cache(server, cache, path):
+def test_every_address_gives_a_file_in_the_cache(server, cache, path):
     from urllib.parse import urlparse
 
     server.files[urlparse(path).path] = b"bytes"
@@ -75,7 +76,7 @@ def test_a_redirect_is_followed(server):
     assert fetch(f"{server.url}/latest", sha256=SHA256, timeout=5).read_bytes() == BODY
 
 
-def test_a_wrong_checksum_names_both_and_leaves_nothing(url, cache):
+def test_a_wrong_checksum_is_reported_with_both_and_leaves_no_file(url, cache):
     line = refusal(url, sha256="0" * 64)
     assert "0" * 64 in line
     assert SHA256 in line
@@ -83,7 +84,7 @@ def test_a_wrong_checksum_names_both_and_leaves_nothing(url, cache):
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_an_answer_that_will_not_change_is_not_asked_for_again(url, server, status, cache):
+def test_a_client_error_is_not_retried(url, server, status, cache):
     server.statuses = [status] * 5
     assert f"answered {status}" in refusal(url)
     assert len(server.requests) == 1
@@ -91,7 +92,7 @@ def test_an_answer_that_will_not_change_is_not_asked_for_again(url, server, stat
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_server_in_trouble_is_asked_again_after_ever_longer_pauses(url, server, status, pauses):
+def test_a_server_error_is_retried_after_increasing_pauses(url, server, status, pauses):
     server.statuses = [status] * 4
     assert fetch(url, sha256=SHA256, timeout=5).read_bytes() == BODY
     assert pauses == sorted(pauses)
@@ -99,67 +100,67 @@ def test_a_server_in_trouble_is_asked_again_after_ever_longer_pauses(url, server
     assert sum(pauses) < 30
 
 
-def test_a_server_that_stays_in_trouble_is_given_up(url, server):
+def test_a_permanent_server_error_fails_after_five_attempts(url, server):
     server.statuses = [503] * 9
     assert "after 5 attempts" in refusal(url)
     assert len(server.requests) == 5
 
 
-def test_a_server_that_is_down_is_given_up(dead_url, cache):
+def test_a_server_that_is_down_fails_after_five_attempts(dead_url, cache):
     line = refusal(f"{dead_url}/cats.zip")
     assert "ConnectionError after 5 attempts" in line
     assert "check the network" in line
     assert left_behind(cache) == []
 
 
-def test_a_server_that_never_answers_counts_as_dead_after_the_timeout(url, server):
+def test_a_server_that_never_answers_fails_after_the_timeout(url, server):
     server.hangs = True
     assert "after 5 attempts" in refusal(url, timeout=0.05)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://:80/x", "https://[half/x.zip"])
-def test_an_address_that_is_none_is_refused(url):
+def test_an_invalid_address_is_refused(url):
     assert "check the address" in refusal(url)
 
 
-def test_a_server_that_redirects_in_a_circle_is_refused(server):
+def test_a_circular_redirect_is_refused(server):
     server.redirects["/a"] = "/a"
     assert "TooManyRedirects" in refusal(f"{server.url}/a")
 
 
 class TestBrokenConnections:
-    """The server stops half-way."""
+    """The server stops halfway."""
 
-    def test_the_download_goes_on_where_it_broke_off(self, url, server, cache):
+    def test_the_download_is_resumed(self, url, server, cache):
         server.drop_after = [2_500_000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert ranges(server) == [None, f"bytes={2 << 20}-"]
         assert left_behind(cache) == ["cats.zip"]
 
-    def test_again_and_again(self, url, server):
+    def test_the_download_is_resumed_several_times(self, url, server):
         server.drop_after = [1_100_000, 1_100_000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert ranges(server) == [None, f"bytes={1 << 20}-", f"bytes={2 << 20}-"]
 
-    def test_it_starts_over_where_the_server_knows_no_ranges(self, url, server):
+    def test_it_starts_over_if_the_server_has_no_ranges(self, url, server):
         server.allows_ranges = False
         server.drop_after = [2_500_000, 1_500_000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert len(server.requests) == 3
 
-    def test_it_starts_over_where_the_server_does_not_tell_versions_apart(self, url, server):
+    def test_it_starts_over_without_an_etag(self, url, server):
         server.etag = None
         server.drop_after = [2_500_000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert ranges(server) == [None, None]
 
-    def test_it_starts_over_where_the_tag_is_weak(self, url, server):
+    def test_it_starts_over_with_a_weak_etag(self, url, server):
         server.etag = 'W/"1"'
         server.drop_after = [2_500_000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY
         assert ranges(server) == [None, None]
 
-    def test_two_versions_of_a_file_are_never_joined(self, url, server, monkeypatch):
+    def test_two_versions_of_a_file_are_never_mixed(self, url, server, monkeypatch):
         newer = np.random.default_rng(1).bytes(2_900_000)
 
         def publish(_: float) -> None:
@@ -170,34 +171,39 @@ class TestBrokenConnections:
         assert fetch(url, sha256=None, timeout=5).read_bytes() == newer
         assert ranges(server) == [None, f"bytes={2 << 20}-"]
 
-    def test_what_came_is_kept_for_the_next_run_which_goes_on_from_there(self, url, server):
+    def test_the_next_run_resumes_a_failed_download(self, url, server):
         server.drop_after = [1_100_000] + [0] * 4
         line = refusal(url)
         assert f"{1 << 20:,} bytes are kept" in line
         assert fetch(url, sha256=SHA256, timeout=5).read_bytes() == BODY
         assert ranges(server)[-1] == f"bytes={1 << 20}-"
 
-    def test_a_file_that_has_shrunk_below_what_is_kept_is_fetched_anew(self, url, server):
+    def test_a_file_that_has_become_shorter_is_downloaded_from_the_beginning(self, url, server):
         server.drop_after = [2_500_000] + [0] * 4
         refusal(url)
         server.files["/cats.zip"] = BODY[:1000]
         assert fetch(url, sha256=None, timeout=5).read_bytes() == BODY[:1000]
 
-    def test_an_empty_file_is_a_file(self, server):
+    def test_an_empty_file_can_be_downloaded(self, server):
         server.files["/none.zip"] = b""
         assert fetch(f"{server.url}/none.zip", sha256=None, timeout=5).read_bytes() == b""
 
 
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep caches elsewhere")
+
+
 class TestCacheFolder:
-    def test_is_where_the_variable_says(self, cache):
+    def test_is_the_folder_in_the_variable(self, cache):
         assert cache_folder() == cache
 
-    def test_is_else_in_the_users_cache(self, monkeypatch, tmp_path):
+    @on_linux
+    def test_is_otherwise_in_the_users_cache_folder(self, monkeypatch, tmp_path):
         monkeypatch.delenv("IMAGE_PIPELINE_CACHE")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert cache_folder() == tmp_path / "image-classification-pipeline"
 
-    def test_is_else_in_the_users_home(self, monkeypatch, tmp_path):
+    @on_linux
+    def test_is_otherwise_in_the_home_folder(self, monkeypatch, tmp_path):
         for name in ("IMAGE_PIPELINE_CACHE", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -205,16 +211,12 @@ class TestCacheFolder:
 
 
 class TestChecksum:
-    def test_is_the_sha256_of_the_file(self, tmp_path):
-        (tmp_path / "file").write_bytes(BODY)
-        assert compute_sha256(tmp_path / "file") == SHA256
-
     @pytest.mark.parametrize("expected", [None, SHA256, SHA256.upper()])
-    def test_passes_in_any_case_or_where_there_is_none(self, tmp_path, expected):
+    def test_passes_in_upper_or_lower_case_and_if_none_is_given(self, tmp_path, expected):
         (tmp_path / "file").write_bytes(BODY)
         check_sha256(tmp_path / "file", expected, "it")
 
-    def test_fails_with_both_and_keeps_the_file(self, tmp_path):
+    def test_fails_with_both_checksums_and_keeps_the_file(self, tmp_path):
         (tmp_path / "file").write_bytes(b"other")
         with pytest.raises(PipelineError, match=f"it has the wrong checksum: expected sha256 {SHA256}, received"):
             check_sha256(tmp_path / "file", SHA256, "it")

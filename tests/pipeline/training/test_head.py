@@ -65,7 +65,7 @@ def write_weights(file: Path) -> None:
     normalized layers, those of mobilenet shrink to 1e-21 on their way."""
     import keras
 
-    from pipeline.models.backbones import build_backbone
+    from pipeline.models.backbones.loader import build_backbone
 
     network, rng = build_backbone("mobilenet", INPUT_SIZE), np.random.default_rng(0)
     for layer in network.layers:
@@ -317,7 +317,7 @@ def are_identical(weights: list[np.ndarray], others: list[np.ndarray]) -> bool:
 
 
 def published_backbone() -> Any:
-    from pipeline.models.backbones import build_backbone
+    from pipeline.models.backbones.loader import build_backbone
 
     return build_backbone("mobilenet", INPUT_SIZE, WEIGHTS)
 

@@ -182,7 +182,7 @@ class TestPackage:
         self.check_not_whole(lite, refusal(lite.find_weights_file))
 
     def check_not_whole(self, lite, line: str) -> None:
-        assert f"the package {lite.PACKAGE} is not installed whole" in line
+        assert f"the package {lite.PACKAGE} is not installed completely" in line
         assert "make venv" in line
         assert "recipes.efficientnet_lite0.backbone.weights" in line
 

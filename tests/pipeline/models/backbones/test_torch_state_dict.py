@@ -393,7 +393,7 @@ class TestReach:
         ("shape", "stride", "offset"),
         [((2.0,), (1,), 0), ((True,), (1,), 0), ((2,), ("1",), 0), ((2,), (1,), 0.0), ((2,), (1,), None)],
     )
-    def test_nothing_but_whole_numbers_says_where_it_lies(self, file, shape, stride, offset):
+    def test_nothing_but_integers_says_where_it_is(self, file, shape, stride, offset):
         line = refusal(file, encode({"weight": Tensor(Storage(NUMBERS), shape, stride, offset)}))
         assert "expected a tensor" in line
 

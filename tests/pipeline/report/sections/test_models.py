@@ -4,25 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.calibration import apply_temperature
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.evaluation.intervals import compute_accuracy_interval
-from pipeline.evaluation.metrics import compute_classification_metrics, compute_figures
 from pipeline.report.sections.models import (
     Ensemble,
     combine,
     compare,
     describe_ensemble,
     describe_models,
-    get_hits,
-    get_labels,
-    get_probabilities,
 )
 from pipeline.report.tables import join_curves, make_summary
-from tests.results import guess, make_probabilities, make_results, tabulate
+from tests.results import guess, make_probabilities, make_results
 
 NAMES = ["cat", "dog", "emu"]
+
+
 LABELS = np.arange(60) % 3
+
+
 VAL_LABELS = np.arange(45) % 3
 
 
@@ -45,99 +43,6 @@ def make_half_blind(knows: int):
 
 def hits(text: str) -> np.ndarray:
     return np.array([letter == "1" for letter in text])
-
-
-class TestColumns:
-    @pytest.mark.parametrize("names", [NAMES, ["NA", "1", "p:", "predicted"], ["a,b", "p:p:cat", "confidence"]])
-    def test_labels_and_probabilities_are_those_that_were_tabulated(self, names):
-        probabilities = np.random.default_rng(0).dirichlet(np.ones(len(names)), 12)
-        labels = np.arange(12) % len(names)
-        table = tabulate("test", labels, probabilities, names)
-        assert get_labels(table).tolist() == labels.tolist()
-        np.testing.assert_allclose(get_probabilities(table), probabilities, atol=1e-6)
-        assert get_hits(table).tolist() == (probabilities.argmax(axis=1) == labels).tolist()
-
-
-class TestCombining:
-    def test_a_family_alone_is_no_ensemble(self):
-        assert combine({"only": make_family(wrong=0.2)}) is None
-
-    def test_two_of_a_kind_share_the_weight(self):
-        one = make_family(wrong=0.2)
-        together = combine({"one": one, "other": one})
-        assert together.weights == {"one": 0.5, "other": 0.5}
-        assert (together.hits == get_hits(one.predictions)).all()
-
-    def test_a_family_that_adds_nothing_has_no_weight_and_no_cost(self):
-        good, useless = make_family(wrong=0.0, model_bytes=70), make_family(wrong=1.0, model_bytes=9)
-        together = combine({"useless": useless, "good": good})
-        assert together.weights == {"useless": 0, "good": 1}
-        assert together.figures["model_bytes"] == 70
-        assert together.figures["test_accuracy"] == 1
-
-    def test_the_validation_images_decide_the_weights(self):
-        lucky, solid = make_family(wrong=0.0, val_wrong=0.9), make_family(wrong=0.5, val_wrong=0.0)
-        assert combine({"lucky": lucky, "solid": solid}).weights == {"lucky": 0, "solid": 1}
-
-    def test_families_that_know_different_things_know_more_together(self):
-        results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        assert [result.figures["test_accuracy"] for result in results.values()] == [0.5, 0.5]
-        together = combine(results)
-        assert together.figures["test_accuracy"] == 1
-        assert together.hits.all()
-
-    def test_its_figures_are_those_of_the_calibrated_probabilities_weighted(self):
-        results = {"one": make_half_blind(0), "other": make_family(wrong=0.3, seed=3)}
-        together = combine(results)
-        mixed = sum(
-            together.weights[name]
-            * apply_temperature(get_probabilities(result.predictions), result.figures["temperature"])
-            for name, result in results.items()
-        )
-        mixed = mixed / mixed.sum(axis=1, keepdims=True)
-        expected = compute_figures(LABELS, mixed) | compute_classification_metrics(LABELS, mixed)
-        assert {name: together.figures[f"test_{name}"] for name in expected} == pytest.approx(expected)
-        assert (together.hits == (mixed.argmax(axis=1) == LABELS)).all()
-
-    def test_it_has_the_interval_of_its_accuracy_and_the_size_of_all_its_members(self):
-        results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        figures = combine(results).figures
-        assert (figures["test_accuracy_low"], figures["test_accuracy_high"]) == compute_accuracy_interval(60, 60)
-        assert (figures["parameters"], figures["model_bytes"]) == (2000, 10_000)
-        assert figures["temperature"] == 1
-
-    def test_it_fits_into_the_summary_where_what_it_has_not_is_missing(self):
-        results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        figures = {name: result.figures for name, result in results.items()} | {ENSEMBLE: combine(results).figures}
-        row = make_summary(figures).set_index("family").loc[ENSEMBLE]
-        assert row[["train_accuracy", "train_loss", "best_epoch", "verdict"]].isna().all()
-        assert row.drop(["train_accuracy", "train_loss", "best_epoch", "verdict"]).notna().all()
-
-
-class TestComparing:
-    def test_every_family_is_compared_with_the_reference_on_the_same_images(self):
-        results = {name: make_family(wrong=wrong, seed=seed) for seed, (name, wrong) in enumerate(RATES.items())}
-        table = compare(results, None, "solid").set_index("family")
-        assert table.index.tolist() == ["poor", "like"]
-        right = {name: get_hits(result.predictions) for name, result in results.items()}
-        for name in ("poor", "like"):
-            assert table.loc[name, "only_family"] == (right[name] & ~right["solid"]).sum()
-            assert table.loc[name, "only_reference"] == (right["solid"] & ~right[name]).sum()
-            difference = right[name].mean() - right["solid"].mean()
-            assert table.loc[name, "difference"] == pytest.approx(difference, abs=1e-6)
-        assert table["distinguishable"].tolist() == [True, False]
-
-    def test_the_ensemble_is_compared_too(self):
-        results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        table = compare(results, combine(results), "even").set_index("family")
-        assert table.index.tolist() == ["odd", ENSEMBLE]
-        assert table.loc[ENSEMBLE, ["only_family", "only_reference", "distinguishable"]].tolist() == [30, 0, True]
-
-    def test_a_family_alone_has_nothing_to_be_compared_with(self):
-        assert compare({"only": make_family(wrong=0.1)}, None, "only").empty
-
-
-RATES = {"solid": 0.1, "poor": 0.9, "like": 0.12}
 
 
 class TestEnsemble:
@@ -163,7 +68,7 @@ class TestEnsemble:
 class TestDescription:
     def describe(self, results):
         ensemble = combine(results)
-        figures = {name: result.figures for name, result in results.items()}
+        figures = {name: result.metrics for name, result in results.items()}
         summary = make_summary(figures | ({ENSEMBLE: ensemble.figures} if ensemble else {}))
         chosen = summary[summary["family"] != ENSEMBLE].sort_values("val_accuracy")["family"].iloc[-1]
         curves = join_curves({name: result.curves for name, result in results.items()})
@@ -178,7 +83,7 @@ class TestDescription:
         }
         said = self.describe(results)
         assert said["chosen"]["family"] == "chosen"
-        assert said["figures"] == results["chosen"].figures
+        assert said["figures"] == results["chosen"].metrics
         assert (said["ties"], said["beaten_by"]) == (["alike"], ["lucky"])
         assert set(said["versus"]) == {"alike", "lucky", "poor", ENSEMBLE}
         assert [row["family"] for row in said["calibrations"]] == list(said["architectures"])

@@ -62,7 +62,7 @@ class TestCommand:
         words = shlex.split(make_command(ALL))
         assert words == [
             *("dvc", "exp", "run", "-S", f"train.optimizer={EVIL}", "-S", "train.learning_rate=0.01"),
-            *("-S", "recipes.underfit.batch_size=16"),
+            *("-S", "++recipes.underfit.batch_size=16"),
         ]
 
     def test_there_is_none_where_none_has_finished(self):

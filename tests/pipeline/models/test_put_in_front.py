@@ -36,14 +36,14 @@ def kinds_of(model) -> list[str]:
 
 
 class TestAugmentation:
-    """cifar_small itself drops and normalizes nothing: what differs in training comes from in front of it."""
+    """cifar_small itself has no dropout or normalization: what differs in training comes from in front of it."""
 
     def test_prediction_ignores_it(self):
         plain, augmented = build(), build(augment=EVERYTHING)
         augmented.set_weights(plain.get_weights())
         np.testing.assert_allclose(predict(augmented, noise()), predict(plain, noise()), atol=1e-6)
 
-    def test_so_it_does_where_images_are_resized_as_well(self):
+    def test_prediction_ignores_it_where_images_are_resized_as_well(self):
         plain = build(image_size=48, input_size=32)
         augmented = build(image_size=48, input_size=32, augment=EVERYTHING)
         augmented.set_weights(plain.get_weights())
@@ -89,7 +89,7 @@ class TestAugmentation:
         same = np.allclose(predict(model, images, training=True), predict(model, images), atol=1e-5)
         assert same == stays
 
-    def test_it_stands_before_the_resizing(self):
+    def test_it_comes_before_the_resizing(self):
         kinds = kinds_of(build(image_size=48, input_size=32, augment=EVERYTHING))
         assert kinds[1:5] == ["RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast"]
         assert kinds[5] == "Resizing"
@@ -108,7 +108,7 @@ class TestSizes:
         assert build(image_size=48, input_size=32).count_params() == build(image_size=32).count_params()
         assert build(image_size=48, input_size=32).count_params() != build(image_size=48).count_params()
 
-    def test_nothing_stands_in_front_where_nothing_is_needed(self):
+    def test_there_is_nothing_in_front_where_nothing_is_needed(self):
         assert kinds_of(build(image_size=32, input_size=32)) == kinds_of(build(image_size=32))
         assert "Conv2D" in kinds_of(build(image_size=32, input_size=32))
 
@@ -131,10 +131,10 @@ class TestSizes:
         assert np.abs(predicted - grey).max() < np.abs(predicted - black).max() / 5
 
     @pytest.mark.parametrize("options", [{}, {"input_size": 32}, {"augment": EVERYTHING}])
-    def test_the_whole_bears_the_familys_name(self, options):
+    def test_the_model_has_the_familys_name(self, options):
         assert build(image_size=48, **options).name == "cifar_small"
 
-    def test_the_whole_can_be_saved_and_loaded(self, tmp_path):
+    def test_it_can_be_saved_and_loaded(self, tmp_path):
         import keras
 
         model = build(image_size=48, input_size=32, augment=EVERYTHING)
@@ -160,13 +160,12 @@ class TestSettings:
             ("cifar_small", "drop_out", "dropout, l2, width, head_units"),
             ("cifar_small", "weights", "dropout, l2, width, head_units"),
             ("searched_cnn", "pools", "blocks, layers, filters, kernel, head_units, dropout, l2, width"),
-            ("mobilenet", "pool", "weights, network, head_units, dropout, l2, width"),
+            ("mobilenet", "pool", "head_units, dropout, l2, width, weights, network"),
             ("mobilenet_svm", "dropout", "weights, network"),
         ],
     )
     def test_one_that_a_family_does_not_have_is_refused_by_a_line_that_names_those_it_has(self, family, setting, known):
         assert refusal(family, **{setting: 0.1}) == f"{family} has no setting {setting!r}: expected {known}"
 
-    @pytest.mark.parametrize("setting", ["backbone", "settings"])
-    def test_what_the_builder_is_told_otherwise_is_no_setting(self, setting):
-        assert f"mobilenet has no setting {setting!r}" in refusal("mobilenet", **{setting: "vgg16"})
+    def test_the_backbone_of_a_family_is_no_setting(self):
+        assert "mobilenet has no setting 'backbone'" in refusal("mobilenet", backbone="vgg16")

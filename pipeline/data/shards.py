@@ -1,0 +1,122 @@
+"""Writes data/tfrecords: plans which image goes into which shard, and decodes and encodes on all cores.
+
+The bytes do not depend on the number of workers, nor does memory on the number of images.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.image import BadImageError, compute_image_id, decode_pillow
+from pipeline.data.manifest import hash_uniform
+from pipeline.data.raw import read_many
+from pipeline.data.splits import SPLIT_NAMES
+from pipeline.data.tfrecords import compute_mean_and_deviation, encode_record, record_length
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.progress import progress_bar
+
+_CHUNK_BYTES = 4 << 20  # decoded pixels per message between processes
+_COLUMNS = ("name", "image_id", "label_number", "shard", "offset", "size")
+
+Row = tuple[str, str, int, str, int, int]  # _COLUMNS of one image
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images whose records are written to one file, one after the other, starting at byte `begin`."""
+
+    file: str
+    begin: int
+    rows: list[Row]
+    image_size: int
+    resize: str
+
+
+def plan_chunks(
+    table: pd.DataFrame, class_names: list[str], *, image_size: int, resize: str, num_shards: int
+) -> Iterator[Chunk]:
+    """Cuts each split into shards of equal size, and each shard into chunks.
+
+    table: image_id, name, label, split, shard, offset, size; one row per image. The order within a split is a hash of the
+    images' content, so that classes are mixed.
+    """
+    number_of = {name: number for number, name in enumerate(class_names)}
+    table = table.assign(_order=hash_uniform(table["image_id"], "order"), label_number=table["label"].map(number_of))
+    table = table.sort_values(["_order", "name"])
+    for split in SPLIT_NAMES:
+        part = table[table["split"] == split]
+        for shard, positions in enumerate(np.array_split(np.arange(len(part)), num_shards)):
+            file = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+            yield from _cut_shard(part.iloc[positions], file, image_size, resize)
+
+
+def _cut_shard(shard: pd.DataFrame, file: str, image_size: int, resize: str) -> Iterator[Chunk]:
+    """At least one chunk, so that a shard without images gets its file too."""
+    size = max(1, _CHUNK_BYTES // (3 * image_size * image_size))
+    begin = 0
+    for start in range(0, max(1, len(shard)), size):
+        chosen = shard.iloc[start : start + size]
+        rows: list[Row] = list(zip(*(chosen[column].tolist() for column in _COLUMNS), strict=True))
+        yield Chunk(file, begin, rows, image_size, resize)
+        begin += sum(
+            record_length(image_size, label=label, image_id=image_id, name=name) for name, image_id, label, *_ in rows
+        )
+
+
+def count_images(table: pd.DataFrame, class_names: list[str]) -> dict[str, dict[str, int]]:
+    """Split to class to number of images. table: label, split; one row per image."""
+    counts = {split: table.loc[table["split"] == split, "label"].value_counts() for split in SPLIT_NAMES}
+    return {split: {label: int(count.get(label, 0)) for label in class_names} for split, count in counts.items()}
+
+
+def write_shards(
+    chunks: Iterator[Chunk], num_images: int, folder: Path, *, num_workers: int | None
+) -> tuple[list[float], list[float]]:
+    """Encodes chunks on all cores. Returns the channel means and standard deviations of the training images.
+
+    Workers write their records straight into the shards: a pipe, or one file per worker, would copy them twice more.
+    """
+    histogram = np.zeros((3, 256), np.int64)
+    tasks = ((chunk, folder) for chunk in chunks)
+    with progress_bar(total=num_images, desc="preprocess", unit=" images") as progress:
+        for counts, written in map_in_order(encode_chunk, tasks, num_workers):
+            histogram += counts
+            progress.update(written)
+    return compute_mean_and_deviation(histogram)
+
+
+def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+    """Decodes the images of one chunk and writes their records into its file; runs in a worker.
+
+    Returns the histogram of the training pixels, int64 (3, 256), all 0 in other splits, and the number of images written.
+    """
+    chunk, folder = task
+    histogram, is_training = np.zeros(3 * 256, np.int64), chunk.file.startswith("train-")
+    # Not open(…, "wb"), which would truncate what other workers have written.
+    with os.fdopen(os.open(folder / chunk.file, os.O_WRONLY | os.O_CREAT, 0o666), "wb", 1 << 20) as file:
+        file.seek(chunk.begin)
+        contents = read_many(row[3:] for row in chunk.rows)
+        for row, data in zip(chunk.rows, contents, strict=True):
+            name, image_id, label, *_ = row
+            _check_unchanged(row, data)
+            try:
+                picture = decode_pillow(data, image_size=chunk.image_size, resize=chunk.resize)
+            except BadImageError as error:
+                raise PipelineError(f"{name!r} passed prune but {error}: please report this file as a bug") from error
+            file.write(encode_record(picture.tobytes(), label=label, image_id=image_id, name=name))
+            if is_training:
+                histogram += picture.histogram()
+    return histogram.reshape(3, 256), len(chunk.rows)
+
+
+def _check_unchanged(row: Row, data: bytes) -> None:
+    name, image_id, _, shard, *_ = row
+    if compute_image_id(data) != image_id:
+        raise PipelineError(
+            f"data/raw/{shard} has changed since prune: {name!r} is a different file now; run `dvc repro -f download`"
+        )

@@ -1,0 +1,115 @@
+"""The answers of predict: the most probable classes of each picture, as JSON lines, as CSV or as text."""
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.data.image_files import Picture
+from pipeline.evaluation.calibration import apply_temperature
+from pipeline.runtime.processes import in_chunks
+from pipeline.runtime.progress import progress_bar
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 32  # pictures
+
+Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (n, size, size, 3) to probabilities (n, classes)
+Ranking = list[tuple[str, float]]  # class and probability, the most probable first
+
+
+class Writer(Protocol):
+    """Writes each answer to stdout as soon as it is known."""
+
+    def write(self, path: str, ranking: Ranking, reason: str) -> None:
+        """ranking: empty if the picture can't be used; then reason says why."""
+
+
+def load_classifier(artifact: Path, temperature: float) -> Classify:
+    """A saved model with calibrated probabilities. Imports TensorFlow, which must have been configured."""
+    from pipeline.models.artifacts import load_model
+    from pipeline.models.inference import freeze
+
+    apply = freeze(load_model(artifact))
+    return lambda pixels: apply_temperature(apply(pixels), temperature)
+
+
+def write_answers(
+    pictures: Iterable[Picture], classify: Classify, class_names: list[str], top: int, writer: Writer, bad: list[str]
+) -> None:
+    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`."""
+    with progress_bar(desc="predict", unit=" images", disable=None) as progress:
+        for batch in in_chunks(pictures, _BATCH):
+            for picture, ranking in zip(batch, rank_pictures(batch, classify, class_names, top), strict=True):
+                writer.write(picture.path, ranking, picture.reason)
+                if picture.reason:
+                    bad.append(picture.path)
+            progress.update(len(batch))
+
+
+def rank_pictures(pictures: Sequence[Picture], classify: Classify, class_names: list[str], top: int) -> list[Ranking]:
+    """One ranking per picture, empty for one without pixels."""
+    usable = [picture.pixels for picture in pictures if picture.pixels is not None]
+    rows = iter(classify(np.stack(usable)) if usable else ())
+    return [[] if picture.pixels is None else rank_classes(next(rows), class_names, top) for picture in pictures]
+
+
+def rank_classes(probabilities: np.ndarray, class_names: list[str], top: int) -> Ranking:
+    """The `top` most probable classes. probabilities: float (classes,); six digits are kept."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [(class_names[number], round(float(probabilities[number]), 6)) for number in order]
+
+
+def make_writer(form: str, family: str, top: int) -> Writer:
+    """form: json, csv or text. top: classes in each answer, at most as many as there are."""
+    if form == "csv":
+        return _CsvWriter(family, top)
+    return _JsonWriter(family) if form == "json" else _TextWriter(family)
+
+
+class _JsonWriter:
+    """One object per line."""
+
+    def __init__(self, family: str) -> None:
+        self._family = family
+
+    def write(self, path: str, ranking: Ranking, reason: str) -> None:
+        answer: dict[str, Any] = {"path": path, "family": self._family}
+        if reason:
+            answer["error"] = reason
+        else:
+            answer["predictions"] = [{"label": label, "probability": p} for label, p in ranking]
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+class _CsvWriter:
+    """A header, then one row per picture."""
+
+    def __init__(self, family: str, top: int) -> None:
+        self._family, self._top = family, top
+        self._rows = csv.writer(sys.stdout, lineterminator="\n")
+        columns = [name for n in range(1, top + 1) for name in (f"class_{n}", f"probability_{n}")]
+        self._rows.writerow(["path", "family", *columns, "error"])
+
+    def write(self, path: str, ranking: Ranking, reason: str) -> None:
+        values = [value for pair in ranking for value in pair] or [""] * (2 * self._top)
+        self._rows.writerow([path, self._family, *values, reason])
+        sys.stdout.flush()
+
+
+class _TextWriter:
+    """One line per picture; those that can't be used are reported on stderr."""
+
+    def __init__(self, family: str) -> None:
+        logger.info("%s:", family)
+
+    def write(self, path: str, ranking: Ranking, reason: str) -> None:
+        if reason:
+            logger.error("%s: %s", path, reason)
+        else:
+            print(f"{path}  " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in ranking), flush=True)

@@ -1,0 +1,97 @@
+"""Builds backbones by name, with their weights, and unfreezes them. Imports Keras."""
+
+import re
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import keras
+
+from pipeline.config.families import BACKBONES
+from pipeline.models.backbones.backbone import Backbone
+from pipeline.runtime.errors import PipelineError
+
+
+def load_backbone(name: str) -> Backbone:
+    """The declaration behind a name in BACKBONES."""
+    module, _, constant = BACKBONES[name].partition(":")
+    return getattr(import_module(module), constant)
+
+
+def build_backbone(name: str, input_size: int, weights: str = "none", *, family: str | None = None) -> keras.Model:
+    """The convolutional part of a backbone, frozen: scaled images in, feature maps out.
+
+    name: in BACKBONES. input_size: pixels, each side. weights: imagenet, none (random, the same each time) or a file saved
+    by Keras: `.weights.h5`, or a whole `.keras` model of the same part. family: the one whose recipe an error names; None:
+    the one called like the backbone. Raises PipelineError where weights are unavailable or do not fit.
+    """
+    if weights == "none":
+        keras.utils.set_random_seed(1)
+    backbone = load_backbone(name).build(input_size)
+    if weights == "imagenet":
+        load_backbone(name).load(backbone)
+    elif weights != "none":
+        _load_file(backbone, name, Path(weights), f"recipes.{family or name}.backbone.weights")
+    backbone.trainable = False
+    # Keras would pass the outer model's `training=True` on to a network that was called with training=False, and the
+    # ImageNet statistics of batch normalization would drift. There is no public way to prevent it.
+    backbone._call_context_args = set()
+    return backbone
+
+
+def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> None:
+    if not file.exists():
+        raise PipelineError(f"{parameter}: {file} is not here: expected imagenet, none or a file of weights")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns about layers that it could not fill
+            if file.suffix == ".keras":
+                backbone.set_weights(keras.models.load_model(file, compile=False, safe_mode=True).get_weights())
+            else:
+                backbone.load_weights(file)
+    except Exception as error:  # Keras raises whatever type the mismatch leads to
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PipelineError(
+            f"{parameter}: {file} does not fit {name} without its top: expected "
+            f"{backbone.count_params():,} numbers in {len(backbone.weights)} arrays; Keras says: {reason}"
+        ) from error
+
+
+def unfreeze(name: str, backbone: keras.Model, which: str | int) -> None:
+    """Makes the last layers of a backbone trainable.
+
+    which: all; a number of layers that have weights; or text such as "2 blocks" or "20 layers". Raises PipelineError if
+    there are not that many.
+    """
+    if which == "all":
+        backbone.trainable = True
+        return
+    number, _, unit = str(which).partition(" ")
+    groups = (
+        _split_blocks(name, backbone) if unit.startswith("block") else [[x] for x in _keep_weighted(backbone.layers)]
+    )
+    if int(number) > len(groups):
+        what = "blocks" if unit.startswith("block") else "layers with weights"
+        raise PipelineError(
+            f"recipes.{name}.fine_tune.unfreeze: {name} has {len(groups)} {what}: expected at most that many, received {which}"
+        )
+    backbone.trainable = True
+    chosen = {id(layer) for group in groups[len(groups) - int(number) :] for layer in group}
+    for layer in backbone.layers:
+        layer.trainable = id(layer) in chosen
+
+
+def _keep_weighted(group: list[keras.Layer]) -> list[keras.Layer]:
+    return [layer for layer in group if layer.weights]
+
+
+def _split_blocks(name: str, backbone: keras.Model) -> list[list[keras.Layer]]:
+    """Layers by block, in order; layers after the end of the last block belong to it."""
+    blocks: list[list[keras.Layer]] = [[]]
+    for layer in backbone.layers:
+        blocks[-1].append(layer)
+        if re.fullmatch(load_backbone(name).block_end, layer.name):
+            blocks.append([])
+    tail = blocks.pop()
+    blocks[-1] += tail
+    return [block for block in blocks if _keep_weighted(block)]

@@ -1,0 +1,46 @@
+"""Features of every image: a backbone, applied once to all splits and to augmented views of the training images. Imports
+TensorFlow."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.config.sections import Embed
+from pipeline.data.augmentation import Augmentation
+from pipeline.data.batches import read_views
+from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
+from pipeline.models.inference import Apply
+from pipeline.runtime.files import folder_aside
+from pipeline.runtime.paths import EMBEDDINGS
+from pipeline.runtime.progress import progress_bar
+
+logger = logging.getLogger(__name__)
+
+_SPLITS = ("train", "val", "test")
+
+
+def embed_images(
+    family: str, extract: Apply, settings: Embed, augmentation: Augmentation, facts: EmbeddingFacts
+) -> None:
+    """Writes data/embeddings/<family>. extract: images (n, size, size, 3), 0 to 255, to features float32 (n, features)."""
+    passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
+    total, start = sum(facts.num_images[split] for split, _ in passes), time.perf_counter()
+
+    def features(split: str, view: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        batches = read_views(split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation)
+        for images, labels in batches:
+            yield extract(images), labels.numpy()
+            progress.update(len(labels))
+
+    with (
+        folder_aside(EMBEDDINGS / family) as folder,
+        progress_bar(total=total, desc="embed", unit=" images") as progress,
+    ):
+        writer = EmbeddingWriter(folder, facts.dtype)
+        for split, view in passes:
+            writer.write(split, view, features(split, view))
+        save_facts(facts, folder)
+    rate = total / (time.perf_counter() - start)
+    logger.info("%s: %d images, %d features each, %.0f images/s", family, total, facts.num_features, rate)

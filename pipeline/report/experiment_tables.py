@@ -1,0 +1,94 @@
+"""Tables over several experiments: one row per trained model, folded over seeds, and by parameter. Pure."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.report.experiments import WORKSPACE, Experiment
+
+SEED = "train.seed"
+SCORES = ["val_accuracy", "test_accuracy", "test_macro_f1"]
+FOLDS = "crossval.folds"
+_MAX_CURVES = 16  # models whose learning curves are drawn: the best by validation
+# These say what to run, and how fast, not how a model is trained.
+_BOOKKEEPING = ("families", "crossval.families", FOLDS, "runtime", "preprocess.num_workers")
+
+
+def find_varied(experiments: list[Experiment]) -> list[str]:
+    """Names of parameters that differ between experiments, sorted; those that only say what to run are left out."""
+    names = sorted({name for experiment in experiments for name in experiment.params})
+    return [
+        name
+        for name in names
+        if not name.startswith(_BOOKKEEPING)
+        and len({json.dumps(experiment.params.get(name)) for experiment in experiments}) > 1
+    ]
+
+
+def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
+    """experiment, family, SCORES, and a column for each parameter that varies: one row per experiment and family, the best
+    by validation first. The workspace is left out where it is one of the experiments, applied."""
+    varied = find_varied(experiments)
+    tables = []
+    for experiment in experiments:
+        table = experiment.summary[["family", *SCORES]].assign(experiment=experiment.name)
+        for name in varied:
+            table[name] = show_value(experiment.params.get(name))
+        tables.append(table[table["family"] != ENSEMBLE])
+    runs = pd.concat(tables, ignore_index=True)[["experiment", "family", *SCORES, *varied]]
+    runs = runs.assign(_last=runs["experiment"] == WORKSPACE).sort_values("_last", kind="stable")
+    runs = runs.drop_duplicates(["family", *SCORES, *varied]).drop(columns="_last")
+    return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def get_varied(runs: pd.DataFrame) -> list[str]:
+    """The parameters for which `make_run_table` has made a column."""
+    return list(runs.columns[2 + len(SCORES) :])
+
+
+def show_value(value: Any) -> str:
+    """A parameter as text: a word as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def fold_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """family, the parameters that vary except the seed, n, and mean and sd of SCORES: one row for all runs that differ in
+    train.seed alone, the best mean validation accuracy first. sd (n - 1) is missing for a single run."""
+    keys = ["family", *(name for name in get_varied(runs) if name != SEED)]
+    grouped = runs.groupby(keys, sort=False, as_index=False)
+    spec: dict[str, Any] = {"n": ("experiment", "count")}
+    for name in SCORES:
+        spec |= {name: (name, "mean"), f"{name}_sd": (name, "std")}
+    return grouped.agg(**spec).round(5).sort_values("val_accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def measure_effects(runs: pd.DataFrame) -> pd.DataFrame:
+    """parameter, value, family, n, mean, sd, low, high of validation accuracy: one row per value of a parameter and family."""
+    rows = []
+    for name in get_varied(runs):
+        for (family, value), part in runs.groupby(["family", name], sort=False):
+            scores = part["val_accuracy"]
+            spread = float(scores.std()) if len(scores) > 1 else 0.0
+            rows.append(
+                (name, value, family, len(scores), scores.mean(), spread, float(scores.min()), float(scores.max()))
+            )
+    columns = ["parameter", "value", "family", "n", "mean", "sd", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).round(5)
+
+
+def get_best_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `make_run_table` whose learning curves are drawn."""
+    return runs.head(_MAX_CURVES)
+
+
+def join_curves_of_runs(runs: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """run (family and settings), split, epoch, accuracy, loss of the best runs. curves: experiment to those of its families."""
+    tables = []
+    for row in get_best_runs(runs).to_dict("records"):
+        table = curves[row["experiment"]]
+        settings = ", ".join(f"{name.removeprefix('train.')}={row[name]}" for name in get_varied(runs))
+        label = f"{row['family']} {settings}".strip()
+        tables.append(table[table["family"] == row["family"]].assign(run=label))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,30 @@
+"""metrics/run.js: what the page shows of this one run on this one machine, and what differs each time: clock, commit, hardware.
+
+It is beside metrics/report.html, which loads it if it is there. DVC hashes the page and must not hash a clock.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.report.charts.costs import draw_tradeoff
+from pipeline.report.costs import make_costs
+from pipeline.report.run_facts import describe_commit, describe_machine, find_changes
+
+
+def write_run(file: Path, key: str, timings: pd.DataFrame, summary: pd.DataFrame, families: list[str]) -> None:
+    """Writes the script that calls `showRun` of the page. key: of the models that the page is about; another page ignores
+    the script. timings: family and its readings, see `make_costs`."""
+    costs = make_costs(timings, summary)
+    timed = costs.dropna(subset=["milliseconds"])
+    content = {
+        "key": key,
+        "costs": json.loads(costs.to_json(orient="records")),
+        "chart": draw_tradeoff(timed) if len(timed) else None,
+        "facts": describe_machine() | describe_commit() | {"Families": ", ".join(families)},
+        "changes": find_changes(),
+    }
+    # "</" ends a script, even within a string
+    text = json.dumps(content, ensure_ascii=True).replace("</", "<\\/")
+    file.write_text(f"showRun({text});\n", encoding="utf-8")

@@ -1,0 +1,18 @@
+"""What every source yields."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One file as the source has it.
+
+    name: path inside the source, with forward slashes; unique. label: class name. source_split: train, val, test, or
+    empty if the source has no splits. data: the encoded bytes, or None if they could not be read; then reason says why.
+    """
+
+    name: str
+    label: str
+    source_split: str
+    data: bytes | None
+    reason: str = ""

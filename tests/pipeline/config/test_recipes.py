@@ -1,0 +1,234 @@
+import json
+
+import pytest
+import yaml
+
+from pipeline.config.families import FAMILIES
+from pipeline.config.nested import walk
+from pipeline.config.reader import load_params, read_file
+from pipeline.config.recipes import (
+    describe_settings,
+    expand_recipes,
+    resolve_augment,
+    resolve_family,
+    resolve_recipe,
+    trace_origins,
+    without_augment,
+)
+from pipeline.config.sections import FeatureLinearRecipe, Recipe, Train, Training
+from tests.conftest import ROOT
+from tests.pipeline.config.conftest import refusal
+
+ON_FEATURES = [name for name, family in FAMILIES.items() if family.kind == "linear" and family.backbone]
+NO_AUGMENT = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+
+
+def expand(family: str, **entries) -> dict:
+    """A family's whole recipe with other entries than those delivered."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["recipes"] |= entries
+    return expand_recipes(content)["recipes"][family]
+
+
+class TestExpand:
+    @pytest.mark.parametrize(
+        ("family", "kind"), [("overfit", "network"), ("vgg16", "transfer"), ("linear_svm", "linear")]
+    )
+    def test_an_empty_entry_is_the_default_of_its_kind(self, family, kind):
+        defaults = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["recipes"]["defaults"]
+        assert expand(family, **{family: {}}) == defaults[kind]
+
+    def test_an_entry_changes_its_own_values_alone(self):
+        recipe = expand("overfit", overfit={"epochs": 3, "augment": {"zoom": 0.2}})
+        expected = expand("overfit", overfit={})
+        expected["epochs"], expected["augment"]["zoom"] = 3, 0.2
+        assert recipe == expected
+
+    @pytest.mark.parametrize("family", ON_FEATURES)
+    def test_a_machine_on_features_takes_what_decides_them_from_the_family_with_the_same_backbone(self, family):
+        entry = {"backbone": {"weights": "mine.keras"}, "input_size": 96, "augment": {"zoom": 0.5}}
+        base = str(FAMILIES[family].backbone)
+        recipe, other = expand(family, **{base: entry}), expand(base, **{base: entry})
+        names = ("backbone", "input_size", "augment")
+        assert {name: recipe[name] for name in names} == {name: other[name] for name in names}
+        assert set(recipe) == {*names, "C", "max_iterations", "max_gb", "class_weight"}
+
+    def test_it_may_override_them(self):
+        recipe = expand("mobilenet_svm", mobilenet_svm={"input_size": 96, "augment": {"zoom": 0.0}})
+        assert recipe["input_size"] == 96
+        assert recipe["augment"] == expand("mobilenet")["augment"] | {"zoom": 0.0}
+
+    def test_null_is_a_value(self):
+        assert expand("mobilenetv3", mobilenetv3={"input_size": None})["input_size"] is None
+
+    def test_what_was_read_stays_as_it_was(self):
+        content = read_file(ROOT / "params.yaml")
+        expand_recipes(content)
+        assert content == read_file(ROOT / "params.yaml")
+
+
+class TestTrain:
+    """`train` overrides every recipe; null keeps the recipe's value."""
+
+    def test_each_setting_of_training_may_be_null_or_a_value_of_its_type(self, change):
+        everything = load_params().recipes["optimized"].model_dump(include=set(Training.model_fields))
+        nothing = {**everything, **{key: None for key, value in everything.items() if not isinstance(value, dict)}}
+        nothing |= {key: dict.fromkeys(value) for key, value in everything.items() if isinstance(value, dict)}
+        assert {*everything, "seed", "max_epochs", "cache_gb", "shuffle_buffer"} == set(Train.model_fields)
+        for settings in (everything, nothing):
+            changes = [part for key, value in settings.items() for part in (f"train.{key}", value)]
+            train = load_params(change(*changes)).train
+            assert train.model_dump(include=set(settings)) == settings
+
+    def test_null_everywhere_keeps_the_recipe(self, change):
+        params = load_params(change("train.width", None, "train.max_epochs", None))
+        for family, recipe in params.recipes.items():
+            assert resolve_family(params, family) == recipe
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("dropout", 0.0), ("batch_size", 7), ("augment.zoom", 0.5), ("early_stopping.patience", 3), ("l2", 0.25)],
+    )
+    @pytest.mark.parametrize("family", ["optimized", "searched_cnn", "mobilenet"])
+    def test_a_value_overrides_and_nothing_else_changes(self, change, family, name, value):
+        params = load_params(change("train.width", None, "train.max_epochs", None, f"train.{name}", value))
+        recipe = params.recipes[family]
+        expected = dict(walk(recipe.model_dump())) | {tuple(name.split(".")): value}
+        assert isinstance(recipe, Recipe)
+        assert dict(walk(resolve_recipe(params.train, recipe).model_dump())) == expected
+
+    def test_max_epochs_caps_the_recipe_but_not_what_train_asks_for(self, change):
+        params = load_params(change("train.max_epochs", 2))
+        assert resolve_family(params, "overfit").epochs == 2
+        params = load_params(change("train.epochs", 5))
+        assert resolve_family(params, "overfit").epochs == 5
+
+    def test_max_epochs_does_not_lengthen_a_recipe(self, change):
+        params = load_params(change("train.max_epochs", 1000))
+        assert resolve_family(params, "underfit").epochs == params.recipes["underfit"].epochs
+
+    def test_two_rules_for_the_learning_rate_are_refused(self, change):
+        line = refusal(change("train.schedule.kind", "cosine", "train.reduce_lr.patience", 2))
+        assert line.startswith("underfit: schedule.kind cosine sets the learning rate of every step: expected ")
+        assert "expected reduce_lr.patience null beside it, received 2" in line
+
+    def test_a_value_reaches_only_the_views_of_a_machine_on_features(self, change):
+        params = load_params(change("train.augment.zoom", 0.5, "train.class_weight", "balanced"))
+        recipe = params.recipes["mobilenet_svm"]
+        assert isinstance(recipe, FeatureLinearRecipe)
+        augment = resolve_augment(params.train, recipe.augment)
+        assert augment == recipe.augment.model_copy(update={"zoom": 0.5})
+        assert resolve_family(params, "mobilenet_svm") == recipe.model_copy(update={"augment": augment})
+        assert resolve_family(params, "linear_svm") == params.recipes["linear_svm"]
+
+    @pytest.mark.usefixtures("project")
+    def test_without_augmentation_there_is_none_whatever_recipe_and_train_ask_for(self):
+        params = load_params(overrides={"train.augment.zoom": 0.5})
+        without = without_augment(params)
+        for family in ("optimized", "mobilenet", "mobilenet_svm"):
+            assert resolve_family(without, family).augment.model_dump() == NO_AUGMENT
+        assert params.train.augment.zoom == 0.5
+        assert without.recipes == params.recipes
+
+
+class TestOrigins:
+    def trace(self, family: str) -> dict[str, str]:
+        origins = trace_origins(read_file()["recipes"], load_params(), family)
+        return {".".join(path): origin for path, origin in origins.items()}
+
+    @pytest.mark.usefixtures("project")
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_every_value_of_a_recipe_has_one(self, family):
+        paths = {path for path, _ in walk(resolve_family(load_params(), family).model_dump())}
+        assert set(trace_origins(read_file()["recipes"], load_params(), family)) == paths
+
+    def test_it_is_the_study_or_the_default_of_its_kind(self, change):
+        change("train.width", None, "train.max_epochs", None)
+        overfit = self.trace("overfit")
+        assert {name for name, origin in overfit.items() if origin == "study"} == {"epochs", "batch_size", "head_units"}
+        assert {origin for origin in overfit.values() if origin != "study"} == {"default of network"}
+        assert self.trace("vgg16")["fine_tune.epochs"] == "default of transfer"
+        assert self.trace("linear_svm") | {"C": "study"} == self.trace("linear_svm")
+
+    def test_it_is_the_family_on_the_same_backbone(self, change):
+        change("recipes.mobilenet_svm.augment.zoom", 0.0)
+        origins = self.trace("mobilenet_svm")
+        inherited = {"backbone.weights", "input_size", "augment.flip", "augment.rotation", "augment.contrast"}
+        assert {name for name, origin in origins.items() if origin == "from mobilenet"} == inherited
+        assert (origins["augment.zoom"], origins["C"]) == ("study", "default of linear")
+
+    def test_it_is_train_where_that_overrides(self, change):
+        change("train.width", None, "train.max_epochs", 40, "train.augment.flip", "both", "train.dropout", 0.0)
+        for family, expected in {
+            "overfit": {"epochs": "train.max_epochs", "augment.flip": "train", "dropout": "train"},
+            "underfit": {"augment.flip": "train", "dropout": "train"},
+            "mobilenet_svm": {"augment.flip": "train"},
+            "linear_svm": {},
+        }.items():
+            assert {name: origin for name, origin in self.trace(family).items() if "train" in origin} == expected
+        change("train.epochs", 3)
+        assert self.trace("overfit")["epochs"] == "train"
+
+
+class TestSettings:
+    """What a family's stages depend on."""
+
+    FAMILIES = ("linear_svm", "optimized", "mobilenet", "mobilenet_svm")
+
+    def describe(self) -> dict[str, str]:
+        """As JSON, by family and purpose."""
+        params = load_params()
+        return {
+            f"{family} {purpose}": json.dumps(settings)
+            for family in self.FAMILIES
+            for purpose, settings in describe_settings(params, family).items()
+        }
+
+    @pytest.mark.usefixtures("project")
+    def test_they_are_what_a_family_embeds_and_trains_with(self):
+        params = load_params()
+        settings = describe_settings(params, "mobilenet")
+        recipe = settings["train"]["recipe"]
+        assert recipe == resolve_family(params, "mobilenet").model_dump()
+        assert settings["embed"] == {name: recipe[name] for name in ("backbone", "input_size", "augment")}
+        assert settings["train"] == {"seed": 42, "cache_gb": 4.0, "shuffle_buffer": 8192, "recipe": recipe}
+        linear = describe_settings(params, "linear_svm")
+        assert linear == {"embed": {}, "train": {"recipe": params.recipes["linear_svm"].model_dump()}}
+
+    @pytest.mark.usefixtures("project")
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_they_are_the_same_after_json(self, family):
+        settings = describe_settings(load_params(), family)
+        assert json.loads(json.dumps(settings)) == settings
+
+    @pytest.mark.parametrize(
+        ("name", "value", "changed"),
+        [
+            ("train.dropout", 0.25, {"optimized train", "mobilenet train"}),
+            ("train.seed", 1, {"optimized train", "mobilenet train"}),
+            ("train.cache_gb", 1.0, {"optimized train", "mobilenet train"}),
+            (
+                "train.augment.zoom",
+                0.5,
+                {"optimized train", *(f"mobilenet{x} {y}" for x in ("", "_svm") for y in ("embed", "train"))},
+            ),
+            ("train.max_epochs", 1000, {"optimized train", "mobilenet train"}),
+            ("recipes.linear_svm.C", 2.0, {"linear_svm train"}),
+            ("recipes.defaults.linear.max_gb", 1.0, {"linear_svm train", "mobilenet_svm train"}),
+            ("recipes.defaults.network.schedule.decay", 0.1, {"optimized train"}),
+            (
+                "recipes.mobilenet.input_size",
+                96,
+                {f"mobilenet{x} {y}" for x in ("", "_svm") for y in ("embed", "train")},
+            ),
+            ("recipes.mobilenet.dropout", 0.1, {"mobilenet train"}),
+            ("recipes.overfit.dropout", 0.1, set()),
+            ("embed.views", 2, set()),
+            ("split.seed", 1, set()),
+        ],
+    )
+    def test_a_parameter_changes_those_of_the_families_that_it_reaches(self, change, name, value, changed):
+        before = self.describe()
+        change(name, value)
+        after = self.describe()
+        assert {key for key in before if before[key] != after[key]} == changed

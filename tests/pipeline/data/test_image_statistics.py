@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.data.image_statistics import measure_images
+from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
+from pipeline.data.tfrecords import load_dataset_facts
+from tests.tfrecords import make_noise, write_records
+
+SIZE = 16
+SPLITS = ("train", "val", "test")
+
+pytestmark = pytest.mark.usefixtures("project", "one_core")
+
+
+def measure(*images: np.ndarray) -> pd.DataFrame:
+    """Statistics of training images with exactly these pixels."""
+    write_records(class_names=["cat"], train=(np.stack(images), np.zeros(len(images), int)))
+    table, _ = measure_images(load_dataset_facts(), 1)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("colour", "luma"), [((255, 0, 0), 76.245), ((0, 255, 0), 149.685), ((0, 0, 255), 29.07), ((10, 20, 30), 18.15)]
+)
+def test_brightness_is_the_mean_luma(colour, luma):
+    # 0.299 red + 0.587 green + 0.114 blue
+    row = measure(np.full((SIZE, SIZE, 3), colour, np.uint8)).iloc[0]
+    assert (row["brightness"], row["contrast"]) == (pytest.approx(luma, abs=0.0051), 0)
+
+
+def test_contrast_ignores_the_darkest_and_brightest_two_percent():
+    halves, specks = np.zeros((2, SIZE, SIZE, 3), np.uint8)
+    halves[:8] = 200
+    specks[0, :5] = 200  # 5 of 256 pixels are less than 2 %
+    images = measure(halves, specks)
+    assert images["brightness"].tolist() == pytest.approx([100, 200 * 5 / 256], abs=0.01)
+    assert images["contrast"].tolist() == pytest.approx([200, 0], abs=0.01)
+
+
+@pytest.mark.parametrize("num_shards", [1, 7])
+def test_every_image_has_a_row_and_an_outline_even_if_shards_are_empty(num_shards):
+    names, labels = [f"class {i}" for i in range(5)], np.arange(5)
+    splits = {split: (make_noise(5, 8, seed=i), labels) for i, split in enumerate(SPLITS)}
+    write_records(class_names=names, num_shards=num_shards, **splits)
+    images, outlines = measure_images(load_dataset_facts(), 1)
+    assert images[["split", "label"]].to_numpy().tolist() == [[split, name] for split in SPLITS for name in names]
+    assert outlines.shape == (15, NUM_FEATURES)
+    for split, (pixels, _) in splits.items():
+        expected = np.stack([describe_outline(one) for one in pixels])
+        assert (outlines[(images["split"] == split).to_numpy()] == expected).all()
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers():
+    splits = {split: (make_noise(9, 8, seed=i), np.arange(9) % 3) for i, split in enumerate(SPLITS)}
+    write_records(class_names=["a", "b", "c"], **splits)
+    (table, outlines), (other_table, other_outlines) = (measure_images(load_dataset_facts(), n) for n in (1, 2))
+    pd.testing.assert_frame_equal(table, other_table)
+    assert (outlines == other_outlines).all()

@@ -1,0 +1,109 @@
+"""A change re-runs what it changes: in a real repository, after a full run, by `dvc repro`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.clone import list_stages_run, run
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture(scope="module")
+def clone(finished_clone: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_clone(tmp_path_factory.mktemp("reruns") / "clone")
+
+
+@pytest.fixture(autouse=True)
+def edit(clone: Path) -> Iterator[Edit]:
+    """Replaces a text in a file of the clone; afterwards everything is as it was committed."""
+
+    def replace(file: str, old: str, new: str) -> None:
+        content = (clone / file).read_text()
+        assert content.count(old) == 1, f"{file} holds {old!r} once"
+        (clone / file).write_text(content.replace(old, new))
+
+    yield replace
+    run(["git", "checkout", "--quiet", "."], clone)
+    run(["git", "clean", "-fdq"], clone)
+    run(["dvc", "checkout", "--quiet"], clone)
+
+
+def set_params(clone: Path, changes: dict[str, Any]) -> None:
+    """Writes params.yaml with other values. changes: nested like params.yaml, one section deep."""
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    for section, value in changes.items():
+        params[section] = params[section] | value if isinstance(value, dict) else value
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def repro(clone: Path) -> list[str]:
+    return list_stages_run(run(["dvc", "repro"], clone))
+
+
+FAMILIES = ("linear_svm", "underfit", "efficientnet_lite0")
+
+
+def test_comments_docstrings_and_layout_rerun_the_code_stage_and_nothing_else(clone: Path, edit: Edit) -> None:
+    edit("pipeline/config/reader.py", '"""The only reader', '# A comment.\n"""The one and only reader')
+    edit("pipeline/training/schedules.py", "\n\n\ndef make_optimizer", "\n\n\n\n\ndef make_optimizer")
+    edit("stages/split.py", "logger = ", "logger = \\\n    ")
+    assert repro(clone) == ["code"]
+
+
+def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clone: Path, edit: Edit) -> None:
+    (clone / "pipeline/models/studies/mine.py").write_text(
+        '"""A family of the user\'s own."""\n\nimport keras\nfrom pipeline.models.layers import make_input, softmax_head\n\n\n'
+        "def build_tiny(*, image_size, num_classes, dropout, l2, width, head_units):\n"
+        '    """One pool."""\n'
+        "    inputs = make_input(image_size)\n"
+        "    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(8)(inputs))\n"
+        '    return keras.Model(inputs, softmax_head(x, num_classes), name="tiny")\n'
+    )
+    edit(
+        "pipeline/config/families.py",
+        '    "underfit": ',
+        '    "tiny": Family("pipeline.models.studies.mine:build_tiny"),\n    "underfit": ',
+    )
+    set_params(clone, {"families": [*FAMILIES, "tiny"], "recipes": {"tiny": {}}})
+    assert set(repro(clone)) == {"code", "check", "embed@tiny", "train@tiny", "evaluate@tiny", "report"}
+
+
+def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path, edit: Edit) -> None:
+    edit(
+        "pipeline/training/schedules.py",
+        "keras.optimizers.Adam(learning_rate)",
+        "keras.optimizers.Adam(learning_rate, epsilon=1e-3)",
+    )
+    ran = set(repro(clone))
+    assert {f"train@{family}" for family in FAMILIES} <= ran
+    # The linear machine knows no optimizer: it comes out as before, and nothing follows.
+    assert ran - {f"train@{family}" for family in FAMILIES} == {
+        "code", "evaluate@underfit", "evaluate@efficientnet_lite0", "report",
+    }  # fmt: skip
+
+
+def test_a_change_in_one_source_reruns_nothing_where_another_is_in_use(clone: Path, edit: Edit) -> None:
+    edit("pipeline/sources/archive.py", "_BOMB_FREE_BYTES = 100 << 20", "_BOMB_FREE_BYTES = 200 << 20")
+    assert repro(clone) == ["code"]
+
+
+def test_a_change_in_a_chart_reruns_the_report_only(clone: Path, edit: Edit) -> None:
+    edit("pipeline/report/charts/theme.py", 'INK = "#', 'INK = "#0')
+    assert repro(clone) == ["code", "report"]
+
+
+def test_a_change_in_a_template_reruns_the_report_only(clone: Path, edit: Edit) -> None:
+    edit("pipeline/report/templates/report.html", '<script src="run.js">', '<p>ours</p><script src="run.js">')
+    assert repro(clone) == ["code", "report"]
+
+
+def test_a_parameter_reruns_the_families_whose_settings_it_changes(clone: Path) -> None:
+    set_params(clone, {"train": {"dropout": 0.2}})
+    ran = set(repro(clone))
+    assert "train@linear_svm" not in ran
+    assert {"train@underfit", "train@efficientnet_lite0", "report"} <= ran
+    assert not {name for name in ran if name.startswith(("embed", "preprocess", "download"))}
