@@ -1,7 +1,7 @@
 """Checks the whole of params.yaml before any work, and writes what each family trains and embeds with: data/settings.
 
-data/settings/<embed|train>/<family>.json is the family's recipe as `train` overrides it; stages depend on these files, so that
-a parameter re-runs the families whose settings it changes. data/settings/checked is always the same: all other stages wait for it.
+data/settings/<embed|train>/<family>.json is the family's recipe as `train` overrides it. Stages depend on these files, so that
+a parameter re-runs the families whose settings it changes. data/settings/checked never changes: all other stages wait for it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What code a verb runs: the modules that it imports, directly or not, and a digest of each that changes with their meaning alone.
+"""What code a verb runs: the modules that it imports, directly or not, and a digest of each that only its meaning changes.
 
 DVC does not follow imports (treeverse/dvc#1577). The import graph comes from grimp, which reads the code without running it.
 """
@@ -103,15 +103,17 @@ def _find_skipped(source: str, registries: Collection[str]) -> Iterator[tuple[Po
                 begin, end = _locate(first, lines)
                 is_alone = not lines[end[0] - 1][end[1] :].lstrip().startswith(";")
                 yield begin, (end[0] + 1, 0) if is_alone else end  # with the end of its line
-    for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id in registries and isinstance(node.value, ast.Dict):
-            yield _locate(node.value, lines)
+    for statement in tree.body:
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.value, ast.Dict):
+            continue
+        if isinstance(statement.target, ast.Name) and statement.target.id in registries:
+            yield _locate(statement.value, lines)
 
 
 def _locate(node: ast.expr | ast.stmt, lines: list[str]) -> tuple[Position, Position]:
     """ast counts bytes within a line, tokenize characters."""
-    assert node.end_lineno is not None and node.end_col_offset is not None
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
 
     def count(line: int, offset: int) -> Position:
         return line, len(lines[line - 1].encode()[:offset].decode())

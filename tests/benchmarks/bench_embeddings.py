@@ -45,7 +45,7 @@ def make_project(folder: Path, images: int) -> Path:
     params["embed"]["views"] = 0
     params["train"] |= {"epochs": EPOCHS, "batch_size": BATCH, "augment": dict.fromkeys(params["train"]["augment"])}
     params["recipes"][FAMILY]["augment"] = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-    params["recipes"][FAMILY]["early_stopping"]["patience"] = None
+    params["recipes"][FAMILY]["early_stopping"] = {"patience": None}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for stage in ("download", "prune", "split", "preprocess"):
         run_stage(stage, folder)

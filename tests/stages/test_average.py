@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.runtime.cli import report_errors
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.logging import configure_logging
 from stages.average import average
 from tests.conftest import Project
 
@@ -18,7 +19,7 @@ METRICS = Path("metrics/crossval")
 
 
 def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch: int | None = 1) -> None:
-    """What crossval leaves of a fold, as far as it is averaged."""
+    """What crossval writes for a fold, as far as it is averaged."""
     folder = Path("data/crossval") / family / str(fold)
     folder.mkdir(parents=True)
     figures = {"accuracy": accuracies[0], "loss": 2 - accuracies[0], "macro_f1": accuracies[0] / 2}
@@ -47,23 +48,24 @@ def network(project: Project) -> Project:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, str]:
-    """A folder in which the network is averaged, and what was said. Not to be changed."""
+    """A folder with the averages of the network, and what was said on stderr. Not to be changed."""
     folder, said = tmp_path_factory.mktemp("project"), io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+    with contextlib.chdir(folder), contextlib.redirect_stderr(said):
         make_network(Project(folder))
+        configure_logging()
         average(NETWORK)
     return folder, said.getvalue()
 
 
 @pytest.fixture
 def averaged(finished, monkeypatch) -> str:
-    """What was said in the folder, into which the test has been moved."""
+    """What was said on stderr; the test is moved into the folder."""
     monkeypatch.chdir(finished[0])
     return finished[1]
 
 
 def read_words(family: str = NETWORK) -> str:
-    """What is read on the page, without charts and markup."""
+    """The words on the page, without charts and markup."""
     page = (METRICS / family / "report.html").read_text(encoding="utf-8")
     text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", " ", text).replace("\N{NO-BREAK SPACE}", " ").split())
@@ -71,7 +73,7 @@ def read_words(family: str = NETWORK) -> str:
 
 @pytest.mark.usefixtures("averaged")
 class TestNetwork:
-    def test_figures_are_a_row_a_fold_in_the_order_of_the_parameters(self):
+    def test_metrics_have_one_row_per_fold_in_the_order_of_the_parameters(self):
         assert (METRICS / NETWORK / "folds.csv").read_text() == (
             "fold,accuracy,loss,macro_f1,images,training_images,best_epoch\n"
             "4,0.7,1.3,0.35,1200,2400,1\n"
@@ -79,7 +81,7 @@ class TestNetwork:
             "9,0.9,1.1,0.45,1200,2400,1\n"
         )
 
-    def test_the_summary_is_their_mean_and_deviation(self):
+    def test_the_summary_is_their_mean_and_standard_deviation(self):
         assert json.loads((METRICS / NETWORK / "summary.json").read_text()) == {
             "folds": 3,
             "accuracy_mean": 0.8,
@@ -90,7 +92,7 @@ class TestNetwork:
             "macro_f1_sd": 0.05,
         }
 
-    def test_curves_are_there_by_fold_and_on_average(self):
+    def test_curves_are_written_by_fold_and_averaged(self):
         curves = pd.read_csv(METRICS / NETWORK / "plots/curves.csv")
         val = curves[curves["split"] == "val"]
         assert val[["fold", "epoch", "accuracy"]].to_numpy().tolist() == [
@@ -102,20 +104,20 @@ class TestNetwork:
             [2, 0.55, 1.45, 2],
         ]
 
-    def test_the_page_tells_each_fold_and_the_mean(self):
+    def test_the_page_lists_each_fold_and_the_mean(self):
         words = read_words()
         assert "underfit: 80.0 % ± 10.0 points over 3 folds" in words
         for row in ("4 70.0 % 1.300 0.350 1,200 1", "mean ± sd 80.0 % ± 10.0 1.200 ± 0.100 0.400 ± 0.050"):
             assert row in words
         assert "without augmentation" not in words
 
-    def test_the_page_needs_nothing_else(self):
+    def test_the_page_needs_no_other_file(self):
         page = (METRICS / NETWORK / "report.html").read_text(encoding="utf-8")
         assert page.count("<svg") == 3
         assert page.rstrip().endswith("</html>")
         assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import|<script', page) == []
 
-    def test_the_result_is_said(self, averaged):
+    def test_the_result_is_logged(self, averaged):
         assert averaged == (
             f"underfit: accuracy 0.8000 ± 0.1000 over 3 folds; see {METRICS / NETWORK / 'report.html'}\n"
         )
@@ -128,7 +130,7 @@ class TestAgain:
         average(NETWORK)
         assert "without augmentation" in read_words()
 
-    def test_folds_that_are_no_longer_asked_for_do_not_count(self, network):
+    def test_folds_that_the_parameters_no_longer_list_do_not_count(self, network):
         network.set(crossval__folds=[4, 9])
         average(NETWORK)
         assert pd.read_csv(METRICS / NETWORK / "folds.csv")["fold"].tolist() == [4, 9]
@@ -143,7 +145,7 @@ class TestAgain:
         files = ["folds.csv", "plots/curves.csv", "plots/mean.csv", "report.html", "summary.json"]
         assert sorted(path.relative_to(METRICS / NETWORK).as_posix() for path in contents[0]) == files
 
-    def test_a_fold_that_is_not_there_yet_is_named_and_nothing_is_written(self, network, capsys):
+    def test_a_missing_fold_is_named_and_nothing_is_written(self, network, capsys):
         network.set(crossval__folds=[4, 5])
         assert report_errors(lambda: average(NETWORK)) == 1
         said = capsys.readouterr().err
@@ -156,7 +158,7 @@ class TestAgain:
             average("undrfit")
 
 
-def test_a_machine_that_learns_in_no_epochs_has_no_best_one(project):
+def test_a_family_without_epochs_has_no_best_one(project):
     project.set(families=[LINEAR], crossval__folds=[1, 2])
     for fold in (1, 2):
         write_fold(LINEAR, fold, (0.5,), best_epoch=None)

@@ -26,7 +26,8 @@ def changed(project, **values) -> set[str]:
     return {str(file.relative_to(SETTINGS)) for file, content in before.items() if file.read_bytes() != content}
 
 
-def test_each_family_has_its_settings(checked):
+@pytest.mark.usefixtures("checked")
+def test_each_family_has_its_settings():
     recipe = json.loads(settings("train", "optimized"))["recipe"]
     assert recipe["optimizer"] == "adam"
     assert "train/linear_svm.json" in {str(file.relative_to(SETTINGS)) for file in SETTINGS.rglob("*.json")}

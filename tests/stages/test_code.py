@@ -52,7 +52,8 @@ def test_the_optimizers_count_for_what_trains_and_for_nothing_else(written):
     assert using == {"train", "crossval", "search"}
 
 
-def test_templates_count_for_the_pages_that_are_made_of_them(written):
+@pytest.mark.usefixtures("written")
+def test_templates_count_for_the_pages_that_are_made_of_them():
     assert "report.html" in read("report.json")["templates"]
     assert "report.html" not in read("average.json")["templates"]
 

@@ -20,7 +20,7 @@ EVIL = "<script>alert('pwned')</script>"
 
 @pytest.fixture(scope="module", autouse=True)
 def _alone(tmp_path_factory) -> Iterator[None]:
-    """No repository but the tests' own, whatever lies above it and whoever runs the tests."""
+    """No repository but those of the tests, whatever is above them and whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
             patch.delenv(name, raising=False)
@@ -88,14 +88,14 @@ class TestWhole:
         assert compared.out.splitlines()[0].split()[:4] == ["family", "train.dropout", "n", "val_accuracy"]
         assert compared.out.splitlines()[-1] == f"page: {OUT}"
 
-    def test_a_workspace_without_results_is_left_out_and_that_is_said(self, compared):
-        assert compared.err == "workspace: left out, it has no metrics/summary.csv\n"
+    def test_a_workspace_without_results_is_left_out_with_a_warning(self, compared):
+        assert compared.err == "warning: workspace: left out, it has no metrics/summary.csv\n"
         assert "3 experiments, 3 trained models" in compared.page
 
     def test_the_ensemble_is_left_out(self, compared):
         assert "ensemble" not in compared.out + compared.page
 
-    def test_the_page_needs_nothing_else(self, compared):
+    def test_the_page_needs_no_other_file(self, compared):
         assert compared.page.startswith("<!doctype html>")
         assert compared.page.rstrip().endswith("</html>")
         assert compared.page.count("<svg") == 4  # effects, parallel, accuracy and loss of folds
@@ -109,11 +109,10 @@ class TestSweep:
         add_experiment(sweep, "failed", make_params(train__dropout=0.9), None)
         assert main(["failed", "b1"]) == 0
         captured = capsys.readouterr()
-        assert "failed: left out, it has no metrics/summary.csv\n" in captured.err
-        assert "b1" not in captured.err
+        assert captured.err == "warning: failed: left out, it has no metrics/summary.csv\n"
         assert "failed" not in read_page()
 
-    def test_a_workspace_that_is_one_of_them_applied_counts_once(self, sweep, capsys):
+    def test_a_workspace_that_is_an_applied_experiment_counts_once(self, sweep, capsys):
         params = make_params(train__seed=1, train__dropout=0.2)
         write_results(sweep, params, make_summary(optimized=0.5))
         assert main([]) == 0
@@ -122,13 +121,13 @@ class TestSweep:
         assert "<td>workspace</td>" not in read_page()
         assert "left out" not in captured.err
 
-    def test_one_that_differs_is_a_run_of_its_own(self, sweep, capsys):
+    def test_a_workspace_that_differs_is_another_run(self, sweep, capsys):
         write_results(sweep, make_params(train__dropout=0.3), make_summary(optimized=0.9))
         assert main([]) == 0
         assert [row[1] for row in read_rows(capsys.readouterr().out)] == ["0.3", "0.1", "0.2"]
         assert "<td>workspace</td>" in read_page()
 
-    def test_those_that_are_named_are_compared(self, capsys):
+    def test_only_named_experiments_are_compared(self, capsys):
         assert main(["b1", "a2"]) == 0
         captured = capsys.readouterr()
         assert [row[1] for row in read_rows(captured.out)] == ["0.1", "0.2"]
@@ -142,14 +141,14 @@ class TestSweep:
         assert captured.out == ""
         assert not OUT.exists()
 
-    def test_the_page_may_lie_elsewhere(self, tmp_path, capsys):
+    def test_the_page_may_be_elsewhere(self, tmp_path, capsys):
         file = tmp_path / "new" / "page.html"
         assert main(["--out", str(file), "a1"]) == 0
         assert "optimized is best by validation" in read_page(file)
         assert not OUT.exists()
         assert capsys.readouterr().out.endswith(f"page: {file}\n")
 
-    def test_a_page_from_before_stays_until_the_new_one_is_whole(self, monkeypatch, capsys):
+    def test_the_old_page_stays_until_the_new_one_is_complete(self, monkeypatch, capsys):
         main(["a1"])
         before = read_page()
 
@@ -176,14 +175,14 @@ class TestSweep:
 
 class TestNothing:
     @pytest.mark.usefixtures("repository")
-    def test_without_any_result_that_is_said_in_one_line(self, capsys):
+    def test_without_any_result_the_error_is_one_line(self, capsys):
         assert main([]) == 1
         said = capsys.readouterr().err.splitlines()
-        assert said[0] == "workspace: left out, it has no metrics/summary.csv"
+        assert said[0] == "warning: workspace: left out, it has no metrics/summary.csv"
         assert said[-1].startswith("error: there is nothing to compare: expected experiments with metrics/summary.csv")
         assert not OUT.exists()
 
-    def test_outside_a_repository_that_is_said_in_one_line(self, tmp_path, monkeypatch, capsys):
+    def test_outside_a_repository_the_error_is_one_line(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         assert main([]) == 1
         said = capsys.readouterr().err

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -13,8 +14,9 @@ from pipeline.config.sections import Embed
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, load_embeddings
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.errors import PipelineError
-from stages.embed import embed, embed_images, list_files
+from stages.embed import embed
 from tests.clone import run
+from tests.code_digests import write_code
 from tests.conftest import ROOT, Project
 from tests.tfrecords import make_noise, write_records
 
@@ -28,26 +30,32 @@ AUGMENT = {"flip": "horizontal", "rotation": 0.1, "zoom": 0.2, "contrast": 0.0}
 SETTINGS: dict[str, Any] = {"views": 2, "dtype": "float32", "batch_size": 8, "seed": 42}
 
 
+@pytest.fixture(autouse=True)
+def _logged(caplog):
+    caplog.set_level(logging.INFO)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _configured(tensorflow):  # noqa: ARG001 - what the verb does itself, and no more than once in a process
+def _configured(tensorflow):  # noqa: ARG001 - the verb does it itself, but only once in a process
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stages.embed.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
         yield
 
 
 def make_project(folder: Path, **settings: Any) -> Project:
-    """Pictures for networks whose weights are random, the same each time."""
+    """Images for networks with random weights, the same each time."""
     project = Project(folder)
     weights = {f"recipes__{family}__backbone__weights": "none" for family in ("mobilenet", "mobilenet_svm")}
     project.set(preprocess__image_size=SIZE, **weights, **{f"embed__{key}": value for key, value in SETTINGS.items()})
     project.set(**settings)
     write_records(folder / "data/tfrecords", class_names=NAMES, **SPLITS)
+    write_code("embed", "mobilenet", "mobilenet_svm", folder=folder)
     return project
 
 
 @pytest.fixture(scope="module")
 def run_embed(tmp_path_factory) -> Callable[..., Path]:
-    """Runs the verb in a new project; returns its folder. settings: as of Project.set."""
+    """Runs the verb in a new project; returns its folder. settings: see Project.set."""
 
     def run_once(**settings: Any) -> Path:
         folder = tmp_path_factory.mktemp("project")
@@ -75,7 +83,7 @@ def build_once(tensorflow) -> Callable[..., Any]:  # noqa: ARG001 - must be conf
 
 @pytest.fixture
 def fast(build_once, monkeypatch) -> None:
-    """Backbones are built once, and asked for nothing: the mean of the pixels stands for every feature."""
+    """Backbones are built once, and not applied: every feature is the mean of the pixels."""
 
     def freeze(_):
         return lambda images: np.repeat(np.asarray(images, np.float32).mean(axis=(1, 2, 3))[:, None], 1024, axis=1)
@@ -98,7 +106,7 @@ def read_bytes(folder: Path, family: str = "mobilenet") -> dict[str, bytes]:
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
-    """Equal but for rounding. A network of random weights gives features of 1e-21, so that only ratios count."""
+    """Equal but for rounding. With random weights features are about 1e-21, so that only ratios count."""
     scale = np.abs(expected).max()
     assert scale > 0
     np.testing.assert_allclose(found / scale, expected / scale, rtol=1e-4, atol=1e-5)
@@ -106,10 +114,11 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 
 class TestPixelFamilies:
     def test_they_get_an_empty_folder_at_no_cost(self, tmp_path):
-        """Neither TensorFlow nor records are needed."""
+        """Without TensorFlow, TFRecords and digests of the code."""
         Project(tmp_path)
         code = (
-            "import sys; from stages.embed import embed; embed('underfit'); embed('linear_svm'); "
+            "import sys; from pipeline.runtime.logging import configure_logging; from stages.embed import embed; "
+            "configure_logging(); embed('underfit'); embed('linear_svm'); "
             "assert not {'tensorflow', 'keras'} & set(sys.modules)"
         )
         output = run([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(ROOT))
@@ -124,13 +133,13 @@ class TestPixelFamilies:
 
 
 class TestFeatures:
-    def test_every_split_has_a_row_for_each_image_with_its_label(self, finished):
+    def test_every_split_has_one_row_per_image_and_its_label(self, finished):
         found = load(finished)
         for split, (_, labels) in SPLITS.items():
             assert read_all(found, split).shape == (len(labels), 1024)
             np.testing.assert_array_equal(found.labels(split), labels)
 
-    def test_rows_are_what_the_network_says_of_the_images_in_the_order_of_the_records(self, finished, build_once):
+    def test_rows_are_the_networks_output_in_the_order_of_the_records(self, finished, build_once):
         from pipeline.models.transfer import make_feature_model
 
         network = build_once("mobilenet", SIZE, "none")
@@ -138,13 +147,13 @@ class TestFeatures:
         for split, (images, _) in SPLITS.items():
             assert_close(read_all(load(finished), split), model(images, training=False).numpy())
 
-    def test_changed_views_are_there_for_training_alone(self, finished):
+    def test_only_training_images_have_augmented_views(self, finished):
         found = load(finished)
         assert [read_all(found, "train", view).shape for view in (1, 2)] == [(26, 1024), (26, 1024)]
         assert all(len(found.features(split, view)) == 0 for split in ("val", "test") for view in (1, 2))
         assert len(found.features("train", 3)) == 0
 
-    def test_the_facts_say_what_is_there(self, finished, build_once):
+    def test_the_facts_describe_the_files(self, finished, build_once):
         from pipeline.models.backbones.backbone import compute_weights_digest
 
         facts = load(finished).facts
@@ -152,10 +161,10 @@ class TestFeatures:
         assert facts.num_images == COUNTS
         assert facts.weights_sha256 == compute_weights_digest(build_once("mobilenet", SIZE, "none"))
 
-    def test_two_runs_leave_the_same_files_with_the_same_bytes(self, finished, run_embed):
+    def test_two_runs_write_the_same_bytes(self, finished, run_embed):
         assert read_bytes(run_embed()) == read_bytes(finished)
 
-    def test_images_in_other_batches_give_the_same_features(self, finished, run_embed):
+    def test_the_batch_size_does_not_change_the_features(self, finished, run_embed):
         expected, found = load(finished), load(run_embed(embed__batch_size=5, embed__views=1))
         for split, view in [("train", 0), ("train", 1), ("val", 0), ("test", 0)]:
             assert_close(read_all(found, split, view), read_all(expected, split, view))
@@ -163,20 +172,20 @@ class TestFeatures:
 
 @pytest.mark.usefixtures("fast")
 class TestParameters:
-    def test_no_views_are_written_where_none_are_wanted(self, run_embed):
+    def test_no_views_are_written_if_none_are_wanted(self, run_embed):
         folder = run_embed(embed__views=0)
         assert load(folder).facts.views == 0
         assert {name for name in read_bytes(folder) if "view" in name} == {
             f"{split}-view000-00000.npy" for split in COUNTS
         }
 
-    def test_no_views_are_written_where_nothing_would_change_them(self, run_embed):
-        still = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-        folder = run_embed(recipes__mobilenet__augment=still)
+    def test_no_views_are_written_without_augmentation(self, run_embed):
+        none = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+        folder = run_embed(recipes__mobilenet__augment=none)
         assert load(folder).facts.views == 0
         assert not [name for name in read_bytes(folder) if "view001" in name]
 
-    def test_train_augment_overrides_the_familys_own(self, run_embed):
+    def test_train_augment_overrides_the_recipe(self, run_embed):
         changes = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
         folder = run_embed(**{f"train__augment__{key}": value for key, value in changes.items()})
         assert load(folder).facts.views == 0
@@ -188,7 +197,7 @@ class TestParameters:
         images, _ = SPLITS["val"]
         np.testing.assert_allclose(read_all(found, "val")[:, 0], images.mean(axis=(1, 2, 3)), rtol=1e-3)
 
-    def test_what_has_become_too_much_is_removed(self, run_embed, monkeypatch):
+    def test_views_that_are_no_longer_wanted_are_deleted(self, run_embed, monkeypatch):
         folder = run_embed()
         monkeypatch.chdir(folder)
         project = Project(folder)
@@ -200,7 +209,7 @@ class TestParameters:
 class TestTwins:
     @pytest.fixture
     def project(self, finished, tmp_path, monkeypatch) -> Project:
-        """A project in which mobilenet's features are there, and next those of mobilenet_svm are wanted."""
+        """A project with mobilenet's features, in which mobilenet_svm is to be embedded next."""
         project = make_project(tmp_path)
         (tmp_path / "data/embeddings/mobilenet").mkdir(parents=True)
         for name, content in read_bytes(finished).items():
@@ -208,9 +217,9 @@ class TestTwins:
         monkeypatch.chdir(tmp_path)
         return project
 
-    def test_a_family_on_the_same_backbone_takes_the_files_over(self, project, capsys):
+    def test_a_family_on_the_same_backbone_gets_copies_of_the_files(self, project, caplog):
         embed("mobilenet_svm")
-        assert capsys.readouterr().out == "mobilenet_svm: the same features as mobilenet's, taken over\n"
+        assert caplog.messages == ["mobilenet_svm: has the same features as mobilenet, copied"]
         assert read_bytes(project.folder, "mobilenet_svm") == read_bytes(project.folder)
 
     @pytest.mark.usefixtures("fast")
@@ -227,28 +236,24 @@ class TestTwins:
         ],
         ids=lambda changes: next(iter(changes)),
     )
-    def test_it_computes_its_own_where_they_would_be_others(self, project, capsys, changes):
+    def test_other_features_are_computed(self, project, caplog, changes):
         project.set(**changes)
         embed("mobilenet_svm")
-        assert "taken over" not in capsys.readouterr().out
+        assert "copied" not in caplog.text
         assert load(project.folder, "mobilenet_svm").facts.key != load(project.folder).facts.key
 
     @pytest.mark.usefixtures("fast")
-    def test_it_computes_its_own_where_the_records_have_changed(self, project, capsys):
+    def test_features_of_other_records_are_computed(self, project, caplog):
         facts = project.folder / "data/tfrecords/dataset.json"
         facts.write_text(json.dumps(json.loads(facts.read_text()) | {"resize": "crop"}))
         embed("mobilenet_svm")
-        assert "taken over" not in capsys.readouterr().out
+        assert "copied" not in caplog.text
 
     @pytest.mark.usefixtures("fast")
-    def test_it_computes_its_own_where_the_code_has_changed(self, project, capsys, monkeypatch):
-        changed = project.folder / "augmentation.py"
-        changed.write_text("# another version")
-        files = [changed if file.name == changed.name else file for file in list_files()]
-        assert changed in files
-        monkeypatch.setattr("stages.embed.list_files", lambda: files)
+    def test_features_by_other_code_are_computed(self, project, caplog):
+        write_code("embed", "mobilenet_svm", folder=project.folder, pipeline__data__augmentation="another version")
         embed("mobilenet_svm")
-        assert "taken over" not in capsys.readouterr().out
+        assert "copied" not in caplog.text
 
 
 def flatten(images: Any) -> np.ndarray:
@@ -258,8 +263,9 @@ def flatten(images: Any) -> np.ndarray:
 def embed_pixels(
     folder: Path, extract: Callable[[Any], np.ndarray] = flatten, *, family: str = "pixels", **changes: Any
 ) -> Embeddings:
-    """embed_images in a folder with records, with the pixels themselves as features."""
+    """Runs embed_images in a folder with records, with the pixels themselves as features."""
     from pipeline.data.augmentation import Augmentation
+    from pipeline.models.embedding import embed_images
 
     settings, size = Embed(**SETTINGS | changes), SIZE * SIZE * 3
     facts = EmbeddingFacts("none", "the key", "the weights", size, settings.dtype, settings.views, dict(COUNTS))
@@ -277,42 +283,42 @@ def records(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def pixels(records) -> Embeddings:
-    """Of the seed 42, with two views."""
+    """With seed 42 and two views."""
     return embed_pixels(records)
 
 
 class TestPasses:
-    def test_view_0_is_the_images_themselves(self, pixels):
+    def test_view_0_has_the_images_themselves(self, pixels):
         for split, (images, _) in SPLITS.items():
             np.testing.assert_array_equal(read_all(pixels, split), flatten(images))
 
-    def test_views_differ_from_the_images_and_from_one_another_image_by_image(self, pixels):
+    def test_views_differ_from_the_images_and_from_one_another(self, pixels):
         views = [read_all(pixels, "train", view) for view in range(3)]
         for i, one in enumerate(views):
             for other in views[:i]:
                 assert (np.abs(one - other).mean(axis=1) > 1).all()
 
-    def test_one_seed_gives_the_same_views_however_many_there_are(self, pixels, records):
+    def test_one_seed_gives_the_same_views_for_any_number_of_them(self, pixels, records):
         again = embed_pixels(records, family="again", views=1)
         np.testing.assert_array_equal(read_all(again, "train", 1), read_all(pixels, "train", 1))
 
-    def test_another_seed_gives_others(self, pixels, records):
+    def test_another_seed_gives_other_views(self, pixels, records):
         other = embed_pixels(records, family="other", seed=7, views=1)
         assert (np.abs(read_all(other, "train", 1) - read_all(pixels, "train", 1)).mean(axis=1) > 1).all()
         np.testing.assert_array_equal(read_all(other, "train"), read_all(pixels, "train"))
 
     @pytest.mark.parametrize("batch_size", [5, 1000])
-    def test_views_do_not_depend_on_the_batch_that_an_image_is_in(self, pixels, records, batch_size):
+    def test_views_do_not_depend_on_the_batch_size(self, pixels, records, batch_size):
         found = embed_pixels(records, family=f"in batches of {batch_size}", batch_size=batch_size)
         for view in range(3):
             expected = read_all(pixels, "train", view)
             np.testing.assert_allclose(read_all(found, "train", view), expected, rtol=1e-5, atol=1e-3)
 
-    def test_how_much_was_done_is_said(self, records, capsys):
-        embed_pixels(records, family="loud")
-        assert "loud: 92 pictures, 3,072 features each" in capsys.readouterr().out  # 26 · 3 + 9 + 5
+    def test_the_amount_of_work_is_logged(self, records, caplog):
+        embed_pixels(records, family="logged")
+        assert caplog.messages[0].startswith("logged: 92 images, 3072 features each, ")  # 26 · 3 + 9 + 5
 
-    def test_what_is_interrupted_leaves_what_was_there(self, tmp_path, records):
+    def test_an_interrupted_run_keeps_the_previous_files(self, tmp_path, records):
         (tmp_path / "data").mkdir()
         (tmp_path / "data/tfrecords").symlink_to(records / "data/tfrecords")
         embed_pixels(tmp_path, views=0)
@@ -341,21 +347,28 @@ class TestRefusals:
         return captured.err
 
     @pytest.mark.parametrize("family", ["mobilenet", "mobilenet_svm"])
-    def test_a_file_of_weights_that_is_not_there(self, tmp_path, monkeypatch, capsys, family):
+    def test_a_missing_file_of_weights(self, tmp_path, monkeypatch, capsys, family):
         monkeypatch.chdir(tmp_path)
         make_project(tmp_path, **{f"recipes__{family}__backbone__weights": "mine.weights.h5"})
         message = self.refusal(monkeypatch, capsys, family)
         assert message.startswith(f"error: recipes.{family}.backbone.weights: mine.weights.h5 is not here")
 
-    def test_a_file_that_holds_no_weights(self, tmp_path, monkeypatch, capsys):
+    def test_a_file_without_weights(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         make_project(tmp_path, recipes__mobilenet__backbone__weights="mine.weights.h5")
         Path("mine.weights.h5").write_bytes(b"nothing")
         assert "mine.weights.h5 does not fit mobilenet" in self.refusal(monkeypatch, capsys, "mobilenet")
 
-    def test_records_that_are_not_there(self, project, monkeypatch, capsys):
+    def test_missing_records(self, project, monkeypatch, capsys):
         project.set(recipes__mobilenet__backbone__weights="none")
         assert "data/tfrecords/dataset.json is not here" in self.refusal(monkeypatch, capsys, "mobilenet")
 
-    def test_a_family_that_does_not_exist(self, project, monkeypatch, capsys):  # noqa: ARG002
-        assert "expected mobilenet" in self.refusal(monkeypatch, capsys, "mobilenett")
+    def test_an_unknown_family(self, project, monkeypatch, capsys):  # noqa: ARG002
+        assert "did you mean mobilenet" in self.refusal(monkeypatch, capsys, "mobilenett")
+
+    def test_missing_digests_of_the_code(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        make_project(tmp_path)
+        (tmp_path / "data/code/embed/mobilenet.json").unlink()
+        expected = "data/code/embed/mobilenet.json is not here: expected what the stage code writes"
+        assert self.refusal(monkeypatch, capsys, "mobilenet") == f"error: {expected}; run `dvc repro embed@mobilenet`\n"

@@ -6,11 +6,17 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from pipeline.evaluation.cv_summary import average_curves, compare_settings, describe_folds, load_folds
+from pipeline.evaluation.cv_summary import (
+    average_curves,
+    compare_settings,
+    describe_folds,
+    join_fold_curves,
+    load_folds,
+)
 
 
-def make_figures(*accuracy: float) -> pd.DataFrame:
-    """A fold for each accuracy."""
+def make_metrics(*accuracy: float) -> pd.DataFrame:
+    """One fold per accuracy."""
     return pd.DataFrame(
         {
             "fold": range(1, len(accuracy) + 1),
@@ -22,7 +28,7 @@ def make_figures(*accuracy: float) -> pd.DataFrame:
 
 
 def make_curve(fold: int, *accuracy: float, split: str = "val") -> pd.DataFrame:
-    """An epoch for each accuracy."""
+    """One epoch per accuracy."""
     table = pd.DataFrame({"fold": fold, "split": split, "epoch": range(1, len(accuracy) + 1), "accuracy": accuracy})
     return table.assign(loss=1 - table["accuracy"])
 
@@ -30,7 +36,7 @@ def make_curve(fold: int, *accuracy: float, split: str = "val") -> pd.DataFrame:
 class TestDescription:
     def test_an_example_by_hand(self):
         # Distances from the mean are 0.1, 0 and 0.1: the variance is 0.02 / 2.
-        assert describe_folds(make_figures(0.7, 0.8, 0.9)) == {
+        assert describe_folds(make_metrics(0.7, 0.8, 0.9)) == {
             "folds": 3,
             "accuracy_mean": 0.8,
             "accuracy_sd": 0.1,
@@ -41,14 +47,14 @@ class TestDescription:
         }
 
     def test_one_fold_has_no_spread(self):
-        described = describe_folds(make_figures(0.7))
+        described = describe_folds(make_metrics(0.7))
         assert (described["folds"], described["accuracy_mean"], described["accuracy_sd"]) == (1, 0.7, 0.0)
 
-    def test_equal_folds_have_none_either(self):
-        assert describe_folds(make_figures(0.7, 0.7, 0.7))["accuracy_sd"] == 0
+    def test_equal_folds_have_no_spread_either(self):
+        assert describe_folds(make_metrics(0.7, 0.7, 0.7))["accuracy_sd"] == 0
 
     def test_it_can_be_written_as_json_with_six_digits(self):
-        described = describe_folds(make_figures(1 / 3, 2 / 3, 0.5))
+        described = describe_folds(make_metrics(1 / 3, 2 / 3, 0.5))
         assert json.loads(json.dumps(described)) == described
         assert described["accuracy_sd"] == 0.166667
 
@@ -88,12 +94,12 @@ class TestComparison:
         # The distribution of t with four degrees of freedom is 1/2 + 3/8 · u (1 - u² / 12), where u = t / √(1 + t²/4).
         u = 2 / math.sqrt(2)
         assert found["p"] == pytest.approx(2 * (1 / 2 - 3 / 8 * u * (1 - u**2 / 12)))
-        # 95 % of it lie within ± 2.776445.
+        # 95 % of it are within ± 2.776445.
         assert found["low"] == pytest.approx(0.03 - 2.776445 * 0.015, abs=1e-8)
         assert found["high"] == pytest.approx(0.03 + 2.776445 * 0.015, abs=1e-8)
 
     @pytest.mark.parametrize("folds", [2, 5, 10, 30])
-    def test_were_training_sets_apart_it_would_be_the_plain_test_for_pairs(self, folds):
+    def test_with_disjoint_training_sets_it_is_the_plain_paired_test(self, folds):
         rng = np.random.default_rng(folds)
         first, second = (pd.Series(rng.uniform(0.5, 0.9, folds)) for _ in range(2))
         found, theirs = compare_settings(first, second, test_share=0), ttest_rel(first, second)
@@ -102,14 +108,14 @@ class TestComparison:
         interval = theirs.confidence_interval(0.95)
         assert (found["low"], found["high"]) == pytest.approx((interval.low, interval.high))
 
-    def test_the_more_training_sets_overlap_the_less_is_sure(self):
+    def test_the_more_training_sets_overlap_the_less_is_certain(self):
         found = [compare_settings(self.FIRST, self.SECOND, test_share=share) for share in (0, 0.1, 0.25, 1)]
         assert [result["p"] for result in found] == sorted(result["p"] for result in found)
         widths = [result["high"] - result["low"] for result in found]
         assert widths == sorted(widths)
         assert {round(result["difference"], 9) for result in found} == {0.03}
 
-    def test_turned_round_only_the_signs_change(self):
+    def test_in_reverse_only_the_signs_change(self):
         there = compare_settings(self.FIRST, self.SECOND, test_share=0.25)
         back = compare_settings(self.SECOND, self.FIRST, test_share=0.25)
         assert back["difference"] == -there["difference"]
@@ -127,18 +133,18 @@ class TestComparison:
         [([0.75, 0.5], [0.5, 0.25]), ([0.9, 0.8, 0.7], [0.8, 0.7, 0.6]), ([0.3, 0.2, 0.1], [0.4, 0.3, 0.2])],
     )
     def test_where_every_fold_differs_by_the_same_the_test_is_not_defined(self, first, second):
-        """Also where floating point makes it 0.1 here and 0.10000000000000009 there."""
+        """Even where floating point makes it 0.1 in one fold and 0.10000000000000009 in another."""
         found = compare_settings(pd.Series(first), pd.Series(second), test_share=0.25)
         assert math.isnan(found["t"])
         assert math.isnan(found["p"])
         assert found["low"] == found["high"] == found["difference"] == pytest.approx(first[0] - second[0])
 
-    def test_one_fold_tells_nothing(self):
+    def test_a_single_fold_has_no_p(self):
         found = compare_settings(pd.Series([0.9]), pd.Series([0.8]), test_share=0.25)
         assert found["difference"] == pytest.approx(0.1)
         assert math.isnan(found["p"])
 
-    def test_it_is_plain_numbers(self):
+    def test_it_consists_of_plain_numbers(self):
         found = compare_settings(self.FIRST, self.SECOND, test_share=0.25)
         assert list(found) == ["difference", "t", "p", "low", "high"]
         assert {type(value) for value in found.values()} == {float}
@@ -146,19 +152,19 @@ class TestComparison:
 
 class TestLoading:
     def write(self, folder, fold: int, best_epoch: int | None) -> None:
-        figures = {"accuracy": fold / 10, "loss": 1.5, "macro_f1": 0.5, "images": 7, "training_images": 28}
+        metrics = {"accuracy": fold / 10, "loss": 1.5, "macro_f1": 0.5, "images": 7, "training_images": 28}
         (folder / str(fold)).mkdir(parents=True)
-        (folder / str(fold) / "metrics.json").write_text(json.dumps(figures | {"best_epoch": best_epoch}))
+        (folder / str(fold) / "metrics.json").write_text(json.dumps(metrics | {"best_epoch": best_epoch}))
         make_curve(fold, 0.5, 0.6).drop(columns="fold").to_csv(folder / str(fold) / "curves.csv", index=False)
 
-    def test_figures_are_a_row_a_fold_in_the_order_asked_for(self, tmp_path):
+    def test_metrics_have_one_row_per_fold_in_the_order_given(self, tmp_path):
         for fold in (1, 2, 3):
             self.write(tmp_path, fold, best_epoch=fold)
-        figures = load_folds(tmp_path, [3, 1]).figures
+        metrics = load_folds(tmp_path, [3, 1]).metrics
         columns = ["fold", "accuracy", "loss", "macro_f1", "images", "training_images", "best_epoch"]
-        assert figures[columns].to_numpy().tolist() == [[3, 0.3, 1.5, 0.5, 7, 28, 3], [1, 0.1, 1.5, 0.5, 7, 28, 1]]
+        assert metrics[columns].to_numpy().tolist() == [[3, 0.3, 1.5, 0.5, 7, 28, 3], [1, 0.1, 1.5, 0.5, 7, 28, 1]]
 
-    def test_curves_are_a_table_a_fold(self, tmp_path):
+    def test_curves_are_one_table_per_fold(self, tmp_path):
         self.write(tmp_path, 4, best_epoch=2)
         curves = load_folds(tmp_path, [4]).curves
         assert list(curves) == [4]
@@ -166,14 +172,21 @@ class TestLoading:
         assert curves[4]["accuracy"].tolist() == [0.5, 0.6]
 
     @pytest.mark.parametrize(("best_epochs", "written"), [((2, 1), "2\n1\n"), ((None, None), '""\n""\n')])
-    def test_a_best_epoch_is_a_whole_number_or_missing(self, tmp_path, best_epochs, written):
+    def test_a_best_epoch_is_an_integer_or_missing(self, tmp_path, best_epochs, written):
         for fold, best_epoch in enumerate(best_epochs):
             self.write(tmp_path, fold, best_epoch)
-        figures = load_folds(tmp_path, range(len(best_epochs))).figures
-        assert figures[["best_epoch"]].to_csv(index=False, header=False) == written
+        metrics = load_folds(tmp_path, range(len(best_epochs))).metrics
+        assert metrics[["best_epoch"]].to_csv(index=False, header=False) == written
 
-    def test_a_fold_that_is_not_there_is_named(self, tmp_path):
+    def test_a_missing_fold_is_named(self, tmp_path):
         self.write(tmp_path, 1, best_epoch=1)
         with pytest.raises(FileNotFoundError) as caught:
             load_folds(tmp_path, [1, 2])
         assert caught.value.filename == str(tmp_path / "2/metrics.json")
+
+    def test_curves_of_all_folds_can_be_joined(self):
+        curves = {fold: make_curve(fold, 0.5, 0.6).drop(columns="fold") for fold in (7, 3)}
+        table = join_fold_curves(curves)
+        assert table[["fold", "epoch", "accuracy"]].to_numpy().tolist() == [
+            [7, 1, 0.5], [7, 2, 0.6], [3, 1, 0.5], [3, 2, 0.6],
+        ]  # fmt: skip

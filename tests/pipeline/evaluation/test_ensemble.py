@@ -58,7 +58,7 @@ class TestWeights:
             assert found <= compute_loss(labels, probabilities, dict(zip(probabilities, corner, strict=True))) + 1e-4
 
     def test_an_example_by_hand(self):
-        # Of three images the first family is certain and correct, the other certain and wrong; of the fourth it is the other way round.
+        # Both are always certain: the first is correct on three images, the second on the fourth only.
         certain = np.array([[1.0, 0.0]] * 3 + [[0.0, 1.0]])
         weights = fit_weights(np.zeros(4, int), {"mostly": certain, "seldom": certain[:, ::-1]})
         assert weights == pytest.approx({"mostly": 0.75, "seldom": 0.25}, abs=1e-4)

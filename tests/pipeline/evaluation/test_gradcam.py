@@ -3,15 +3,18 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.models.build import build_model
+from tests.tfrecords import write_records
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 SIZE, NUM_CLASSES, COUNT = 64, 3, 2
 CLASSES = np.array([2, 0])
+COLOURS = ["red", "green", "blue"]
 FLAT = ("linear_svm", "dense_ann")  # no convolutions
 HEAVY = {  # they take seconds to build and to trace, each
     name for name, family in FAMILIES.items() if family.backbone not in (None, "mobilenet", "efficientnet_lite0")
@@ -183,6 +186,42 @@ class TestWarmLocations:
         assert lit(explain(make_colour_network(strength=strength), image[None], [1])[0]) == {(6, 6)}
 
 
+class TestMistakes:
+    """Heat maps of mistakes, for the class that was predicted."""
+
+    @pytest.fixture
+    def explain(self, make_colour_network, tmp_path, monkeypatch) -> Callable[..., np.ndarray]:
+        """Takes the predicted classes of four images: a red patch, top left, and a green one, bottom right; all are red."""
+        monkeypatch.chdir(tmp_path)
+        images = np.stack([paint((0, 0, 0), (6, 6, 1))] * 4)
+        write_records(class_names=COLOURS, num_shards=2, test=(images, np.zeros(4, int)))
+
+        def explain_predictions(predicted: list[int], network: Any = None) -> np.ndarray:
+            from pipeline.evaluation.gradcam import explain_mistakes
+
+            rows = [(f"{i}", "red", COLOURS[n], 0.5 + i / 10) for i, n in enumerate(predicted)]
+            table = pd.DataFrame(rows, columns=["image_id", "label", "predicted", "confidence"])
+            return explain_mistakes(network or make_colour_network(), table, COLOURS)
+
+        return explain_predictions
+
+    def test_each_mistake_has_one_for_the_predicted_class_the_most_confident_first(self, explain):
+        heat = explain([0, 1, 0, 1])
+        assert (heat.dtype, heat.shape) == (np.float16, (2, 8, 8))
+        assert [lit(one) for one in heat] == [{(6, 6)}, {(6, 6)}]
+
+    def test_there_are_no_more_than_a_page_shows(self, explain, monkeypatch):
+        monkeypatch.setattr("pipeline.evaluation.gradcam._HEAT_MAPS", 3)
+        assert len(explain([1, 1, 1, 1])) == 3
+
+    def test_without_mistakes_there_are_none(self, explain):
+        assert explain([0, 0, 0, 0]).shape == (0, 1, 1)
+
+    def test_without_convolutions_there_are_none(self, explain):
+        flat = build_model("linear_svm", image_size=8, num_classes=3)
+        assert explain([1, 0, 0, 0], flat).shape == (0, 1, 1)
+
+
 class TestLayerTable:
     @EVERY_FAMILY
     def test_parameters_sum_to_those_of_the_model(self, family):
@@ -222,8 +261,6 @@ class TestLayerTable:
         assert table["parameters"].sum() == model.count_params()
 
     def test_it_can_be_saved_and_loaded(self, tmp_path):
-        import pandas as pd
-
         from pipeline.data.manifest import save_table
         from pipeline.evaluation.results import load_table
 

@@ -9,14 +9,15 @@ import pytest
 
 from pipeline.evaluation.calibration import make_reliability_table
 from pipeline.evaluation.metrics import (
-    compute_classification_metrics,
     compute_basic_metrics,
+    compute_classification_metrics,
     make_class_table,
     make_confusion_table,
     make_prediction_table,
 )
 from pipeline.evaluation.results import (
     Results,
+    describe_model,
     load_curves,
     load_results,
     load_table,
@@ -337,6 +338,27 @@ class TestCurves:
     def test_values_have_six_digits(self):
         record = self.write(train_accuracy=[1 / 3], train_loss=[1.0], eval_accuracy=[1.0], eval_loss=[1.0])
         assert load_curves(record)["accuracy"].iloc[0] == 0.333333
+
+
+class TestModel:
+    @pytest.mark.parametrize(("best", "epoch"), [({"epoch": 3, "loss": 0.5}, 3), ({"iterations": 9}, None)])
+    def test_its_size_its_best_epoch_and_its_file_are_described(self, tensorflow, best, epoch):  # noqa: ARG002
+        import keras
+
+        frozen = keras.layers.Dense(2)
+        model = keras.Sequential([keras.Input((3,)), frozen, keras.layers.Dense(5, use_bias=False)])
+        frozen.trainable = False
+        Path("record").mkdir()
+        Path("record/metrics.json").write_text(json.dumps({"best": best}))
+        Path("model.keras").write_bytes(b"abc")
+        assert describe_model(model, Path("model.keras"), Path("record")) == {
+            "parameters": (3 + 1) * 2 + 2 * 5,
+            "trainable_parameters": 2 * 5,
+            "model_bytes": 3,
+            "best_epoch": epoch,
+            # the example of FIPS 180-2
+            "model_sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        }
 
 
 class TestLeftovers:

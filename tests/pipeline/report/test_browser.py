@@ -1,4 +1,4 @@
-"""The pages in a browser, as somebody sees them who opens the files: no server, no network."""
+"""The pages in a browser that opens the files: no server, no network."""
 
 import json
 import re
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not install
 
 @dataclass(frozen=True)
 class View:
-    """dom: what the page has become. console: what the browser has complained of."""
+    """dom: the page after its scripts. console: what the browser complains of."""
 
     dom: str
     console: list[str]
@@ -54,7 +54,7 @@ class View:
 
     @property
     def costs(self) -> str:
-        return self.dom[self.dom.index('<div id="costs">') : self.dom.index("<h3>What the families are made of</h3>")]
+        return self.dom[self.dom.index('<div id="costs">') : self.dom.index("<h3>Architectures</h3>")]
 
     def rows(self, part: str) -> list[list[str]]:
         """The cells of the tables in a part of the page."""
@@ -79,7 +79,7 @@ def guess_split(name: str, wrong: float) -> tuple[Split, pd.DataFrame]:
 
 
 def evaluate(family: str, *, wrong: float, timed: bool) -> None:
-    """Leaves what evaluate leaves, of a family that guesses."""
+    """Writes what evaluate writes, for a family that guesses."""
     (test, predictions), (val, val_predictions) = guess_split("test", wrong), guess_split("val", wrong)
     digest = family.encode().hex().ljust(64, "0")
     row = {"name": "cat/one.png", "label": "cat", "predicted": "NA", "confidence": 0.5, "distance": 1.5, "is_far": True}
@@ -103,7 +103,7 @@ def evaluate(family: str, *, wrong: float, timed: bool) -> None:
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What the report has made of a small project: two families, one of them timed; one class has a tag for a name."""
+    """The report of a small project: two families, one of them timed; one class has a tag for a name."""
     folder = tmp_path_factory.mktemp("browser")
     (folder / "project").mkdir()
     draw_pictures(folder / "pictures", classes=CLASS_NAMES, count=40)
@@ -142,7 +142,7 @@ def profile(tmp_path: Path) -> Path:
 
 
 class TestRun:
-    def test_what_the_run_has_cost_stands_in_a_table(self, page, profile):
+    def test_what_the_run_cost_is_in_a_table(self, page, profile):
         view = open_page(page, profile)
         head, *rows = view.rows(view.costs)
         assert head[:3] == ["Family", "Training, s", "One image, ms"]
@@ -151,16 +151,16 @@ class TestRun:
         assert view.costs.count("<svg") == 1
         assert view.console == []
 
-    def test_where_it_ran_stands_among_the_facts(self, page, profile):
+    def test_where_it_ran_is_among_the_facts(self, page, profile):
         view = open_page(page, profile)
         facts = dict(view.rows(view.dom[view.dom.index('id="facts"') :]))
         assert {"Processor", "Memory", "System", "Commit", "Training seed"} <= set(facts)
-        assert facts["Parameters that differ from that commit's"] == "none"
+        assert facts["Parameters changed since that commit"] == "none"
 
-    def test_without_a_run_the_page_says_where_the_readings_are(self, page, profile):
+    def test_without_a_run_the_page_says_where_the_timings_are(self, page, profile):
         (page.parent / "run.js").unlink()
         view = open_page(page, profile)
-        assert "show here while <code>run.js</code> lies beside this file" in view.costs
+        assert "appear here if <code>run.js</code> is beside this file" in view.costs
         assert "<table" not in view.costs
         assert "Processor" not in view.within('id="facts"', "</table>")
         assert not [line for line in view.console if "Uncaught" in line]
@@ -169,7 +169,7 @@ class TestRun:
         run = page.parent / "run.js"
         run.write_text(re.sub(r'"key": "[0-9a-f]{16}"', '"key": "0123456789abcdef"', run.read_text()))
         view = open_page(page, profile)
-        assert "show here while <code>run.js</code> lies beside this file" in view.costs
+        assert "appear here if <code>run.js</code> is beside this file" in view.costs
         assert "<table" not in view.costs
         assert "Processor" not in view.within('id="facts"', "</table>")
         assert view.console == []
@@ -194,8 +194,17 @@ class TestPage:
 
     def test_it_has_every_section_and_every_kind_of_picture(self, page, profile):
         view = open_page(page, profile)
-        assert re.findall(r'<h2 id="(\w+)"', view.dom) == ["which", "sure", "wrong", "data", "cost", "outside", "again"]
-        for words in ("looked in its mistakes", "What training makes of them", "All of them together", "cat/one.png"):
+        assert re.findall(r'<h2 id="(\w+)"', view.dom) == [
+            "which",
+            "sure",
+            "samples",
+            "wrong",
+            "data",
+            "cost",
+            "outside",
+            "again",
+        ]
+        for words in ("looked in its mistakes", "How training sees them", "Ensemble of all families", "cat/one.png"):
             assert words in view.dom
 
     def test_an_error_would_be_seen(self, page, profile):

@@ -1,50 +1,22 @@
-import numpy as np
 import pytest
 
 from pipeline.evaluation.calibration import apply_temperature
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.intervals import compute_accuracy_interval
-from pipeline.evaluation.metrics import compute_classification_metrics, compute_figures
-from pipeline.report.sections.models import (
-    combine,
-    compare,
-    get_hits,
-    get_probabilities,
-)
+from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics
+from pipeline.report.ensemble import combine, compare_with_chosen
+from pipeline.report.prediction_table import get_hits, get_probabilities
 from pipeline.report.tables import make_summary
-from tests.results import guess, make_probabilities, make_results
+from tests.pipeline.report.families import LABELS, make_family, make_half_blind
 
-NAMES = ["cat", "dog", "emu"]
-
-
-LABELS = np.arange(60) % 3
-
-
-VAL_LABELS = np.arange(45) % 3
-
-
-def make_family(*, wrong: float, val_wrong: float | None = None, seed: int = 0, **changes):
-    """A family that errs on these shares of the test and of the validation images."""
-    val_wrong = wrong if val_wrong is None else val_wrong
-    test = LABELS, guess(LABELS, 3, wrong=wrong, seed=seed)
-    return make_results(NAMES, test, (VAL_LABELS, guess(VAL_LABELS, 3, wrong=val_wrong, seed=seed + 1)), **changes)
-
-
-def make_half_blind(knows: int):
-    """Sure and right of the images of one half, at a loss in the other, where it leans to a wrong class."""
-
-    def see(labels: np.ndarray) -> np.ndarray:
-        known = np.arange(len(labels)) % 2 == knows
-        return make_probabilities(np.where(known, labels, (labels + 1) % 3), 3, np.where(known, 0.98, 0.36))
-
-    return make_results(NAMES, (LABELS, see(LABELS)), (VAL_LABELS, see(VAL_LABELS)))
+RATES = {"solid": 0.1, "poor": 0.9, "like": 0.12}
 
 
 class TestCombining:
-    def test_a_family_alone_is_no_ensemble(self):
+    def test_a_single_family_is_no_ensemble(self):
         assert combine({"only": make_family(wrong=0.2)}) is None
 
-    def test_two_of_a_kind_share_the_weight(self):
+    def test_two_equal_families_share_the_weight(self):
         one = make_family(wrong=0.2)
         together = combine({"one": one, "other": one})
         assert together.weights == {"one": 0.5, "other": 0.5}
@@ -54,8 +26,8 @@ class TestCombining:
         good, useless = make_family(wrong=0.0, model_bytes=70), make_family(wrong=1.0, model_bytes=9)
         together = combine({"useless": useless, "good": good})
         assert together.weights == {"useless": 0, "good": 1}
-        assert together.figures["model_bytes"] == 70
-        assert together.figures["test_accuracy"] == 1
+        assert together.metrics["model_bytes"] == 70
+        assert together.metrics["test_accuracy"] == 1
 
     def test_the_validation_images_decide_the_weights(self):
         lucky, solid = make_family(wrong=0.0, val_wrong=0.9), make_family(wrong=0.5, val_wrong=0.0)
@@ -65,10 +37,10 @@ class TestCombining:
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
         assert [result.metrics["test_accuracy"] for result in results.values()] == [0.5, 0.5]
         together = combine(results)
-        assert together.figures["test_accuracy"] == 1
+        assert together.metrics["test_accuracy"] == 1
         assert together.hits.all()
 
-    def test_its_figures_are_those_of_the_calibrated_probabilities_weighted(self):
+    def test_its_metrics_are_those_of_the_weighted_mean_of_calibrated_probabilities(self):
         results = {"one": make_half_blind(0), "other": make_family(wrong=0.3, seed=3)}
         together = combine(results)
         mixed = sum(
@@ -77,29 +49,29 @@ class TestCombining:
             for name, result in results.items()
         )
         mixed = mixed / mixed.sum(axis=1, keepdims=True)
-        expected = compute_figures(LABELS, mixed) | compute_classification_metrics(LABELS, mixed)
-        assert {name: together.figures[f"test_{name}"] for name in expected} == pytest.approx(expected)
+        expected = compute_basic_metrics(LABELS, mixed) | compute_classification_metrics(LABELS, mixed)
+        assert {name: together.metrics[f"test_{name}"] for name in expected} == pytest.approx(expected)
         assert (together.hits == (mixed.argmax(axis=1) == LABELS)).all()
 
     def test_it_has_the_interval_of_its_accuracy_and_the_size_of_all_its_members(self):
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        figures = combine(results).figures
-        assert (figures["test_accuracy_low"], figures["test_accuracy_high"]) == compute_accuracy_interval(60, 60)
-        assert (figures["parameters"], figures["model_bytes"]) == (2000, 10_000)
-        assert figures["temperature"] == 1
+        metrics = combine(results).metrics
+        assert (metrics["test_accuracy_low"], metrics["test_accuracy_high"]) == compute_accuracy_interval(60, 60)
+        assert (metrics["parameters"], metrics["model_bytes"]) == (2000, 10_000)
+        assert metrics["temperature"] == 1
 
-    def test_it_fits_into_the_summary_where_what_it_has_not_is_missing(self):
+    def test_in_the_summary_what_it_lacks_is_missing(self):
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        figures = {name: result.metrics for name, result in results.items()} | {ENSEMBLE: combine(results).figures}
+        figures = {name: result.metrics for name, result in results.items()} | {ENSEMBLE: combine(results).metrics}
         row = make_summary(figures).set_index("family").loc[ENSEMBLE]
         assert row[["train_accuracy", "train_loss", "best_epoch", "verdict"]].isna().all()
         assert row.drop(["train_accuracy", "train_loss", "best_epoch", "verdict"]).notna().all()
 
 
 class TestComparing:
-    def test_every_family_is_compared_with_the_reference_on_the_same_images(self):
+    def test_every_family_is_compared_with_the_chosen_one_on_the_same_images(self):
         results = {name: make_family(wrong=wrong, seed=seed) for seed, (name, wrong) in enumerate(RATES.items())}
-        table = compare(results, None, "solid").set_index("family")
+        table = compare_with_chosen(results, None, "solid").set_index("family")
         assert table.index.tolist() == ["poor", "like"]
         right = {name: get_hits(result.predictions) for name, result in results.items()}
         for name in ("poor", "like"):
@@ -111,12 +83,9 @@ class TestComparing:
 
     def test_the_ensemble_is_compared_too(self):
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        table = compare(results, combine(results), "even").set_index("family")
+        table = compare_with_chosen(results, combine(results), "even").set_index("family")
         assert table.index.tolist() == ["odd", ENSEMBLE]
         assert table.loc[ENSEMBLE, ["only_family", "only_reference", "distinguishable"]].tolist() == [30, 0, True]
 
-    def test_a_family_alone_has_nothing_to_be_compared_with(self):
-        assert compare({"only": make_family(wrong=0.1)}, None, "only").empty
-
-
-RATES = {"solid": 0.1, "poor": 0.9, "like": 0.12}
+    def test_a_single_family_is_compared_with_none(self):
+        assert compare_with_chosen({"only": make_family(wrong=0.1)}, None, "only").empty

@@ -13,28 +13,28 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>chart</text></svg>'
 CHARTS = (
     "comparison", "accuracy_curves", "loss_curves", "class_scores", "roc", "pr", "reliability", "counts", "found", "light",
 )  # fmt: skip
-FIGURES = (
+METRICS = (
     "balanced_accuracy", "top2_accuracy", "top5_accuracy", "macro_precision", "macro_recall", "macro_f1",
     "weighted_precision", "weighted_recall", "weighted_f1", "roc_auc", "pr_auc", "loss", "kappa", "mcc",
 )  # fmt: skip
-ALL_SECTIONS = ["which", "sure", "wrong", "data", "cost", "outside", "again"]
+ALL_SECTIONS = ["which", "sure", "samples", "wrong", "data", "cost", "outside", "again"]
 
 
 def make_row(family: str = "optimized", **changes: Any) -> dict[str, Any]:
-    figures = dict.fromkeys(
+    metrics = dict.fromkeys(
         ["test_accuracy", "val_accuracy", "train_accuracy", "test_macro_f1", "test_loss", "val_loss", "train_loss"], 0.5
     )
     interval = {"test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
-    return {"family": family, **figures, **interval, "parameters": 10_466_449, "verdict": "balanced", **changes}
+    return {"family": family, **metrics, **interval, "parameters": 10_466_449, "verdict": "balanced", **changes}
 
 
-def make_figures(**changes: Any) -> dict[str, Any]:
-    """Of the chosen family."""
+def make_metrics(**changes: Any) -> dict[str, Any]:
+    """Metrics of the chosen family."""
     ends = {
         f"test_{name}_{end}": 0.25 for name in ("accuracy", "macro_f1", "balanced_accuracy") for end in ("low", "high")
     }
     accuracies = {"train_accuracy": 0.9, "val_accuracy": 0.7, "verdict": "balanced"}
-    return {**{f"test_{name}": 0.125 for name in FIGURES}, **ends, **accuracies, **changes}
+    return {**{f"test_{name}": 0.125 for name in METRICS}, **ends, **accuracies, **changes}
 
 
 def make_versus(**changes: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         **dict.fromkeys(CHARTS, SVG),
         "rows": [row],
         "chosen": row,
-        "figures": make_figures(),
+        "metrics": make_metrics(),
         "versus": {},
         "ties": [],
         "beaten_by": [],
@@ -96,6 +96,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
+        "samples": [],
         "confident_mistakes": [],
         "unsure_hits": [],
         "num_mistakes": 0,
@@ -144,6 +145,7 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
             "accuracy": 0.5,
             **make_versus(),
         },
+        "samples": [make_card(), make_card(predicted="cat", hit=True)],
         "pairs": [make_pair()],
         "confident_mistakes": [make_card()],
         "unsure_hits": [make_card(predicted="cat", hit=True)],
@@ -221,6 +223,9 @@ class TestNames:
             {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
+            {"samples": [make_card(label=EVIL)]},
+            {"samples": [make_card(predicted=EVIL)]},
+            {"samples": [make_card(name=EVIL)]},
             {"confident_mistakes": [make_card(label=EVIL)]},
             {"confident_mistakes": [make_card(predicted=EVIL)]},
             {"unsure_hits": [make_card(name=EVIL)]},
@@ -272,22 +277,22 @@ class TestNames:
 
 
 class TestOneFile:
-    def test_nothing_is_loaded_from_elsewhere_but_what_lies_beside_it(self):
+    def test_nothing_is_loaded_but_what_is_beside_it(self):
         for tag, attributes in Reader(render_page("report.html", **make_full_content())).tags:
             assert tag not in {"iframe", "object", "embed", "base", "form", "link"} or attributes["href"] == "data:,"
             for name in ("src", "srcset", "poster", "action"):
                 assert (attributes.get(name) or "data:").startswith("data:") or attributes[name] == "run.js"
             assert (attributes.get("href") or "#").startswith(("#", "data:"))
 
-    def test_of_the_scripts_one_is_within_and_the_other_beside_it(self):
+    def test_one_script_is_within_the_page_and_one_beside_it(self):
         tags = Reader(render_page("report.html", **make_full_content())).tags
         assert [attributes for tag, attributes in tags if tag == "script"] == [{}, {"src": "run.js"}]
 
-    def test_there_is_no_address_of_the_web_in_it(self):
+    def test_there_is_no_web_address_in_it(self):
         page = render_page("report.html", **make_full_content()).replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"https?://|@import|url\(", page)
 
-    def test_it_is_a_whole_page(self):
+    def test_it_is_a_complete_page(self):
         page = render()
         assert page.startswith("<!doctype html>")
         assert page.endswith("</html>\n")
@@ -301,7 +306,7 @@ class TestOneFile:
         assert render_page("report.html", **make_full_content()) == render_page("report.html", **make_full_content())
 
     @pytest.mark.parametrize("make", [make_content, make_full_content], ids=["least", "full"])
-    def test_tags_that_are_opened_are_closed(self, make):
+    def test_every_opened_tag_is_closed(self, make):
         page = re.sub(r"(?s)<script>.*?</script>", "", render_page("report.html", **make()))
         tags = "html head body main nav style title h1 h2 h3 p a b em code span div ul li dl dt dd section figure "
         tags += "figcaption details summary table thead tbody tr td th svg"
@@ -319,8 +324,8 @@ class TestOneFile:
 class TestSentences:
     @pytest.mark.parametrize("verdict", ["balanced", "overfitted", "underfitted", "both"])
     @pytest.mark.parametrize("changes", [{}, {"ties": []}, {"beaten_by": ["other"]}], ids=["ties", "best", "beaten"])
-    def test_a_space_stands_between_them(self, verdict, changes):
-        page = render_page("report.html", **make_full_content(figures=make_figures(verdict=verdict), **changes))
+    def test_there_is_a_space_between_them(self, verdict, changes):
+        page = render_page("report.html", **make_full_content(metrics=make_metrics(verdict=verdict), **changes))
         assert re.findall(r"[a-z%)][.:][A-Z]\S*|\)\.\d", Reader(page).text) == []
 
 
@@ -345,7 +350,7 @@ class TestSections:
 class TestWhich:
     def test_the_headline_says_which_family_to_use_and_how_good_it_is(self):
         text = read()
-        assert "Use optimized: it names 50.0 % of 200 test images rightly." in text
+        assert "Use optimized: it classifies 50.0 % of 200 test images correctly." in text
         assert "expect 40.0 % to 60.0 % (95 % interval)" in text
 
     @pytest.mark.parametrize(
@@ -365,13 +370,13 @@ class TestWhich:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({}, "Every other family is distinguishably worse."),
-            ({"ties": ["a", "b"]}, "Not distinguishable from it on these test images: a, b; take the one that costs"),
-            ({"beaten_by": ["lucky"]}, "lucky did distinguishably better on the test images"),
+            ({}, "Every other family is significantly worse."),
+            ({"ties": ["a", "b"]}, "Not significantly different on these test images: a, b; use the one that costs"),
+            ({"beaten_by": ["lucky"]}, "lucky did significantly better on the test images"),
         ],
         ids=["best", "ties", "beaten"],
     )
-    def test_it_is_said_how_sure_the_choice_is(self, changes, words):
+    def test_it_says_how_certain_the_choice_is(self, changes, words):
         assert words in read(rows=[make_row(), make_row("other")], **changes)
         assert words not in read(**changes)  # a family alone
 
@@ -380,23 +385,23 @@ class TestWhich:
         [
             ("overfitted", "It is overfitted: 90.0 %"),
             ("underfitted", "It is underfitted: only 90.0 %"),
-            ("both", "It has learnt little, and that little by heart: 90.0 % in training, 70.0 % in validation."),
+            ("both", "It is both underfitted and overfitted: 90.0 % in training, 70.0 % in validation."),
         ],
     )
-    def test_a_poor_fit_is_said_in_the_answer(self, verdict, words):
-        assert words in read(figures=make_figures(verdict=verdict))
+    def test_a_poor_fit_is_part_of_the_answer(self, verdict, words):
+        assert words in read(metrics=make_metrics(verdict=verdict))
         assert words not in read()
 
     @pytest.mark.parametrize(
         ("versus", "words"),
         [
-            (make_versus(distinguishable=False, difference=0.2), "not distinguishable"),
-            (make_versus(distinguishable=False, difference=-0.2), "not distinguishable"),
+            (make_versus(distinguishable=False, difference=0.2), "not significant"),
+            (make_versus(distinguishable=False, difference=-0.2), "not significant"),
             (make_versus(distinguishable=True, difference=0.2), "better"),
             (make_versus(distinguishable=True, difference=-0.2), "worse"),
         ],
     )
-    def test_each_family_is_better_worse_or_not_distinguishable(self, versus, words):
+    def test_each_family_is_better_worse_or_not_significantly_different(self, versus, words):
         page = render(rows=[make_row(), make_row("other")], versus={"other": versus})
         rows = [Reader(row).text for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>other</td>" in row]
         assert len(rows) == 2  # in the table of families and in that of comparisons
@@ -410,7 +415,7 @@ class TestWhich:
     def test_the_interval_has_one_percent_sign(self):
         assert "40.0 – 60.0 %" in read()
 
-    def test_what_an_ensemble_has_not_is_a_dash(self):
+    def test_what_an_ensemble_lacks_is_a_dash(self):
         ensemble = make_row("ensemble", train_accuracy=None, verdict=None)
         page = render(rows=[make_row(), ensemble], versus={"ensemble": make_versus()})
         row = next(row for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>ensemble</td>" in row)
@@ -421,10 +426,10 @@ class TestWhich:
         [
             (
                 {"verdict": "better"},
-                "The ensemble is distinguishably better than optimized alone (75.0 % against 50.0 %",
+                "The ensemble is significantly better than optimized alone (75.0 % against 50.0 %",
             ),
-            ({"verdict": "worse"}, "The ensemble is worse than optimized alone"),
-            ({"verdict": "tied"}, "The ensemble is not distinguishably better than optimized alone"),
+            ({"verdict": "worse"}, "The ensemble is significantly worse than optimized alone"),
+            ({"verdict": "tied"}, "The ensemble is not significantly better than optimized alone"),
             ({"verdict": "tied", "weights": {"one": 1.0}}, "The validation images give all weight to one"),
         ],
         ids=["better", "worse", "tied", "one has all weight"],
@@ -438,54 +443,62 @@ class TestWhich:
 
 
 class TestSure:
-    def test_figures_have_intervals(self):
-        figures = make_figures(test_macro_f1_low=0.5, test_macro_f1_high=0.75)
-        assert "Of another 200 images: accuracy 25.0 % to 25.0 %, macro F1 0.500 to 0.750" in read(figures=figures)
+    def test_metrics_have_intervals(self):
+        metrics = make_metrics(test_macro_f1_low=0.5, test_macro_f1_high=0.75)
+        assert "On another 200 images: accuracy 25.0 % to 25.0 %, macro F1 0.500 to 0.750" in read(metrics=metrics)
 
     @pytest.mark.parametrize(("p", "words"), [(0.25, "0.250"), (0.0009, "< 0.001"), (0.0, "< 0.001"), (1.0, "1.000")])
     def test_families_are_compared_with_p_values(self, p, words):
         text = read(versus={"other": make_versus(p_corrected=p)})
-        assert f"other1,20034+5.0 points{words}not distinguishable" in text
+        assert f"other1,20034+5.0 points{words}not significant" in text
 
-    def test_a_family_alone_is_compared_with_none(self):
+    def test_a_single_family_is_compared_with_none(self):
         assert "Only it is right" not in read()
         assert "Only it is right" in read(versus={"other": make_versus()})
 
-    @pytest.mark.parametrize("name", FIGURES)
-    def test_a_figure_that_is_undefined_is_not_defined(self, name):
+    @pytest.mark.parametrize("name", METRICS)
+    def test_an_undefined_metric_is_not_defined(self, name):
         assert read().count("not defined") == 0
-        assert read(figures=make_figures(**{f"test_{name}": None})).count("not defined") == 1
+        assert read(metrics=make_metrics(**{f"test_{name}": None})).count("not defined") == 1
 
     @pytest.mark.parametrize("chart", ["roc", "pr"])
-    def test_a_chart_that_is_undefined_is_left_out(self, chart):
+    def test_an_undefined_chart_is_left_out(self, chart):
         page = render(**{chart: None})
         assert page.count("<figure>") == render().count("<figure>") - 1
         assert page.count("None") == render().count("None")
 
-    def test_calibration_stands_before_and_after(self):
+    def test_calibration_is_shown_before_and_after(self):
         assert "optimized1.7512.5 %12.5 %0.1250.1251.5001.250" in read()
+
+
+class TestSamples:
+    def test_each_has_both_classes_and_both_probabilities(self):
+        text = read(samples=[make_card(), make_card(predicted="cat", hit=True, true_confidence=0.75)])
+        assert "2 test images with the class that optimized predicts" in text
+        assert "✗ dog 75.0 %true: cat 12.5 %cat/1.png" in text
+        assert "✓ cat 75.0 %true: cat 75.0 %cat/1.png" in text
 
 
 class TestWrong:
     def test_mistakes_are_counted(self):
-        assert "optimized misses 1,200 of 200 test images." in read(num_mistakes=1200)
+        assert "optimized misclassifies 1,200 of 200 test images." in read(num_mistakes=1200)
 
-    def test_a_card_says_what_was_named_and_what_it_is(self):
+    def test_a_card_has_the_predicted_and_the_true_class(self):
         text = read(confident_mistakes=[make_card()])
-        assert "✗ dog 75.0 %is cat, given 12.5 %cat/1.png" in text
+        assert "✗ dog 75.0 %true: cat 12.5 %cat/1.png" in text
         assert "✓ cat 75.0 %cat/1.png" in read(unsure_hits=[make_card(predicted="cat", hit=True)])
 
-    def test_pairs_that_are_confused_stand_in_a_table_and_with_pictures(self):
+    def test_confused_pairs_are_in_a_table_and_have_pictures(self):
         text = read(pairs=[make_pair()])
         assert "catdog1,20025.0 %" in text
-        assert "cat taken for dog" in text
+        assert "cat mistaken for dog" in text
 
     @pytest.mark.parametrize(
         ("name", "words"),
         [
-            ("pairs", "Most confused"),
+            ("pairs", "Confused most often"),
             ("confident_mistakes", "Its most confident mistakes"),
-            ("unsure_hits", "Its least confident hits"),
+            ("unsure_hits", "Its least confident correct predictions"),
             ("heat_maps", "looked in its mistakes"),
         ],
     )
@@ -497,7 +510,7 @@ class TestWrong:
     def test_heat_maps_say_whose_they_are(self):
         assert "Where other looked in its mistakes" in read(heat_maps=[make_card(heat=PIXEL, family="other")])
 
-    def test_a_class_without_an_area_under_its_curve_says_so(self):
+    def test_an_undefined_area_under_a_curve_is_not_defined(self):
         row = make_content()["classes"][0] | {"roc_auc": None, "pr_auc": None}
         assert "cat0.5000.2500.750not definednot defined1,200" in read(classes=[row])
         assert "cat0.5000.2500.7500.9000.8001,200" in read()
@@ -511,14 +524,14 @@ class TestWrong:
 class TestData:
     def test_suspected_labels_are_shown_with_what_they_may_be(self):
         text = read(issues=[make_issue()], num_issues={"test": 1200, "val": 3})
-        assert "Labels that are probably wrong: 1,200 of test, 3 of validation" in text
-        assert "labelled cat (12.5 %)rather dog (75.0 %)test: cat/1.png" in text
-        assert "None is suspected." not in text
-        assert "None is suspected." in read()
+        assert "Labels that are probably wrong: 1,200 in test, 3 in validation" in text
+        assert "labelled cat (12.5 %)probably dog (75.0 %)test: cat/1.png" in text
+        assert "No label looks wrong." not in text
+        assert "No label looks wrong." in read()
 
     def test_near_duplicates_are_shown_with_both_labels(self):
         text = read(near=[make_near()], num_near={"test": 1200, "val": 3}, num_near_other_label=1)
-        assert "Nearly the same picture in training: 1,200 of test, 3 of validation" in text
+        assert "Near duplicates of training images: 1,200 in test, 3 in validation" in text
         assert "cat in test, dog in training; 0.975cat/1.png · dog/2.png" in text
         assert "similarity 0.95 or more" in text
         assert "None, by their outlines at 16 × 16 pixels (similarity 0.95 or more)." in read()
@@ -532,24 +545,24 @@ class TestData:
             ({"num_near": {"test": 1, "val": 0}}, True),
         ],
     )
-    def test_accuracy_without_doubtful_test_images_is_told_where_there_are_any(self, changes, shown):
+    def test_accuracy_without_suspect_test_images_is_shown_if_there_are_any(self, changes, shown):
         without = [{"family": "one", "all": 0.5, "without_near": 0.25, "without_issues": 0.75, "without_both": None}]
         assert ("one50.0 %25.0 %75.0 %–" in read(without=without, **changes)) == shown
 
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({}, "can share one distribution of classes (chi-squared 1.50, 4 degrees of freedom, p 0.750)."),
-            ({"p": 0.04}, "The three splits differ in their distribution of classes"),
+            ({}, "do not differ significantly (chi-squared 1.50, 4 degrees of freedom, p = 0.750)."),
+            ({"p": 0.04}, "The class distributions of the three splits differ significantly"),
             ({"p": 0.0}, "p < 0.001)"),
-            ({"least_expected": 4.9}, "p 0.750; rough, as a class has few images)"),
+            ({"least_expected": 4.9}, "p = 0.750; approximate, as some class has few images)"),
         ],
         ids=["alike", "different", "very different", "few images"],
     )
     def test_the_splits_are_compared(self, changes, words):
         assert words in read(homogeneity=make_content()["homogeneity"] | changes)
 
-    def test_sizes_are_told_and_drawn_where_they_differ(self):
+    def test_sizes_are_listed_and_drawn_where_they_differ(self):
         text = read()
         assert "32–128 px wide (median 64) and 16–96 px high (median 48); width over height 0.5–2.0." in text
         assert "Models see 64 × 64 px RGB (stretch)." in text
@@ -566,9 +579,9 @@ class TestData:
         assert "The first 2 of 100 classes." in read(class_names=[str(number) for number in range(100)])
         assert "The first 2" not in read()
 
-    def test_families_that_see_the_same_changes_stand_together(self):
+    def test_families_with_the_same_views_share_a_picture(self):
         assert "one, other: left," in read(augmented=[{"families": ["one", "other"], "picture": PIXEL, "columns": 5}])
-        assert "What training makes of them" not in read()
+        assert "How training sees them" not in read()
 
     def test_quarantined_files_are_counted_beyond_those_that_are_shown(self):
         row = {"name": "a.jpg", "label": "cat", "reason": "truncated"}
@@ -584,15 +597,15 @@ class TestData:
 
 
 class TestCost:
-    def test_without_a_run_it_is_said_where_the_readings_are(self):
-        assert "They are in metrics/timings.csv, and show here while run.js lies beside this file." in read()
+    def test_without_a_run_the_page_says_where_the_timings_are(self):
+        assert "They are in metrics/timings.csv, and appear here if run.js is beside this file." in read()
 
     def test_layers_are_listed(self):
         assert "denseDense2,0006,000" in read()
         convolution = make_architecture(layer="conv", kind="Conv2D", rows=8, columns=6, channels=3, parameters=0)
         assert "convConv2D8 × 6 × 30" in read(architectures={"one": convolution})
 
-    def test_the_script_knows_which_run_is_this_pages(self):
+    def test_the_script_knows_which_run_belongs_to_the_page(self):
         [script] = Reader(render(key="feed")).scripts
         assert 'run.key !== "feed"' in script
 
@@ -600,12 +613,12 @@ class TestCost:
 class TestOutside:
     def test_accuracy_is_of_those_with_a_label(self):
         text = read(outside=make_outside())
-        assert "1,200 pictures that were in no split. Of the 1,000 that lie in folders" in text
-        assert "optimized names 87.5 % rightly (95 % interval 75.0 % to 90.0 %). 7 are far" in text
+        assert "1,200 pictures that are in no split. Of the 1,000 in folders" in text
+        assert "optimized classifies 87.5 % correctly (95 % interval 75.0 % to 90.0 %). 7 are far" in text
 
     def test_without_labels_there_is_no_accuracy(self):
         outside = make_outside(num_labelled=0, accuracy=None, interval=None)
-        assert "None lies in a folder named after a class, so there is no accuracy." in read(outside=outside)
+        assert "None is in a folder named after a class, so there is no accuracy." in read(outside=outside)
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -617,24 +630,24 @@ class TestOutside:
         ],
         ids=["miss", "hit", "no label", "near"],
     )
-    def test_a_card_says_what_was_named_and_how_far_it_is(self, changes, words):
+    def test_a_card_has_the_predicted_class_and_the_distance(self, changes, words):
         text = read(outside=make_outside(cards=[make_outside()["cards"][0] | changes]))
         assert words in text
         assert ("✓" in text or "✗" in text) == (changes.get("label") != "")
 
-    def test_those_not_shown_and_those_not_usable_are_counted(self):
+    def test_pictures_not_shown_and_files_not_usable_are_counted(self):
         outside = make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1200)
         text = read(outside=outside)
         assert "The first 1; all are in data/evaluations/optimized/outside.csv." in text
-        assert "1,200 could not be used" in text
+        assert "1,200 can't be used" in text
         assert "b.pngtruncated" in text
 
 
 class TestAgain:
-    def test_what_is_set_for_all_families_is_told(self):
-        assert "against what was publishednothing" in read()
+    def test_what_is_set_for_all_families_is_listed(self):
+        assert "in place of published valuesnothing" in read()
         text = read(overrides={"train.epochs": "5", "train.optimizer": "adam"})
-        assert "against what was publishedtrain.epochs = 5, train.optimizer = adam" in text
+        assert "in place of published valuestrain.epochs = 5, train.optimizer = adam" in text
 
     def test_facts_are_listed(self):
         assert "Training seed42" in read()

@@ -116,7 +116,7 @@ class TestRandom:
 
     @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
     def test_five_points_of_system_ds_grid_are_five_different_ones(self, project, seed):
-        """As README says that they are asked for: through DVC's -S."""
+        """As docs/search.md asks for them: through DVC's -S."""
         space = "learning_rate: [0.001, 0.01], batch_size: [32, 64], epochs: [10, 20], optimizer: [adam, rmsprop]"
         named = [f"{part}families=[cifar_elu]" for part in ("", "search.")]
         settings = ["search.sampler=random", "search.trials=5", f"search.seed={seed}"]

@@ -1,13 +1,11 @@
-import base64
-import io
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from pipeline.report.sections.data import count_shapes, describe_augmentation, describe_shapes, summarise_light
+from pipeline.report.sections.data import count_shapes, describe_augmentation, describe_shapes, summarize_light
+from tests.pipeline.report.pictures import decode
 from tests.results import guess, make_results
 
 LABELS = np.arange(6) % 2
@@ -17,12 +15,8 @@ def sized(*sizes: tuple[int, int], mode: str = "RGB") -> pd.DataFrame:
     return pd.DataFrame(sizes, columns=["width", "height"]).assign(mode=mode)
 
 
-def decode(picture: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))))
-
-
 class TestShapes:
-    def test_least_median_and_greatest_are_named(self):
+    def test_minimum_median_and_maximum_are_named(self):
         said = describe_shapes(sized((100, 50), (200, 100), (900, 300)))
         assert said["widths"] == [100, 200, 900]
         assert said["heights"] == [50, 100, 300]
@@ -67,10 +61,10 @@ class TestShapeHistograms:
 
 
 class TestLight:
-    def test_it_is_summarised_by_percentiles_of_each_class(self):
+    def test_it_is_summarized_by_percentiles_of_each_class(self):
         cats = pd.DataFrame({"label": "cat", "brightness": np.arange(101.0), "contrast": 2 * np.arange(101.0)})
         dogs = pd.DataFrame({"label": "NA", "brightness": [7.0], "contrast": [8.0]})
-        table = summarise_light(pd.concat([cats, dogs]))
+        table = summarize_light(pd.concat([cats, dogs]))
         assert table.to_numpy().tolist() == [
             ["NA", "brightness", 7, 7, 7, 7, 7],
             ["NA", "contrast", 8, 8, 8, 8, 8],
@@ -85,11 +79,11 @@ class TestAugmentation:
         return make_results(["cat", "dog"], (LABELS, guess(LABELS, 2, wrong=0)), **changes)
 
     def sheet(self, seed: int = 0) -> np.ndarray:
-        """Two images in three versions of 16 pixels, each of one shade."""
+        """Two images of 16 x 16 pixels in three views, each of one shade."""
         shades = np.random.default_rng(seed).integers(0, 256, (2, 3, 1, 1, 1), np.uint8)
         return np.broadcast_to(shades, (2, 3, 16, 16, 3)).copy()
 
-    def test_a_row_is_an_image_and_a_column_a_version(self):
+    def test_each_row_is_an_image_and_each_column_a_view(self):
         sheet = self.sheet()
         [said] = describe_augmentation({"one": self.family(sheet)})
         pixels = decode(said["picture"])
@@ -99,12 +93,12 @@ class TestAugmentation:
                 shade = pixels[16 * row + 8, 16 * column + 8].astype(int)
                 assert abs(shade - sheet[row, column, 0, 0]).max() <= 3
 
-    def test_families_that_see_the_same_stand_together(self):
+    def test_families_with_the_same_views_share_a_picture(self):
         sheets = {"one": self.sheet(0), "other": self.sheet(1), "two": self.sheet(0)}
         said = describe_augmentation({name: self.family(sheet) for name, sheet in sheets.items()})
         assert [sheet["families"] for sheet in said] == [["one", "two"], ["other"]]
 
-    def test_families_that_change_nothing_are_left_out(self):
+    def test_families_without_augmentation_are_left_out(self):
         assert describe_augmentation({"plain": self.family()}) == []
         said = describe_augmentation({"plain": self.family(), "one": self.family(self.sheet())})
         assert [sheet["families"] for sheet in said] == [["one"]]

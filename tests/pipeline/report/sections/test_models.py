@@ -5,54 +5,23 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.report.sections.models import (
-    Ensemble,
-    combine,
-    compare,
-    describe_ensemble,
-    describe_models,
-)
-from pipeline.report.tables import join_curves, make_summary
-from tests.results import guess, make_probabilities, make_results
-
-NAMES = ["cat", "dog", "emu"]
-
-
-LABELS = np.arange(60) % 3
-
-
-VAL_LABELS = np.arange(45) % 3
-
-
-def make_family(*, wrong: float, val_wrong: float | None = None, seed: int = 0, **changes):
-    """A family that errs on these shares of the test and of the validation images."""
-    val_wrong = wrong if val_wrong is None else val_wrong
-    test = LABELS, guess(LABELS, 3, wrong=wrong, seed=seed)
-    return make_results(NAMES, test, (VAL_LABELS, guess(VAL_LABELS, 3, wrong=val_wrong, seed=seed + 1)), **changes)
-
-
-def make_half_blind(knows: int):
-    """Sure and right of the images of one half, at a loss in the other, where it leans to a wrong class."""
-
-    def see(labels: np.ndarray) -> np.ndarray:
-        known = np.arange(len(labels)) % 2 == knows
-        return make_probabilities(np.where(known, labels, (labels + 1) % 3), 3, np.where(known, 0.98, 0.36))
-
-    return make_results(NAMES, (LABELS, see(LABELS)), (VAL_LABELS, see(VAL_LABELS)))
-
-
-def hits(text: str) -> np.ndarray:
-    return np.array([letter == "1" for letter in text])
+from pipeline.evaluation.results import Results
+from pipeline.report.ensemble import Ensemble
+from pipeline.report.findings import make_findings
+from pipeline.report.sections.models import describe_ensemble, describe_models
+from tests.pipeline.report.families import NAMES, make_family
+from tests.results import guess, make_results
 
 
 class TestEnsemble:
-    TOGETHER = Ensemble({"one": 0.3, "small": 0.004, "other": 0.696}, {"test_accuracy": 0.75}, hits("1110"))
+    WEIGHTS = {"one": 0.3, "small": 0.004, "other": 0.696}
+    TOGETHER = Ensemble(WEIGHTS, {"test_accuracy": 0.75}, np.array([True, True, True, False]))
 
     @pytest.mark.parametrize(
         ("distinguishable", "difference", "verdict"),
         [(True, 0.2, "better"), (True, -0.2, "worse"), (False, 0.2, "tied"), (False, -0.2, "tied"), (False, 0, "tied")],
     )
-    def test_it_is_better_or_worse_only_where_that_is_distinguishable(self, distinguishable, difference, verdict):
+    def test_it_is_better_or_worse_only_if_that_is_significant(self, distinguishable, difference, verdict):
         versus = {"distinguishable": distinguishable, "difference": difference, "p_corrected": 0.25}
         said = describe_ensemble(self.TOGETHER, versus)
         assert (said["verdict"], said["accuracy"], said["p_corrected"]) == (verdict, 0.75, 0.25)
@@ -61,20 +30,15 @@ class TestEnsemble:
         said = describe_ensemble(self.TOGETHER, {"distinguishable": False, "difference": 0})
         assert list(said["weights"].items()) == [("other", 0.696), ("one", 0.3)]
 
-    def test_where_there_is_none_nothing_is_said(self):
+    def test_without_an_ensemble_nothing_is_said(self):
         assert describe_ensemble(None, None) is None
 
 
 class TestDescription:
-    def describe(self, results):
-        ensemble = combine(results)
-        figures = {name: result.metrics for name, result in results.items()}
-        summary = make_summary(figures | ({ENSEMBLE: ensemble.figures} if ensemble else {}))
-        chosen = summary[summary["family"] != ENSEMBLE].sort_values("val_accuracy")["family"].iloc[-1]
-        curves = join_curves({name: result.curves for name, result in results.items()})
-        return describe_models(summary, curves, compare(results, ensemble, chosen), results, ensemble, NAMES)
+    def describe(self, results: dict[str, Results]) -> dict:
+        return describe_models(make_findings(results), results, NAMES)
 
-    def test_ties_and_what_has_beaten_the_choice_are_named(self):
+    def test_ties_and_what_beat_the_chosen_family_are_named(self):
         results = {
             "chosen": make_family(wrong=0.4, val_wrong=0.0),
             "alike": make_family(wrong=0.42, val_wrong=0.1),
@@ -83,7 +47,7 @@ class TestDescription:
         }
         said = self.describe(results)
         assert said["chosen"]["family"] == "chosen"
-        assert said["figures"] == results["chosen"].metrics
+        assert said["metrics"] == results["chosen"].metrics
         assert (said["ties"], said["beaten_by"]) == (["alike"], ["lucky"])
         assert set(said["versus"]) == {"alike", "lucky", "poor", ENSEMBLE}
         assert [row["family"] for row in said["calibrations"]] == list(said["architectures"])
@@ -93,7 +57,7 @@ class TestDescription:
         said = self.describe({name: make_family(wrong=rate) for name, rate in rates.items()})
         assert [name for name in said["versus"] if name != ENSEMBLE] == ["middle", "poor"]
 
-    def test_what_is_not_defined_is_none_not_a_number(self):
+    def test_what_is_undefined_is_none(self):
         said = self.describe({"one": make_family(wrong=0.1, best_epoch=None), "other": make_family(wrong=0.3)})
         rows = {row["family"]: row for row in said["rows"]}
         assert rows[ENSEMBLE]["train_accuracy"] is None
@@ -102,7 +66,7 @@ class TestDescription:
         values = [value for row in rows.values() for value in row.values() if value is not None]
         assert not any(pd.isna(value) for value in values)
 
-    def test_a_family_alone_is_beaten_by_none(self):
+    def test_a_single_family_is_beaten_by_none(self):
         said = self.describe({"only": make_family(wrong=0.1)})
         assert (said["ties"], said["beaten_by"], said["versus"], said["ensemble"]) == ([], [], {}, None)
 
@@ -112,7 +76,7 @@ class TestDescription:
         rows = self.describe({"only": alone})["classes"]
         assert [row["roc_auc"] is None for row in rows] == [False, False, True]
 
-    def test_where_no_curve_is_defined_none_is_drawn(self):
+    def test_an_undefined_curve_is_not_drawn(self):
         family = make_family(wrong=0.1)
         said = self.describe({"only": replace(family, roc=family.roc.head(0), pr=family.pr.head(0))})
         assert (said["roc"], said["pr"]) == (None, None)

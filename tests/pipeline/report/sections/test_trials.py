@@ -47,7 +47,7 @@ def render(trials: list[Trial], importance: dict[str, float] | None = None, **ch
 
 
 def read(page: str) -> str:
-    """What is read on the page, without charts and markup."""
+    """The words on a page, without charts and markup."""
     text = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).replace("\N{NO-BREAK SPACE}", " ").split())
 
@@ -65,12 +65,12 @@ class TestCommand:
             *("-S", "++recipes.underfit.batch_size=16"),
         ]
 
-    def test_there_is_none_where_none_has_finished(self):
+    def test_there_is_none_where_none_has_completed(self):
         assert make_command([PRUNED, FAILED]) == make_command([]) == ""
 
 
 class TestTable:
-    def test_a_row_a_trial_with_the_best_so_far(self):
+    def test_there_is_one_row_per_trial_with_the_best_score_so_far(self):
         table = join_trials(ALL, DIMENSIONS)
         assert list(table.columns) == [
             "trial", "state", "accuracy", "best", "optimizer", "learning_rate", "batch_size",
@@ -83,21 +83,21 @@ class TestTable:
         assert table["optimizer"].tolist() == ["sgd", EVIL, "null", "null"]
         assert table["learning_rate"].tolist() == [0.02, 0.01, 0.05, 1e-4]
 
-    def test_one_that_failed_has_reached_nothing(self):
+    def test_a_failed_trial_has_no_accuracy(self):
         table = join_trials([BEST, Trial(2, "failed", FAILED.values, None, [0.9], [], "no number")], DIMENSIONS)
         assert table["accuracy"].isna().tolist() == [False, True]
 
-    def test_one_that_was_given_up_without_an_epoch_has_none(self):
+    def test_a_trial_pruned_without_an_epoch_has_none(self):
         table = join_trials([BEST, Trial(2, "pruned", PRUNED.values)], DIMENSIONS)
         assert table["accuracy"].isna().tolist() == [False, True]
 
 
 class TestPage:
-    def test_it_says_what_came_of_the_search(self, page):
+    def test_it_says_what_the_search_found(self, page):
         words = read(page)
         assert "underfit: 81.2 % in trial 2 of 4." in words
-        assert "over 3 parameters, scored by accuracy on the validation images; the test images had no part" in words
-        assert "2 finished, 1 given up early, 1 failed." in words
+        assert "over 3 parameters, scored by accuracy on the validation images; the test images played no part" in words
+        assert "2 completed, 1 pruned, 1 failed." in words
 
     @pytest.mark.parametrize(
         ("sampler", "words"),
@@ -110,7 +110,7 @@ class TestPage:
     def test_it_names_the_sampler(self, sampler, words):
         assert f"{words} over 3 parameters" in read(render(ALL, sampler=sampler))
 
-    def test_the_best_values_and_the_command_stand_on_it(self, page):
+    def test_the_best_values_and_the_command_are_on_it(self, page):
         words = read(page)
         assert (
             f"Parameter Value train.optimizer {EVIL} train.learning_rate 0.01 recipes.underfit.batch_size 16" in words
@@ -127,17 +127,17 @@ class TestPage:
         ]
         shown = [read(row).split() for _, _, row in rows]
         assert shown[1] == ["null", "0.0001", "64", "2", "50.0", "%"]
-        assert shown[2] == ["sgd", "0.02", "8", "3", "–", "given", "up"]
+        assert shown[2] == ["sgd", "0.02", "8", "3", "–", "pruned"]
         assert shown[3] == ["null", "0.05", "32", "–", "–", "failed:", "no", "number", *EVIL.split()]
 
-    def test_folds_have_their_deviation(self):
+    def test_folds_have_their_standard_deviation(self):
         words = read(render(FOLDED, score="crossval"))
         assert "underfit: 81.2 % ± 17.7 in trial 1 of 2." in words
-        assert "scored by mean accuracy over the folds of train and val (± standard deviation between folds)" in words
+        assert "scored by mean accuracy over the folds of train and val (± standard deviation over folds)" in words
         assert " Folds Score " in words
 
     @pytest.mark.parametrize("importance", [{}, dict(zip(NAMES, (0.5, 0.3, 0.2), strict=True))], ids=["none", "some"])
-    def test_names_and_values_are_text_wherever_they_stand(self, importance):
+    def test_names_and_values_are_only_text_everywhere(self, importance):
         page = render(ALL, importance)
         assert "<b>" not in page
         assert page.count("&lt;b&gt;bold&lt;/b&gt;") >= 5  # values, command, table, reason, and both charts' labels
@@ -145,13 +145,13 @@ class TestPage:
     def test_importance_is_drawn_with_short_names_where_there_is_any(self):
         page = render(ALL, dict(zip(NAMES, (0.5, 0.3, 0.2), strict=True)))
         assert page.count("<svg") == 3
-        assert "Share of the variance of 2 finished trials' scores" in read(page)
-        assert "With so few trials it is a hint, no more." in read(page)
+        assert "Share of the variance of 2 completed trials' scores" in read(page)
+        assert "With so few trials it is no more than a hint." in read(page)
         assert ">batch_size</text>" in page
 
     def test_where_there_is_none_that_is_said(self, page):
         assert page.count("<svg") == 2
-        assert "Too few trials have finished" in read(page)
+        assert "Too few trials have completed" in read(page)
 
     def test_one_trial_and_one_parameter_are_enough(self):
         space = parse_space({"train": {"dropout": [0.1]}})

@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.measure import compute_intervals, compute_metrics, make_calibration_table
+
+# Four images of two classes: certain to 0.9 (odds of 9 to 1), three of them correct.
+LABELS = np.array([0, 0, 0, 1])
+PROBABILITIES = np.tile(np.array([0.9, 0.1], np.float32), (4, 1))
+PERFECT = np.array([0, 1]), np.eye(2, dtype=np.float32)
+PREDICTED = {"train": PERFECT, "val": (LABELS, PROBABILITIES), "test": (LABELS, PROBABILITIES)}
+
+
+class TestMetrics:
+    METRICS = compute_metrics(PREDICTED, temperature=2.0)
+
+    def test_every_split_has_accuracy_loss_and_macro_f1(self):
+        loss = -(3 * math.log(0.9) + math.log(0.1)) / 4
+        f1 = (2 * 3 / (3 + 4) + 0) / 2
+        for split in ("val", "test"):
+            assert self.METRICS[f"{split}_accuracy"] == 0.75
+            assert self.METRICS[f"{split}_loss"] == pytest.approx(loss, abs=1e-6)
+            assert self.METRICS[f"{split}_macro_f1"] == pytest.approx(f1, abs=1e-6)
+        assert [self.METRICS[f"train_{name}"] for name in ("accuracy", "loss", "macro_f1")] == [1.0, 0.0, 1.0]
+
+    def test_test_alone_has_all_others(self):
+        assert self.METRICS["test_balanced_accuracy"] == 0.5
+        assert self.METRICS["test_roc_auc"] == 0.5
+        assert self.METRICS["test_mcc"] is None
+        more = {name for name in self.METRICS if name.startswith(("train_", "val_"))}
+        assert len(more) == 6
+
+    def test_calibration_is_measured_before_and_after(self):
+        # At temperature 2 the odds are 3 to 1: 0.75, which is the accuracy.
+        assert self.METRICS["test_ece"] == pytest.approx(0.9 - 0.75, abs=1e-6)
+        assert self.METRICS["test_ece_calibrated"] == pytest.approx(0, abs=1e-6)
+        assert self.METRICS["test_brier"] == pytest.approx((3 * 2 * 0.1**2 + 2 * 0.9**2) / 4, abs=1e-6)
+        assert self.METRICS["test_brier_calibrated"] == pytest.approx((3 * 2 * 0.25**2 + 2 * 0.75**2) / 4, abs=1e-6)
+        expected = -(3 * math.log(0.75) + math.log(0.25)) / 4
+        assert self.METRICS["test_loss_calibrated"] == pytest.approx(expected, abs=1e-6)
+        assert self.METRICS["temperature"] == 2.0
+
+    def test_the_verdict_compares_train_with_val(self):
+        assert self.METRICS["verdict"] == "overfitted"
+        assert compute_metrics(PREDICTED | {"val": PERFECT}, temperature=1.0)["verdict"] == "balanced"
+
+    def test_test_has_no_influence_on_the_verdict(self):
+        always_wrong = PERFECT[0], PERFECT[1][::-1]
+        assert compute_metrics(PREDICTED | {"test": always_wrong}, temperature=2.0)["verdict"] == "overfitted"
+
+
+class TestIntervals:
+    def test_each_metric_has_a_lower_and_an_upper_end(self):
+        intervals = compute_intervals(LABELS, PROBABILITIES)
+        names = ("accuracy", "macro_f1", "balanced_accuracy")
+        assert list(intervals) == [f"test_{name}_{end}" for name in names for end in ("low", "high")]
+        # Wilson's, of 3 in 4: (3 + z²/2 ± z √(3·1/4 + z²/4)) / (4 + z²)
+        z = 1.959964
+        half = z * math.sqrt(3 / 4 + z**2 / 4)
+        assert intervals["test_accuracy_low"] == pytest.approx((3 + z**2 / 2 - half) / (4 + z**2), abs=1e-5)
+        assert intervals["test_accuracy_high"] == pytest.approx((3 + z**2 / 2 + half) / (4 + z**2), abs=1e-5)
+        # Samples without an image of the second class have a recall of 1, all others of a half.
+        assert (intervals["test_balanced_accuracy_low"], intervals["test_balanced_accuracy_high"]) == (0.5, 1.0)
+
+    def test_perfect_predictions(self):
+        intervals = compute_intervals(*PERFECT)
+        assert {value for name, value in intervals.items() if name != "test_accuracy_low"} == {1.0}
+
+
+def test_the_calibration_table_has_the_bins_before_and_after():
+    table = make_calibration_table(LABELS, PROBABILITIES, 2.0)
+    assert table[["state", "images", "confidence", "accuracy"]].to_numpy().tolist() == [
+        ["before", 4, 0.9, 0.75],
+        ["after", 4, 0.75, 0.75],
+    ]
