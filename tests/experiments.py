@@ -12,7 +12,7 @@ from tests.clone import commit, run
 
 
 def make_params(**changes: Any) -> dict[str, Any]:
-    """A few of the parameters; two underscores stand for a dot: train__dropout=0.1."""
+    """A few of the parameters; two underscores mean a dot: train__dropout=0.1."""
     content: dict[str, Any] = {
         "data": {"source": "scenes", "path": None},
         "families": ["optimized", "linear_svm"],

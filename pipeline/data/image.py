@@ -1,16 +1,18 @@
 """One image: from encoded bytes to RGB pixels, or the reason why it can't be used."""
 
 import hashlib
-import io
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
-# Only these formats are tried: Pillow knows dozens, some with a history of security holes.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
-_WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+from pipeline.data.deep_pixels import ValueRange
+from pipeline.data.opening import BadImageError, Opened, decode_opened, open_image, say
+
+__all__ = ["BadImageError", "ImageFacts", "compute_image_id", "decode_image", "decode_pillow", "inspect_image"]
+
 _BACKGROUND = (255, 255, 255)  # shows through transparent images, as on a web page
 _TURNS = {  # EXIF orientation to the operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -23,21 +25,15 @@ _TURNS = {  # EXIF orientation to the operation that turns the image upright
 }
 _CHECK_SIDE = 64  # pixels; at this size a JPEG is checked to its last byte, but decoded faster
 
-# Pillow's own limit is only a warning at first; ours is a parameter, checked before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
-
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """width, height: pixels, as shown (after EXIF orientation). mode: Pillow's name for how the file stores colour."""
+    """width, height: pixels, as shown (after EXIF orientation). mode: Pillow's name for how the file stores colour, or such as
+    float32x3."""
 
     width: int
     height: int
     mode: str
-
-
-class BadImageError(Exception):
-    """The bytes are not an image that can be used; the message says why."""
 
 
 def compute_image_id(data: bytes) -> str:
@@ -45,98 +41,97 @@ def compute_image_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def inspect_image(data: bytes, *, min_side: int, max_megapixels: float) -> ImageFacts:
+def inspect_image(
+    data: bytes,
+    *,
+    min_side: int,
+    max_megapixels: float,
+    value_range: ValueRange = "auto",
+    refuse_constant: bool = False,
+) -> ImageFacts:
     """Decodes an image to its last byte and returns its size. Raises BadImageError if it can't be used.
 
-    min_side: pixels, of the shorter side. max_megapixels: a larger image is refused after reading only its header.
+    min_side: pixels, of the shorter side. max_megapixels: a larger image is refused after reading only its header; one that
+    takes more than 8 bytes of memory per pixel counts for more. value_range: see `choose_range`. refuse_constant: whether an
+    image that has only one colour after decoding is refused too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about single files would flood the log
-        image = _open(data)
-        width, height = image.size
-        if width * height > max_megapixels * 1e6:
-            raise BadImageError(f"too large: {width}x{height} pixels, prune.max_megapixels is {max_megapixels:g}")
-        if min(width, height) < min_side:
-            raise BadImageError(f"too small: {width}x{height} pixels, prune.min_side is {min_side}")
-        mode = image.mode
-        turned = _read_orientation(_load(image, _CHECK_SIDE)) in (5, 6, 7, 8)
-        return ImageFacts(*((height, width) if turned else (width, height)), mode)
+        opened = open_image(data)
+        _check_size(opened, min_side, max_megapixels)
+        (width, height), mode = opened.size, opened.mode
+        image, orientation = decode_opened(opened, _CHECK_SIDE, value_range)
+        if refuse_constant or image.mode not in ("RGB", "L") or "transparency" in image.info:
+            bands = _to_rgb(image).getextrema()  # what fails here would fail in preprocess
+            if refuse_constant and all(low == high for low, high in bands):
+                raise BadImageError(f"constant: after decoding all pixels are {tuple(low for low, _ in bands)}")
+        return ImageFacts(*((height, width) if orientation in (5, 6, 7, 8) else (width, height)), mode)
 
 
-def decode_image(data: bytes, *, image_size: int, resize: str) -> np.ndarray:
+def _check_size(opened: Opened, min_side: int, max_megapixels: float) -> None:
+    width, height = opened.size
+    count = width * height * opened.weight
+    if count > max_megapixels * 1e6:
+        weighed = f", which count as {count / 1e6:.0f} million for their memory" if opened.weight > 1 else ""
+        raise BadImageError(f"too large: {width}x{height} pixels{weighed}, prune.max_megapixels is {max_megapixels:g}")
+    if min(width, height) < min_side:
+        raise BadImageError(f"too small: {width}x{height} pixels, prune.min_side is {min_side}")
+
+
+def decode_image(data: bytes, *, image_size: int, resize: str, value_range: ValueRange = "auto") -> np.ndarray:
     """`decode_pillow` as uint8 array (image_size, image_size, 3)."""
-    return np.asarray(decode_pillow(data, image_size=image_size, resize=resize))
+    return np.asarray(decode_pillow(data, image_size=image_size, resize=resize, value_range=value_range))
 
 
-def decode_pillow(data: bytes, *, image_size: int, resize: str) -> Image.Image:
+def decode_pillow(data: bytes, *, image_size: int, resize: str, value_range: ValueRange = "auto") -> Image.Image:
     """An image as models see it: RGB, upright, image_size pixels each side.
 
     resize: stretch (fills the square, changes the aspect ratio), crop (fills the square, cuts off the longer side) or letterbox
-    (keeps everything, adds black bars). Grey, palette, CMYK and 16-bit images become RGB; transparent ones get a white
-    background; of an animation the first frame is used. The filter is bilinear with antialiasing: a pixel averages the whole
-    area that it covers. Raises BadImageError.
+    (keeps everything, adds black bars). value_range: how samples of more than 8 bits become 8, see `choose_range`. Grey,
+    palette, CMYK and LAB images become RGB; transparent ones get a white background, but one that is transparent everywhere
+    keeps its colours; of an animation the first frame is used. The filter is bilinear with antialiasing: a pixel averages the
+    whole area that it covers. Raises BadImageError.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = _load(_open(data), image_size)
+        image, orientation = decode_opened(open_image(data), image_size, value_range)
+        # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and fails on tags that do not matter here.
+        turn = _TURNS.get(orientation)
         try:
-            return _fit(_to_rgb(_turn_upright(image)), image_size, resize)
+            return _fit(_to_rgb(image if turn is None else image.transpose(turn)), image_size, resize)
         except Exception as error:
-            raise BadImageError(f"can't be converted to RGB: {error}") from error
-
-
-def _open(data: bytes) -> Image.Image:
-    if not data:
-        raise BadImageError("empty: 0 bytes")
-    try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
-    except Exception as error:  # a damaged header raises whatever its parser runs into
-        raise BadImageError("not an image: no known format in its first bytes") from error
-
-
-def _load(image: Image.Image, side: int) -> Image.Image:
-    """Decodes the pixels; a JPEG at the smallest scale with at least two pixels, each way, for one of the result."""
-    try:
-        image.draft(image.mode, (2 * side, 2 * side))
-        image.load()
-    except Exception as error:
-        raise BadImageError(f"can't be decoded: {str(error) or type(error).__name__}") from error
-    return image
-
-
-def _read_orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 (upright) also if the EXIF block is damaged, as viewers show such an image."""
-    try:
-        return image.getexif().get(0x0112, 1)
-    except Exception:  # a damaged block raises whatever its parser runs into
-        return 1
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it also rewrites the EXIF block, and fails on tags that do not matter here.
-    method = _TURNS.get(_read_orientation(image))
-    return image if method is None else image.transpose(method)
+            raise BadImageError(f"can't be converted to RGB: {say(error)}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Raises BadImageError."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode in _WIDE_MODES:
-        return Image.fromarray(_to_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (*_BACKGROUND, 255)), image).convert("RGB")
-    return image.convert("RGB")
+    try:
+        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            return _put_on_background(image)
+        if image.mode == "LAB":
+            converted = ImageCms.applyTransform(image, _build_lab_transform())
+            assert converted is not None
+            return converted
+        return image.convert("RGB")
+    except Exception as error:
+        raise BadImageError(f"can't be converted to RGB: {say(error)}") from error
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """uint16, int32 or float32 (h, w) to uint8. Files do not define white: 65535 for uint16, else inferred from the values."""
-    top = float(values.max())
-    if values.dtype == np.uint16 or top > 255:
-        white = max(top, 65535.0)
-    else:
-        white = 1.0 if values.dtype.kind == "f" and top <= 1 else 255.0
-    return np.clip(np.nan_to_num(values.astype(np.float64)) * (255 / white) + 0.5, 0, 255).astype(np.uint8)
+def _put_on_background(image: Image.Image) -> Image.Image:
+    if image.mode == "RGBa" and image.getchannel("a").getextrema() == (0, 0):
+        return Image.merge("RGB", [image.getchannel(band) for band in range(3)])
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    if image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (*_BACKGROUND, 255)), image).convert("RGB")
+
+
+@cache
+def _build_lab_transform() -> ImageCms.ImageCmsTransform:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
 
 
 def _fit(image: Image.Image, side: int, resize: str) -> Image.Image:
@@ -147,5 +142,16 @@ def _fit(image: Image.Image, side: int, resize: str) -> Image.Image:
     if resize == "crop":
         return ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
     if resize == "letterbox":
-        return ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, color=(0, 0, 0))
+        return _letterbox(image, side)
     raise ValueError(f"resize: expected stretch, crop or letterbox, received {resize!r}")
+
+
+def _letterbox(image: Image.Image, side: int) -> Image.Image:
+    """Like ImageOps.pad, but a strip that would round to no pixel at all is a line of one pixel in the middle."""
+    if min(image.size) * side > max(image.size) / 2:
+        return ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, color=(0, 0, 0))
+    lies = image.width > image.height
+    line = image.resize((side, 1) if lies else (1, side), Image.Resampling.BILINEAR)
+    square = Image.new("RGB", (side, side))
+    square.paste(line, (0, side // 2) if lies else (side // 2, 0))
+    return square

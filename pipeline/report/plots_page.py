@@ -1,4 +1,4 @@
-"""The page in which `dvc plots show` draws, whole and offline: DVC's own loads its drawing library from the network."""
+"""The page in which `dvc plots show` draws, complete and offline: DVC's default page loads its library from the network."""
 
 import hashlib
 from importlib.metadata import version
@@ -28,20 +28,20 @@ _PAGE = """<!doctype html>
 
 
 def render_plots_page() -> str:
-    """What .dvc/config names as plots.html_template, with DVC's own placeholders left in."""
-    # DVC's plots call vegaEmbed; a script of the library's own text must not end the element that holds it.
+    """The template that .dvc/config names as plots.html_template, with the placeholders of DVC."""
+    # DVC's plots call vegaEmbed; no text within the library may end the script element that holds it.
     library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
     return _PAGE.format(library=library, generator=_name_generator())
 
 
 def _name_generator() -> str:
-    """What decides the page: the library's version and our own text."""
+    """What the page depends on: the version of the library and the text of the template."""
     return f"vl-convert {version('vl-convert-python')}, page {hashlib.sha256(_PAGE.encode()).hexdigest()[:16]}"
 
 
 def save_plots_page(file: Path = PLOTS_PAGE) -> None:
-    """Writes the page where .dvc/config says that it is. `make venv` calls this, and so does the report."""
-    # To put the library together takes a second.
+    """Writes the page where .dvc/config expects it, unless it is there already. `make venv` calls this, and the report."""
+    # Bundling the library takes a second.
     if file.exists() and _name_generator() in file.read_text(encoding="utf-8"):
         return
     with write_aside(file) as partial:

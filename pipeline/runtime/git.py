@@ -4,7 +4,7 @@ import subprocess
 
 
 def ask_git(*arguments: str) -> str | None:
-    """What a command of git prints; None where it fails, as outside a repository, or where there is no git."""
+    """What a git command prints; None if it fails, as outside a repository, or if git is not installed."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except OSError:

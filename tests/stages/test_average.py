@@ -22,9 +22,9 @@ def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch
     """What crossval writes for a fold, as far as it is averaged."""
     folder = Path("data/crossval") / family / str(fold)
     folder.mkdir(parents=True)
-    figures = {"accuracy": accuracies[0], "loss": 2 - accuracies[0], "macro_f1": accuracies[0] / 2}
+    metrics = {"accuracy": accuracies[0], "loss": 2 - accuracies[0], "macro_f1": accuracies[0] / 2}
     sizes = {"images": 1200, "training_images": 2400, "best_epoch": best_epoch}
-    (folder / "metrics.json").write_text(json.dumps(figures | sizes))
+    (folder / "metrics.json").write_text(json.dumps(metrics | sizes))
     rows = [
         (split, epoch, value, 2 - value)
         for split, change in (("train", 0.1), ("val", 0.0))

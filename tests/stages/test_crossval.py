@@ -1,4 +1,5 @@
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
 
 
 @pytest.fixture(autouse=True)
-def _configured(tensorflow, monkeypatch):  # noqa: ARG001 - what the verb does itself, and no more than once in a process
+def _configured(tensorflow, monkeypatch, caplog):  # noqa: ARG001 - the verb does it itself, but only once in a process
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
 
 
 @pytest.fixture
 def data(project: Project) -> Project:
-    """Pictures whose colour tells the class of most of them, and three folds, whose numbers are no places."""
+    """Images of which most show their class by their colour, and three folds with arbitrary numbers."""
     splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in COUNTS.items()}
     for _, labels in splits.values():
         labels[::5] = (labels[::5] + 1) % 3
@@ -50,7 +52,7 @@ def data(project: Project) -> Project:
     return project
 
 
-def read_figures(fold: int, family: str = LINEAR) -> dict[str, Any]:
+def read_metrics(fold: int, family: str = LINEAR) -> dict[str, Any]:
     return json.loads((FOLDER / family / str(fold) / "metrics.json").read_text())
 
 
@@ -67,38 +69,38 @@ def list_families() -> list[str]:
     return sorted(path.name for path in FOLDER.iterdir())
 
 
-def assert_figures_follow(figures: dict[str, Any], predictions: pd.DataFrame) -> None:
-    """From the table, in which probabilities have six digits."""
+def assert_metrics_follow(metrics: dict[str, Any], predictions: pd.DataFrame) -> None:
+    """From the table of predictions, with probabilities of six digits."""
     pair = predictions["label"], predictions["predicted"]
     chances = [row[f"p:{row['label']}"] for row in predictions.to_dict("records")]
-    assert figures["accuracy"] == pytest.approx(np.mean(pair[0] == pair[1]), abs=1e-6)
-    assert figures["macro_f1"] == pytest.approx(f1_score(*pair, average="macro", zero_division=0), abs=1e-6)
-    assert figures["loss"] == pytest.approx(-np.log(np.clip(chances, 1e-7, 1)).mean(), rel=1e-2, abs=1e-5)
-    assert figures["images"] == len(predictions)
+    assert metrics["accuracy"] == pytest.approx(np.mean(pair[0] == pair[1]), abs=1e-6)
+    assert metrics["macro_f1"] == pytest.approx(f1_score(*pair, average="macro", zero_division=0), abs=1e-6)
+    assert metrics["loss"] == pytest.approx(-np.log(np.clip(chances, 1e-7, 1)).mean(), rel=1e-2, abs=1e-5)
+    assert metrics["images"] == len(predictions)
 
 
 @pytest.mark.usefixtures("data")
 class TestFolds:
-    def test_figures_are_what_the_predictions_say(self):
+    def test_metrics_follow_from_the_predictions(self):
         crossval(LINEAR, 3)
-        figures, predictions = read_figures(3), read_predictions(3)
-        assert_figures_follow(figures, predictions)
-        assert 0.5 < figures["accuracy"] < 1
-        assert (figures["images"], figures["training_images"], figures["best_epoch"]) == (14, 28, None)
+        metrics, predictions = read_metrics(3), read_predictions(3)
+        assert_metrics_follow(metrics, predictions)
+        assert 0.5 < metrics["accuracy"] < 1
+        assert (metrics["images"], metrics["training_images"], metrics["best_epoch"]) == (14, 28, None)
 
-    def test_a_network_has_a_curve_and_a_best_epoch_and_is_trained_by_its_recipe(self, capsys):
+    def test_a_network_has_a_curve_and_a_best_epoch_and_is_trained_by_its_recipe(self, caplog):
         crossval(NETWORK, 7)
-        assert "augment" not in capsys.readouterr().out  # which crossval.augment leaves on
-        figures = read_figures(7, NETWORK)
-        assert_figures_follow(figures, read_predictions(7, NETWORK))
+        assert "augment" not in caplog.text  # which crossval.augment leaves on
+        metrics = read_metrics(7, NETWORK)
+        assert_metrics_follow(metrics, read_predictions(7, NETWORK))
         curves = pd.read_csv(FOLDER / NETWORK / "7" / "curves.csv")
         assert curves[["split", "epoch"]].to_numpy().tolist() == [
             ["train", 1], ["train", 2], ["val", 1], ["val", 2],
         ]  # fmt: skip
-        best = curves[(curves["split"] == "val") & (curves["epoch"] == figures["best_epoch"])]
-        assert best["accuracy"].item() == pytest.approx(figures["accuracy"], abs=1e-5)
+        best = curves[(curves["split"] == "val") & (curves["epoch"] == metrics["best_epoch"])]
+        assert best["accuracy"].item() == pytest.approx(metrics["accuracy"], abs=1e-5)
 
-    def test_every_image_of_train_and_val_is_predicted_once_over_the_folds(self):
+    def test_every_image_of_train_and_val_is_predicted_in_one_fold(self):
         for fold in (3, 7, 11):
             crossval(LINEAR, fold)
         names = [image_id for fold in (3, 7, 11) for image_id in read_predictions(fold)["image_id"]]
@@ -107,13 +109,13 @@ class TestFolds:
         files = ("/curves.csv", "/metrics.json", "/predictions.csv")
         assert list_files() == sorted(f"{LINEAR}/{fold}{file}" for fold in (3, 7, 11) for file in ("", *files))
 
-    def test_the_test_split_has_no_part_in_it(self):
+    def test_the_test_split_takes_no_part(self):
         for file in Path("data/tfrecords").glob("test-*"):
             file.unlink()
         crossval(LINEAR, 3)
         assert (FOLDER / LINEAR / "3" / "metrics.json").exists()
 
-    def test_it_gives_the_same_bytes_and_changes_nothing_else_and_another_seed_holds_out_other_images(self, data):
+    def test_it_is_reproducible_and_changes_nothing_else_and_another_seed_holds_out_other_images(self, data):
         def read_all() -> dict[Path, bytes]:
             return {path: path.read_bytes() for path in data.folder.rglob("*") if path.is_file()}
 
@@ -123,8 +125,8 @@ class TestFolds:
         crossval(LINEAR, 3)
         assert read_all() == first
         held_out = set(read_predictions(3)["image_id"])
-        own = data.folder / FOLDER / LINEAR / "3"
-        assert {path: content for path, content in first.items() if path.parent != own} == before
+        results = data.folder / FOLDER / LINEAR / "3"
+        assert {path: content for path, content in first.items() if path.parent != results} == before
         assert Path.cwd() == data.folder
         data.set(crossval__seed=1)
         crossval(LINEAR, 3)
@@ -139,11 +141,11 @@ class TestRefusals:
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    def test_a_fold_that_is_none_of_them(self):
-        assert self.refusal(LINEAR, 1) == "fold 1 is none of crossval.folds: expected one of 7, 3, 11"
+    def test_an_unknown_fold(self):
+        assert self.refusal(LINEAR, 1) == "fold 1 is not in crossval.folds: expected one of 7, 3, 11"
         assert not FOLDER.exists()
 
-    def test_a_family_that_does_not_exist(self):
+    def test_an_unknown_family(self):
         assert "no family is called 'linear'" in self.refusal("linear", 7)
 
     def test_more_folds_than_a_class_has_images_leave_nothing(self, data):
@@ -151,53 +153,57 @@ class TestRefusals:
         assert self.refusal(LINEAR, 0).startswith("crossval.folds: there are 20, but class red has ")
         assert not FOLDER.exists()
 
-    def test_a_family_whose_features_are_not_there(self):
+    def test_a_family_without_features(self):
         assert self.refusal(TRANSFER, 7).endswith(f"expected them from `dvc repro embed@{TRANSFER}`")
         assert list_files() == list_families() == []
 
-    def test_training_that_diverges_leaves_nothing_but_the_result_from_before(self, data):
+    def test_diverging_training_keeps_the_previous_result_only(self, data):
         crossval(LINEAR, 7)
-        (FOLDER / LINEAR).rename(FOLDER / NETWORK)  # as if an earlier training had ended well
-        before, figures = list_files(), read_figures(7, NETWORK)
-        # The rate of the first of four steps is next to nothing, so that there is a good epoch before.
+        (FOLDER / LINEAR).rename(FOLDER / NETWORK)  # as if an earlier training had succeeded
+        before, metrics = list_files(), read_metrics(7, NETWORK)
+        # The rate of the first of four steps is almost 0, so that the first epoch is good.
         schedule = {"kind": "cosine", "hold_epochs": None, "decay": None, "warmup_epochs": 1}
         data.set(train__learning_rate=1e30, train__schedule=schedule, train__epochs=4, train__batch_size=64)
-        said = self.refusal(NETWORK, 7)
-        assert said.startswith(f"{NETWORK}: the loss is no longer a number in epoch ")
-        assert said.endswith("lower train.learning_rate")  # what was kept is gone with the fold's folder
+        message = self.refusal(NETWORK, 7)
+        assert message.startswith(f"{NETWORK}: the loss is no longer a number in epoch ")
+        assert message.endswith(
+            "lower train.learning_rate"
+        )  # the weights that were kept are deleted with the workspace
         assert (list_files(), list_families()) == (before, [NETWORK])
-        assert read_figures(7, NETWORK) == figures
+        assert read_metrics(7, NETWORK) == metrics
         assert not Path("models").exists()
         assert Path.cwd() == data.folder
 
     def test_the_command_line_ends_in_one_line_and_a_status(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["crossval", LINEAR, "1"])
         assert main() == 1
-        assert capsys.readouterr().err == "error: fold 1 is none of crossval.folds: expected one of 7, 3, 11\n"
+        assert capsys.readouterr().err == "error: fold 1 is not in crossval.folds: expected one of 7, 3, 11\n"
 
     @pytest.mark.parametrize("arguments", [[LINEAR], [LINEAR, "first"], [LINEAR, "7", "8"]])
-    def test_a_command_line_without_a_family_and_a_number_is_refused(self, monkeypatch, capsys, arguments):
+    def test_a_command_line_needs_a_family_and_a_number(self, monkeypatch, capsys, arguments):
         monkeypatch.setattr(sys, "argv", ["crossval", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 2
         assert "FAMILY FOLD" in capsys.readouterr().err
 
-    def test_the_command_line_says_what_was_found(self, monkeypatch, capsys):
+    def test_the_accuracy_is_logged_on_stderr(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["crossval", LINEAR, "11"])
         assert main() == 0
-        accuracy = read_figures(11)["accuracy"]
-        assert capsys.readouterr().out.endswith(f"{LINEAR}, fold 11: accuracy {accuracy:.4f} of 14 images\n")
+        accuracy = read_metrics(11)["accuracy"]
+        captured = capsys.readouterr()
+        assert captured.err.endswith(f"{LINEAR}, fold 11: accuracy {accuracy:.4f} on 14 images\n")
+        assert captured.out == ""
 
 
-def test_augmentation_that_is_off_does_not_reach_training_whatever_recipe_and_train_ask_for(data, capsys):
+def test_crossval_augment_switches_augmentation_off_whatever_recipe_and_train_say(data, caplog):
     data.set(crossval__augment=False, train__augment=AUGMENT, train__epochs=1)
     crossval(NETWORK, 7)
-    assert f"augment {NONE}, not {AUGMENT}" in capsys.readouterr().out
+    assert f"augment {NONE} instead of {AUGMENT}" in caplog.text
 
 
 def save_features(weights: str) -> None:
-    """Features that tell each image's class; those of a changed view tell another one, ten times as loud."""
+    """Features that show each image's class; those of its augmented view show another one, ten times as strongly."""
     from pipeline.data.batches import load_split
     from pipeline.models.backbones.backbone import compute_weights_digest
     from pipeline.models.backbones.loader import build_backbone
@@ -211,30 +217,30 @@ def save_features(weights: str) -> None:
     for split, views in (("train", 2), ("val", 1)):
         _, labels = load_split(split)
         for view in range(views):
-            told = (labels + view) % 3
+            shown = (labels + view) % 3
             features = np.random.default_rng(view).normal(0, 0.01, (len(labels), 1024)).astype(np.float32)
-            features[np.arange(len(labels)), told] += 10 if view else 1
+            features[np.arange(len(labels)), shown] += 10 if view else 1
             writer.write(split, view, [(features, labels)])
     save_facts(facts, EMBEDDINGS / TRANSFER)
 
 
 class TestTransfer:
-    """Backbones take their folds from the cached features."""
+    """The folds of backbones are made of cached features."""
 
     @pytest.fixture
     def features(self, data):
-        """The weights are a file that is named from the project's folder."""
+        """The weights are a file, with a path relative to the project."""
         recipe = f"recipes__{TRANSFER}__"
         data.set(**{f"{recipe}backbone": {"weights": WEIGHTS}, f"{recipe}C": 1.0})
         save_features(WEIGHTS)
         return data
 
-    def test_images_are_named_by_their_features_and_views_only_where_augmentation_is_on(self, features):
+    def test_images_are_classified_by_features_and_views_count_only_with_augmentation(self, features):
         features.set(crossval__augment=False)
         crossval(TRANSFER, 7)
-        assert read_figures(7, TRANSFER)["accuracy"] == 1
-        assert_figures_follow(read_figures(7, TRANSFER), read_predictions(7, TRANSFER))
+        assert read_metrics(7, TRANSFER)["accuracy"] == 1
+        assert_metrics_follow(read_metrics(7, TRANSFER), read_predictions(7, TRANSFER))
         features.set(crossval__augment=True)
         crossval(TRANSFER, 7)
-        assert read_figures(7, TRANSFER)["accuracy"] < 0.5
+        assert read_metrics(7, TRANSFER)["accuracy"] < 0.5
         assert list_families() == [TRANSFER]

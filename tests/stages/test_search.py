@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import logging
 import shlex
 import shutil
 import signal
@@ -19,8 +20,10 @@ from pipeline.config.search_space import list_points, parse_space
 from pipeline.data.embeddings import save_none
 from pipeline.runtime.cli import report_errors, run_family_verb
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.logging import configure_logging
 from stages.search import search
 from tests.clone import run
+from tests.code_digests import write_code
 from tests.conftest import ROOT, Project
 from tests.tfrecords import make_coloured_split, write_records
 
@@ -40,29 +43,31 @@ COSTS = {"recipes": {LINEAR: {"C": [0.01, 1.0]}}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _alone(tensorflow):  # noqa: ARG001 - what the verb does itself, and no more than once in a process
-    """TensorFlow is there, and trials are kept in the folder of each test's project, as where DVC has no other cache."""
+def _alone(tensorflow):  # noqa: ARG001 - the verb configures it itself, but only once in a process
+    """Trials are stored in each test's project, as where DVC has no other cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stages.search.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
         patch.setattr("pipeline.search.trials.find_dvc_cache", lambda: Path(".dvc/cache"))
+        configure_logging()
         yield
 
 
 def make_project(folder: Path) -> Project:
-    """Pictures whose colour tells the class of most of them."""
+    """Images of which most show their class by their colour."""
     splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in COUNTS.items()}
     for _, labels in splits.values():
         labels[::5] = (labels[::5] + 1) % 3
     write_records(folder / "data/tfrecords", class_names=NAMES, **splits)
     for family in (NETWORK, SEARCHED, LINEAR):
         save_none(family, folder / "data/embeddings")
+        write_code("search", family, folder=folder)
     project = Project(folder)
     project.set(
         families=[NETWORK, SEARCHED, LINEAR],
         preprocess__image_size=SIZE,
         train__width=None,
         train__epochs=2,
-        train__optimizer="sgd",  # the quickest to trace
+        train__optimizer="sgd",  # the fastest to trace
         search__families=[SEARCHED],
         search__trials=4,
         search__space=SPACE,
@@ -74,7 +79,7 @@ def make_project(folder: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
-    """A project in which nothing has been searched yet. Not to be changed."""
+    """A project without any search. Not to be changed."""
     folder = tmp_path_factory.mktemp("template")
     make_project(folder)
     return folder
@@ -86,22 +91,29 @@ def copy_into(folder: Path, other: Path) -> None:
 
 @pytest.fixture
 def data(template: Path, project: Project) -> Project:
-    """The test's own, into which it has been moved."""
+    """A copy for one test, which is the working directory."""
     copy_into(project.folder, template)
     return project
 
 
 def run_search(family: str) -> str:
-    """What it says."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        search(family)
-    return said.getvalue()
+    """Returns the log, one message per line."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            search(family)
+    finally:
+        root.removeHandler(handler)
+    return "".join(f"{message}\n" for message in messages)
 
 
 @pytest.fixture(scope="module")
 def finished(template, tmp_path_factory) -> tuple[Path, str]:
-    """A project in which four trials were made without a break, and what was said. Not to be changed."""
+    """A project in which four trials ran without interruption, and the log. Not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     copy_into(folder, template)
     with contextlib.chdir(folder):
@@ -113,14 +125,14 @@ def read_outputs(folder: Path, family: str = SEARCHED) -> dict[str, bytes]:
 
 
 def list_trials(folder: Path) -> list[Path]:
-    """The files of all that are kept, of a single search."""
+    """The files of all trials, of a single search."""
     stores = list((folder / ".dvc/cache/search").glob("*"))
     assert len(stores) <= 1
     return sorted(stores[0].iterdir()) if stores else []
 
 
 def read_trials(folder: Path) -> list[dict[str, Any]]:
-    """Without the clock."""
+    """Without seconds."""
     contents = [json.loads(file.read_text()) for file in list_trials(folder)]
     return [{key: value for key, value in content.items() if key != "seconds"} for content in contents]
 
@@ -130,7 +142,7 @@ def read_table(family: str = SEARCHED) -> pd.DataFrame:
 
 
 def read_command(family: str = SEARCHED) -> list[str]:
-    """The words."""
+    """Its words."""
     return shlex.split((METRICS / family / "command.txt").read_text())
 
 
@@ -143,13 +155,13 @@ class TestOutputs:
     def _inside(self, finished, monkeypatch):
         monkeypatch.chdir(finished[0])
 
-    def test_there_are_four_files_and_nothing_else_is_left(self, finished):
+    def test_it_leaves_four_files_and_the_trials(self, finished):
         assert sorted(read_outputs(finished[0])) == OUTPUTS
         assert sorted(path.name for path in Path().iterdir()) == [".cache", ".dvc", "data", "metrics", "params.yaml"]
         assert list(Path(".cache/search").iterdir()) == []
         assert [file.name for file in list_trials(finished[0])] == [f"00000{n}.json" for n in (1, 2, 3, 4)]
 
-    def test_the_table_has_a_row_a_trial_with_its_values(self):
+    def test_the_table_has_one_row_per_trial_with_its_values(self):
         table = read_table()
         assert list(table["trial"]) == [1, 2, 3, 4]
         assert list(table.columns[6:]) == [dimension.name for dimension in parse_space(SPACE)]
@@ -166,30 +178,30 @@ class TestOutputs:
         assert summary["finished"] == (table["state"] == "finished").sum()
         assert summary["finished"] + summary["pruned"] + summary["failed"] == 4
 
-    def test_it_says_what_came_of_each_trial_and_what_to_do_now(self, finished):
-        said = finished[1]
-        assert [f"trial {n}: " in said for n in (1, 2, 3, 4)] == [True] * 4
+    def test_the_outcome_of_each_trial_and_the_command_are_logged(self, finished):
+        log = finished[1]
+        assert [f"trial {n}: " in log for n in (1, 2, 3, 4)] == [True] * 4
         score, trial = read_summary()["score"], read_summary()["trial"]
-        assert f"\n{SEARCHED}: {score:.4f} in trial {trial} of 4; see metrics/search/{SEARCHED}/report.html\n" in said
-        assert said.endswith(f"to train with what it tried: {shlex.join(read_command())}\n")
+        assert f"\n{SEARCHED}: {score:.4f} in trial {trial} of 4; see metrics/search/{SEARCHED}/report.html\n" in log
+        assert log.endswith(f"to train with its values: {shlex.join(read_command())}\n")
 
 
 @pytest.fixture
 def copied(finished: tuple[Path, str], project: Project) -> Project:
-    """A project of the test's own, in which the search is finished."""
+    """A project for one test, in which the search is finished."""
     copy_into(project.folder, finished[0])
     return project
 
 
 def assert_is_like(found: Project, finished: tuple[Path, str]) -> None:
-    """As if it had never been interrupted."""
+    """The same as without an interruption."""
     assert read_trials(found.folder) == read_trials(finished[0])
     assert read_outputs(found.folder) == read_outputs(finished[0])
     assert not list((found.folder / ".cache/search").iterdir())
 
 
 class TestCommand:
-    """What the best trial is trained with by `dvc exp run`."""
+    """Trains by `dvc exp run` with the values of the best trial."""
 
     def apply(self) -> None:
         command = read_command()
@@ -198,7 +210,7 @@ class TestCommand:
         apply_overrides("params.yaml", command[4::2])
 
     @pytest.mark.usefixtures("copied")
-    def test_it_trains_a_model_with_that_score_on_val(self, monkeypatch):
+    def test_it_trains_a_model_with_the_score_on_val(self, monkeypatch):
         from pipeline.models.artifacts import load_model
         from pipeline.models.predictions import predict_split
         from stages.train import train
@@ -210,24 +222,24 @@ class TestCommand:
         accuracy = (probabilities.argmax(axis=1) == labels).mean()
         assert accuracy == pytest.approx(read_summary()["score"], abs=1e-6)
 
-    def test_with_its_values_in_params_yaml_nothing_is_searched_anew(self, copied, finished):
+    def test_with_its_values_in_params_yaml_no_trial_runs_again(self, copied, finished):
         self.apply()
-        said = run_search(SEARCHED)
-        assert "4 trials are here from before" in said
-        assert "trial 1: " not in said
+        log = run_search(SEARCHED)
+        assert "found 4 completed trials" in log
+        assert "trial 1: " not in log
         assert read_outputs(copied.folder) == read_outputs(finished[0])
 
 
-class TestGoingOn:
-    def test_a_process_that_is_killed_costs_one_trial_and_two_and_then_two_more_are_the_same_as_four(
-        self, data, finished
-    ):
-        """SIGKILL in the middle of the second."""
+class TestContinuing:
+    def test_a_killed_process_costs_one_trial_and_two_trials_plus_two_are_the_same_as_four(self, data, finished):
+        """SIGKILL during the second trial."""
         data.set(search__trials=2)
         code = f"""
-import os, signal, stages.search as verb
+import os, signal
+import pipeline.search.sampling as sampling
+from stages.search import search
 
-class Deadly(verb.Pruner):
+class Deadly(sampling.Pruner):
     def __init__(self, dimensions, trials, *rest, **more):
         super().__init__(dimensions, trials, *rest, **more)
         self.second = len(trials) == 1
@@ -237,39 +249,37 @@ class Deadly(verb.Pruner):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().is_hopeless(step, accuracy)
 
-verb.Pruner = Deadly
-verb.search({SEARCHED!r})
+sampling.Pruner = Deadly  # before pipeline.search.run imports it
+search({SEARCHED!r})
 """
         run([sys.executable, "-c", code], data.folder, expect=-signal.SIGKILL, PYTHONPATH=str(ROOT))
         assert [file.name for file in list_trials(data.folder)] == ["000001.json"]
-        assert Path(f".cache/search/{SEARCHED}/val/record").exists()  # it was at work
+        assert Path(f".cache/search/{SEARCHED}/val/record").exists()  # it was training
         assert not METRICS.exists()
-        assert "1 trials are here from before" in run_search(SEARCHED)
+        assert "found 1 completed trials" in run_search(SEARCHED)
         assert read_trials(data.folder) == read_trials(finished[0])[:2]
         assert read_summary()["trials"] == 2
 
         kept = [(file, file.read_bytes(), file.stat().st_mtime_ns) for file in list_trials(data.folder)]
         data.set(search__trials=4)
-        said = run_search(SEARCHED)
-        assert f"{SEARCHED}: 2 trials are here from before, in .dvc/cache/search/" in said
+        assert f"{SEARCHED}: found 2 completed trials in .dvc/cache/search/" in run_search(SEARCHED)
         assert_is_like(data, finished)
         assert [(file, file.read_bytes(), file.stat().st_mtime_ns) for file, *_ in kept] == kept
 
-    def test_one_that_is_missing_or_damaged_is_made_again_and_so_are_those_that_follow(self, copied, finished):
+    def test_a_missing_or_damaged_trial_and_all_after_it_run_again(self, copied, finished):
         files = list_trials(copied.folder)
         files[2].unlink()
         files[3].write_text(files[3].read_text()[:30])
-        said = run_search(SEARCHED)
-        assert "2 trials are here from before" in said
+        assert "found 2 completed trials" in run_search(SEARCHED)
         assert_is_like(copied, finished)
 
-    def test_fewer_are_the_first_of_them(self, copied, finished):
+    def test_a_smaller_number_selects_the_first(self, copied, finished):
         copied.set(search__trials=1)
         run_search(SEARCHED)
         assert list(read_table()["trial"]) == [1]
         assert read_trials(copied.folder) == read_trials(finished[0])
 
-    def test_where_all_are_there_tensorflow_is_not_even_imported(self, copied, finished):
+    def test_if_all_are_completed_tensorflow_is_not_even_imported(self, copied, finished):
         code = f"""
 import sys
 from stages.search import search
@@ -282,7 +292,7 @@ assert not {{"tensorflow", "keras"}} & set(sys.modules)
 
 
 class TestScores:
-    def test_by_crossval_they_are_the_mean_of_what_the_stage_measures_on_the_same_folds(self, data, monkeypatch):
+    def test_by_crossval_they_are_the_mean_of_the_stage_crossval_on_the_same_folds(self, data, monkeypatch):
         from stages.crossval import crossval
 
         monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
@@ -304,7 +314,7 @@ class TestScores:
         assert summary["sd"] == pytest.approx(pd.Series(scores).std(), abs=1e-6)
 
     @pytest.mark.parametrize("score", ["validation", "crossval"])
-    def test_the_test_split_has_no_part_in_them(self, data, score):
+    def test_the_test_split_takes_no_part(self, data, score):
         settings = {"families": [LINEAR], "score": score, "trials": 1, "space": COSTS}
         data.set(crossval__folds=[1, 2], **{f"search__{key}": value for key, value in settings.items()})
         run_search(LINEAR)
@@ -321,8 +331,8 @@ class TestScores:
 
 
 class TestFailures:
-    def test_trials_that_fail_say_why_and_the_search_goes_on(self, data):
-        """A rate that makes numbers overflow; rules that exclude each other; more weights than memory."""
+    def test_failed_trials_have_a_reason_and_the_search_goes_on(self, data):
+        """A learning rate that diverges; rules that exclude each other; more weights than memory."""
         space = {
             "train": {
                 "learning_rate": [1e30, 0.01],
@@ -332,27 +342,27 @@ class TestFailures:
             }
         }
         data.set(search__families=[NETWORK], search__sampler="grid", search__trials=99, search__space=space)
-        said = run_search(NETWORK)
+        log = run_search(NETWORK)
         table = read_table(NETWORK)
         assert list(table["state"]) == ["failed"] * 7 + ["finished"]
         cosine, large = "schedule.kind cosine sets the learning rate of every step", " parameters are more than "
         expected = [cosine, cosine, large, "the loss is no longer a number in epoch 1", cosine, cosine, large]
         assert [part in reason for part, reason in zip(expected, table["reason"], strict=False)] == [True] * 7
         assert pd.isna(table["reason"][7])
-        assert "trial 4: failed: underfit: the loss is no longer a number in epoch 1 with learning rate 1e+30" in said
+        assert "trial 4: failed: underfit: the loss is no longer a number in epoch 1 with learning rate 1e+30" in log
         summary = read_summary(NETWORK)
         assert (summary["trial"], summary["finished"], summary["pruned"], summary["failed"]) == (8, 1, 0, 7)
         assert "the loss is no longer a number" in (METRICS / NETWORK / "report.html").read_text()
         assert not list(Path().rglob("*.last-good.keras"))
 
-    def test_where_all_do_it_ends_in_one_line_and_a_status(self, data, capsys):
+    def test_if_all_trials_fail_it_ends_in_one_line_and_a_status(self, data, capsys):
         space = {"train": {"reduce_lr": {"patience": [1, 2]}, "schedule": {"kind": ["cosine"]}}}
         data.set(search__families=[NETWORK], search__space=space)
         for _ in range(2):
             assert report_errors(lambda: search(NETWORK)) == 1
-            lines = [line for line in capsys.readouterr().err.splitlines() if "trials/s" not in line and line]
-            assert [line.partition("; the last: ")[0] for line in lines] == [
-                f"error: {NETWORK}: none of 2 trials could be finished"
+            lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+            assert [line.partition("; the last one: ")[0] for line in lines] == [
+                f"error: {NETWORK}: none of 2 trials finished"
             ]
             assert "schedule.kind cosine sets the learning rate of every step" in lines[0]
         assert not METRICS.exists()
@@ -360,20 +370,20 @@ class TestFailures:
 
 @pytest.fixture
 def formula(monkeypatch) -> Callable[..., list[Any]]:
-    """Instead of training: accuracies of each epoch by a formula of the parameters. Returns those that were asked for. Nor is a
-    page drawn."""
+    """Replaces training by a formula, parameters to the accuracy of each epoch, and renders no page. Returns the parameters of
+    each training."""
 
     def prepare(judge: Callable[[Any], list[float]]) -> list[Any]:
         asked: list[Any] = []
 
-        def train(place: Path, family: str, params: Any, watch: Any = None) -> Any:  # noqa: ARG001
+        def train(workspace: Path, family: str, params: Any, watch: Any = None) -> Any:  # noqa: ARG001
             asked.append(params)
             accuracies = judge(params)
             for step, accuracy in enumerate(accuracies if watch else []):
                 watch(step, accuracy)
-            return SimpleNamespace(figures={"accuracy": max(accuracies)})
+            return SimpleNamespace(metrics={"accuracy": max(accuracies)})
 
-        import pipeline.search.scoring  # noqa: F401 - there to be changed
+        import pipeline.search.scoring  # noqa: F401 - to be patched
 
         monkeypatch.setattr("pipeline.search.scoring.train_and_measure", train)
         monkeypatch.setattr("keras.backend.clear_session", lambda: None)
@@ -390,7 +400,7 @@ RATES = [0.4, 0.1, 0.5, 0.2, 0.3]
 class TestBudget:
     @pytest.fixture(autouse=True)
     def _grid(self, data, formula):
-        """Five trials, of which each is as good in all of four epochs as its learning rate is high."""
+        """Five trials, with the learning rate as the accuracy of each of four epochs."""
         self.asked = formula(lambda params: [params.train.learning_rate] * 4)
         space = {"train": {"learning_rate": RATES}}
         data.set(search__families=[NETWORK], search__sampler="grid", search__trials=99, search__space=space)
@@ -401,7 +411,7 @@ class TestBudget:
         run_search(NETWORK)
         return list(read_table(NETWORK)["state"])
 
-    def test_a_grid_is_tried_in_order_until_it_is_exhausted(self, data):
+    def test_a_grid_is_tried_in_order_to_its_end(self, data):
         states = self.find_states(data, search__pruning__min_trials=None)
         assert states == ["finished"] * 5
         assert list(read_table(NETWORK)["train.learning_rate"]) == RATES
@@ -410,16 +420,16 @@ class TestBudget:
         assert set(read_summary(NETWORK)["importance"]) == {"train.learning_rate"}
 
     @pytest.mark.parametrize("sampler", ["random", "bayesian"])
-    def test_so_is_a_finite_space_by_the_other_samplers(self, data, sampler):
+    def test_the_other_samplers_try_every_point_of_a_finite_space_once(self, data, sampler):
         space = {"train": {"learning_rate": RATES, "epochs": {"low": 1, "high": 2}}}
         states = self.find_states(data, search__sampler=sampler, search__space=space)
         assert len(states) == 10
         points = list_points(parse_space(space))
         tried = [{name: row[name] for name in points[0]} for row in read_table(NETWORK).to_dict("records")]
         assert sorted(tried, key=repr) == sorted(points, key=repr)
-        assert "10 trials are here from before" in run_search(NETWORK)
+        assert "found 10 completed trials" in run_search(NETWORK)
 
-    def test_what_is_below_the_median_of_the_finished_is_given_up_after_its_first_epochs(self, data):
+    def test_trials_below_the_median_of_the_finished_are_pruned_after_their_first_epochs(self, data):
         states = self.find_states(data, search__pruning__min_epochs=2)
         # 0.1 is below 0.4; 0.5 is not; 0.2 and 0.3 are below 0.45
         assert states == ["finished", "pruned", "finished", "pruned", "pruned"]
@@ -427,28 +437,28 @@ class TestBudget:
         summary = read_summary(NETWORK)
         assert (summary["score"], summary["finished"], summary["pruned"]) == (0.5, 2, 3)
 
-    def test_not_before_so_many_have_finished(self, data):
+    def test_pruning_needs_this_many_finished_trials(self, data):
         states = self.find_states(data, search__pruning__min_trials=3)
-        # 0.4, 0.1 and 0.5 are through: 0.2 and 0.3 are below 0.4
+        # 0.4, 0.1 and 0.5 are finished: 0.2 and 0.3 are below 0.4
         assert states == ["finished", "finished", "finished", "pruned", "pruned"]
 
-    def test_never_without_that_number(self, data):
+    def test_without_that_number_nothing_is_pruned(self, data):
         assert self.find_states(data, search__pruning__min_trials=None) == ["finished"] * 5
 
-    def test_of_folds_each_trial_gets_one_and_the_last_is_never_in_vain(self, data):
+    def test_each_trial_gets_at_least_one_fold_and_none_is_pruned_after_its_last(self, data):
         settings = {"search__score": "crossval", "search__pruning__min_epochs": 9}
         states = self.find_states(data, crossval__folds=[1, 2, 3], **settings)
         assert states == ["finished", "pruned", "finished", "pruned", "pruned"]
         assert list(read_table(NETWORK)["steps"]) == [3, 1, 3, 1, 1]
 
-    def test_one_that_falls_back_at_the_last_fold_is_finished(self, data, formula):
+    def test_a_trial_that_gets_worse_in_its_last_fold_is_finished(self, data, formula):
         scores = iter([0.4, 0.5, 0.6, 0.6, 0.5, 0.1])  # means 0.4, 0.45, 0.5 and 0.6, 0.55, 0.4
         formula(lambda _: [next(scores)])
         states = self.find_states(data, search__score="crossval", crossval__folds=[1, 2, 3], search__trials=2)
         assert states == ["finished", "finished"]
         assert list(read_table(NETWORK)["score"]) == [0.5, 0.4]
 
-    def test_no_trial_begins_after_so_many_minutes_of_all_runs_together(self, data):
+    def test_no_trial_starts_after_this_many_minutes_of_all_runs(self, data):
         assert len(self.find_states(data, search__trials=2)) == 2
         for file in list_trials(data.folder):
             file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 45.0}))
@@ -460,7 +470,7 @@ class TestBudget:
         ("name", "value"),
         [("train__learning_rate", 0.07), ("search__minutes", 60), ("search__families", [NETWORK, LINEAR])],
     )
-    def test_what_decides_no_trial_costs_none(self, data, name, value):
+    def test_parameters_without_influence_on_trials_keep_them(self, data, name, value):
         data.set(search__space={"train": {"learning_rate": RATES}, "recipes": {LINEAR: {"C": [1.0, 2.0]}}})
         run_search(NETWORK)
         before, count = read_outputs(data.folder, NETWORK), len(self.asked)
@@ -470,18 +480,18 @@ class TestBudget:
         assert read_outputs(data.folder, NETWORK) == before
 
     @pytest.mark.parametrize(("name", "value"), [("train__seed", 7), ("search__space__train__learning_rate", [0.1])])
-    def test_what_decides_them_begins_anew_and_leaves_the_old_ones(self, data, name, value):
+    def test_parameters_with_influence_start_a_new_search_and_keep_the_old_one(self, data, name, value):
         run_search(NETWORK)
         old = list_trials(data.folder)
         before, count = [file.read_bytes() for file in old], len(self.asked)
         data.set(**{name: value})
-        assert "from before" not in run_search(NETWORK)
+        assert "completed trials" not in run_search(NETWORK)
         assert len(self.asked) > count
         assert [file.read_bytes() for file in old] == before
         assert len(list(Path(".dvc/cache/search").iterdir())) == 2
 
-    def test_every_trial_trains_with_the_parameters_with_which_the_search_began(self, data, formula):
-        # A trial is kept under the key of those parameters.
+    def test_every_trial_uses_the_parameters_from_the_start_of_the_search(self, data, formula):
+        # Trials are stored under the key of those parameters.
         def judge(params: Any) -> list[float]:
             data.set(train__batch_size=99)
             return [params.train.learning_rate]
@@ -490,7 +500,7 @@ class TestBudget:
         run_search(NETWORK)
         assert [params.train.batch_size for params in asked] == [None] * 5
 
-    def test_a_change_that_can_not_be_read_spoils_no_trial(self, data, formula):
+    def test_an_invalid_change_meanwhile_fails_no_trial(self, data, formula):
         def judge(params: Any) -> list[float]:
             data.set(split__seed="typing")
             return [params.train.learning_rate]
@@ -510,14 +520,14 @@ class TestRefusals:
         return str(caught.value)
 
     @pytest.mark.usefixtures("data")
-    def test_a_family_that_does_not_exist(self):
+    def test_an_unknown_family(self):
         assert "no family is called 'searched'" in self.refusal("searched")
 
     @pytest.mark.usefixtures("data")
-    def test_a_family_that_is_not_to_be_searched(self):
-        assert self.refusal(NETWORK).startswith(f"search.families: {NETWORK} is none of them")
+    def test_a_family_that_is_not_in_search_families(self):
+        assert self.refusal(NETWORK) == f"search.families: expected {NETWORK} in it, received ['{SEARCHED}']"
 
-    def test_a_space_in_which_there_is_nothing_for_it(self, data):
+    def test_a_space_without_parameters_of_the_family(self, data):
         data.set(search__space={"recipes": {LINEAR: {"C": [1.0]}}})
         assert "there is nothing in it that searched_cnn can vary" in self.refusal(SEARCHED)
 
@@ -526,23 +536,29 @@ class TestRefusals:
         assert self.refusal(SEARCHED).startswith("crossval.folds: there are 30, but class red has ")
         assert not list(Path(".cache/search").rglob("*"))
 
-    def test_values_that_no_trial_can_have_are_refused_before_any_work(self, data):
+    def test_impossible_values_are_refused_before_any_work(self, data):
         data.set(
             search__families=[NETWORK], search__space={"train": {"batch_size": {"low": 8, "high": 64, "step": 8.0}}}
         )
         with pytest.raises(PipelineError, match=r"^search\.space"):
             load_params()
 
+    @pytest.mark.usefixtures("data")
+    def test_missing_digests_of_the_code(self):
+        Path(f"data/code/search/{SEARCHED}.json").unlink()
+        expected = f"data/code/search/{SEARCHED}.json is not here: expected what the stage code writes"
+        assert self.refusal(SEARCHED) == f"{expected}; run `dvc repro search@{SEARCHED}`"
+
     @pytest.mark.parametrize("name", ["data/tfrecords", f"data/embeddings/{SEARCHED}"])
     @pytest.mark.usefixtures("data")
-    def test_data_that_is_not_there(self, name, capsys):
+    def test_missing_data(self, name, capsys):
         shutil.rmtree(name)
         assert report_errors(lambda: search(SEARCHED)) == 1
         expected = f"error: {name} is not here: expected what an earlier stage writes; run `dvc repro`\n"
         assert capsys.readouterr().err == expected
 
     @pytest.mark.parametrize("arguments", [[], [SEARCHED, "4"]])
-    def test_a_command_line_without_a_family(self, monkeypatch, capsys, arguments):
+    def test_a_command_line_needs_a_family(self, monkeypatch, capsys, arguments):
         monkeypatch.setattr(sys, "argv", ["search", *arguments])
         with pytest.raises(SystemExit) as ended:
             run_family_verb(search, "")
@@ -551,11 +567,11 @@ class TestRefusals:
 
 
 class TestLinear:
-    def test_what_a_family_does_not_have_is_named_and_left_out(self, data):
+    def test_parameters_that_a_family_does_not_have_are_left_out(self, data):
         space = {"train": {"learning_rate": RATES}, "recipes": {NETWORK: {"l2": [0.0]}, **COSTS["recipes"]}}
         data.set(search__families=[LINEAR], search__space=space, search__trials=1)
-        said = run_search(LINEAR)
-        assert f"{LINEAR} has no recipes.{NETWORK}.l2, train.learning_rate to vary: left out\n" in said
+        log = run_search(LINEAR)
+        assert f"{LINEAR} does not have recipes.{NETWORK}.l2, train.learning_rate: left out\n" in log
         assert list(read_table(LINEAR).columns[6:]) == [f"recipes.{LINEAR}.C"]
         assert list(read_table(LINEAR)["steps"]) == [0]  # it has no epochs
         assert read_summary(LINEAR)["finished"] == 1

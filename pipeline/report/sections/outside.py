@@ -10,7 +10,7 @@ from pipeline.report.thumbnails import encode_picture
 from pipeline.runtime.paths import OUTSIDE
 
 _CARDS = 24
-_ROWS = 50  # files that could not be used
+_ROWS = 50  # files that can't be used
 _PICTURE = Decoding(image_size=120, resize="letterbox", min_side=1, max_megapixels=128.0)
 
 
@@ -18,13 +18,25 @@ def describe_outside(outside: pd.DataFrame) -> dict[str, Any] | None:
     """Metrics and cards; None if nobody asked for any. outside: see `pipeline.evaluation.out_of_distribution`."""
     if outside.empty:
         return None
-    good = outside[outside["reason"] == ""]
+    good, bad = outside[outside["reason"] == ""], outside[outside["reason"] != ""]
     labelled = good[good["label"] != ""]
     hits = int((labelled["label"] == labelled["predicted"]).sum())
-    far = good["is_far"].astype("str") == "True"
-    shown = good.head(_CARDS)
-    pictures = load_pictures([str(OUTSIDE / name) for name in shown["name"]], _PICTURE)
-    cards = [
+    return {
+        "num_images": len(good),
+        "num_labelled": len(labelled),
+        "accuracy": hits / len(labelled) if len(labelled) else None,
+        "interval": compute_accuracy_interval(hits, len(labelled)) if len(labelled) else None,
+        "num_far": int((good["is_far"].astype("str") == "True").sum()),
+        "cards": make_outside_cards(good.head(_CARDS)),
+        "bad": bad[["name", "reason"]].head(_ROWS).to_dict("records"),
+        "num_bad": len(bad),
+    }
+
+
+def make_outside_cards(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each picture with its prediction and its distance from the training images; above 1 is far."""
+    pictures = load_pictures([str(OUTSIDE / name) for name in rows["name"]], _PICTURE)
+    return [
         {
             "picture": encode_picture(picture.pixels),
             "name": row["name"],
@@ -35,16 +47,6 @@ def describe_outside(outside: pd.DataFrame) -> dict[str, Any] | None:
             "far": bool(row["distance"] > 1),
             "hit": row["label"] == row["predicted"],
         }
-        for (_, row), picture in zip(shown.iterrows(), pictures, strict=True)
+        for (_, row), picture in zip(rows.iterrows(), pictures, strict=True)
         if picture.pixels is not None
     ]
-    return {
-        "num_images": len(good),
-        "num_labelled": len(labelled),
-        "accuracy": hits / len(labelled) if len(labelled) else None,
-        "interval": compute_accuracy_interval(hits, len(labelled)) if len(labelled) else None,
-        "num_far": int(far.sum()),
-        "cards": cards,
-        "bad": outside[outside["reason"] != ""][["name", "reason"]].head(_ROWS).to_dict("records"),
-        "num_bad": int((outside["reason"] != "").sum()),
-    }

@@ -8,34 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-from pipeline.data.tfrecords import Record, list_shards, load_dataset_facts, read_records
-from pipeline.evaluation.metrics import make_prediction_table
-from pipeline.evaluation.results import save_results
-from stages.download import download
-from stages.examine import examine
-from stages.preprocess import preprocess
-from stages.prune import prune
 from stages.report import report
-from stages.split import split
-from tests.clone import draw_pictures
-from tests.conftest import Project
-from tests.results import OUTSIDE, Split, guess, make_results
+from tests.pipeline.report.project import EVIL, make_project
 
 BROWSER = shutil.which("chromium")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --enable-logging=stderr --virtual-time-budget=3000 --dump-dom"
 )
-EVIL = "<img src=x onerror=document.title='pwned'>"
-CLASS_NAMES = [EVIL, "NA", "cat"]
-SIZE = 32
-READINGS = {"images_per_second_1": 80.0, "images_per_second_32": 1234.0, "train_seconds": 4.5}
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed: it opens the pages")
 
@@ -69,63 +53,13 @@ def open_page(file: Path, profile: Path) -> View:
     return View(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
 
 
-def guess_split(name: str, wrong: float) -> tuple[Split, pd.DataFrame]:
-    """Labels and probabilities for the images of a split, and the table of predictions."""
-    records: list[Record] = [record for file in list_shards(name) for record in read_records(file, SIZE)]
-    labels = np.array([record.label for record in records])
-    probabilities = guess(labels, len(CLASS_NAMES), wrong=wrong)
-    ids, names = [record.image_id for record in records], [record.name for record in records]
-    return (labels, probabilities), make_prediction_table(ids, names, labels, probabilities, CLASS_NAMES)
-
-
-def evaluate(family: str, *, wrong: float, timed: bool) -> None:
-    """Writes what evaluate writes, for a family that guesses."""
-    (test, predictions), (val, val_predictions) = guess_split("test", wrong), guess_split("val", wrong)
-    digest = family.encode().hex().ljust(64, "0")
-    row = {"name": "cat/one.png", "label": "cat", "predicted": "NA", "confidence": 0.5, "distance": 1.5, "is_far": True}
-    outside = pd.DataFrame([row | {"reason": ""}], columns=[*OUTSIDE, *(f"p:{name}" for name in CLASS_NAMES)])
-    results = make_results(
-        CLASS_NAMES,
-        test,
-        val,
-        predictions=predictions,
-        val_predictions=val_predictions,
-        outside=outside,
-        heat_maps=np.ones((2, 2, 2), np.float16),
-        augmented=np.zeros((2, 3, SIZE, SIZE, 3), np.uint8),
-        model_sha256=digest,
-        model_bytes=2_500_000,
-    )
-    save_results(family, results)
-    if timed:
-        Path("metrics", family, "timings.json").write_text(json.dumps(READINGS | {"model": digest}))
-
-
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The report of a small project: two families, one of them timed; one class has a tag for a name."""
-    folder = tmp_path_factory.mktemp("browser")
-    (folder / "project").mkdir()
-    draw_pictures(folder / "pictures", classes=CLASS_NAMES, count=40)
-    draw_pictures(folder / "project/data/watch/outside", classes=["cat"], count=1)
-    (folder / "project/data/watch/outside/cat/0.png").rename(folder / "project/data/watch/outside/cat/one.png")
+    """What report writes in a small project."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder / "project")
-        patch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
-        Project(folder / "project").set(
-            families=["linear_svm", "underfit"],
-            data__source="folder",
-            data__path=str(folder / "pictures"),
-            preprocess__image_size=SIZE,
-            preprocess__num_workers=1,
-        )
-        for stage in (download, prune, split, preprocess, examine):
-            stage()
-        assert load_dataset_facts().class_names == CLASS_NAMES
-        evaluate("linear_svm", wrong=0.3, timed=True)
-        evaluate("underfit", wrong=0.6, timed=False)
+        make_project(tmp_path_factory.mktemp("browser"), patch)
         report()
-        yield folder / "project/metrics"
+        yield Path("metrics").resolve()
 
 
 @pytest.fixture
@@ -194,16 +128,8 @@ class TestPage:
 
     def test_it_has_every_section_and_every_kind_of_picture(self, page, profile):
         view = open_page(page, profile)
-        assert re.findall(r'<h2 id="(\w+)"', view.dom) == [
-            "which",
-            "sure",
-            "samples",
-            "wrong",
-            "data",
-            "cost",
-            "outside",
-            "again",
-        ]
+        sections = ["which", "sure", "samples", "wrong", "data", "cost", "outside", "again"]
+        assert re.findall(r'<h2 id="(\w+)"', view.dom) == sections
         for words in ("looked in its mistakes", "How training sees them", "Ensemble of all families", "cat/one.png"):
             assert words in view.dom
 

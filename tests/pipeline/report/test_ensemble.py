@@ -62,8 +62,8 @@ class TestCombining:
 
     def test_in_the_summary_what_it_lacks_is_missing(self):
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
-        figures = {name: result.metrics for name, result in results.items()} | {ENSEMBLE: combine(results).metrics}
-        row = make_summary(figures).set_index("family").loc[ENSEMBLE]
+        metrics = {name: result.metrics for name, result in results.items()} | {ENSEMBLE: combine(results).metrics}
+        row = make_summary(metrics).set_index("family").loc[ENSEMBLE]
         assert row[["train_accuracy", "train_loss", "best_epoch", "verdict"]].isna().all()
         assert row.drop(["train_accuracy", "train_loss", "best_epoch", "verdict"]).notna().all()
 

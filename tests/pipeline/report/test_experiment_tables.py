@@ -18,10 +18,10 @@ class TestVaried:
         runs = [make_experiment("a", train__seed=1), make_experiment("b", train__seed=2, train__dropout=0.1)]
         assert find_varied(runs) == ["train.dropout", "train.seed"]
 
-    def test_one_alone_varies_in_nothing(self):
+    def test_in_a_single_experiment_nothing_varies(self):
         assert find_varied([make_experiment("a", train__seed=1)]) == []
 
-    def test_what_only_says_what_to_run_is_left_out(self):
+    def test_parameters_that_only_say_what_to_run_are_left_out(self):
         other = make_experiment("b", families=["underfit"], crossval__families=["underfit"], crossval__folds=[1, 2])
         assert find_varied([make_experiment("a"), other]) == []
 
@@ -36,7 +36,7 @@ class TestVaried:
 
 
 class TestRuns:
-    def test_they_are_a_row_an_experiment_and_family_the_best_by_validation_first(self):
+    def test_there_is_one_row_per_experiment_and_family_the_best_by_validation_first(self):
         runs = [
             make_experiment("a", {"optimized": 0.5, "linear_svm": 0.75}, train__dropout=0.1),
             make_experiment("b", {"optimized": 0.875}, train__dropout=None),
@@ -62,7 +62,7 @@ class TestRuns:
         table = make_run_table([make_experiment("a", {"optimized": 0.5, "ensemble": 0.9})])
         assert table["family"].tolist() == ["optimized"]
 
-    def test_the_workspace_is_left_out_where_it_is_an_experiment_applied(self):
+    def test_the_workspace_is_left_out_where_it_is_an_applied_experiment(self):
         same = {"accuracy": {"optimized": 0.5}, "train__dropout": 0.1}
         other = make_experiment("other", {"optimized": 0.25})
         for order in (("workspace", "exp"), ("exp", "workspace")):
@@ -70,7 +70,7 @@ class TestRuns:
             assert table["experiment"].tolist() == ["exp", "other"]
 
     @pytest.mark.parametrize("changes", [{"accuracy": {"optimized": 0.6}}, {"train__dropout": 0.2}])
-    def test_a_workspace_that_differs_in_a_figure_or_a_parameter_stays(self, changes):
+    def test_a_workspace_that_differs_in_a_metric_or_a_parameter_stays(self, changes):
         same: dict[str, Any] = {"accuracy": {"optimized": 0.5}, "train__dropout": 0.1}
         table = make_run_table([make_experiment("exp", **same), make_experiment("workspace", **(same | changes))])
         assert set(table["experiment"]) == {"exp", "workspace"}
@@ -90,7 +90,7 @@ class TestRuns:
 
 
 class TestSeeds:
-    def test_runs_that_differ_in_the_seed_alone_are_one_row_with_mean_and_deviation(self):
+    def test_runs_that_differ_only_in_the_seed_are_one_row_with_mean_and_standard_deviation(self):
         folded = fold_seeds(make_run_table(make_seeds()))
         found = folded.drop(columns=["test_macro_f1", "test_macro_f1_sd"]).astype(object)
         assert found.where(found.notna(), None).to_dict("records") == [
@@ -110,7 +110,7 @@ class TestSeeds:
             )
         ]
 
-    def test_families_stay_apart_where_nothing_but_the_seed_varies(self):
+    def test_families_are_not_folded_together(self):
         accuracies = {"optimized": 0.5, "linear_svm": 0.25}
         folded = fold_seeds(
             make_run_table([make_experiment(str(seed), accuracies, train__seed=seed) for seed in (1, 2)])
@@ -120,7 +120,7 @@ class TestSeeds:
             ["linear_svm", 2, 0.25, 0],
         ]
 
-    def test_another_seed_than_that_of_training_is_a_setting(self):
+    def test_any_other_seed_is_a_setting(self):
         runs = [make_experiment(str(seed), crossval__seed=seed) for seed in (1, 2)]
         assert fold_seeds(make_run_table(runs))["n"].tolist() == [1, 1]
 
@@ -141,7 +141,7 @@ class TestEffects:
         }
         assert list(table.columns) == ["parameter", "value", "family", "n", "mean", "sd", "low", "high"]
 
-    def test_where_nothing_varies_there_is_none(self):
+    def test_where_nothing_varies_there_are_no_effects(self):
         assert measure_effects(make_run_table([make_experiment("a")])).empty
 
 

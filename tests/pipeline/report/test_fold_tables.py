@@ -26,7 +26,7 @@ class TestFolds:
             ["b", "optimized", "train.dropout=null", 2, 0.8],
         ]
 
-    def test_one_setting_alone_is_as_it_is(self):
+    def test_a_single_setting_is_called_as_it_is(self):
         assert set(join([self.cross("a", 0.5, 0.6)])["setting"]) == {"as it is"}
 
     def test_without_any_there_is_an_empty_table(self):
@@ -51,10 +51,10 @@ class TestFolds:
         folds = {"optimized": make_folds(0.5, 0.6), "linear_svm": make_folds(0.4, 0.6)}
         assert compare_folds(join([make_experiment("a", folds=folds)])) == []
 
-    def test_one_fold_in_common_is_no_test(self):
+    def test_one_common_fold_is_too_few_for_a_test(self):
         assert compare_folds(join([self.cross("a", 0.5, 0.6), self.cross("b", 0.5, train__seed=1)])) == []
 
-    def test_folds_that_both_have_are_compared(self):
+    def test_common_folds_are_compared(self):
         rows = compare_folds(join([self.cross("a", 0.5, 0.7, 0.9), self.cross("b", 0.4, 0.5, train__seed=1)]))
         assert [row["folds"] for row in rows] == [2]
         assert rows[0]["difference"] == pytest.approx(0.15)

@@ -95,7 +95,7 @@ class TestHeat:
         assert (red > green).all()
         assert (green > blue).all()
 
-    def test_the_heat_lies_where_the_map_has_it(self):
+    def test_the_heat_is_where_the_map_has_it(self):
         drawn = self.overlay([[0, 0], [0, 1]])
         redness = drawn[..., 0] - drawn[..., 1]
         assert redness[-4:, -4:].min() > 100

@@ -35,7 +35,7 @@ def make_trial(number: int, values: dict[str, Any], score: float | None, state: 
 def run(
     space: dict[str, Any], sampler: str, *, most: int = 25, seed: int = 1, judge: Judge | None = None
 ) -> list[Trial]:
-    """As a search goes; judge: gives a point its score."""
+    """Like a search. judge: point to score."""
     dimensions, trials = parse_space(space), list[Trial]()
     while len(trials) < most:
         point = draw_point(dimensions, trials, sampler=sampler, seed=seed)
@@ -61,7 +61,7 @@ def count_different(trials: list[Trial]) -> int:
 class TestSeed:
     @SAMPLERS
     @SPACES
-    def test_the_same_draws_the_same_and_another_another(self, space, sampler):
+    def test_the_same_seed_draws_the_same_points_and_another_seed_others(self, space, sampler):
         first, again, other = (points_of(run(space, sampler, seed=seed)) for seed in (1, 1, 2))
         assert first == again
         assert first != other
@@ -70,8 +70,8 @@ class TestSeed:
         ("sampler", "space"),
         [("bayesian", FINITE), ("bayesian", ENDLESS), ("random", FINITE), ("random", ENDLESS), ("grid", FINITE)],
     )
-    def test_what_comes_next_depends_on_what_there_is_alone(self, sampler, space):
-        """However often it was interrupted."""
+    def test_the_next_point_depends_on_the_completed_trials_only(self, sampler, space):
+        """However often the search is interrupted."""
         trials, dimensions = run(space, sampler, most=14), parse_space(space)
         for number, trial in enumerate(trials):
             random.seed(number)
@@ -79,43 +79,43 @@ class TestSeed:
             assert draw_point(dimensions, trials[:number], sampler=sampler, seed=1) == trial.values
 
     @SAMPLERS
-    def test_nobody_elses_generator_is_touched(self, sampler):
+    def test_global_generators_are_not_used(self, sampler):
         random.seed(1)
         np.random.seed(1)
         before = random.getstate(), np.random.get_state()[1].tolist()
         run(ENDLESS, sampler, most=12)
         assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
-    def test_random_points_do_not_depend_on_how_good_they_were(self):
+    def test_random_points_do_not_depend_on_scores(self):
         for space in (FINITE, ENDLESS):
             first, second = (points_of(run(space, "random", most=12, judge=judge)) for judge in (None, lambda _: None))
             assert first == second
 
-    def test_bayesian_ones_do(self):
+    def test_bayesian_points_do(self):
         rising, falling = (
             run(ENDLESS, "bayesian", most=20, judge=lambda point, sign=sign: 0.5 + sign * point["train.dropout"])
             for sign in (0.5, -0.5)
         )
-        assert points_of(rising)[:10] == points_of(falling)[:10]  # ten to begin with
+        assert points_of(rising)[:10] == points_of(falling)[:10]  # the first ten are random
         assert points_of(rising) != points_of(falling)
 
 
 class TestGrid:
-    def test_it_takes_all_points_in_order_and_ends(self):
+    def test_it_tries_all_points_in_order_and_ends(self):
         trials = run(FINITE, "grid", seed=5)
         assert points_of(trials) == list_points(parse_space(FINITE))
         assert len(trials) == 12
 
 
 class TestRandom:
-    def test_it_takes_all_points_of_a_finite_space_once_in_another_order_and_ends(self):
+    def test_it_tries_each_point_of_a_finite_space_once_in_another_order(self):
         points = list_points(parse_space(FINITE))
         trials = run(FINITE, "random")
         assert points_of(trials) != points
         assert sorted(points_of(trials), key=repr) == sorted(points, key=repr)
 
     @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
-    def test_five_points_of_system_ds_grid_are_five_different_ones(self, project, seed):
+    def test_five_points_of_system_ds_grid_are_different(self, project, seed):
         """As docs/search.md asks for them: through DVC's -S."""
         space = "learning_rate: [0.001, 0.01], batch_size: [32, 64], epochs: [10, 20], optimizer: [adam, rmsprop]"
         named = [f"{part}families=[cifar_elu]" for part in ("", "search.")]
@@ -127,14 +127,14 @@ class TestRandom:
         for number in range(1, params.search.trials + 1):
             point = draw_point(dimensions, trials, sampler=params.search.sampler, seed=params.search.seed)
             assert point is not None
-            load_params(project.folder / "params.yaml", point)  # each is one with which training can begin
+            load_params(project.folder / "params.yaml", point)  # training accepts each
             trials.append(make_trial(number, point, 0.5))
         assert count_different(trials) == 5
         assert {value for point in points_of(trials) for value in point.values()} <= {
             0.001, 0.01, 32, 64, 10, 20, "adam", "rmsprop",
         }  # fmt: skip
 
-    def test_small_numbers_come_as_often_as_large_ones_where_asked_so(self):
+    def test_on_a_log_scale_small_numbers_are_as_frequent_as_large_ones(self):
         space = {"train": {"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}}
         rates = np.array(values_of(run(space, "random", most=100), "learning_rate"))
         assert [np.mean(rates < limit) for limit in (1e-4, 1e-3, 1e-2)] == pytest.approx([0.25, 0.5, 0.75], abs=0.12)
@@ -146,12 +146,12 @@ class TestBayesian:
         [lambda _: 0.5, lambda _: None, lambda point: point["train.epochs"] / 10],
         ids=["all alike", "all fail", "one best"],
     )
-    def test_it_takes_all_points_of_a_finite_space_once_and_ends(self, judge):
-        """However sure it is of the best."""
+    def test_it_tries_each_point_of_a_finite_space_once(self, judge):
+        """However certain it is of the best."""
         trials = run(FINITE, "bayesian", judge=judge)
         assert count_different(trials) == len(trials) == 12
 
-    def test_it_comes_nearer_to_what_is_good(self):
+    def test_it_approaches_good_values(self):
         space = {"train": {"dropout": {"low": 0.0, "high": 0.9}}}
         distance = {}
         for sampler in ("bayesian", "random"):
@@ -166,12 +166,12 @@ class TestBayesian:
             distance[sampler] = np.mean(np.abs(np.array(found) - 0.2))
         assert distance["bayesian"] < distance["random"] / 2
 
-    def test_it_keeps_away_from_where_training_fails(self):
-        """Of two places that are equally good but for that."""
+    def test_it_avoids_values_for_which_training_fails(self):
+        """Of two optima that are equally good otherwise."""
         space = {"train": {"dropout": {"low": 0.0, "high": 0.9}}}
 
         def judge(point: dict[str, Any]) -> float:
-            return -min(abs(point["train.dropout"] - place) for place in (0.2, 0.7))
+            return -min(abs(point["train.dropout"] - optimum) for optimum in (0.2, 0.7))
 
         def count_beyond(judge: Judge) -> int:
             drawn = [values_of(run(space, "bayesian", judge=judge, seed=seed), "dropout")[10:] for seed in range(3)]
@@ -196,7 +196,7 @@ class TestBounds:
     }
 
     @SAMPLERS
-    def test_every_value_is_one_that_its_dimension_has(self, sampler):
+    def test_every_value_belongs_to_its_dimension(self, sampler):
         trials, dimensions = run(self.SPACE, sampler, most=40), parse_space(self.SPACE)
         for dimension in dimensions:
             found = [trial.values[dimension.name] for trial in trials]
@@ -222,8 +222,8 @@ class TestBounds:
         ("leaf", "values"),
         [({"low": 1, "high": 9, "step": 3}, {1, 4, 7}), ({"low": 0.0, "high": 0.85, "step": 0.4}, {0.0, 0.4, 0.8})],
     )
-    def test_steps_need_not_end_at_the_high_end(self, sampler, leaf, values):
-        # Optuna itself would warn that it replaces the range.
+    def test_steps_may_end_below_the_high_end(self, sampler, leaf, values):
+        # Optuna itself would warn that it changes the range.
         space = {"train": {"dropout": leaf, "optimizer": ["adam", "sgd"]}}
         trials = run(space, sampler)
         assert count_different(trials) == len(trials) == 6
@@ -231,7 +231,7 @@ class TestBounds:
         give_to_pruner(parse_space(space), trials, points_of(trials)[0])
 
     @SAMPLERS
-    def test_whole_numbers_on_a_logarithmic_scale_end_too(self, sampler):
+    def test_integers_on_a_log_scale_are_finite_too(self, sampler):
         trials = run({"train": {"batch_size": {"low": 1, "high": 4, "log": True}}}, sampler)
         assert sorted(values_of(trials, "batch_size")) == [1, 2, 3, 4]
 
@@ -241,7 +241,7 @@ class TestBounds:
         assert count_different(trials) == len(trials) == 21
 
     @SAMPLERS
-    def test_a_range_that_is_too_narrow_for_new_values_does_not_stop_the_search(self, sampler):
+    def test_a_range_too_narrow_for_new_values_does_not_stop_the_search(self, sampler):
         trials = run({"train": {"dropout": {"low": 0.1, "high": 0.1001}}}, sampler, most=5)
         assert [value in (0.1, 0.1001) for value in values_of(trials, "dropout")] == [True] * 5
 
@@ -265,7 +265,7 @@ def give_to_pruner(
     per_fold: bool = False,
     steps: list[float] | None = None,
 ) -> list[bool]:
-    """Whether it was hopeless after each step."""
+    """Whether a trial was hopeless after each step."""
     rule = Pruning(min_trials=min_trials, min_epochs=min_epochs)
     pruner = Pruner(dimensions, trials, point, rule, per_fold=per_fold)
     return [pruner.is_hopeless(step, accuracy) for step, accuracy in enumerate(steps or [0.5])]
@@ -282,23 +282,23 @@ class TestPruner:
         ("steps", "expected"),
         [
             ([0.4, 0.6, 0.7], [False, False, False]),
-            ([0.3, 0.5, 0.6], [False, False, False]),  # the median itself will do
+            ([0.3, 0.5, 0.6], [False, False, False]),  # the median itself is not below
             ([0.29, 0.49, 0.59], [True, True, True]),
             ([0.4, 0.49, 0.65], [False, True, False]),
-            ([0.55, 0.1, 0.1], [False, False, True]),  # its best epoch so far is what counts
+            ([0.55, 0.1, 0.1], [False, False, True]),  # its best epoch so far counts
         ],
     )
-    def test_hopeless_is_what_is_below_the_median_of_the_finished_at_the_same_epoch(self, steps, expected):
+    def test_hopeless_is_below_the_median_of_the_finished_trials_at_the_same_epoch(self, steps, expected):
         assert self.judge(steps) == expected
 
-    def test_without_min_trials_nothing_ever_is(self):
+    def test_without_min_trials_nothing_is_hopeless(self):
         assert self.judge([0.0, 0.0, 0.0], min_trials=None) == [False] * 3
 
     @pytest.mark.parametrize(("min_trials", "expected"), [(1, True), (3, True), (4, False)])
-    def test_so_many_must_have_finished(self, min_trials, expected):
+    def test_min_trials_must_have_finished(self, min_trials, expected):
         assert self.judge([0.0], min_trials=min_trials) == [expected]
 
-    def test_those_that_were_given_up_or_failed_count_for_nothing(self):
+    def test_pruned_and_failed_trials_do_not_count(self):
         odd = [
             Trial(4, "pruned", {"train.dropout": 0.4}, steps=[0.9, 0.9, 0.9]),
             Trial(5, "failed", {"train.dropout": 0.5}, steps=[0.9, 0.9, 0.9]),
@@ -311,16 +311,16 @@ class TestPruner:
         ("min_epochs", "expected"),
         [(1, [True] * 3), (2, [False, True, True]), (3, [False, False, True]), (9, [False] * 3)],
     )
-    def test_each_gets_so_many_epochs(self, min_epochs, expected):
+    def test_each_trial_gets_min_epochs(self, min_epochs, expected):
         assert self.judge([0.0, 0.0, 0.0], min_epochs=min_epochs) == expected
 
-    def test_of_folds_each_gets_one(self):
+    def test_each_trial_gets_one_fold(self):
         assert self.judge([0.0, 0.0, 0.0], min_epochs=9, per_fold=True) == [True] * 3
 
     def test_an_epoch_that_no_other_has_reached_is_not_compared(self):
         assert self.judge([0.0] * 5, min_epochs=4) == [False] * 5
 
-    def test_the_first_trial_is_compared_with_none(self):
+    def test_the_first_trial_is_not_compared(self):
         assert self.judge([0.0], []) == [False]
 
     def test_its_rule_does_not_depend_on_the_point(self):
@@ -346,7 +346,7 @@ class TestImportance:
 
         return run(self.SPACE, "random", most=count, judge=judge or by_epochs)
 
-    def test_shares_sum_to_one_the_greatest_first(self):
+    def test_shares_sum_to_one_the_largest_first(self):
         found = self.measure(self.make(20))
         assert sum(found.values()) == pytest.approx(1, abs=2e-4)
         assert next(iter(found)) == "train.epochs"
@@ -354,28 +354,28 @@ class TestImportance:
         assert list(found.values()) == sorted(found.values(), reverse=True)
         assert set(found) == {"train.epochs", "train.optimizer", "train.dropout"}
 
-    def test_the_same_trials_give_the_same(self):
+    def test_it_is_deterministic(self):
         trials = self.make(12)
         assert self.measure(trials) == self.measure(trials)
 
     @pytest.mark.parametrize(("count", "expected"), [(0, False), (1, False), (4, False), (5, True)])
-    def test_fewer_than_five_tell_nothing(self, count, expected):
+    def test_fewer_than_five_trials_give_none(self, count, expected):
         assert bool(self.measure(self.make(count))) == expected
 
-    def test_those_that_did_not_finish_do_not_count(self):
+    def test_only_finished_trials_count(self):
         finished = self.make(4)
         others = [Trial(5 + n, state, finished[n].values, steps=[0.1]) for n, state in enumerate(("pruned", "failed"))]
         assert self.measure(finished + others) == {}
         assert self.measure(self.make(5) + others) == self.measure(self.make(5))
 
-    def test_one_score_for_all_tells_nothing(self):
+    def test_equal_scores_give_none(self):
         assert self.measure(self.make(8, judge=lambda _: 0.5)) == {}
 
-    def test_what_did_not_vary_has_no_share(self):
+    def test_a_parameter_that_did_not_vary_has_no_share(self):
         trials = [Trial(t.number, t.state, t.values | {"train.optimizer": "adam"}, t.score) for t in self.make(8)]
         assert set(self.measure(trials)) == {"train.epochs", "train.dropout"}
 
-    def test_nor_is_there_any_where_nothing_did(self):
+    def test_without_any_variation_there_is_none(self):
         trials = [
             Trial(n, "finished", {"train.epochs": 1, "train.optimizer": None, "train.dropout": 0.1}, n / 10)
             for n in range(8)

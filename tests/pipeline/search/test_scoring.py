@@ -24,12 +24,12 @@ COUNTS = {"train": 24, "val": 9, "test": 6}
 VALUES = {"train.learning_rate": 0.02}
 NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
 AUGMENT = {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}
-FOLDS = [7, 3, 11]  # whose numbers are no places
+FOLDS = [7, 3, 11]  # arbitrary numbers
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
-    """A project with pictures. Not to be changed."""
+    """A project with images. Not to be changed."""
     folder = tmp_path_factory.mktemp("template")
     project = Project(folder)
     project.set(
@@ -48,13 +48,13 @@ def template(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def data(template: Path, project: Project) -> Project:
-    """A project of the test's own, into which it has been moved."""
+    """A copy for one test, which is the working directory."""
     shutil.copytree(template, project.folder, dirs_exist_ok=True)
     return project
 
 
 def run(
-    places: list[Path],
+    workspaces: list[Path],
     *,
     values: dict[str, Any] = VALUES,
     family: str = FAMILY,
@@ -68,7 +68,7 @@ def run(
         values,
         family,
         load or (lambda changed: load_params(overrides=changed)),
-        places=places,
+        workspaces=workspaces,
         facts=load_dataset_facts(),
         is_hopeless=is_hopeless or (lambda *_: False),
     )
@@ -76,21 +76,20 @@ def run(
 
 @pytest.fixture
 def pretend(data, monkeypatch) -> Callable[..., list[tuple[Path, str, Params]]]:  # noqa: ARG001 - there is a project
-    """Instead of training: accuracies of each epoch for each of the places, or an error to be raised. Returns what was asked
-    for."""
+    """Replaces training: outcomes are the accuracies of each epoch, or an error, one per workspace. Returns the calls."""
 
     def prepare(*outcomes: list[float] | BaseException) -> list[tuple[Path, str, Params]]:
         asked: list[tuple[Path, str, Params]] = []
 
-        def train(place: Path, family: str, params: Params, watch: Any = None) -> Any:
+        def train(workspace: Path, family: str, params: Params, watch: Any = None) -> Any:
             outcome = outcomes[len(asked)]
-            asked.append((place, family, params))
+            asked.append((workspace, family, params))
             if isinstance(outcome, BaseException):
                 raise outcome
             for step, accuracy in enumerate(outcome):
                 if watch is not None:
                     watch(step, accuracy)
-            return SimpleNamespace(figures={"accuracy": max(outcome)})
+            return SimpleNamespace(metrics={"accuracy": max(outcome)})
 
         monkeypatch.setattr("pipeline.search.scoring.train_and_measure", train)
         return asked
@@ -98,19 +97,19 @@ def pretend(data, monkeypatch) -> Callable[..., list[tuple[Path, str, Params]]]:
     return prepare
 
 
-ONE = [Path("place")]
+ONE = [Path("workspace")]
 THREE = [Path(name) for name in ("a", "b", "c")]
 
 
 class TestValidation:
-    def test_a_trial_that_finishes_has_the_accuracy_of_its_best_epoch(self, pretend):
+    def test_a_finished_trial_has_the_accuracy_of_its_best_epoch(self, pretend):
         asked = pretend([0.5, 0.7500004, 0.6])
         trial = run(ONE)
         assert trial == Trial(5, "finished", VALUES, 0.75, [0.5, 0.75, 0.6], [0.75], None, trial.seconds)
-        ((place, family, params),) = asked
-        assert (place, family, params.train.learning_rate) == (ONE[0], FAMILY, 0.02)
+        ((workspace, family, params),) = asked
+        assert (workspace, family, params.train.learning_rate) == (ONE[0], FAMILY, 0.02)
 
-    def test_what_watches_hears_of_every_epoch_and_ends_it(self, pretend):
+    def test_is_hopeless_is_called_after_every_epoch_and_ends_training(self, pretend):
         pretend([0.5, 0.6, 0.7, 0.8])
         heard: list[tuple[int, float]] = []
 
@@ -123,31 +122,31 @@ class TestValidation:
         assert (trial.state, trial.score, trial.steps, trial.scores) == ("pruned", None, [0.5, 0.6, 0.7], [])
         assert trial.reason is None
 
-    def test_a_family_without_epochs_has_a_score_all_the_same(self, pretend, monkeypatch):
+    def test_a_family_without_epochs_has_a_score_too(self, pretend, monkeypatch):
         pretend([0.75])
         monkeypatch.setattr(
-            "pipeline.search.scoring.train_and_measure", lambda *_: SimpleNamespace(figures={"accuracy": 0.75})
+            "pipeline.search.scoring.train_and_measure", lambda *_: SimpleNamespace(metrics={"accuracy": 0.75})
         )
         trial = run(ONE, is_hopeless=lambda *_: True)
         assert (trial.state, trial.score, trial.steps) == ("finished", 0.75, [])
 
-    def test_augmentation_is_as_asked_for_whatever_crossval_says(self, pretend, data):
+    def test_augmentation_does_not_depend_on_crossval(self, pretend, data):
         data.set(crossval__augment=False)
         asked = pretend([0.5])
         run(ONE)
         assert asked[0][2].train.augment.model_dump() == AUGMENT
 
-    def test_really_training_is_ended_by_what_watches(self, data):
-        from pipeline.search.scoring import open_places
+    def test_is_hopeless_ends_real_training(self, data):
+        from pipeline.search.scoring import open_workspaces
 
-        with open_places(data.folder / "places", FAMILY, load_dataset_facts(), load_params()) as places:
-            trial = run(places, is_hopeless=lambda step, _: step == 1)
-            finished = run(places)
+        with open_workspaces(data.folder / "workspaces", FAMILY, load_dataset_facts(), load_params()) as workspaces:
+            trial = run(workspaces, is_hopeless=lambda step, _: step == 1)
+            finished = run(workspaces)
         assert (trial.state, len(trial.steps)) == ("pruned", 2)
         assert (finished.state, len(finished.steps)) == ("finished", 3)
         assert finished.score == max(finished.steps)
         assert finished.steps[:2] == trial.steps  # one seed for all
-        assert not (data.folder / "places/val").exists()
+        assert not (data.folder / "workspaces/val").exists()
 
 
 class TestCrossval:
@@ -155,34 +154,34 @@ class TestCrossval:
     def _by_folds(self, data):
         data.set(search__score="crossval")
 
-    def test_a_trial_that_finishes_has_the_mean_over_folds(self, pretend):
+    def test_a_finished_trial_has_the_mean_over_folds(self, pretend):
         asked = pretend([0.1, 0.5], [0.75, 0.2], [0.7])
         trial = run(THREE)
-        assert [place for place, _, _ in asked] == THREE
+        assert [workspace for workspace, _, _ in asked] == THREE
         assert (trial.state, trial.score) == ("finished", 0.65)
         assert trial.scores == [0.5, 0.75, 0.7]
         assert trial.steps == [0.5, 0.625, 0.65]  # the mean so far
 
     @pytest.mark.parametrize("last", [0, 1])
-    def test_one_that_is_hopeless_after_a_fold_is_spared_the_others(self, pretend, last):
+    def test_a_trial_that_is_hopeless_after_a_fold_skips_the_others(self, pretend, last):
         asked = pretend([0.5], [0.7], [0.6])
         trial = run(THREE, is_hopeless=lambda step, _: step == last)
         assert len(asked) == len(trial.scores) == len(trial.steps) == last + 1
         assert (trial.state, trial.score) == ("pruned", None)
 
-    def test_after_the_last_fold_nothing_is_left_to_be_spared(self, pretend):
+    def test_a_trial_that_is_hopeless_after_the_last_fold_is_finished(self, pretend):
         pretend([0.5], [0.7], [0.6])
         trial = run(THREE, is_hopeless=lambda step, _: step == 2)
         assert (trial.state, trial.score) == ("finished", 0.6)
 
-    def test_a_fold_that_diverges_makes_the_trial_fail(self, pretend):
-        pretend([0.5], PipelineError("no number any more"))
+    def test_a_trial_with_a_fold_that_diverges_is_failed(self, pretend):
+        pretend([0.5], PipelineError("diverged"))
         trial = run(THREE)
         assert (trial.state, trial.score, trial.scores) == ("failed", None, [0.5])
-        assert trial.reason == "no number any more"
+        assert trial.reason == "diverged"
 
     @pytest.mark.parametrize(("augment", "expected"), [(True, AUGMENT), (False, NONE)])
-    def test_augmentation_is_as_the_stage_has_it(self, pretend, data, augment, expected):
+    def test_augmentation_is_that_of_the_stage_crossval(self, pretend, data, augment, expected):
         data.set(crossval__augment=augment)
         asked = pretend([0.5], [0.7], [0.6])
         run(THREE)
@@ -191,19 +190,19 @@ class TestCrossval:
 
 class TestFailures:
     def test_training_that_diverges(self, pretend):
-        pretend(PipelineError("no number any more"))
+        pretend(PipelineError("diverged"))
         trial = run(ONE)
-        assert (trial.state, trial.score, trial.reason) == ("failed", None, "no number any more")
+        assert (trial.state, trial.score, trial.reason) == ("failed", None, "diverged")
 
-    def test_memory_that_is_full(self, pretend):
+    def test_no_memory_left(self, pretend):
         import tensorflow as tf
 
         for error in (MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")):
             pretend(error)
             trial = run(ONE)
-            assert (trial.state, trial.reason) == ("failed", "the memory was full: lower search.max_parameters")
+            assert (trial.state, trial.reason) == ("failed", "out of memory: lower search.max_parameters")
 
-    def test_values_that_do_not_go_together(self, pretend):
+    def test_values_that_exclude_each_other(self, pretend):
         asked = pretend()
         trial = run(ONE, values={"train.schedule.kind": "cosine", "train.reduce_lr.patience": 2})
         assert trial.state == "failed"
@@ -223,7 +222,7 @@ class TestFailures:
             assert (trial.state, asked) == ("failed", [])
             assert trial.reason == "519 parameters are more than search.max_parameters, 518: not trained"
 
-    def test_one_that_no_memory_could_hold_is_not_even_built(self, pretend):
+    def test_a_network_beyond_any_memory_is_not_even_built(self, pretend):
         """36 TB."""
         asked = pretend()
         values = {"recipes.searched_cnn.filters": 10**6, "recipes.searched_cnn.blocks": 2}
@@ -233,18 +232,18 @@ class TestFailures:
         assert "parameters are more than search.max_parameters, 30,000,000: not trained" in trial.reason
         assert asked == []
 
-    def test_a_mistake_of_ours_is_no_failed_trial(self, pretend):
+    def test_a_bug_is_not_a_failed_trial(self, pretend):
         pretend(ZeroDivisionError("a bug"))
         with pytest.raises(ZeroDivisionError):
             run(ONE)
 
-    def test_accuracies_that_are_no_numbers_are_not_kept(self, pretend):
+    def test_accuracies_that_are_not_finite_are_dropped(self, pretend):
         pretend([0.5, math.nan, 0.25])
         assert run(ONE).steps == [0.5, 0.25]
 
 
-def read_ids(place: Path, split: str) -> list[str]:
-    folder = place / "data/tfrecords"
+def read_ids(workspace: Path, split: str) -> list[str]:
+    folder = workspace / "data/tfrecords"
     return [record.image_id for file in list_shards(split, folder) for record in read_records(file, SIZE)]
 
 
@@ -254,62 +253,65 @@ def list_project(data: Project) -> dict[str, bytes]:
     }
 
 
-def break_off(place: Path) -> None:
-    (place / "record").mkdir()
+def interrupt(workspace: Path) -> None:
+    (workspace / "record").mkdir()
     raise KeyboardInterrupt
 
 
-class TestPlaces:
-    """Folders in which trials train."""
+class TestWorkspaces:
+    """The folders in which trials train."""
 
-    def test_for_validation_there_is_one_that_shows_the_projects_data(self, data):
-        from pipeline.search.scoring import open_places
+    def test_for_validation_there_is_one_with_links_to_the_projects_data(self, data):
+        from pipeline.search.scoring import open_workspaces
 
         before = list_project(data)
-        with open_places(Path("places"), FAMILY, load_dataset_facts(), load_params()) as places:
-            assert places == [Path("places/val")]
+        with open_workspaces(Path("workspaces"), FAMILY, load_dataset_facts(), load_params()) as workspaces:
+            assert workspaces == [Path("workspaces/val")]
             for split in ("train", "val"):
-                assert read_ids(places[0], split) == read_ids(Path(), split)
-            assert json.loads((places[0] / f"data/embeddings/{FAMILY}/embeddings.json").read_text())["backbone"] is None
-        assert not Path("places/val").exists()
+                assert read_ids(workspaces[0], split) == read_ids(Path(), split)
+            assert (
+                json.loads((workspaces[0] / f"data/embeddings/{FAMILY}/embeddings.json").read_text())["backbone"]
+                is None
+            )
+        assert not Path("workspaces/val").exists()
         assert list_project(data) == before
 
-    def test_for_crossval_there_is_one_a_fold_in_their_order_without_test(self, data):
-        from pipeline.search.scoring import open_places
+    def test_for_crossval_there_is_one_per_fold_in_order_without_test(self, data):
+        from pipeline.search.scoring import open_workspaces
 
         data.set(search__score="crossval")
         before = list_project(data)
-        with open_places(Path("places"), FAMILY, load_dataset_facts(), load_params()) as places:
-            assert places == [Path("places") / str(fold) for fold in FOLDS]
-            held_out = [read_ids(place, "val") for place in places]
+        with open_workspaces(Path("workspaces"), FAMILY, load_dataset_facts(), load_params()) as workspaces:
+            assert workspaces == [Path("workspaces") / str(fold) for fold in FOLDS]
+            held_out = [read_ids(workspace, "val") for workspace in workspaces]
             everything = read_ids(Path(), "train") + read_ids(Path(), "val")
             assert sorted(name for names in held_out for name in names) == sorted(everything)
-            for place, names in zip(places, held_out, strict=True):
-                assert set(read_ids(place, "train")) == set(everything) - set(names)
-                assert list_shards("test", place / "data/tfrecords") == []
-        assert not any(place.exists() for place in places)
+            for workspace, names in zip(workspaces, held_out, strict=True):
+                assert set(read_ids(workspace, "train")) == set(everything) - set(names)
+                assert list_shards("test", workspace / "data/tfrecords") == []
+        assert not any(workspace.exists() for workspace in workspaces)
         assert list_project(data) == before
 
     @pytest.mark.parametrize(("score", "name"), [("validation", "val"), ("crossval", "7")])
-    def test_what_a_search_that_was_killed_has_left_goes(self, data, score, name):
-        from pipeline.search.scoring import open_places
+    def test_leftovers_of_a_killed_search_are_deleted(self, data, score, name):
+        from pipeline.search.scoring import open_workspaces
 
         data.set(search__score=score)
-        left = Path("places", name, "record")
+        left = Path("workspaces", name, "record")
         left.mkdir(parents=True)
         (left / "metrics.json").write_text("half")
-        with open_places(Path("places"), FAMILY, load_dataset_facts(), load_params()):
+        with open_workspaces(Path("workspaces"), FAMILY, load_dataset_facts(), load_params()):
             assert not left.exists()
         assert not left.parent.exists()
 
-    def test_they_go_also_where_a_trial_breaks_off(self, data):
-        from pipeline.search.scoring import open_places
+    def test_they_are_deleted_after_an_interruption_too(self, data):
+        from pipeline.search.scoring import open_workspaces
 
         before = list_project(data)
         with (
             pytest.raises(KeyboardInterrupt),
-            open_places(Path("places"), FAMILY, load_dataset_facts(), load_params()) as places,
+            open_workspaces(Path("workspaces"), FAMILY, load_dataset_facts(), load_params()) as workspaces,
         ):
-            break_off(places[0])
-        assert not Path("places/val").exists()
+            interrupt(workspaces[0])
+        assert not Path("workspaces/val").exists()
         assert list_project(data) == before

@@ -11,10 +11,12 @@ from pipeline.config.reader import load_params
 from pipeline.config.search_rules import list_dimensions
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import save_none
+from pipeline.runtime.errors import PipelineError
 from pipeline.search import trials as module
 from pipeline.search.trials import (
     Trial,
     describe_search,
+    describe_trial,
     find_best,
     find_store,
     load_trials,
@@ -24,7 +26,8 @@ from pipeline.search.trials import (
     shorten_name,
     show_value,
 )
-from tests.conftest import ROOT, Project
+from tests.code_digests import write_code
+from tests.conftest import Project
 from tests.tfrecords import make_coloured_split, write_records
 
 FAMILY, OTHER = "underfit", "searched_cnn"
@@ -37,7 +40,7 @@ VALUES = {"train.learning_rate": 0.001, "train.optimizer": "adam", "recipes.unde
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
-    """A project with pictures. Not to be changed."""
+    """A project with images. Not to be changed."""
     folder = tmp_path_factory.mktemp("template")
     project = Project(folder)
     project.set(
@@ -51,32 +54,33 @@ def template(tmp_path_factory) -> Path:
     write_records(folder / "data/tfrecords", class_names=["red", "green", "blue"], **splits)
     for family in (FAMILY, OTHER):
         save_none(family, folder / "data/embeddings")
+        write_code("search", family, folder=folder)
     return folder
 
 
 @pytest.fixture
 def data(template: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project of the test's own, into which it has been moved; its cache is in it."""
+    """A copy for one test, which is the working directory; DVC's cache is in it."""
     monkeypatch.setattr(module, "find_dvc_cache", lambda: project.folder / "cache")
     shutil.copytree(template, project.folder, dirs_exist_ok=True)
     return project
 
 
 def find(family: str = FAMILY, **changes: Any) -> Path:
-    """changes: of parameters, as of Project.set."""
+    """changes: of parameters; see Project.set."""
     params = load_params(overrides={name.replace("__", "."): value for name, value in changes.items()})
     return find_store(family, params, list_dimensions(params, family))
 
 
 class TestStore:
-    def test_it_lies_beside_dvcs_cache_and_is_the_same_each_time(self, data):
+    def test_it_is_beside_dvcs_cache_and_the_same_each_time(self, data):
         store = find()
         assert store.parent == data.folder / "cache" / "search"
         assert len(store.name) == 64
         assert find() == store
 
     @pytest.mark.usefixtures("data")
-    def test_each_family_has_its_own(self):
+    def test_each_family_has_another(self):
         assert find(FAMILY) != find(OTHER)
 
     @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ class TestStore:
         ],
     )
     @pytest.mark.usefixtures("data")
-    def test_what_decides_no_trial_leaves_it_as_it_is(self, name, value):
+    def test_parameters_without_influence_on_trials_do_not_change_it(self, name, value):
         assert find(**{name: value}) == find()
 
     @pytest.mark.parametrize(
@@ -121,79 +125,68 @@ class TestStore:
         ],
     )
     @pytest.mark.usefixtures("data")
-    def test_what_decides_them_gives_another(self, name, value):
+    def test_parameters_with_influence_on_trials_change_it(self, name, value):
         assert find(**{name: value}) != find()
 
     @pytest.mark.usefixtures("data")
-    def test_what_another_family_can_vary_does_not_matter(self):
+    def test_parameters_of_another_family_in_the_space_do_not_change_it(self):
         assert find(search__space__recipes__searched_cnn__blocks=[1, 2, 3]) == find()
 
     @pytest.mark.usefixtures("data")
     @pytest.mark.parametrize(("key", "value"), [("folds", [8, 9]), ("seed", 7), ("augment", False)])
-    def test_folds_matter_where_scores_are_by_them(self, key, value):
+    def test_folds_change_it_if_scores_are_by_cross_validation(self, key, value):
         assert find(search__score="crossval", **{f"crossval__{key}": value}) != find(search__score="crossval")
 
     @pytest.mark.usefixtures("data")
-    def test_which_families_are_cross_validated_does_not(self):
+    def test_the_families_to_cross_validate_do_not_change_it(self):
         assert find(search__score="crossval", crossval__families=[OTHER]) == find(search__score="crossval")
 
     @pytest.mark.usefixtures("data")
     @pytest.mark.parametrize("file", ["tfrecords/train-00000-of-00002.tfrecord", "embeddings/underfit/embeddings.json"])
-    def test_other_data_gives_another(self, file):
+    def test_other_data_changes_it(self, file):
         before = find()
         path = Path("data") / file
         path.write_bytes(path.read_bytes() + b"\n")
         assert find() != before
 
     @pytest.mark.usefixtures("data")
-    def test_so_does_a_picture_more(self):
+    def test_another_shard_changes_it(self):
         before = find()
         shutil.copy("data/tfrecords/val-00000-of-00002.tfrecord", "data/tfrecords/val-00002-of-00003.tfrecord")
         assert find() != before
 
     @pytest.mark.usefixtures("data")
     @pytest.mark.parametrize("package", ["tensorflow", "keras", "numpy", "scipy", "optuna"])
-    def test_so_does_another_version_of_what_trains(self, package, monkeypatch):
+    def test_another_version_of_a_package_changes_it(self, package, monkeypatch):
         before, version = find(), module.version
         monkeypatch.setattr(module, "version", lambda name: "0.0" if name == package else version(name))
         assert find() != before
 
-    @pytest.fixture
-    def code(self, data, monkeypatch):
-        """A copy of stages/, from which it reads what the code is."""
-        folder = shutil.copytree(ROOT / "stages", data.folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
-        monkeypatch.setattr(module, "__file__", str(folder / "tuning" / "trials.py"))
-        return folder
-
+    @pytest.mark.usefixtures("data")
     @pytest.mark.parametrize(
-        "file",
-        [
-            "dataset/batches.py",
-            "dataset/folds.py",
-            "families/pieces.py",
-            "training/fitting.py",
-            "tuning/sampling.py",
-            "tuning/scoring.py",
-            "params.py",
-            "space.py",
-            "runtime.py",
-            # These two say what the accuracy of a trial is.
-            "evaluation/metrics.py",
-            "evaluation/predictions.py",
-        ],
+        "module", ["pipeline__data__batches", "pipeline__training__fit", "pipeline__evaluation__new"]
     )
-    def test_so_does_other_code(self, code, file):
+    def test_other_code_changes_it(self, module):
         before = find()
-        (code / file).write_text((code / file).read_text() + "\n")
+        write_code("search", FAMILY, **{module: "another digest"})
         assert find() != before
 
-    @pytest.mark.parametrize("file", ["reporting/trials.py", "reporting/charts.py", "sources/scenes.py", "cli.py"])
-    def test_code_that_has_no_part_in_a_trial_does_not_matter(self, code, file):
+    @pytest.mark.usefixtures("data")
+    @pytest.mark.parametrize(
+        "module", ["pipeline__report", "pipeline__report__charts__theme", "pipeline__report__page"]
+    )
+    def test_the_code_of_pages_does_not_change_it(self, module):
         before = find()
-        (code / file).write_text((code / file).read_text() + "\n")
+        write_code("search", FAMILY, **{module: "another digest"})
         assert find() == before
 
-    def test_data_that_is_not_there_is_named(self, data):
+    @pytest.mark.usefixtures("data")
+    def test_missing_digests_of_the_code_are_refused(self):
+        Path(f"data/code/search/{FAMILY}.json").unlink()
+        with pytest.raises(PipelineError, match=f"run `dvc repro search@{FAMILY}`$"):
+            find()
+
+    def test_missing_data_is_named(self, data):
         shutil.rmtree(data.folder / "data/tfrecords")
         with pytest.raises(FileNotFoundError) as caught:
             find()
@@ -213,24 +206,24 @@ class TestFiles:
             save_trial(folder, trial)
         return sorted(folder.iterdir())
 
-    def test_what_was_saved_comes_back_as_it_was(self, tmp_path):
+    def test_saved_trials_are_loaded_unchanged(self, tmp_path):
         assert [file.name for file in self.save(tmp_path / "new")] == [f"00000{n}.json" for n in (1, 2, 3, 4)]
         found = load_trials(tmp_path / "new")
         assert found == ALL
         kinds = [[type(value) for value in trial.values.values()] for trial in found]
         assert kinds == [[type(value) for value in trial.values.values()] for trial in ALL]
 
-    def test_nothing_gives_no_trials(self, tmp_path):
+    def test_an_empty_or_missing_folder_has_no_trials(self, tmp_path):
         assert load_trials(tmp_path / "none") == load_trials(tmp_path) == []
 
-    def test_a_file_is_there_only_when_it_is_whole(self, tmp_path):
+    def test_half_written_files_are_ignored(self, tmp_path):
         (tmp_path / "000001.json.partial").write_text('{"number": 1')
         assert load_trials(tmp_path) == []
         save_trial(tmp_path, FINISHED)
         assert [file.name for file in tmp_path.iterdir()] == ["000001.json"]
 
     @pytest.mark.parametrize("number", [1, 2, 4])
-    def test_one_that_is_missing_hides_those_that_come_after(self, tmp_path, number):
+    def test_only_trials_before_a_missing_one_count(self, tmp_path, number):
         self.save(tmp_path)[number - 1].unlink()
         assert load_trials(tmp_path) == ALL[: number - 1]
 
@@ -249,18 +242,18 @@ class TestFiles:
             b'{"number": 2, "state": "finished", "values": {}}',
         ],
     )
-    def test_so_does_one_that_is_damaged(self, tmp_path, content):
+    def test_only_trials_before_a_damaged_one_count(self, tmp_path, content):
         self.save(tmp_path)[1].write_bytes(content)
         assert load_trials(tmp_path) == [FINISHED]
 
-    def test_so_does_any_part_of_one(self, tmp_path):
+    def test_a_truncated_file_is_damaged(self, tmp_path):
         file = self.save(tmp_path)[1]
         whole = file.read_bytes().rstrip()
         for end in range(len(whole)):
             file.write_bytes(whole[:end])
             assert load_trials(tmp_path) == [FINISHED]
 
-    def test_what_is_saved_again_takes_the_place(self, tmp_path):
+    def test_saving_again_replaces_a_trial(self, tmp_path):
         self.save(tmp_path)[1].write_bytes(b"damaged")
         save_trial(tmp_path, PRUNED)
         assert load_trials(tmp_path) == ALL
@@ -289,12 +282,12 @@ class TestBest:
         assert best.number == expected
 
     @pytest.mark.parametrize("scores", [(), (None,), (None, None)])
-    def test_there_is_none_where_none_has_finished(self, scores):
+    def test_there_is_none_without_finished_trials(self, scores):
         assert find_best(self.make(*scores)) is None
 
 
 class TestTable:
-    def test_a_row_a_trial_with_values_as_yaml_has_them(self):
+    def test_it_has_one_row_per_trial_with_values_as_in_yaml(self):
         table = make_trial_table([FINISHED, PRUNED, Trial(3, "failed", VALUES, reason="no number")])
         assert table.to_csv(index=False, lineterminator="\n") == (
             "trial,state,score,sd,steps,reason,train.learning_rate,train.optimizer,recipes.underfit.schedule.kind\n"
@@ -303,13 +296,13 @@ class TestTable:
             "3,failed,,,0,no number,0.001,adam,cosine\n"
         )
 
-    def test_folds_give_a_deviation(self):
+    def test_folds_have_a_standard_deviation(self):
         scores = [0.5, 0.75, 0.625]
         row = make_trial_table([Trial(1, "finished", {}, 0.625, [0.5, 0.625, 0.625], scores)]).iloc[0]
         assert row["sd"] == pytest.approx(pd.Series(scores).std())
         assert row["steps"] == 3
 
-    def test_how_many_there_were_of_each_kind(self):
+    def test_the_summary_counts_trials_by_state(self):
         assert describe_search([FINISHED, PRUNED, FAILED]) == {
             "score": 0.75, "trial": 1, "trials": 3, "finished": 1, "pruned": 1, "failed": 1,
         }  # fmt: skip
@@ -333,14 +326,14 @@ class TestNames:
             ("recipes.underfit.augment.zoom", "augment.zoom"),
         ],
     )
-    def test_they_are_short_where_the_family_is_known(self, name, short):
+    def test_they_are_short_without_section_and_family(self, name, short):
         assert shorten_name(name) == short
 
     @pytest.mark.parametrize(
         ("value", "text"),
         [(None, "null"), (True, "true"), (0.001, "0.001"), (1e-5, "1e-05"), (3, "3"), ("adam", "adam"), (0.0, "0.0")],
     )
-    def test_values_are_shown_as_they_are_typed(self, value, text):
+    def test_values_are_shown_as_in_yaml(self, value, text):
         assert show_value(value) == text
 
     @pytest.mark.parametrize(
@@ -363,3 +356,22 @@ class TestNames:
         found = load_params()
         assert found.train == expected.train
         assert describe_recipes(found) == describe_recipes(expected)
+
+
+class TestLine:
+    """What is logged after each trial."""
+
+    def test_it_has_the_values_the_outcome_and_the_best_trial(self):
+        assert describe_trial(FOLDED, [FINISHED, FOLDED]) == (
+            "trial 4: 0.6, with epochs 3; best so far: 0.75 in trial 1"
+        )
+
+    def test_a_failed_trial_has_its_reason(self):
+        assert describe_trial(FAILED, [FAILED]) == (
+            "trial 3: failed: no number; 1 < 2, 'Käfer', with learning_rate 1e+30, optimizer true; best so far: none"
+        )
+
+    def test_a_pruned_trial_says_so(self):
+        assert describe_trial(PRUNED, [PRUNED]).startswith(
+            "trial 2: pruned, with learning_rate 0.001, optimizer null, "
+        )

@@ -2,7 +2,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
-from pipeline.data.tfrecords import Record, list_shards, load_dataset_facts, read_records
+from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
 from pipeline.training import fold_data as folds
 from pipeline.training.fold_data import FOLD_SPLITS, assign_folds, write_fold, write_fold_embeddings
@@ -25,7 +25,7 @@ def make_ids(count: int, name: str = "picture") -> list[str]:
 
 
 def make_labels(*counts: int) -> list[int]:
-    """So many images of each class, mixed."""
+    """Labels of this many images of each class, shuffled."""
     labels = np.repeat(np.arange(len(counts)), counts)
     return np.random.default_rng(0).permutation(labels).tolist()
 
@@ -43,7 +43,7 @@ class TestAssignment:
 
     @pytest.mark.parametrize("num_folds", [2, 3, 5, 10])
     @pytest.mark.parametrize("counts", [(300, 200, 100), (11, 12, 13), (23, 23, 23, 23), (101,), (10, 1001)])
-    def test_folds_are_of_equal_size_as_a_whole_and_in_each_class(self, counts, num_folds):
+    def test_folds_are_of_equal_size_overall_and_in_each_class(self, counts, num_folds):
         labels = np.array(make_labels(*counts))
         found = assign(make_ids(len(labels)), labels.tolist(), num_folds=num_folds)
         for chosen in (labels >= 0, *(labels == label for label in range(len(counts)))):
@@ -51,37 +51,37 @@ class TestAssignment:
             assert len(sizes) == num_folds
             assert sizes.max() - sizes.min() <= 1
 
-    def test_as_many_folds_as_a_class_has_images_leaves_one_image_of_it_a_fold(self):
+    def test_with_as_many_folds_as_images_each_fold_has_one_image_per_class(self):
         found = assign(make_ids(10), [0] * 5 + [1] * 5)
         assert sorted(found[:5]) == sorted(found[5:]) == [0, 1, 2, 3, 4]
 
-    def test_a_class_without_images_is_not_missed(self):
+    def test_classes_without_images_are_ignored(self):
         assert sorted(assign(make_ids(5), [2] * 5)) == [0, 1, 2, 3, 4]
 
-    def test_copies_of_a_picture_stay_together(self):
+    def test_copies_of_an_image_share_a_fold(self):
         found = assign(self.IDS + self.IDS[:100] * 3, self.LABELS + self.LABELS[:100] * 3)
         for copies in np.split(found[600:], 3):
             assert copies.tolist() == found[:100].tolist()
 
-    def test_also_where_their_labels_differ(self):
+    def test_copies_with_different_labels_share_a_fold(self):
         found = assign(self.IDS + self.IDS[:100], self.LABELS + [(label + 1) % 3 for label in self.LABELS[:100]])
         assert found[600:].tolist() == found[:100].tolist()
 
-    def test_copies_do_not_count_as_images_of_their_own(self):
+    def test_copies_count_as_one_image(self):
         with pytest.raises(PipelineError, match="class number 0 has 4 images"):
             assign(make_ids(4) * 10, [0] * 40)
 
-    def test_the_seed_decides(self):
+    def test_the_seed_determines_the_folds(self):
         assert by_image(self.IDS, self.LABELS) == by_image(self.IDS, self.LABELS)
         moved = assign(self.IDS, self.LABELS) != assign(self.IDS, self.LABELS, seed=43)
-        assert 0.7 < moved.mean() < 0.9  # one in five stays by chance
+        assert 0.7 < moved.mean() < 0.9  # one in five remains by chance
 
-    def test_the_order_of_the_images_moves_none(self):
+    def test_the_order_of_the_images_does_not_matter(self):
         order = np.random.default_rng(1).permutation(600)
         mixed = by_image([self.IDS[i] for i in order], [self.LABELS[i] for i in order])
         assert mixed == by_image(self.IDS, self.LABELS)
 
-    def test_nor_does_that_of_copies_whose_labels_differ(self):
+    def test_the_order_of_copies_with_different_labels_does_not_matter(self):
         ids, labels = self.IDS * 2, self.LABELS + [2] * 600
         assert by_image(ids[::-1], labels[::-1]) == by_image(ids, labels)
 
@@ -90,18 +90,18 @@ class TestAssignment:
         before = by_image(self.IDS, self.LABELS)
         after = by_image(self.IDS + make_ids(added, "new"), self.LABELS + [0] * added)
         moved = sum(after[image_id] != fold for image_id, fold in before.items())
-        # Each image shifts the four ends between five folds by one at most, and in each of three classes.
+        # Each image shifts the four boundaries of five folds by one at most, in each of three classes.
         assert moved <= added * 4 * 3
 
-    def test_which_fold_says_nothing_of_which_split(self):
-        """Else a fold would be all that was val."""
+    def test_folds_are_independent_of_splits(self):
+        """Otherwise a fold could be the whole of val."""
         from pipeline.data.manifest import hash_uniform
 
         found = assign(self.IDS, [0] * 600)
         for name in ("val", "test"):
             assert abs(np.corrcoef(found, hash_uniform(self.IDS, f"{name}-42"))[0, 1]) < 0.15
 
-    def test_more_folds_than_the_smallest_class_has_images_is_one_clear_line(self):
+    def test_more_folds_than_images_of_the_smallest_class_are_refused(self):
         with pytest.raises(PipelineError) as caught:
             assign(make_ids(13), [0] * 9 + [1] * 4)
         assert str(caught.value) == (
@@ -109,14 +109,14 @@ class TestAssignment:
             "as the smallest class has images"
         )
 
-    def test_the_class_is_named_where_names_are_known(self):
+    def test_the_error_has_the_name_of_the_class_if_it_is_known(self):
         with pytest.raises(PipelineError, match="but class Käfer has 4 images in train and val"):
             assign_folds(make_ids(13), [0] * 9 + [1] * 4, num_folds=5, seed=42, class_names=["cat", "Käfer"])
 
 
 @dataclass(frozen=True)
 class Project:
-    """folder: of data/tfrecords. folds: the folder of each fold, and where its images come from."""
+    """folder: of data/tfrecords. folds: workspace and origins of each fold."""
 
     folder: Path
     folds: list[tuple[Path, dict[str, np.ndarray]]]
@@ -129,15 +129,15 @@ def make_project(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """Every fold of a project with 34 images in train and val. Not to be changed."""
+    """All folds of a project with 34 images in train and val. Not to be changed."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder)
     written = []
     with contextlib.chdir(folder):
         for fold in range(NUM_FOLDS):
-            place = folder / f"fold-{fold}"
+            workspace = folder / f"fold-{fold}"
             facts = load_dataset_facts()
-            written.append((place, write_fold(place, facts, fold=fold, num_folds=NUM_FOLDS, seed=1)))
+            written.append((workspace, write_fold(workspace, facts, fold=fold, num_folds=NUM_FOLDS, seed=1)))
     return Project(folder, written)
 
 
@@ -150,28 +150,28 @@ def read_ids(folder: Path, split: str) -> list[str]:
     return [record.image_id for record in read(folder, split)]
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> DatasetFacts:
     return load_dataset_facts(folder / "data/tfrecords")
 
 
 class TestFold:
-    def test_every_image_of_train_and_val_is_held_out_exactly_once(self, project):
+    def test_every_image_of_train_and_val_is_held_out_in_one_fold(self, project):
         held_out = [image_id for folder, _ in project.folds for image_id in read_ids(folder, "val")]
         assert sorted(held_out) == sorted(f"{split}-id-{i}" for split in FOLD_SPLITS for i in range(COUNTS[split]))
 
-    def test_the_images_that_are_not_held_out_train(self, project):
+    def test_all_other_images_are_in_train(self, project):
         everything = {image_id for split in FOLD_SPLITS for image_id in read_ids(project.folder, split)}
         for folder, _ in project.folds:
             train, val = read_ids(folder, "train"), read_ids(folder, "val")
             assert len(train) + len(val) == len(everything)
             assert set(train) == everything - set(val)
 
-    def test_images_of_both_splits_are_in_train_and_in_val(self, project):
+    def test_train_and_val_have_images_of_both_splits(self, project):
         for _, origins in project.folds:
             assert set(origins["train"][:, 0]) == {0, 1}
         assert {number for _, origins in project.folds for number in origins["val"][:, 0]} == {0, 1}
 
-    def test_the_test_split_has_no_part_in_it(self, project, tmp_path, monkeypatch):
+    def test_the_test_split_takes_no_part(self, project, tmp_path, monkeypatch):
         for folder, _ in project.folds:
             files = sorted(file.name for file in (folder / "data/tfrecords").iterdir())
             assert files == ["dataset.json", *(f"{split}-00000-of-00001.tfrecord" for split in FOLD_SPLITS)]
@@ -184,19 +184,15 @@ class TestFold:
         write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=NUM_FOLDS, seed=1)
         assert read_ids(tmp_path / "fold", "val") == read_ids(project.folds[0][0], "val")
 
-    def test_the_projects_own_records_stay_as_they_are(self, project, tmp_path):
+    def test_the_projects_records_are_not_changed(self, project, tmp_path):
         make_project(tmp_path)
         for file in (tmp_path / "data/tfrecords").iterdir():
             assert (project.folder / "data/tfrecords" / file.name).read_bytes() == file.read_bytes()
 
-    def test_what_the_folds_do_not_change_stands_in_dataset_json_as_before(self, project):
-        before = read_facts(project.folder)
+    def test_class_names_and_size_are_those_of_the_project(self, project):
         for folder, _ in project.folds:
             facts = read_facts(folder)
-            assert set(facts) == set(before)
-            assert {key: facts[key] for key in ("class_names", "image_size", "resize")} == {
-                "class_names": NAMES, "image_size": SIZE, "resize": "stretch",
-            }  # fmt: skip
+            assert (facts.class_names, facts.image_size, facts.resize) == (NAMES, SIZE, "stretch")
 
     def test_images_are_counted_by_split_and_class(self, project):
         for folder, _ in project.folds:
@@ -206,15 +202,15 @@ class TestFold:
                 assert facts.num_images[split] == len(labels)
                 assert facts.counts[split] == {name: labels.count(i) for i, name in enumerate(NAMES)}
 
-    def test_mean_and_deviation_of_the_channels_are_those_of_the_images_that_train(self, project):
+    def test_mean_and_deviation_of_the_channels_are_those_of_train(self, project):
         for folder, _ in project.folds:
             pixels = np.stack([record.pixels for record in read(folder, "train")]).reshape(-1, 3).astype(float)
             facts = read_facts(folder)
             assert facts.channel_mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
             assert facts.channel_std == pytest.approx(pixels.std(axis=0), abs=1e-4)
-        assert len({tuple(read_facts(folder)["channel_mean"]) for folder, _ in project.folds}) == NUM_FOLDS
+        assert len({tuple(read_facts(folder).channel_mean) for folder, _ in project.folds}) == NUM_FOLDS
 
-    def test_it_is_told_where_each_image_comes_from(self, project):
+    def test_it_returns_the_origin_of_each_image(self, project):
         before = [read(project.folder, split) for split in FOLD_SPLITS]
         for folder, origins in project.folds:
             assert list(origins) == list(FOLD_SPLITS)
@@ -243,14 +239,14 @@ class TestFold:
                 assert ids == [record.image_id for record in records]
                 assert names == [record.name for record in records]
 
-    def test_class_names_of_any_script_stay_as_they_are(self, project, tmp_path, monkeypatch):
+    def test_class_names_of_any_script_are_kept(self, project, tmp_path, monkeypatch):
         shutil.copytree(project.folder / "data", tmp_path / "data")
         monkeypatch.chdir(tmp_path)
-        facts = load_dataset_facts() | {"class_names": ["Käfer", "猫", "NA"]}
+        facts = replace(load_dataset_facts(), class_names=["Käfer", "猫", "NA"])
         write_fold(tmp_path / "fold", facts, fold=0, num_folds=NUM_FOLDS, seed=1)
-        assert list(read_facts(tmp_path / "fold")["counts"]["val"]) == ["Käfer", "猫", "NA"]
+        assert list(read_facts(tmp_path / "fold").counts["val"]) == ["Käfer", "猫", "NA"]
 
-    def test_too_many_folds_leave_nothing(self, project, tmp_path, monkeypatch):
+    def test_too_many_folds_leave_no_files(self, project, tmp_path, monkeypatch):
         monkeypatch.chdir(project.folder)
         with pytest.raises(PipelineError, match=r"^crossval\.folds: there are 30, but class red has 12 images"):
             write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=30, seed=1)
@@ -261,7 +257,7 @@ NUM_FEATURES, VIEWS = 3, 2
 
 
 def make_features(split: str, view: int, rows: np.ndarray) -> np.ndarray:
-    """That tell of themselves whose they are."""
+    """Features that identify split, view and row."""
     return np.stack(
         [np.full(len(rows), FOLD_SPLITS.index(split)), np.full(len(rows), view), rows], axis=1, dtype=np.float32
     )
@@ -273,7 +269,7 @@ def read_labels(folder: Path, split: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def embeddings(project, tmp_path_factory) -> Embeddings:
-    """What embed leaves of the project."""
+    """What embed writes for the project."""
     folder = tmp_path_factory.mktemp("embeddings")
     facts = EmbeddingFacts("mobilenet", "the key", "the weights", NUM_FEATURES, "float16", VIEWS, COUNTS)
     for split in FOLD_SPLITS:
@@ -296,7 +292,7 @@ def read_all(found: Embeddings, split: str, view: int = 0) -> np.ndarray:
 
 
 class TestEmbeddings:
-    def test_each_row_is_that_of_the_image_at_its_place(self, project, embeddings, tmp_path):
+    def test_each_row_belongs_to_the_image_in_the_same_row(self, project, embeddings, tmp_path):
         for fold, (folder, origins) in enumerate(project.folds):
             found = write_embeddings(tmp_path / str(fold), embeddings, origins, VIEWS)
             for split, rows in origins.items():
@@ -305,7 +301,7 @@ class TestEmbeddings:
                 np.testing.assert_array_equal(found.labels(split), read_labels(folder, split))
 
     @pytest.mark.parametrize("view", [1, 2])
-    def test_views_are_of_the_same_images_and_those_of_val_images_are_the_image_itself(
+    def test_views_are_of_the_same_images_and_for_images_of_val_the_image_itself(
         self, project, embeddings, tmp_path, view
     ):
         _, origins = project.folds[0]
@@ -315,7 +311,7 @@ class TestEmbeddings:
         np.testing.assert_array_equal(found[:, 1], np.where(rows[:, 0] == 0, view, 0))
 
     @pytest.mark.parametrize("views", [0, 1, 2])
-    def test_as_many_views_as_asked_for_are_taken_along(self, project, embeddings, tmp_path, views):
+    def test_this_many_views_are_included(self, project, embeddings, tmp_path, views):
         found = write_embeddings(tmp_path, embeddings, project.folds[0][1], views)
         assert found.facts.views == views
         names = sorted(file.name for file in found.folder.iterdir())
@@ -327,20 +323,18 @@ class TestEmbeddings:
             "val-view000-00000.npy",
         ]
 
-    def test_the_facts_are_those_of_the_features_but_for_the_numbers_of_images(self, project, embeddings, tmp_path):
+    def test_the_facts_are_those_of_the_features_except_for_the_numbers_of_images(self, project, embeddings, tmp_path):
         folder, origins = project.folds[0]
         found = write_embeddings(tmp_path, embeddings, origins, VIEWS)
-        changed = {"num_images": read_facts(folder)["num_images"]}
+        changed = {"num_images": read_facts(folder).num_images}
         assert vars(found.facts) == vars(embeddings.facts) | changed
         assert json.loads((found.folder / "embeddings.json").read_text())["backbone"] == "mobilenet"
 
-    def test_numbers_keep_their_precision_on_disk(self, project, embeddings, tmp_path):
+    def test_features_keep_their_type_on_disk(self, project, embeddings, tmp_path):
         found = write_embeddings(tmp_path, embeddings, project.folds[0][1], 0)
         assert np.load(found.folder / "val-view000-00000.npy").dtype == np.float16
 
-    def test_the_bytes_do_not_depend_on_how_many_rows_are_gathered_at_a_time(
-        self, project, embeddings, tmp_path, monkeypatch
-    ):
+    def test_the_bytes_do_not_depend_on_the_number_of_rows_at_a_time(self, project, embeddings, tmp_path, monkeypatch):
         contents = []
         for rows in (4096, 4, 1):
             monkeypatch.setattr(folds, "_ROWS", rows)

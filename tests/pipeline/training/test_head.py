@@ -1,11 +1,12 @@
 import contextlib
-import io
 import json
+import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from pipeline.config.sections import FeatureLinearRecipe, TransferRecipe
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.runtime.errors import PipelineError
 from stages.embed import embed
+from tests.code_digests import write_code
 from tests.conftest import Project
 from tests.tfrecords import make_coloured_split, write_records
 
@@ -48,7 +50,7 @@ RECIPE: dict[str, Any] = {
     "fine_tune": FINE_TUNE | {"epochs": 0},
 }
 HIDDEN = {"epochs": 2, "head_units": 8, "width": 2.0, "dropout": 0.3}
-UNTAUGHT = {"epochs": 2, "learning_rate": 1e-6}  # a first phase that leaves everything to the second
+UNTRAINED = {"epochs": 2, "learning_rate": 1e-6}  # a first phase that learns nothing
 SVM: dict[str, Any] = {
     "backbone": {"weights": WEIGHTS},
     "input_size": INPUT_SIZE,
@@ -61,8 +63,8 @@ SVM: dict[str, Any] = {
 
 
 def write_weights(file: Path) -> None:
-    """Random weights that keep numbers at their size (He et al. 2015, arXiv:1502.01852): with Keras' own, meant for
-    normalized layers, those of mobilenet shrink to 1e-21 on their way."""
+    """Random weights that preserve the variance (He et al. 2015, arXiv:1502.01852): with Keras' own, meant for
+    normalized layers, mobilenet's features shrink to 1e-21."""
     import keras
 
     from pipeline.models.backbones.loader import build_backbone
@@ -71,7 +73,7 @@ def write_weights(file: Path) -> None:
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             shape = layer.kernel.shape
-            # 9 pixels, of which half lie beyond the borders of the small maps at the end
+            # 9 pixels, of which half are beyond the borders of the small maps at the end
             count = 4.5 if isinstance(layer, keras.layers.DepthwiseConv2D) else math.prod(shape[:-1])
             layer.set_weights([rng.normal(0, np.sqrt(2 / count), shape)])
     network.save_weights(file)
@@ -79,17 +81,18 @@ def write_weights(file: Path) -> None:
 
 @pytest.fixture(scope="module")
 def data(tensorflow, tmp_path_factory) -> Path:  # noqa: ARG001 - must be configured before stages import it
-    """data/ as embed leaves it: pictures whose colour tells their class, and their features."""
+    """data/ as embed leaves it: images that show their class by their colour, and their features."""
     folder = tmp_path_factory.mktemp("project")
     project = Project(folder)
-    own = {"backbone__weights": WEIGHTS, "input_size": INPUT_SIZE, "augment": AUGMENT}
+    recipe = {"backbone__weights": WEIGHTS, "input_size": INPUT_SIZE, "augment": AUGMENT}
     names = {
-        f"recipes__{family}__{key}": value for family in ("mobilenet", "mobilenet_svm") for key, value in own.items()
+        f"recipes__{family}__{key}": value for family in ("mobilenet", "mobilenet_svm") for key, value in recipe.items()
     }
     project.set(preprocess__image_size=SIZE, embed__views=VIEWS, **names)
     splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in (("train", 24), ("val", 9), ("test", 6))}
     write_records(folder / "data/tfrecords", class_names=NAMES, **splits)
     write_weights(folder / WEIGHTS)
+    write_code("embed", "mobilenet", "mobilenet_svm", folder=folder)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr("stages.embed.configure_tensorflow", lambda **_: None)
         embed("mobilenet")
@@ -98,7 +101,7 @@ def data(tensorflow, tmp_path_factory) -> Path:  # noqa: ARG001 - must be config
 
 
 def move_in(folder: Path, data: Path) -> Path:
-    """Makes a folder see the data."""
+    """Links the data into a folder."""
     (folder / "data").symlink_to(data)
     return folder
 
@@ -120,15 +123,15 @@ def train(*, seed: int = 1, watch: Callable[[int, float], None] | None = None, *
 
 @dataclass(frozen=True)
 class Run:
-    """What training leaves: the model, the folder in which it ran, what it said; or how it failed."""
+    """What training leaves: the model, the folder in which it ran, and its log; or its error."""
 
     model: Any
     folder: Path
-    output: str
+    log: str
     error: str = ""
 
     def curve(self, name: str) -> list[float]:
-        """A metric by epoch: name is, say, train/loss."""
+        """A metric by epoch. name: train/loss, for example."""
         file = self.folder / "record" / "plots" / "metrics" / f"{name}.tsv"
         return pd.read_csv(file, sep="\t")[name.rpartition("/")[2]].tolist() if file.exists() else []
 
@@ -137,24 +140,39 @@ class Run:
         return json.loads((self.folder / "record" / "metrics.json").read_text())["best"]
 
 
+@contextlib.contextmanager
+def collect_log() -> Iterator[list[str]]:
+    """The messages of training within the block."""
+    messages: list[str] = []
+    handler, logger = logging.Handler(), logging.getLogger("pipeline.training")
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 @pytest.fixture(scope="module")
 def run_train(data, tmp_path_factory) -> Callable[..., Run]:
-    """Trains in a folder of its own. The backbone is read once for all runs that leave it as it is."""
-    from pipeline.training import head as transfer
+    """Trains in a new folder. The backbone is built once for all runs that do not change it."""
+    from pipeline.training import features
 
-    build_once = cache(transfer.build_backbone)
+    build_once = cache(features.build_backbone)
 
     def run(**settings: Any) -> Run:
         folder = move_in(tmp_path_factory.mktemp("run"), data)
-        output = io.StringIO()
-        with contextlib.chdir(folder), contextlib.redirect_stdout(output), pytest.MonkeyPatch.context() as patch:
+        with contextlib.chdir(folder), collect_log() as messages, pytest.MonkeyPatch.context() as patch:
             if "fine_tune" not in settings:
-                patch.setattr(transfer, "build_backbone", build_once)
+                patch.setattr(features, "build_backbone", build_once)
             try:
                 model, error = train(**settings), ""
             except PipelineError as caught:
                 model, error = None, str(caught)
-        return Run(model, folder, output.getvalue(), error)
+        return Run(model, folder, "\n".join(messages), error)
 
     return run
 
@@ -167,47 +185,49 @@ def frozen(run_train) -> Run:
 
 @pytest.fixture(scope="module")
 def with_hidden_layer(run_train) -> Run:
-    """The first phase alone, with more of a head."""
+    """The first phase alone, with a larger head."""
     return run_train(**HIDDEN)
 
 
 @pytest.fixture(scope="module")
 def watched(run_train) -> tuple[Run, list[tuple[int, float]]]:
-    """Two phases, of which the second is the better, and what was heard of them."""
+    """Two phases, of which the second is better, and the calls of watch."""
     heard: list[tuple[int, float]] = []
-    settings = UNTAUGHT | {"fine_tune": FINE_TUNE}
+    settings = UNTRAINED | {"fine_tune": FINE_TUNE}
     return run_train(watch=lambda step, accuracy: heard.append((step, accuracy)), **settings), heard
 
 
 @pytest.fixture(scope="module")
 def tuned(watched) -> Run:
-    """Two phases, of which the second is the better."""
+    """Two phases, of which the second is better."""
     return watched[0]
 
 
 @pytest.fixture(scope="module")
 def spoilt(run_train) -> Run:
-    """Two phases, of which the second makes everything worse: large steps towards wrong labels."""
+    """Two phases, of which the second is worse: large steps towards wrong labels."""
     with pytest.MonkeyPatch.context() as patch:
         change_batches(patch, "make_training_batches", lambda _, x, labels: (x, (labels + 1) % 3))
         return run_train(fine_tune=FINE_TUNE | {"epochs": 1, "learning_rate": 10.0})
 
 
-def change_batches(patch: pytest.MonkeyPatch, name: str, change: Callable[[Any, Any, Any], tuple[Any, Any]]) -> None:
-    """Puts a change between a phase and its batches. change: epoch from 0, images or features, and labels to both."""
-    from pipeline.training import head as transfer
+MODULES = {"make_feature_batches": "head", "make_training_batches": "network"}
 
-    make = getattr(transfer, name)
+
+def change_batches(patch: pytest.MonkeyPatch, name: str, change: Callable[[Any, Any, Any], tuple[Any, Any]]) -> None:
+    """Changes the batches of a phase. change: (epoch from 0, images or features, labels) to the last two."""
+    module = import_module(f"pipeline.training.{MODULES[name]}")
+    make = getattr(module, name)
 
     def make_changed(*arguments: Any, **settings: Any) -> tuple[Any, int]:
         batches, steps = make(*arguments, **settings)
         return batches.enumerate().map(lambda step, batch: change(step // steps, *batch)), steps
 
-    patch.setattr(transfer, name, make_changed)
+    patch.setattr(module, name, make_changed)
 
 
 def poison(patch: pytest.MonkeyPatch, name: str, *, from_epoch: int) -> None:
-    """Lets the batches of a phase be no numbers any more from an epoch on."""
+    """Makes the batches of a phase NaN from an epoch on."""
     import tensorflow as tf
 
     def spoil(epoch, x, labels):
@@ -219,7 +239,7 @@ def poison(patch: pytest.MonkeyPatch, name: str, *, from_epoch: int) -> None:
 
 @pytest.fixture(scope="module")
 def diverged(run_train) -> Run:
-    """The first phase alone, which comes to grief in its second epoch."""
+    """The first phase alone, which diverges in its second epoch."""
     with pytest.MonkeyPatch.context() as patch:
         poison(patch, "make_feature_batches", from_epoch=1)
         return run_train()
@@ -227,14 +247,14 @@ def diverged(run_train) -> Run:
 
 @pytest.fixture(scope="module")
 def diverged_late(run_train) -> Run:
-    """Two phases, of which the second comes to grief at once."""
+    """Two phases, of which the second diverges at once."""
     with pytest.MonkeyPatch.context() as patch:
         poison(patch, "make_training_batches", from_epoch=0)
         return run_train(epochs=1, learning_rate=0.02, fine_tune=FINE_TUNE | {"learning_rate": 0.125})
 
 
 def run_spoilt_then_poisoned(run_train: Callable[..., Run], spoil_labels: bool, **settings: Any) -> Run:
-    """Two phases, of which the second has one epoch, towards wrong labels if asked so, and then comes to grief."""
+    """Two phases, of which the second diverges after one epoch, in which the labels are wrong if spoil_labels is true."""
     import tensorflow as tf
 
     def spoil(epoch, x, labels):
@@ -248,15 +268,15 @@ def run_spoilt_then_poisoned(run_train: Callable[..., Run], spoil_labels: bool, 
 
 @pytest.fixture(scope="module")
 def worse_then_diverged(run_train) -> Run:
-    """The first phase of `frozen`, and a second of one good epoch that is worse, and one that is no number."""
+    """The first phase of `frozen`, and a second with one good epoch, which is worse, and one that diverges."""
     settings = FINE_TUNE | {"learning_rate": 10.0}
     return run_spoilt_then_poisoned(run_train, spoil_labels=True, fine_tune=settings)
 
 
 @pytest.fixture(scope="module")
 def better_then_diverged(run_train) -> Run:
-    """A first phase that learns nothing, and a second of one good epoch that is better, and one that is no number."""
-    return run_spoilt_then_poisoned(run_train, spoil_labels=False, **UNTAUGHT, fine_tune=FINE_TUNE)
+    """A first phase that learns nothing, and a second with one good epoch, which is better, and one that diverges."""
+    return run_spoilt_then_poisoned(run_train, spoil_labels=False, **UNTRAINED, fine_tune=FINE_TUNE)
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +287,7 @@ def fitted(data, tmp_path_factory) -> Run:
     folder = move_in(tmp_path_factory.mktemp("svm"), data)
     with contextlib.chdir(folder):
         model = train_linear("mobilenet_svm", FeatureLinearRecipe(**SVM), record=Path("record"))
-    return Run(model, folder, "")
+    return Run(model, folder, log="")
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +343,7 @@ def published_backbone() -> Any:
 
 
 def make_embeddings(folder: Path, *, count: int = 24, views: int = VIEWS, dtype: str = "float32") -> Embeddings:
-    """Features that tell image, view and split: (number of the image, view)."""
+    """Features that identify the image: (its number, view)."""
     facts = EmbeddingFacts("mobilenet", "the key", "the weights", 2, dtype, views, {"train": count, "val": 9})
     folder.mkdir(exist_ok=True)
     writer, labels = EmbeddingWriter(folder, dtype), np.arange(count) % 3
@@ -337,7 +357,7 @@ def make_embeddings(folder: Path, *, count: int = 24, views: int = VIEWS, dtype:
 
 class TestFrozenBackbone:
     @pytest.mark.usefixtures("folder")
-    def test_the_saved_model_says_of_pixels_what_its_head_says_of_their_features(self, frozen, load_saved):
+    def test_the_saved_model_on_pixels_agrees_with_its_head_on_features(self, frozen, load_saved):
         from pipeline.models.predictions import predict_embedded
 
         labels, probabilities = predict(load_saved(frozen), "val")
@@ -347,7 +367,7 @@ class TestFrozenBackbone:
         assert expected.std(axis=0).min() > 1e-3  # not the same for every image
 
     @pytest.mark.usefixtures("folder")
-    def test_it_is_as_good_on_pixels_as_the_record_says_it_was_on_features(self, frozen, load_saved):
+    def test_on_pixels_it_has_the_metrics_that_the_record_has_on_features(self, frozen, load_saved):
         predicted = predict(load_saved(frozen), "val")
         assert measure_loss(*predicted) == pytest.approx(min(frozen.curve("eval/loss")), rel=1e-4)
         assert measure_accuracy(*predicted) == pytest.approx(frozen.best["val_accuracy"])
@@ -358,18 +378,18 @@ class TestFrozenBackbone:
         assert frozen.best["val_accuracy"] > 0.6
 
     @pytest.mark.usefixtures("folder")
-    def test_the_backbone_stays_as_it_was(self, frozen):
+    def test_the_backbone_is_not_changed(self, frozen):
         network = backbone_of(frozen.model)
         assert are_identical(network.get_weights(), published_backbone().get_weights())
         assert network.trainable_weights == []
 
-    def test_the_record_has_a_row_for_each_epoch_and_names_the_best(self, frozen):
+    def test_the_record_has_one_row_per_epoch_and_the_best_epoch(self, frozen):
         losses = frozen.curve("eval/loss")
         assert len(losses) == len(frozen.curve("train/loss")) == len(frozen.curve("eval/accuracy")) == 4
         assert frozen.best["epoch"] == np.argmin(losses) + 1
         assert frozen.best["val_loss"] == pytest.approx(min(losses))
 
-    def test_the_model_is_handed_back_uncompiled(self, frozen):
+    def test_the_model_is_returned_uncompiled(self, frozen):
         assert not frozen.model.compiled
 
     def test_nothing_is_written_beside_the_record(self, frozen):
@@ -380,28 +400,28 @@ class TestFrozenBackbone:
         assert are_identical(with_hidden_layer.model.get_weights(), again.model.get_weights())
         assert not are_identical(head_of(with_hidden_layer.model), head_of(other.model))
 
-    def test_the_recipes_head_reaches_the_model(self, with_hidden_layer):
+    def test_the_model_has_the_recipes_head(self, with_hidden_layer):
         model = with_hidden_layer.model
         assert [array.shape for array in head_of(model)] == [(1024, 16), (16,), (16, 3), (3,)]
         assert [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"] == [0.3]
 
-    def test_validation_in_several_batches_gives_the_same_figures(self, frozen, run_train, monkeypatch):
-        """Though several training steps are run at a time, and there are fewer batches than that."""
-        monkeypatch.setattr("pipeline.training.head._VALIDATION_BATCH", 4)
+    def test_validation_in_several_batches_gives_the_same_metrics(self, frozen, run_train, monkeypatch):
+        """Even though several steps run at a time, more than there are batches."""
+        monkeypatch.setattr("pipeline.training.features._VALIDATION_BATCH", 4)
         batched = run_train(epochs=2)
         for name in ("eval/loss", "eval/accuracy"):
             assert batched.curve(name) == pytest.approx(frozen.curve(name)[:2], rel=1e-5)
 
-    def test_classes_of_one_size_weigh_as_much_balanced_as_not(self, frozen, run_train):
+    def test_balanced_weights_of_classes_of_equal_size_change_nothing(self, frozen, run_train):
         balanced = run_train(epochs=2, class_weight="balanced")
         assert balanced.curve("train/loss") == pytest.approx(frozen.curve("train/loss")[:2], rel=1e-4)
 
 
 @pytest.mark.usefixtures("folder")
-class TestHeadsThatBeginAgain:
-    """A head that is asked for again is the last one, set back: it is to train as a new one would."""
+class TestResetHeads:
+    """A head that is asked for again is the previous one, reset: it must train like a new one."""
 
-    # All that has a state: dropout's draws, the optimizer's means, a rate that falls, weights of the best epoch.
+    # All that has state: dropout, the optimizer's moments, a learning rate that decays, weights of the best epoch.
     CHANGES = MappingProxyType(
         {
             "dropout": 0.5,
@@ -419,18 +439,18 @@ class TestHeadsThatBeginAgain:
 
     @pytest.fixture(autouse=True)
     def heads(self) -> Any:
-        from pipeline.training import head as transfer
+        from pipeline.training import head
 
-        transfer._compile_head.cache_clear()
-        return transfer._compile_head.cache_info
+        head._compile_head.cache_clear()
+        return head._compile_head.cache_info
 
     @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-    def test_the_same_again_gives_the_same_to_the_bit(self, heads, optimizer):
+    def test_the_same_head_again_gives_bit_identical_results(self, heads, optimizer):
         first, again = (self.probabilities(optimizer=optimizer) for _ in range(2))
         np.testing.assert_array_equal(again, first)
         assert (heads().hits, heads().misses) == (1, 1)
 
-    def test_so_it_does_after_another(self, heads):
+    def test_so_does_the_same_head_after_another_one(self, heads):
         first, other, again = (self.probabilities(seed=seed) for seed in (1, 2, 1))
         np.testing.assert_array_equal(again, first)
         assert np.abs(other - first).max() > 1e-3
@@ -439,12 +459,12 @@ class TestHeadsThatBeginAgain:
     @pytest.mark.parametrize(
         "changes", [{"dropout": 0.4}, {"batch_size": 5}, {"learning_rate": 0.02}, {"head_units": 3}]
     )
-    def test_one_with_other_settings_is_another(self, heads, changes):
+    def test_a_head_with_other_settings_is_another_one(self, heads, changes):
         first, other = self.probabilities(), self.probabilities(**changes)
         assert (first != other).any()
         assert heads().hits == 0
 
-    def test_one_whose_training_diverged_begins_anew(self, heads):
+    def test_a_head_that_diverged_is_reset(self, heads):
         first = self.probabilities(epochs=2)
         for _ in range(2):
             with pytest.raises(PipelineError, match="no longer a number"):
@@ -464,38 +484,38 @@ class TestFeatureBatches:
         return [tuple(np.concatenate([batch[i] for batch in epoch]) for i in (0, 1)) for epoch in read]
 
     @pytest.mark.parametrize("batch_size", [1, 5, 24, 100])
-    def test_each_image_comes_once_an_epoch_with_its_label(self, tmp_path, batch_size):
+    def test_each_epoch_has_each_image_once_with_its_label(self, tmp_path, batch_size):
         for features, labels in self.read(make_embeddings(tmp_path), 3, batch_size=batch_size):
             assert sorted(features[:, 0]) == list(range(24))
             np.testing.assert_array_equal(features[:, 0] % 3, labels)
             assert (features.dtype, labels.dtype) == (np.float32, np.int64)
 
-    def test_batches_have_the_size_asked_for_but_for_the_last(self, tmp_path):
+    def test_batches_have_the_given_size_except_for_the_last(self, tmp_path):
         from pipeline.training.features import make_feature_batches
 
         batches, steps = make_feature_batches(make_embeddings(tmp_path), batch_size=10, seed=1, cache_gb=1.0)
         assert steps == 3
         assert [len(labels) for _, labels in islice(batches.as_numpy_iterator(), 6)] == [10, 10, 4, 10, 10, 4]
 
-    def test_each_epoch_has_its_own_order(self, tmp_path):
+    def test_each_epoch_has_another_order(self, tmp_path):
         first, second = self.read(make_embeddings(tmp_path), 2)
         assert first[0][:, 0].tolist() != second[0][:, 0].tolist()
 
-    def test_views_are_drawn_evenly_and_anew_for_each_image_and_epoch(self, tmp_path):
+    def test_views_are_drawn_uniformly_for_each_image_and_epoch(self, tmp_path):
         epochs = self.read(make_embeddings(tmp_path, count=600), 2, batch_size=64)
         drawn = [features[np.argsort(features[:, 0]), 1] for features, _ in epochs]
         for views in drawn:
             assert np.bincount(views.astype(int), minlength=3) == pytest.approx([200, 200, 200], abs=50)
         assert 0.2 < np.mean(drawn[0] == drawn[1]) < 0.5  # a third, by chance
 
-    def test_without_views_it_is_the_images_themselves(self, tmp_path):
+    def test_without_views_there_are_only_the_images_themselves(self, tmp_path):
         ((features, _),) = self.read(make_embeddings(tmp_path, views=0))
         assert set(features[:, 1]) == {0}
 
-    def test_a_run_that_resumes_sees_what_an_unbroken_one_would(self, tmp_path):
+    def test_a_resumed_run_gets_the_same_batches_as_an_uninterrupted_one(self, tmp_path):
         found = make_embeddings(tmp_path)
-        unbroken, resumed = self.read(found, 4), self.read(found, 2, first_epoch=2)
-        for (features, labels), (expected, expected_labels) in zip(resumed, unbroken[2:], strict=True):
+        uninterrupted, resumed = self.read(found, 4), self.read(found, 2, first_epoch=2)
+        for (features, labels), (expected, expected_labels) in zip(resumed, uninterrupted[2:], strict=True):
             np.testing.assert_array_equal(features, expected)
             np.testing.assert_array_equal(labels, expected_labels)
 
@@ -507,7 +527,7 @@ class TestFeatureBatches:
 
     @pytest.mark.parametrize("views", [0, VIEWS])
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
-    def test_what_does_not_fit_in_memory_is_read_from_its_files_to_the_same_end(
+    def test_features_larger_than_memory_are_read_from_files_with_the_same_result(
         self, tmp_path, monkeypatch, dtype, views
     ):
         monkeypatch.setattr("pipeline.data.embeddings._SHARD_ROWS", 10)
@@ -519,10 +539,10 @@ class TestFeatureBatches:
             np.testing.assert_array_equal(features, expected)
             np.testing.assert_array_equal(labels, expected_labels)
 
-    def test_validation_comes_once_in_order(self, tmp_path, monkeypatch):
+    def test_validation_has_each_image_once_in_order(self, tmp_path, monkeypatch):
         from pipeline.training.features import read_feature_batches
 
-        monkeypatch.setattr("pipeline.training.head._VALIDATION_BATCH", 4)
+        monkeypatch.setattr("pipeline.training.features._VALIDATION_BATCH", 4)
         batches = read_feature_batches(make_embeddings(tmp_path), "val")
         assert int(batches.cardinality()) == 3
         for _ in range(2):  # the second time from memory
@@ -533,7 +553,7 @@ class TestFeatureBatches:
 
 
 class TestFineTuning:
-    def test_both_phases_stand_in_one_record(self, tuned, spoilt):
+    def test_both_phases_are_in_one_record(self, tuned, spoilt):
         for run, epochs in ((tuned, 2 + 2), (spoilt, 4 + 1)):
             for name in ("train/loss", "train/accuracy", "eval/loss", "eval/accuracy"):
                 assert len(run.curve(name)) == epochs
@@ -546,13 +566,13 @@ class TestFineTuning:
             assert run.best["val_loss"] == pytest.approx(min(losses))
 
     @pytest.mark.usefixtures("folder")
-    def test_what_is_better_is_kept(self, tuned, load_saved):
+    def test_a_better_second_phase_is_kept(self, tuned, load_saved):
         best = min(tuned.curve("eval/loss"))
         assert measure_loss(*predict(load_saved(tuned), "val")) == pytest.approx(best, rel=1e-3)
-        assert "that one is kept" not in tuned.output
+        assert "which is kept" not in tuned.log
 
     @pytest.mark.usefixtures("folder")
-    def test_it_changes_the_layers_that_were_unfrozen_and_no_others(self, tuned):
+    def test_it_changes_only_the_layers_that_are_unfrozen(self, tuned):
         before, after = published_backbone(), backbone_of(tuned.model)
         changed = {
             layer.name
@@ -569,21 +589,27 @@ class TestFineTuning:
         assert [old.path for old, new in pairs if not np.array_equal(old, new)] == []
 
     def test_one_seed_gives_bit_identical_weights_whether_watched_or_not(self, tuned, run_train):
-        again = run_train(**UNTAUGHT, fine_tune=FINE_TUNE)
+        again = run_train(**UNTRAINED, fine_tune=FINE_TUNE)
         assert are_identical(again.model.get_weights(), tuned.model.get_weights())
 
-    def test_the_model_is_handed_back_uncompiled(self, tuned, spoilt):
+    def test_the_model_is_returned_uncompiled(self, tuned, spoilt):
         assert not tuned.model.compiled
         assert not spoilt.model.compiled
 
-    def test_what_is_worse_is_undone(self, spoilt, frozen):
+    def test_a_worse_second_phase_is_undone(self, spoilt, frozen):
         losses = spoilt.curve("eval/loss")
         assert losses[-1] > 2 * min(losses)
         assert are_identical(spoilt.model.get_weights(), frozen.model.get_weights())
         assert backbone_of(spoilt.model).trainable_weights == []
 
-    def test_that_it_was_undone_is_said(self, spoilt):
-        assert "mobilenet: no epoch of fine-tuning is better than the frozen backbone's best" in spoilt.output
+    def test_it_is_logged_that_it_was_undone(self, spoilt):
+        expected = "mobilenet: fine-tuning has no better epoch than the frozen backbone's best, which is kept"
+        assert spoilt.log.splitlines()[-1] == expected
+
+    def test_epochs_are_logged_across_both_phases(self, tuned):
+        starts = [f"mobilenet: epoch {epoch}/{epochs}: accuracy " for epoch, epochs in ((1, 2), (2, 2), (3, 4), (4, 4))]
+        lines = tuned.log.splitlines()
+        assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 4
 
     def test_the_first_phase_does_not_depend_on_the_second(self, spoilt, frozen):
         for name in ("train/loss", "eval/loss"):
@@ -591,20 +617,20 @@ class TestFineTuning:
 
 
 class EnoughError(Exception):
-    """Raised by what watches."""
+    """Raised by watch."""
 
 
 class TestWatch:
-    """Who watches hears of each epoch of both phases, and can end it all."""
+    """It is called after each epoch of both phases, and can end training."""
 
-    def test_epochs_are_counted_on_from_the_first_phase(self, watched):
+    def test_epochs_are_counted_across_both_phases(self, watched):
         run, heard = watched
         assert [step for step, _ in heard] == [0, 1, 2, 3]
         assert [accuracy for _, accuracy in heard] == pytest.approx(run.curve("eval/accuracy"), abs=1e-6)
 
     @pytest.mark.parametrize("last", [1, 2])  # the first phase has two epochs
     @pytest.mark.usefixtures("folder")
-    def test_what_it_raises_ends_training_in_either_phase(self, last):
+    def test_an_exception_that_it_raises_ends_training_in_either_phase(self, last):
         heard: list[int] = []
 
         def watch(step: int, _: float) -> None:
@@ -613,7 +639,7 @@ class TestWatch:
                 raise EnoughError
 
         with pytest.raises(EnoughError):
-            train(watch=watch, **UNTAUGHT, fine_tune=FINE_TUNE)
+            train(watch=watch, **UNTRAINED, fine_tune=FINE_TUNE)
         assert heard == list(range(last + 1))
         assert not Path("models").exists()
 
@@ -623,30 +649,30 @@ class TestRefusals:
         with pytest.raises(PipelineError) as caught:
             train(**changes)
         assert "\n" not in str(caught.value)
-        assert not Path("record").exists()  # not one epoch was run
+        assert not Path("record").exists()  # not one epoch ran
         return str(caught.value)
 
     @pytest.mark.usefixtures("folder")
     @pytest.mark.parametrize(("unfreeze", "has"), [("15 blocks", "14 blocks"), (99, "54 layers")])
-    def test_more_layers_than_there_are(self, unfreeze, has):
+    def test_more_layers_to_unfreeze_than_there_are(self, unfreeze, has):
         message = self.refusal(fine_tune=FINE_TUNE | {"unfreeze": unfreeze})
         assert message.startswith(f"recipes.mobilenet.fine_tune.unfreeze: mobilenet has {has}")
         assert str(unfreeze) in message
 
     @pytest.mark.usefixtures("folder")
-    def test_features_that_were_made_with_other_weights(self):
+    def test_features_of_other_weights(self):
         message = self.refusal(backbone={"weights": "none"})
         assert "other weights than recipes.mobilenet.backbone.weights names" in message
         assert "run `dvc repro -f embed@mobilenet`" in message
 
-    def test_features_that_are_not_there(self, data, tmp_path, monkeypatch):
+    def test_missing_features(self, data, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         shutil.copytree(data / "tfrecords", "data/tfrecords")
         assert "data/embeddings/mobilenet has no features" in self.refusal()
 
 
 class TestDivergence:
-    """A loss that is no longer a number."""
+    """A loss that is no longer finite."""
 
     def test_it_ends_in_one_line_with_the_epoch_and_the_rate(self, diverged):
         assert diverged.error.startswith(
@@ -671,7 +697,7 @@ class TestDivergence:
         )
 
     @pytest.mark.usefixtures("folder")
-    def test_what_is_kept_takes_pixels_as_every_model_does(self, diverged):
+    def test_the_kept_model_takes_pixels(self, diverged):
         from pipeline.models.artifacts import load_model
 
         model = load_model(diverged.folder / "models/mobilenet.last-good.keras")
@@ -685,14 +711,14 @@ class TestDivergence:
         assert run.error.endswith("no epoch before it was good, nothing is kept")
         assert not (run.folder / "models").exists()
 
-    def test_an_epoch_whose_last_step_breaks_the_model_is_not_taken_for_a_good_one(self, run_train):
-        """The loss of an epoch is measured before its last step: only validation sees what that has done."""
+    def test_an_epoch_whose_last_step_diverges_is_not_a_good_one(self, run_train):
+        """The training loss is measured before the last step: only the validation loss shows its effect."""
         run = run_train(epochs=1, batch_size=100, optimizer="sgd", learning_rate=1e38)
         assert np.isfinite(run.curve("train/loss")).all()
         assert not np.isfinite(run.curve("eval/loss")).any()
         assert run.error.startswith("mobilenet: the loss is no longer a number in epoch 1")
 
-    def test_in_fine_tuning_the_line_names_the_rate_of_fine_tuning(self, diverged_late):
+    def test_in_fine_tuning_the_error_has_the_learning_rate_of_fine_tuning(self, diverged_late):
         assert "with learning rate 0.125" in diverged_late.error
         assert "\n" not in diverged_late.error
         assert "recipes.mobilenet.fine_tune.learning_rate" in diverged_late.error
@@ -715,7 +741,7 @@ class TestDivergence:
             assert len(run.curve("train/loss")) == epoch
 
     @pytest.mark.usefixtures("folder")
-    def test_a_good_epoch_that_is_worse_than_the_first_phase_is_not_what_is_kept(self, worse_then_diverged, frozen):
+    def test_a_good_epoch_that_is_worse_than_the_first_phase_is_not_kept(self, worse_then_diverged, frozen):
         from pipeline.models.artifacts import load_model
 
         losses = worse_then_diverged.curve("eval/loss")
@@ -727,7 +753,7 @@ class TestDivergence:
         assert measure_loss(*predict(model, "val")) == pytest.approx(min(losses[:4]), rel=1e-3)
 
     @pytest.mark.usefixtures("folder")
-    def test_a_good_epoch_that_is_better_than_the_first_phase_is(self, better_then_diverged):
+    def test_a_good_epoch_that_is_better_than_the_first_phase_is_kept(self, better_then_diverged):
         from pipeline.models.artifacts import load_model
 
         losses = better_then_diverged.curve("eval/loss")
@@ -738,13 +764,13 @@ class TestDivergence:
 
 class TestLinearMachine:
     @pytest.mark.usefixtures("folder")
-    def test_the_saved_model_says_of_pixels_what_the_hyperplanes_say_of_their_features(self, fitted, load_saved):
+    def test_the_saved_model_on_pixels_agrees_with_the_hyperplanes_on_features(self, fitted, load_saved):
         from pipeline.training.svm import fit_hyperplanes
 
         found = load_embeddings("mobilenet_svm")
         x = np.concatenate([found.features("train", view).take(np.arange(24)) for view in range(VIEWS + 1)])
         y = np.tile(found.labels("train"), VIEWS + 1)
-        planes = fit_hyperplanes(x, y, num_classes=3, costs=np.ones(len(y)), max_iterations=1000)
+        planes = fit_hyperplanes(x, y, num_classes=3, penalties=np.ones(len(y)), max_iterations=1000)
         scores = found.features("val").take(np.arange(9)) @ planes.kernel + planes.bias
         _, probabilities = predict(load_saved(fitted), "val")
         np.testing.assert_allclose(probabilities, softmax(fitted.best["scale"] * scores, axis=1), atol=1e-3)
@@ -754,29 +780,29 @@ class TestLinearMachine:
         assert measure_accuracy(*predict(load_saved(fitted), "val")) == 1
 
     @pytest.mark.usefixtures("folder")
-    def test_the_backbone_is_the_one_that_made_the_features(self, fitted):
+    def test_the_backbone_is_the_one_that_computed_the_features(self, fitted):
         from pipeline.models.predictions import was_made_by
 
         assert was_made_by(fitted.model, load_embeddings("mobilenet_svm"))
         assert not fitted.model.compiled
 
-    def test_one_point_stands_where_networks_have_a_curve(self, fitted):
+    def test_the_record_has_one_point_where_networks_have_a_curve(self, fitted):
         for name in ("train/accuracy", "train/loss", "eval/accuracy", "eval/loss"):
             assert len(fitted.curve(name)) == 1
 
     @pytest.mark.usefixtures("folder")
-    def test_features_that_were_made_with_other_weights_are_refused(self):
+    def test_features_of_other_weights_are_refused(self):
         from pipeline.training.svm import train_linear
 
         recipe = FeatureLinearRecipe(**SVM | {"backbone": {"weights": "none"}})
         with pytest.raises(PipelineError, match=r"^[^\n]*run `dvc repro -f embed@mobilenet_svm`$"):
             train_linear("mobilenet_svm", recipe, record=Path("record"))
 
-    # 24 images of 2 features of 4 bytes: 192 bytes a view
+    # 24 images of 2 features of 4 bytes: 192 bytes per view
     @pytest.mark.parametrize(
         ("max_gb", "views"), [(1.0, 3), (577e-9, 3), (575e-9, 2), (385e-9, 2), (383e-9, 1), (1e-12, 1)]
     )
-    def test_changed_views_add_rows_as_long_as_they_fit(self, tmp_path, max_gb, views):
+    def test_augmented_views_are_added_as_long_as_they_fit(self, tmp_path, max_gb, views):
         from pipeline.training.svm import load_views
 
         features, labels = load_views(make_embeddings(tmp_path), max_gb)
@@ -784,7 +810,7 @@ class TestLinearMachine:
         np.testing.assert_array_equal(features[:, 1], np.repeat(np.arange(views), 24))
         np.testing.assert_array_equal(labels, np.tile(np.arange(24) % 3, views))
 
-    def test_validation_is_the_images_themselves(self, tmp_path):
+    def test_validation_has_the_images_themselves(self, tmp_path):
         from pipeline.training.svm import load_embedded
 
         features, labels = load_embedded(make_embeddings(tmp_path), "val")

@@ -11,8 +11,8 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_recipe
 from pipeline.config.sections import Recipe
+from pipeline.data.tfrecords import DatasetFacts
 from pipeline.runtime.errors import PipelineError
-from pipeline.training.class_weights import compute_class_weight
 from tests.conftest import ROOT
 from tests.tfrecords import make_coloured_split, write_records
 
@@ -50,14 +50,14 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def easy(folder) -> Path:
-    """Pictures whose colour tells their class."""
+    """Images that show their class by their colour."""
     write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=make_coloured_split(12, SIZE, seed=1))
     return folder
 
 
 @pytest.fixture
 def misleading(folder) -> Path:
-    """What is learnt from the training images is wrong for the validation images: the longer, the worse."""
+    """The longer a network learns from the training images, the worse it is on the validation images."""
     images, labels = make_coloured_split(12, SIZE, seed=1)
     write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=(images, (labels + 1) % 3))
     return folder
@@ -135,20 +135,20 @@ class TestLearning:
             {"batch_size": 1000, "dropout": 0.3, "l2": 0.01, "width": 2.0},
         ],
     )
-    def test_a_split_too_large_for_memory_is_streamed(self, easy, changes):
+    def test_a_split_larger_than_memory_is_streamed(self, easy, changes):
         train(easy, cache_gb=0.0, **changes)
         assert np.isfinite(curve(easy, "train/loss")).all()
 
-    def test_the_model_is_handed_back_uncompiled(self, easy):
+    def test_the_model_is_returned_uncompiled(self, easy):
         assert not train(easy, epochs=1).compiled
 
-    def test_width_of_the_recipe_reaches_the_model(self, easy):
+    def test_the_model_has_the_recipes_width(self, easy):
         from pipeline.models.build import build_model
 
         expected = build_model("underfit", image_size=SIZE, num_classes=3, width=2.0)
         assert train(easy, epochs=1, width=2.0).count_params() == expected.count_params()
 
-    def test_a_loss_that_is_no_longer_a_number_ends_in_one_line(self, easy):
+    def test_a_loss_that_is_not_finite_ends_in_one_line(self, easy):
         with pytest.raises(PipelineError, match=r"^underfit: the loss is no longer a number") as caught:
             train(easy, learning_rate=1e30)
         assert "1e+30" in str(caught.value)
@@ -165,7 +165,7 @@ class TestBestEpoch:
         assert min(losses) < losses[-1]
         assert measure_loss(model) == pytest.approx(min(losses), rel=1e-3)
 
-    def test_it_is_named_in_the_record_with_its_figures(self, misleading):
+    def test_it_is_in_the_record_with_its_metrics(self, misleading):
         train(misleading, **self.CHANGES)
         names = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "eval/loss"}
         row = int(best(misleading)["epoch"]) - 1
@@ -173,7 +173,7 @@ class TestBestEpoch:
         for key, name in names.items():
             assert best(misleading)[key] == pytest.approx(curve(misleading, name)[row], rel=1e-6)
 
-    def test_the_monitor_decides_which_it_is(self, easy):
+    def test_the_monitor_determines_it(self, easy):
         model = train(easy, epochs=3)
         assert measure_accuracy(model) == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
         assert best(easy)["val_accuracy"] == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
@@ -184,11 +184,11 @@ class TestBestEpoch:
         assert len(losses) < 9
         assert losses[-1] > min(losses)
 
-    def test_without_patience_all_epochs_are_run(self, misleading):
+    def test_without_patience_all_epochs_run(self, misleading):
         train(misleading, **self.CHANGES)
         assert len(curve(misleading, "eval/loss")) == 4
 
-    def test_a_plateau_lowers_the_learning_rate_down_to_its_floor(self, misleading):
+    def test_a_plateau_lowers_the_learning_rate_to_its_floor(self, misleading):
         plateau = {"factor": 0.1, "patience": 1, "min_lr": 0.0005}
         train(misleading, **self.CHANGES | {"epochs": 6, "reduce_lr": plateau})
         rates = curve(misleading, "train/learning_rate")
@@ -197,7 +197,7 @@ class TestBestEpoch:
 
 
 class TestRecord:
-    def test_it_has_a_row_for_each_epoch(self, easy):
+    def test_it_has_one_row_per_epoch(self, easy):
         train(easy, epochs=3)
         for name in ("train/loss", "train/accuracy", "eval/loss", "eval/accuracy"):
             assert len(curve(easy, name)) == 3
@@ -206,7 +206,7 @@ class TestRecord:
         train(easy)
         assert all(0 <= value <= 1 for value in curve(easy, "train/accuracy") + curve(easy, "eval/accuracy"))
 
-    def test_two_runs_leave_the_same_files_with_the_same_bytes(self, easy):
+    def test_two_runs_write_the_same_bytes(self, easy):
         files = []
         for record in ("one", "two"):
             train(easy, record=record)
@@ -214,13 +214,13 @@ class TestRecord:
             files.append({path.relative_to(easy / record).as_posix(): path.read_bytes() for path in written})
         assert files[0] == files[1]
 
-    def test_an_earlier_run_leaves_no_trace(self, easy):
+    def test_an_earlier_record_is_replaced(self, easy):
         train(easy, epochs=3, reduce_lr={"factor": 0.5, "patience": 1, "min_lr": 0.0})
         train(easy, epochs=1)
         assert len(curve(easy, "train/loss")) == 1
         assert not (easy / "record/plots/metrics/train/learning_rate.tsv").exists()
 
-    def test_the_last_epochs_figures_stand_beside_the_best_ones(self, easy):
+    def test_the_last_epochs_metrics_are_beside_the_best_ones(self, easy):
         train(easy)
         last = json.loads((easy / "record/metrics.json").read_text())
         assert last["train"]["loss"] == pytest.approx(curve(easy, "train/loss")[-1])
@@ -243,30 +243,7 @@ class TestSeeds:
 
 
 class TestClassWeight:
-    def test_none_leaves_every_image_alike(self):
-        assert compute_class_weight({"cat": 10, "dog": 30}, "none") is None
-
-    @pytest.mark.parametrize(
-        ("counts", "weights"),
-        [
-            ({"cat": 10, "dog": 30}, [2.0, 2 / 3]),
-            ({"cat": 5, "dog": 5}, [1.0, 1.0]),
-            ({"ant": 1, "bee": 2, "cat": 3}, [2.0, 1.0, 2 / 3]),
-        ],
-    )
-    def test_balanced_makes_all_classes_count_alike_in_sum(self, counts, weights):
-        found = compute_class_weight(counts, "balanced")
-        assert found == pytest.approx(dict(enumerate(weights)))
-        assert len({round(found[i] * count, 9) for i, count in enumerate(counts.values())}) == 1
-
-    def test_balanced_is_what_scikit_learn_means_by_it(self):
-        from sklearn.utils.class_weight import compute_class_weight as theirs
-
-        labels = np.repeat([0, 1, 2], [7, 1, 20])
-        expected = theirs("balanced", classes=np.arange(3), y=labels)
-        assert list(compute_class_weight({"a": 7, "b": 1, "c": 20}, "balanced").values()) == pytest.approx(expected)
-
-    def test_it_changes_what_is_learnt_from_unequal_classes(self, folder):
+    def test_it_changes_training_on_classes_of_different_sizes(self, folder):
         images, labels = make_coloured_split(60, SIZE)
         kept = (labels != 2) | (np.arange(60) < 6)
         write_records(class_names=NAMES, train=(images[kept], labels[kept]), val=make_coloured_split(12, SIZE, seed=1))
@@ -274,13 +251,13 @@ class TestClassWeight:
         balanced = train(folder, epochs=1, record="balanced", class_weight="balanced")
         assert not are_identical(plain, balanced)
 
-    def test_it_works_on_a_split_too_large_for_memory(self, easy):
+    def test_it_works_on_a_split_larger_than_memory(self, easy):
         train(easy, epochs=1, class_weight="balanced", cache_gb=0.0)
         assert len(curve(easy, "train/loss")) == 1
 
 
 class TestNormalization:
-    def test_it_has_the_training_images_mean_and_deviation_before_the_first_epoch(self):
+    def test_it_has_the_training_images_mean_and_deviation(self):
         from pipeline.models.build import build_model
         from pipeline.training.network import adapt_normalization
 
@@ -295,27 +272,27 @@ class TestNormalization:
 
 
 class TestInputSize:
-    def test_the_model_brings_pictures_to_the_size_of_the_recipe(self, easy):
+    def test_the_model_resizes_images_to_the_recipes_size(self, easy):
         model = train(easy, epochs=1, input_size=32)
         assert model.input_shape == (None, SIZE, SIZE, 3)
         assert np.isfinite(measure_loss(model))
 
 
 class EnoughError(Exception):
-    """Raised by what watches."""
+    """Raised by watch."""
 
 
 class TestWatch:
-    """Who watches hears of each epoch, and can end it all."""
+    """It is called after each epoch, and can end training."""
 
-    def test_it_is_told_every_epochs_number_and_validation_accuracy(self, easy):
+    def test_it_receives_every_epochs_number_and_validation_accuracy(self, easy):
         heard: list[tuple[int, float]] = []
         watched = train(easy, epochs=3, watch=lambda step, accuracy: heard.append((step, accuracy)))
         assert [step for step, _ in heard] == [0, 1, 2]
         assert [accuracy for _, accuracy in heard] == pytest.approx(curve(easy, "eval/accuracy"), abs=1e-6)
         assert are_identical(watched, train(easy, epochs=3, record="unwatched"))
 
-    def test_early_stopping_ends_what_it_is_told(self, misleading):
+    def test_early_stopping_ends_its_calls(self, misleading):
         heard: list[int] = []
         settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1}}
         train(misleading, watch=lambda step, _: heard.append(step), **settings)
@@ -323,7 +300,7 @@ class TestWatch:
         assert len(heard) < 9
 
     @pytest.mark.parametrize("last", [0, 1])
-    def test_what_it_raises_ends_training(self, easy, last):
+    def test_an_exception_that_it_raises_ends_training(self, easy, last):
         heard: list[int] = []
 
         def watch(step: int, _: float) -> None:
@@ -338,10 +315,10 @@ class TestWatch:
 
 
 class TestCount:
-    FACTS: ClassVar = {"image_size": 32, "class_names": NAMES}
+    FACTS = DatasetFacts(NAMES, {}, {}, image_size=32, resize="stretch", channel_mean=[], channel_std=[])
 
     @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.kind == "network"])
-    def test_it_is_that_of_the_model_which_would_be_built(self, family):
+    def test_they_are_those_of_the_model_that_would_be_built(self, family):
         from pipeline.models.build import build_model
         from pipeline.training.network import count_parameters, make_settings
 
@@ -350,26 +327,26 @@ class TestCount:
         model = build_model(family, **make_settings(family, recipe, self.FACTS))
         assert count_parameters(family, recipe, self.FACTS) == model.count_params()
 
-    def test_every_size_of_the_recipe_has_its_part_in_it(self):
+    def test_every_size_of_the_recipe_changes_them(self):
         from pipeline.training.network import count_parameters
 
         params = load_params(ROOT / "params.yaml")
-        own, counts = params.recipes["searched_cnn"], set()
+        recipe, counts = params.recipes["searched_cnn"], set()
         changes = [{}, {"blocks": 2}, {"layers": 2}, {"filters": 8}, {"kernel": 5}, {"head_units": 0}, {"width": 2.0}]
         for change in changes:
-            counts.add(count_parameters("searched_cnn", own.model_copy(update=change), self.FACTS))
+            counts.add(count_parameters("searched_cnn", recipe.model_copy(update=change), self.FACTS))
         assert len(counts) == len(changes)
 
-    def test_no_memory_is_taken_for_them(self):
+    def test_no_memory_is_allocated_for_them(self):
         """36 TB."""
         from pipeline.training.network import count_parameters
 
-        own = load_params(ROOT / "params.yaml").recipes["searched_cnn"]
-        recipe = own.model_copy(update={"filters": 10**6, "blocks": 2, "head_units": 0})
+        published = load_params(ROOT / "params.yaml").recipes["searched_cnn"]
+        recipe = published.model_copy(update={"filters": 10**6, "blocks": 2, "head_units": 0})
         convolutions = (9 * 3 + 1) * 10**6 + (9 * 10**6 + 1) * 10**6
         assert count_parameters("searched_cnn", recipe, self.FACTS) == convolutions + (8 * 8 * 10**6 + 1) * 3
 
-    def test_a_model_that_is_built_afterwards_is_as_it_would_be_without(self):
+    def test_a_model_that_is_built_afterwards_is_the_same_as_without_counting(self):
         from pipeline.models.build import build_model
         from pipeline.runtime.tensorflow import seed_everything
         from pipeline.training.network import count_parameters, make_settings

@@ -46,8 +46,8 @@ def make_callbacks(**changes: Any) -> list:
     return make_rate_callbacks(make_recipe(**changes))
 
 
-def train_in_vain(epochs: int, **changes: Any) -> list[float]:
-    """The rate of each epoch, by a recipe, of a network that never becomes better."""
+def train_without_improvement(epochs: int, **changes: Any) -> list[float]:
+    """The learning rate of each epoch of a network that does not improve."""
     import keras
 
     from pipeline.training.schedules import make_optimizer
@@ -67,7 +67,7 @@ class TestOptimizers:
     @pytest.mark.parametrize(
         ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
     )
-    def test_they_are_made_by_name_at_the_learning_rate(self, name, kind):
+    def test_they_are_made_by_name_with_the_learning_rate(self, name, kind):
         from pipeline.training.schedules import make_optimizer
 
         optimizer = make_optimizer(name, 0.02)
@@ -97,7 +97,7 @@ class TestConstant:
 
         assert make_rate(make_schedule(), 0.02, epochs=3, steps_per_epoch=7) == 0.02
 
-    def test_settings_of_the_other_kinds_change_nothing(self):
+    def test_settings_of_the_other_kinds_are_ignored(self):
         from pipeline.training.schedules import make_rate
 
         schedule = make_schedule(hold_epochs=1, decay=0.5, warmup_epochs=2)
@@ -106,12 +106,12 @@ class TestConstant:
 
 
 class TestExponential:
-    def test_the_optimizer_begins_with_the_number_itself(self):
+    def test_the_optimizer_starts_with_the_number_itself(self):
         from pipeline.training.schedules import make_rate
 
         assert make_rate(make_schedule(**SYSTEM_D), 0.02, epochs=20, steps_per_epoch=7) == 0.02
 
-    def test_system_ds_is_held_for_ten_epochs_and_then_falls_by_a_tenth_each(self):
+    def test_system_ds_is_constant_for_ten_epochs_and_then_decays_by_a_tenth_each(self):
         from pipeline.training.schedules import make_exponential
 
         schedule, rates = make_exponential(make_schedule(**SYSTEM_D)), [0.001]
@@ -120,23 +120,27 @@ class TestExponential:
         assert rates[1:] == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
 
     def test_training_runs_at_these_rates(self):
-        assert train_in_vain(14, schedule=SYSTEM_D) == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
+        assert train_without_improvement(14, schedule=SYSTEM_D) == pytest.approx(SYSTEM_DS_RATES, rel=1e-5)
 
-    def test_the_first_epoch_runs_at_the_full_rate_also_where_none_is_held(self):
-        rates = train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": 0})
+    def test_the_first_epoch_has_the_full_rate_even_if_none_is_held(self):
+        rates = train_without_improvement(4, schedule=SYSTEM_D | {"hold_epochs": 0})
         assert rates == pytest.approx([0.001, 0.000904837, 0.000818731, 0.000740818], rel=1e-5)
 
     def test_holding_one_epoch_is_the_same_as_holding_none(self):
-        one, none = (train_in_vain(4, schedule=SYSTEM_D | {"hold_epochs": held}) for held in (1, 0))
+        one, none = (train_without_improvement(4, schedule=SYSTEM_D | {"hold_epochs": held}) for held in (1, 0))
         assert one == none
 
-    def test_without_decay_the_rate_stays(self):
-        assert train_in_vain(3, schedule=SYSTEM_D | {"hold_epochs": 1, "decay": 0.0}) == pytest.approx([0.001] * 3)
+    def test_without_decay_the_rate_is_constant(self):
+        assert train_without_improvement(3, schedule=SYSTEM_D | {"hold_epochs": 1, "decay": 0.0}) == pytest.approx(
+            [0.001] * 3
+        )
 
-    def test_a_plateau_lowers_the_rate_as_it_stands(self):
-        rates = train_in_vain(5, schedule=SYSTEM_D | {"hold_epochs": 2}, reduce_lr={"factor": 0.5, "patience": 2})
-        # Two epochs are held, from the third on each falls by e^-0.1, and after the third, no better than the first two,
-        # the plateau halves: 0.001 · e^-0.1, · e^-0.2 / 2, · e^-0.3 / 2.
+    def test_a_plateau_lowers_the_current_rate(self):
+        rates = train_without_improvement(
+            5, schedule=SYSTEM_D | {"hold_epochs": 2}, reduce_lr={"factor": 0.5, "patience": 2}
+        )
+        # Two epochs are held; from the third on each decays by e^-0.1; after the third, which is no better than the first
+        # two, the plateau halves it: 0.001 · e^-0.1, · e^-0.2 / 2, · e^-0.3 / 2.
         assert rates == pytest.approx([0.001, 0.001, 0.000904837, 0.000409365, 0.000370409], rel=1e-5)
 
 
@@ -150,12 +154,12 @@ class TestCosine:
         rate = make_rate(schedule, self.RATE, epochs=epochs, steps_per_epoch=steps_per_epoch)
         return [float(rate(step)) for step in steps]
 
-    def test_it_falls_from_the_rate_to_zero(self):
+    def test_it_decays_from_the_rate_to_zero(self):
         rates = self.rates(range(51))
         assert [rates[0], rates[25], rates[50]] == pytest.approx([0.02, 0.01, 0.0], abs=1e-7)
         assert all(a > b for a, b in pairwise(rates))
 
-    def test_it_falls_as_the_cosine_does(self):
+    def test_it_follows_the_cosine(self):
         # (1 + cos 45°) / 2 = 0.853553 of the rate after a quarter, (1 + cos 60°) / 2 = 0.75 after a third
         assert self.rates([10], epochs=4) == pytest.approx([0.02 * 0.853553])
         assert self.rates([10], epochs=3) == pytest.approx([0.02 * 0.75])
@@ -163,17 +167,17 @@ class TestCosine:
     def test_a_warm_up_rises_from_zero_to_the_rate_in_equal_steps(self):
         assert self.rates([0, 5, 10, 15, 20], warmup_epochs=2) == pytest.approx([0.0, 0.005, 0.01, 0.015, 0.02])
 
-    def test_it_falls_to_zero_in_what_the_warm_up_leaves(self):
+    def test_it_decays_to_zero_after_the_warm_up(self):
         rates = self.rates(range(20, 51), warmup_epochs=2)
         assert [rates[0], rates[15], rates[30]] == pytest.approx([0.02, 0.01, 0.0], abs=1e-7)
         assert all(a > b for a, b in pairwise(rates))
 
-    def test_beyond_the_end_it_stays_at_zero(self):
+    def test_after_the_end_it_remains_zero(self):
         assert self.rates([51, 1000]) == pytest.approx([0, 0], abs=1e-7)
         assert self.rates([51, 1000], warmup_epochs=2) == pytest.approx([0, 0], abs=1e-7)
 
     @pytest.mark.parametrize("warmup_epochs", [2, 3, 30])
-    def test_a_warm_up_as_long_as_training_or_longer_leaves_the_last_epoch_to_fall(self, warmup_epochs):
+    def test_a_warm_up_as_long_as_training_leaves_the_last_epoch_for_decay(self, warmup_epochs):
         rates = self.rates([0, 4, 8, 10, 12], epochs=3, steps_per_epoch=4, warmup_epochs=warmup_epochs)
         assert rates == pytest.approx([0.0, 0.01, 0.02, 0.01, 0.0], abs=1e-7)
 
@@ -194,13 +198,13 @@ class TestCallbacks:
             ({"schedule": SYSTEM_D, "reduce_lr": {"patience": 3}}, ["LearningRateScheduler", "ReduceLROnPlateau"]),
         ],
     )
-    def test_there_is_one_for_each_rule_that_a_recipe_has(self, changes, kinds):
+    def test_there_is_one_for_each_rule_of_a_recipe(self, changes, kinds):
         assert [type(callback).__name__ for callback in make_callbacks(**changes)] == kinds
 
-    def test_the_plateau_has_the_recipes_settings(self):
+    def test_the_plateau_rule_has_the_recipes_settings(self):
         (plateau,) = make_callbacks(reduce_lr={"factor": 0.4, "patience": 3, "min_lr": 1e-6})
         assert (plateau.monitor, plateau.factor, plateau.patience, plateau.min_lr) == ("val_loss", 0.4, 3, 1e-6)
 
-    def test_the_plateau_ends_at_its_floor(self):
-        rates = train_in_vain(5, reduce_lr={"factor": 0.1, "patience": 1, "min_lr": 0.00005})
+    def test_the_plateau_rule_stops_at_its_floor(self):
+        rates = train_without_improvement(5, reduce_lr={"factor": 0.1, "patience": 1, "min_lr": 0.00005})
         assert rates == pytest.approx([0.001, 0.001, 0.0001, 0.00005, 0.00005], rel=1e-5)

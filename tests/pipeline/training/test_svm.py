@@ -24,102 +24,111 @@ def linear(tensorflow):  # noqa: ARG001 - must be configured before the module i
 
 @pytest.fixture
 def exact(linear, monkeypatch):
-    """Nothing is given up for speed."""
+    """Tolerances so small that the minimum is exact."""
     monkeypatch.setattr(linear, "_DECREASE", 1e-14)
     monkeypatch.setattr(linear, "_TOLERANCE", 1e-7)
     return linear
 
 
 def make_problem(shape: tuple[int, int], *, num_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Clouds that overlap, as values of pixels: float32 (n, d), 0 to 1."""
+    """Overlapping clouds of points, like pixels: float32 (n, d), 0 to 1."""
     rng, (n, d) = np.random.default_rng(0), shape
     labels = np.arange(n) % num_classes
     features = rng.uniform(0.3, 0.7, (num_classes, d))[labels] + rng.normal(0, 0.2, shape)
     return np.clip(features, 0, 1).astype(np.float32), labels
 
 
-def fit(linear, features, labels, *, costs=None, max_iterations=5000):
-    costs = np.ones(len(labels)) if costs is None else costs
+def fit(linear, features, labels, *, penalties=None, max_iterations=5000):
+    penalties = np.ones(len(labels)) if penalties is None else penalties
     num_classes = int(labels.max()) + 1
-    return linear.fit_hyperplanes(features, labels, num_classes=num_classes, costs=costs, max_iterations=max_iterations)
+    return linear.fit_hyperplanes(
+        features, labels, num_classes=num_classes, penalties=penalties, max_iterations=max_iterations
+    )
 
 
-def fit_theirs(features, labels, *, costs=None) -> LinearSVC:
-    """liblinear's penalty on the intercept vanishes as its scale grows."""
+def fit_liblinear(features, labels, *, penalties=None) -> LinearSVC:
+    """liblinear regularizes the intercept, the less the larger its scale."""
     machine = LinearSVC(C=1.0, dual=False, intercept_scaling=1e3, tol=1e-10, max_iter=100_000)
-    return machine.fit(features.astype(np.float64), labels, sample_weight=costs)
+    return machine.fit(features.astype(np.float64), labels, sample_weight=penalties)
 
 
-def objective(features, labels, costs, kernel, bias) -> float:
+def objective(features, labels, penalties, kernel, bias) -> float:
     signs = np.where(np.arange(kernel.shape[1]) == labels[:, None], 1.0, -1.0)
     slack = np.maximum(0, 1 - signs * (features @ kernel + bias))
-    return 0.5 * np.square(kernel).sum() + (costs[:, None] * slack**2).sum()
+    return 0.5 * np.square(kernel).sum() + (penalties[:, None] * slack**2).sum()
 
 
 class TestHyperplanes:
     @BOTH_SHAPES
     def test_weights_are_those_of_liblinear(self, exact, shape):
         features, labels = make_problem(shape)
-        planes, theirs = fit(exact, features, labels), fit_theirs(features, labels)
-        largest = np.abs(theirs.coef_).max()
-        np.testing.assert_allclose(planes.kernel, theirs.coef_.T, atol=0.005 * largest)
-        np.testing.assert_allclose(planes.bias, theirs.intercept_, atol=0.01 * np.abs(theirs.intercept_).max())
+        planes, liblinear = fit(exact, features, labels), fit_liblinear(features, labels)
+        largest = np.abs(liblinear.coef_).max()
+        np.testing.assert_allclose(planes.kernel, liblinear.coef_.T, atol=0.005 * largest)
+        np.testing.assert_allclose(planes.bias, liblinear.intercept_, atol=0.01 * np.abs(liblinear.intercept_).max())
 
     @BOTH_SHAPES
-    def test_predictions_are_those_of_liblinear_at_the_usual_tolerance(self, linear, shape):
+    def test_predictions_are_those_of_liblinear_at_the_default_tolerance(self, linear, shape):
         features, labels = make_problem(shape)
         planes = fit(linear, features, labels)
         predicted = (features @ planes.kernel + planes.bias).argmax(axis=1)
-        assert np.mean(predicted == fit_theirs(features, labels).predict(features)) >= 0.98
+        assert np.mean(predicted == fit_liblinear(features, labels).predict(features)) >= 0.98
 
     @BOTH_SHAPES
-    def test_the_objective_comes_within_a_thousandth_of_liblinears(self, linear, shape):
+    def test_the_objective_is_within_a_thousandth_of_liblinears(self, linear, shape):
         features, labels = make_problem(shape)
-        planes, theirs, costs = fit(linear, features, labels), fit_theirs(features, labels), np.ones(len(labels))
-        ours = objective(features, labels, costs, planes.kernel, planes.bias)
-        assert ours <= 1.001 * objective(features, labels, costs, theirs.coef_.T, theirs.intercept_)
+        planes, liblinear, penalties = (
+            fit(linear, features, labels),
+            fit_liblinear(features, labels),
+            np.ones(len(labels)),
+        )
+        ours = objective(features, labels, penalties, planes.kernel, planes.bias)
+        assert ours <= 1.001 * objective(features, labels, penalties, liblinear.coef_.T, liblinear.intercept_)
 
     @BOTH_SHAPES
     @pytest.mark.parametrize("weights", [(1.0, 1.0, 5.0), (0.1, 1.0, 1.0)])
-    def test_each_image_has_its_own_cost(self, exact, shape, weights):
+    def test_each_image_has_its_own_penalty(self, exact, shape, weights):
         features, labels = make_problem(shape)
-        costs = 0.3 * np.array(weights)[labels]
-        planes, theirs = fit(exact, features, labels, costs=costs), fit_theirs(features, labels, costs=costs)
-        np.testing.assert_allclose(planes.kernel, theirs.coef_.T, atol=0.005 * np.abs(theirs.coef_).max())
+        penalties = 0.3 * np.array(weights)[labels]
+        planes, liblinear = (
+            fit(exact, features, labels, penalties=penalties),
+            fit_liblinear(features, labels, penalties=penalties),
+        )
+        np.testing.assert_allclose(planes.kernel, liblinear.coef_.T, atol=0.005 * np.abs(liblinear.coef_).max())
 
-    def test_two_classes_get_two_hyperplanes_that_mirror_each_other(self, exact):
+    def test_two_classes_have_mirrored_hyperplanes(self, exact):
         planes = fit(exact, *make_problem(MANY_IMAGES, num_classes=2))
         assert planes.kernel.shape == (20, 2)
         np.testing.assert_allclose(planes.kernel[:, 0], -planes.kernel[:, 1], atol=1e-2)
         assert planes.bias[0] == pytest.approx(-planes.bias[1], abs=1e-2)
 
     @BOTH_SHAPES
-    def test_an_image_twice_is_the_image_at_twice_the_cost(self, exact, shape):
+    def test_an_image_twice_is_the_image_with_twice_the_penalty(self, exact, shape):
         features, labels = make_problem(shape)
         twice = fit(exact, np.concatenate([features, features]), np.concatenate([labels, labels]))
-        dear = fit(exact, features, labels, costs=np.full(len(labels), 2.0))
-        np.testing.assert_allclose(twice.kernel, dear.kernel, atol=0.01 * np.abs(dear.kernel).max())
+        double = fit(exact, features, labels, penalties=np.full(len(labels), 2.0))
+        np.testing.assert_allclose(twice.kernel, double.kernel, atol=0.01 * np.abs(double.kernel).max())
 
     @BOTH_SHAPES
-    def test_they_are_the_same_each_time(self, linear, shape):
+    def test_they_are_reproducible(self, linear, shape):
         first, again = (fit(linear, *make_problem(shape)) for _ in range(2))
         np.testing.assert_array_equal(first.kernel, again.kernel)
         np.testing.assert_array_equal(first.bias, again.bias)
 
     @BOTH_SHAPES
-    def test_a_pixel_that_never_changes_gets_no_weight(self, linear, shape):
+    def test_a_constant_pixel_has_no_weight(self, linear, shape):
         features, labels = make_problem(shape)
         features[:, 4] = 0.5
         np.testing.assert_allclose(fit(linear, features, labels).kernel[4], 0, atol=1e-5)
 
     @pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
-    def test_images_without_any_difference_give_finite_weights(self, linear, shape):
+    def test_identical_images_give_finite_weights(self, linear, shape):
         planes = fit(linear, np.full(shape, 0.5, np.float32), np.arange(shape[0]) % 3)
         assert planes.kernel.shape == (shape[1], 3)
         assert np.isfinite(planes.kernel).all()
         assert np.isfinite(planes.bias).all()
 
-    def test_giving_up_is_said(self, linear):
+    def test_too_few_iterations_are_reported(self, linear):
         planes = fit(linear, *make_problem(MANY_IMAGES), max_iterations=1)
         assert (planes.converged, planes.iterations) == (False, 1)
         assert fit(linear, *make_problem(MANY_IMAGES)).converged
@@ -131,12 +140,12 @@ class TestPool:
         [
             (1_000, 64, 2.0, 1),
             (100_000, 150, 2.0, 4),  # 37² × 12 bytes × 100,000 = 1.64 GB; 50² would be 3 GB
-            (1, 10, 1200e-9, 1),  # just fits
+            (1, 10, 1200e-9, 1),  # exactly fits
             (1, 10, 1199e-9, 2),
-            (10, 8, 1e-12, 8),  # nothing fits: one value a channel is the least
+            (10, 8, 1e-12, 8),  # nothing fits: one value per channel is the minimum
         ],
     )
-    def test_it_is_the_smallest_that_fits(self, linear, num_images, image_size, max_gb, pool):
+    def test_it_is_the_smallest_pool_that_fits(self, linear, num_images, image_size, max_gb, pool):
         assert linear.choose_pool(num_images, image_size, max_gb) == pool
 
 
@@ -159,7 +168,7 @@ class TestFeatures:
         squares = [self.IMAGES[:, y : y + 4, x : x + 4].mean(axis=(1, 2)) for y in (0, 4) for x in (0, 4)]
         np.testing.assert_allclose(features, np.concatenate(squares, axis=1) / 255, atol=1e-6)
 
-    def test_what_does_not_fill_a_square_is_left_out(self, linear):
+    def test_pixels_outside_whole_squares_are_left_out(self, linear):
         features, _ = linear.load_features("train", 3)
         assert features.shape == (7, 2 * 2 * 3)
         np.testing.assert_allclose(features[:, -3:], self.IMAGES[:, 3:6, 3:6].mean(axis=(1, 2)) / 255, atol=1e-6)
@@ -167,18 +176,18 @@ class TestFeatures:
 
 class TestScale:
     @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
-    def test_it_is_the_one_that_generated_the_labels(self, linear, scale):
+    def test_it_recovers_the_one_that_generated_the_labels(self, linear, scale):
         rng = np.random.default_rng(0)
         scores = rng.normal(0, 1, (20_000, 3)).astype(np.float32)
         chances = softmax(scale * scores.astype(np.float64), axis=1).cumsum(axis=1)
         labels = (rng.random((20_000, 1)) > chances).sum(axis=1).clip(max=2)
         assert linear.fit_scale(scores, labels) == pytest.approx(scale, rel=0.1)
 
-    def test_scores_that_are_always_right_give_a_finite_scale(self, linear):
+    def test_scores_that_are_always_correct_have_a_finite_scale(self, linear):
         scores = np.eye(3, dtype=np.float32)
         assert 10 < linear.fit_scale(scores, np.arange(3)) < np.inf
 
-    def test_scores_that_are_always_wrong_give_a_tiny_one(self, linear):
+    def test_scores_that_are_always_wrong_have_a_tiny_scale(self, linear):
         assert 0 < linear.fit_scale(np.eye(3, dtype=np.float32), np.array([1, 2, 0])) < 0.01
 
 
@@ -204,7 +213,7 @@ class TestTraining:
     def best(self, tmp_path) -> dict[str, float]:
         return json.loads((tmp_path / "record" / "metrics.json").read_text())["best"]
 
-    # 60 images of 12 bytes a pixel; blurred colours, so that probabilities are neither 0 nor 1.
+    # 60 images of 12 bytes per pixel; weak colours, so that probabilities are neither 0 nor 1.
     @pytest.mark.parametrize(("max_gb", "pool"), [(1.0, 1), (12_000e-9, 2), (3_000e-9, 3), (1e-12, 8)])
     def test_the_model_on_pixels_gives_the_softmax_of_the_scaled_scores(self, linear, tmp_path, max_gb, pool):
         self.write(tmp_path, strength=2)
@@ -220,7 +229,7 @@ class TestTraining:
         images, labels = make_coloured_split(12, SIZE, seed=1)
         assert (self.train(linear, tmp_path).predict_on_batch(images).argmax(axis=1) == labels).all()
 
-    def test_one_point_stands_where_networks_have_a_curve(self, linear, tmp_path):
+    def test_the_record_has_one_point_where_networks_have_a_curve(self, linear, tmp_path):
         self.train(linear, tmp_path)
         for split in ("train", "eval"):
             for metric in ("accuracy", "loss"):
@@ -236,6 +245,6 @@ class TestTraining:
         plain, balanced = (self.train(linear, tmp_path, class_weight=how).get_weights() for how in ("none", "balanced"))
         assert np.abs(plain[0] - balanced[0]).max() > 1e-3
 
-    def test_giving_up_is_said_by_the_parameter_that_helps(self, linear, tmp_path, capsys):
+    def test_too_few_iterations_are_logged_with_the_parameter_to_raise(self, linear, tmp_path, caplog):
         self.train(linear, tmp_path, max_iterations=1)
-        assert "not converged after 1 passes; see recipes.linear_svm.max_iterations" in capsys.readouterr().out
+        assert caplog.messages == ["linear_svm: not converged after 1 passes; see recipes.linear_svm.max_iterations"]

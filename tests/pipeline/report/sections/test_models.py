@@ -14,8 +14,7 @@ from tests.results import guess, make_results
 
 
 class TestEnsemble:
-    WEIGHTS = {"one": 0.3, "small": 0.004, "other": 0.696}
-    TOGETHER = Ensemble(WEIGHTS, {"test_accuracy": 0.75}, np.array([True, True, True, False]))
+    TOGETHER = Ensemble({"one": 0.3, "small": 0.004, "other": 0.696}, {"test_accuracy": 0.75}, np.array([True, False]))
 
     @pytest.mark.parametrize(
         ("distinguishable", "difference", "verdict"),

@@ -22,7 +22,7 @@ def _folder(tmp_path, monkeypatch):
 
 
 def good(name: str, predicted: str = "cat", *, distance: float = 0.5, shade: int = 100) -> dict:
-    """A row of a picture that the model has judged, and the picture; its label is the folder above it."""
+    """A row of a picture that the model has classified, and the picture; its label is the folder above it."""
     file = FOLDER / name
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (40, 20), (shade,) * 3).save(file)
@@ -41,11 +41,11 @@ def describe(*rows: dict):
     return describe_outside(load_table(Path("outside.csv")))
 
 
-def test_where_nobody_asked_for_any_nothing_is_said():
+def test_without_outside_pictures_there_is_no_section():
     assert describe() is None
 
 
-def test_those_in_folders_named_after_classes_have_an_accuracy():
+def test_accuracy_is_that_of_pictures_in_folders_named_after_classes():
     rows = [good(f"cat/{i}.png", "cat" if i < 3 else "NA") for i in range(4)]
     said = describe(*rows, good("NA/0.png", "NA"), good("loose.png"))
     assert (said["num_images"], said["num_labelled"]) == (6, 5)
@@ -67,7 +67,7 @@ def test_those_far_from_the_training_images_are_counted(others):
     assert [card["far"] for card in said["cards"]] == [False, True, False]
 
 
-def test_a_card_says_what_was_made_of_a_picture():
+def test_a_card_has_the_prediction_the_distance_and_the_picture():
     card = describe(good("cat/a.png", "NA", distance=1.25, shade=200))["cards"][0]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(card.pop("picture").partition(",")[2]))))
     assert pixels.shape == (120, 120, 3)
@@ -91,19 +91,19 @@ def test_each_card_has_its_own_picture():
         assert pixels[60, 60].tolist() == pytest.approx([40 * int(card["name"][0])] * 3, abs=2)
 
 
-def test_files_that_could_not_be_used_are_listed_with_the_reason():
+def test_files_that_can_not_be_used_are_listed_with_the_reason():
     said = describe(good("a.png"), bad("b.png", "truncated"), bad("c.txt.png", "not an image"))
     assert said["bad"] == [{"name": "b.png", "reason": "truncated"}, {"name": "c.txt.png", "reason": "not an image"}]
     assert (said["num_bad"], said["num_images"]) == (2, 1)
 
 
-def test_nothing_but_files_that_could_not_be_used_is_no_trouble():
+def test_all_files_may_be_unusable():
     said = describe(*[bad(f"{i}.png") for i in range(60)])
     assert (said["num_images"], said["num_labelled"], said["num_far"], said["cards"]) == (0, 0, 0, [])
     assert (len(said["bad"]), said["num_bad"]) == (50, 60)
 
 
-def test_of_many_some_are_shown_and_all_are_counted():
+def test_of_many_the_first_are_shown_and_all_are_counted():
     said = describe(*[good(f"cat/{i:02d}.png") for i in range(30)])
     assert [card["name"] for card in said["cards"]] == [f"cat/{i:02d}.png" for i in range(24)]
     assert (said["num_images"], said["accuracy"]) == (30, 1)

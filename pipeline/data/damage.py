@@ -1,0 +1,67 @@
+"""What decoders don't say of damaged or hostile files: found in the encoded bytes, before any pixel is decoded."""
+
+import re
+import struct
+import zlib
+
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # not a stuffed 0, not a restart (D0 to D7), not a fill byte
+_SOS, _EOI = 0xDA, 0xD9
+_HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MAX_SCANS = 100  # of a JPEG: cameras write 1, web sites about 10. Decoding takes time in proportion
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = frozenset({b"tRNS", b"eXIf"})  # side chunks that change what is seen: transparency and orientation
+
+
+def find_damage(data: bytes, kind: str) -> str:
+    """Why a JPEG or WebP must not be decoded; empty if nothing speaks against it. kind: Pillow's name of the format."""
+    if kind == "JPEG":
+        return _check_jpeg(data)
+    if kind == "WEBP":
+        said = int.from_bytes(data[4:8], "little") + 8
+        if len(data) < said:
+            return f"cut off: a WebP of {said:,} bytes, of which {len(data):,} are here"
+    return ""
+
+
+def _check_jpeg(data: bytes) -> str:
+    """Too many scans, or fewer bytes than its pixels need at the very least.
+
+    A Huffman code has one bit or more, and each block of 8 × 8 pixels has at least one code, so that a grey image of w × h
+    pixels takes w · h / 512 bytes (ITU-T T.81, F.1.2.1 and G.1.2.1). Decoders fill what is missing with grey, without an error.
+    """
+    scans, frame, width, height, position = 0, 0, 0, 0, 2
+    while (found := _MARKER.search(data, position)) is not None and found[1][0] != _EOI:
+        marker, start = found[1][0], found.end()
+        length = int.from_bytes(data[start : start + 2], "big")
+        if marker in _FRAMES and not frame:
+            frame, (height, width) = marker, struct.unpack(">HH", data[start + 3 : start + 7].ljust(4, b"\0"))
+        scans += marker == _SOS
+        if scans > _MAX_SCANS:
+            return f"more than {_MAX_SCANS} scans in one JPEG: decoding it could take minutes"
+        position = start + max(length, 2)
+    least = -(-width // 8) * -(-height // 8) // 8
+    if frame in _HUFFMAN_FRAMES and len(data) < least:
+        return f"mostly empty: a JPEG of {width}x{height} pixels has {least:,} bytes or more, received {len(data):,}"
+    return ""
+
+
+def drop_side_chunks(data: bytes) -> bytes:
+    """A PNG without the chunks that its pixels do not need: text, profiles, times, resolution, animation, whatever their
+    state. Browsers show an image whose side chunks are damaged; Pillow refuses it."""
+    parts, position = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        chunk = data[position : position + 12 + length]
+        position += 12 + length
+        optional = bool(kind[0] & 0x20)  # PNG specification, 5.4: lower case means ancillary
+        if not optional or (kind in _PNG_KEPT and _is_intact(chunk)):
+            parts.append(chunk)
+        if kind == b"IEND":
+            break
+    return b"".join(parts)
+
+
+def _is_intact(chunk: bytes) -> bool:
+    return len(chunk) >= 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")

@@ -1,0 +1,206 @@
+"""Pictures deeper than eight bits per sample, of cameras, microscopes and scanners: their samples, and these in eight bits.
+
+Pillow cuts 16-bit colour to its upper byte and reads no float colour, so PNG goes through imagecodecs and TIFF through tifffile.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+ValueRange: TypeAlias = Literal["auto", "full", "minmax"]
+_ROWS = 1 << 20  # samples converted at a time, so that memory is bounded
+_SAMPLE = 1 << 22  # samples from which percentiles are computed, at most
+_OUTLIERS = 0.001  # fraction of samples at either end which `auto` may clip
+_HUGE = 1e30
+_NO_DATA = 42113  # GDAL's tag: the value of a pixel that was not measured
+_ALPHA = (1, 2)  # TIFF's ExtraSamples: premultiplied and not
+
+
+class DeepPixelsError(Exception):
+    """The picture can't be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known before pixels are decoded. samples: per pixel. dtype: of one sample."""
+
+    width: int
+    height: int
+    samples: int
+    dtype: np.dtype
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory at the peak: samples, a copy of them, eight bits each, and Pillow's own four bytes."""
+        return 2 * self.samples * self.dtype.itemsize + self.samples + 4
+
+    @property
+    def mode(self) -> str:
+        """As in `uint16x3`."""
+        return f"{self.dtype.name}x{self.samples}"
+
+
+def read_png_header(data: bytes) -> Header | None:
+    """Of a PNG of 16 bits with colour or alpha; None for one that Pillow reads in full."""
+    samples = {2: 3, 4: 2, 6: 4}.get(data[25] if len(data) > 25 and data[24] == 16 else -1)
+    if samples is None:
+        return None
+    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
+    return Header(width, height, samples, np.dtype(np.uint16))
+
+
+def read_tiff_header(data: bytes) -> Header:
+    """Of a TIFF's first page. Raises DeepPixelsError for what is no picture."""
+    with _open_tiff(data) as tiff:
+        page = tiff.pages[0]
+        if page.imagedepth > 1:
+            raise DeepPixelsError(f"a volume of {page.imagedepth} slices: expected a picture")
+        if page.dtype is None or np.dtype(page.dtype).kind not in "uif":
+            raise DeepPixelsError(
+                f"samples of {page.bitspersample} bits and format {page.sampleformat}: expected whole or floating-point numbers"
+            )
+        return Header(page.imagewidth, page.imagelength, page.samplesperpixel, np.dtype(page.dtype))
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a TIFF's first page has other samples than unsigned ones of 8 bits or fewer, or more than four of them."""
+    with _open_tiff(data) as tiff:
+        page = tiff.pages[0]
+        bits = page.bitspersample
+        return not isinstance(bits, int) or bits > 8 or page.sampleformat not in (1, 4) or page.samplesperpixel > 4
+
+
+def _open_tiff(data: bytes) -> Any:
+    import logging
+
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its warnings about single files would flood the log
+    return tifffile.TiffFile(io.BytesIO(data))
+
+
+def read_png(data: bytes) -> np.ndarray:
+    """uint16 (height, width, 2, 3 or 4)."""
+    from imagecodecs import png_decode
+
+    return png_decode(data)
+
+
+def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:
+    """The first page, (height, width) or (height, width, 2 to 4), of any number type; whether the last band is alpha; and the
+    page's orientation, as in EXIF.
+
+    Pixels without data, by GDAL's tag, are NaN, and samples are then float64. Raises DeepPixelsError for bands that can't be
+    told to be colours.
+    """
+    with _open_tiff(data) as tiff:
+        page = tiff.pages[0]
+        bands = _choose_bands(page)
+        values = page.asarray()
+        if values.ndim == 3 and page.planarconfig == 2:
+            values = np.moveaxis(values, 0, -1)
+        if values.ndim == 3:
+            values = values[..., bands] if len(bands) > 1 else values[..., 0]
+        values, has_alpha = _mark_missing(values, page), len(bands) in (2, 4)
+        orientation = int(page.tags[274].value) if 274 in page.tags else 1
+        return (_invert(values) if page.photometric.name == "MINISWHITE" else values), has_alpha, orientation
+
+
+def _choose_bands(page: Any) -> list[int]:
+    """Those that are shown: grey, or red, green and blue; and alpha, which the tag ExtraSamples names."""
+    count, photometric, extra = page.samplesperpixel, page.photometric.name, page.extrasamples or ()
+    if photometric not in ("RGB", "MINISBLACK", "MINISWHITE"):
+        raise DeepPixelsError(f"a TIFF of {page.bitspersample} bits in {photometric}: expected grey or RGB")
+    # GDAL says MINISBLACK of colours too, and a fourth band of satellites is infrared.
+    colours = 3 if photometric == "RGB" or (photometric == "MINISBLACK" and count in (3, 4)) else 1
+    alpha = [count - len(extra) + i for i, kind in enumerate(extra) if int(kind) in _ALPHA][:1]
+    if count > colours + len(alpha) and photometric != "RGB" and count != 4:
+        raise DeepPixelsError(f"{count} bands: expected 1, 3 or 4; save those that are red, green and blue")
+    return [*range(colours), *alpha]
+
+
+def _mark_missing(values: np.ndarray, page: Any) -> np.ndarray:
+    if _NO_DATA not in page.tags:
+        return values
+    missing = values == np.array(page.nodata, np.float64)
+    return np.where(missing, np.nan, values) if missing.any() else values
+
+
+def _invert(values: np.ndarray) -> np.ndarray:
+    return ~values if values.dtype.kind == "u" else -values
+
+
+def choose_range(values: np.ndarray, value_range: ValueRange) -> tuple[float, float]:
+    """(black, white): the values that become 0 and 255. values: of any number type and shape; NaN, infinities and numbers
+    from 1e30 on do not count.
+
+    full: what the number type can hold; 0 and 1 for floats. minmax: the smallest and the largest value. auto: whole numbers
+    from 0 on have as many bits as their maximum needs, 8 at least (3000 has 12: white is 4095). Floats within 0 to 1, or 0 to
+    255, that reach the upper half have these ranges. All others, such as Hounsfield units, metres and counts, go from the
+    smallest to the largest value, but for 0.1 % of the values at either end.
+    """
+    kind = values.dtype.kind
+    if value_range == "full":
+        limits = np.iinfo(values.dtype) if kind in "ui" else None
+        return (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
+    low, high = _find_extremes(values)
+    if value_range == "auto" and low >= 0:
+        if kind in "ui":
+            return 0.0, float((1 << max(8, int(high).bit_length())) - 1)
+        white = next((white for white in (1.0, 255.0) if white / 2 < high <= white), None)
+        if white:
+            return 0.0, white
+    if value_range == "auto":
+        inner = _find_inner(values)
+        low, high = inner if inner[0] < inner[1] else (low, high)
+    return (low, high) if low < high else (min(low, 0.0), max(high, 1.0))
+
+
+def _blocks(values: np.ndarray) -> list[np.ndarray]:
+    flat = values.reshape(-1)
+    return [flat[i : i + _ROWS] for i in range(0, len(flat), _ROWS)]
+
+
+def _find_extremes(values: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest measured value; 0 and 0 if there is none."""
+    if values.dtype.kind in "ui":
+        return float(values.min()), float(values.max())
+    measured = [block[_is_measured(block)] for block in _blocks(values)]
+    lows = [float(part.min()) for part in measured if part.size]
+    highs = [float(part.max()) for part in measured if part.size]
+    return min(lows, default=0.0), max(highs, default=0.0)
+
+
+def _is_measured(values: np.ndarray) -> np.ndarray:
+    """Neither NaN nor infinite, nor as huge as the numbers that stand for pixels without data, such as -3.4e38."""
+    return np.abs(values) < _HUGE  # false for NaN
+
+
+def _find_inner(values: np.ndarray) -> tuple[float, float]:
+    """The values below and above which are 0.1 % of the measured ones, one at the least; of four million at the most."""
+    flat = values.reshape(-1)
+    flat = flat[:: len(flat) // _SAMPLE + 1]
+    flat = flat[_is_measured(flat)]
+    if len(flat) < 3:
+        return 0.0, 0.0
+    first = max(1, int(len(flat) * _OUTLIERS))
+    ordered = np.partition(flat, (first, len(flat) - 1 - first))
+    return float(ordered[first]), float(ordered[len(flat) - 1 - first])
+
+
+def to_eight_bits(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
+    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white."""
+    return scale(values, *choose_range(values, value_range))
+
+
+def scale(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """uint8 of the same shape: black becomes 0 and white 255, values beyond them are clipped, NaN is 0."""
+    result = np.empty(values.shape, np.uint8)
+    for source, target in zip(_blocks(values), _blocks(result), strict=True):
+        scaled = source.astype(np.float64)
+        np.nan_to_num(scaled, copy=False, nan=black, posinf=white, neginf=black)
+        np.clip(scaled, black, white, out=scaled)
+        target[:] = (scaled - black) * (255 / (white - black)) + 0.5
+    return result
