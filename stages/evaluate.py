@@ -57,7 +57,7 @@ def evaluate(family: str) -> None:
         outside=judge_pictures(
             model,
             OUTSIDE if params.evaluate.outside_path is not None else None,
-            decoding=decode_as_trained(facts, params.prune),
+            decoding=decode_as_trained(facts, params.prune, params.preprocess.range),
             class_names=class_names,
             temperature=temperature,
         ),

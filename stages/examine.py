@@ -1,7 +1,8 @@
 """Examines the data before any model does: class counts, sizes, brightness, near duplicates across splits, homogeneous splits.
 
 Writes data/examination/: classes.csv (label, stage, images: found, kept and in each split), images.csv (one row per image that
-is used), near_duplicates.csv (one row per image of test or val that is nearly the same as one of train), facts.json.
+is used), near_duplicates.csv (one row per image of test or val that is nearly the same as one of train), faults.csv (name,
+label, fault, value: constant, dark, blurry, odd size and others), facts.json.
 """
 
 import logging
@@ -10,6 +11,7 @@ from dataclasses import asdict
 from pipeline.config.reader import load_params
 from pipeline.data.class_counts import compare_splits, count_classes
 from pipeline.data.examination import Examination, ExaminationFacts, save_examination
+from pipeline.data.faults import describe_faults, find_faults
 from pipeline.data.image_statistics import measure_images
 from pipeline.data.manifest import load_manifest
 from pipeline.data.near_duplicates import find_near_duplicates
@@ -24,12 +26,16 @@ def examine() -> None:
     params = load_params()
     least = params.examine.near_duplicate
     dataset, manifest = load_dataset_facts(), load_manifest()
-    images, outlines = measure_images(dataset, params.preprocess.num_workers)
-    images = images.merge(manifest[["name", "width", "height", "mode"]], on="name", how="left", validate="1:1")
-    near = find_near_duplicates(images, outlines, least)
+    sizes = dict(zip(manifest["name"], zip(manifest["width"], manifest["height"], strict=True), strict=True))
+    measured = measure_images(dataset, params.preprocess.num_workers, sizes)
+    images = measured.images.merge(manifest[["name", "width", "height", "mode"]], on="name", how="left", validate="1:1")
+    near = find_near_duplicates(images, measured.outlines, least)
+    faults = find_faults(images, measured.looks, manifest, near, params.examine.faults)
     classes = count_classes(load_index()["label"], manifest["label"], dataset.counts)
     facts = ExaminationFacts(**asdict(compare_splits(dataset.counts)), near_duplicate=least)
-    save_examination(Examination(classes=classes, images=images, near_duplicates=near, facts=facts))
+    save_examination(Examination(classes=classes, images=images, near_duplicates=near, faults=faults, facts=facts))
+    for fault, labels in describe_faults(faults).items():
+        logger.warning("%s: %s", fault, labels)
     logger.info(f"{len(images):,} images; {len(near):,} of val and test are nearly the same as an image of train")
 
 

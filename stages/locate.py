@@ -1,8 +1,10 @@
 """Checks where the images come from, before any work, and tells DVC what to watch there.
 
 Writes data/watch/<source>: a link to the user's folder or archive, so that `dvc repro` notices when an image in it is added,
-changed or removed; for a source that can't change, a line that says so. Likewise data/watch/outside: a link to the folder of
-pictures that are in no split, if evaluate.outside_path names one.
+changed or removed; for a source that can't change, a line that says so. Likewise data/watch/labels, the CSV file that
+data.labels names on this machine, and data/watch/outside, the folder of pictures that are in no split, evaluate.outside_path.
+
+Says what it takes the folders for, and stops where they can be read in two ways.
 """
 
 import logging
@@ -14,20 +16,25 @@ from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import WATCH
+from pipeline.sources.labels import find_labels_file
 from pipeline.sources.loader import load_source
+from pipeline.sources.local_paths import resolve_path
+from pipeline.sources.reading import log_reading
 
 logger = logging.getLogger(__name__)
 
 
 def locate() -> None:
     params = load_params()
-    source = params.data.source
-    target = load_source(source).locate(params.data.path)
+    data = params.data
+    target = load_source(data.source).locate(data.path, data, log_reading)
+    labels = find_labels_file(data.labels, target)
     outside = locate_outside(params.evaluate.outside_path)
     with folder_aside(WATCH) as folder:
-        watch(folder / source, target, f"Images of source {source} do not change on this machine.\n")
+        watch(folder / data.source, target, f"Images of source {data.source} do not change on this machine.\n")
+        watch(folder / "labels", labels, "There is no file of labels beside the source.\n")
         watch(folder / "outside", outside, "There are no outside pictures: evaluate.outside_path is null.\n")
-    logger.info("images come from %s", f"{source}: {target}" if target else source)
+    logger.info("images come from %s", f"{data.source}: {target}" if target else data.source)
 
 
 def watch(entry: Path, target: Path | None, otherwise: str) -> None:
@@ -42,7 +49,7 @@ def locate_outside(path: str | None) -> Path | None:
     """The folder of pictures that are in no split. Raises PipelineError if it does not exist or contains no picture."""
     if path is None:
         return None
-    folder = Path(path).expanduser().absolute()
+    folder = resolve_path(path)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise PipelineError(f"evaluate.outside_path {path!r} {what}: expected a folder of pictures, or null")

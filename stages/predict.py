@@ -63,7 +63,8 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     writer = make_writer(form, family, min(chosen.top, facts.num_classes))
     configure_tensorflow(onednn=params.runtime.onednn)
     classify = load_classifier(artifact, temperature)
-    pictures = load_pictures(find_files(chosen.paths), decode_as_trained(facts, params.prune))
+    decoding = decode_as_trained(facts, params.prune, params.preprocess.range)
+    pictures = load_pictures(find_files(chosen.paths), decoding)
     write_answers(pictures, classify, facts.class_names, chosen.top, writer, bad)
 
 

@@ -21,7 +21,12 @@ def preprocess() -> None:
     class_names = sorted(table["label"].unique())
     counts = count_images(table, class_names)
     chunks = plan_chunks(
-        table, class_names, image_size=image_size, resize=settings.resize, num_shards=settings.num_shards
+        table,
+        class_names,
+        image_size=image_size,
+        resize=settings.resize,
+        num_shards=settings.num_shards,
+        value_range=settings.range,
     )
     with folder_aside(TFRECORDS) as folder:
         mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers)

@@ -1,6 +1,7 @@
-"""Decodes every file once. Those that can be used go into data/manifest.csv, the others into data/quarantine.csv with the reason.
+"""Decodes every file once. Those that can be used go into data/manifest.csv, the others into data/quarantine.csv, with reasons.
 
-Drops, merges and caps classes as prune.* says, or as the source's own settings say where prune.* is null.
+Drops, merges and caps classes as prune.* says, or as the source's own settings say where prune.* is null. Stops if more than
+prune.max_loss of the pictures, or of those of a class, can't be used.
 """
 
 import logging
@@ -9,7 +10,8 @@ from typing import TypeVar
 import pandas as pd
 
 from pipeline.config.reader import load_params
-from pipeline.data.inspection import inspect_files
+from pipeline.data.inspection import Limits, inspect_files
+from pipeline.data.losses import check_losses, find_conflicts, find_losses, settle_conflicts
 from pipeline.data.manifest import cap_classes, check_classes, find_small_classes, rename_classes, save_table
 from pipeline.data.raw import load_index
 from pipeline.runtime.cli import run_verb
@@ -30,8 +32,17 @@ def prune() -> None:
         merge_classes=_choose(rules.merge_classes, defaults.merge_classes),
     )
     index = index[index["label"].notna()]
-    manifest, quarantine = inspect_files(index, min_side=rules.min_side, max_megapixels=rules.max_megapixels)
+    is_strict = rules.faults == "quarantine"
+    limits = Limits(rules.min_side, rules.max_megapixels, rules.max_seconds, params.preprocess.range, is_strict)
+    manifest, quarantine = inspect_files(index, limits)
+    losses, conflicts = find_losses(manifest, quarantine), find_conflicts(manifest)
     _report_lost_classes(manifest, quarantine)
+    for loss in (loss for loss in losses if loss.share < 1):  # the others are classes that are left out
+        logger.warning("lost to quarantine: %s", loss)
+    check_losses(losses, len(manifest), rules.max_loss)
+    for conflict in conflicts[:1]:
+        logger.warning("%d picture(s) with the same bytes under two labels, such as %s", len(conflicts), conflict)
+    manifest, quarantine = settle_conflicts(manifest, quarantine, conflicts, rules.conflicts)
     min_images = _choose(rules.min_images_per_class, defaults.min_images_per_class)
     max_images = _choose(rules.max_images_per_class, defaults.max_images_per_class)
     manifest = _leave_out_small(manifest, min_images)

@@ -40,7 +40,7 @@ _EVERYBODY = {
     "assets",
 }
 # What only other settings need: the entries through which DVC watches folders.
-_FOR_OTHER_SETTINGS = {"data/watch/scenes", "data/watch/outside"}
+_FOR_OTHER_SETTINGS = {"data/watch/scenes", "data/watch/labels", "data/watch/outside"}
 # Deps that speak for what a stage does not open under this name: code, and parameters.
 _SPEAKING = ("data/code/", "data/settings/")
 # The sections of params.yaml behind the two properties that Params computes.

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.config.address import hide_logins
+
 # Where a value may be null, or one of several types, pydantic adds the alternative that it tried; users know parameters only.
 _ALTERNATIVE = re.compile(r"[\[(]|^(int|float|str|bool|list|dict)$")
 _NO_SECTION = ("dict_type", "model_attributes_type", "model_type")
@@ -38,7 +40,7 @@ def explain(error: ValidationError, content: Any, section: str = "") -> str:
         return f"{name} is missing: params.yaml must have it{more}"
     message = re.sub(r"^(Input|Value|List|String) should (be |have )?|^Value error, ", "", fault["msg"])
     expected = "a mapping" if fault["type"] in _NO_SECTION else message
-    return f"{name}: expected {expected}, received {fault['input']!r}{more}"
+    return f"{name}: expected {expected}, received {hide_logins(repr(fault['input']))}{more}"
 
 
 def _name_path(fault: ErrorDetails) -> list[str]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
+from pipeline.config.address import refuse_password
 from pipeline.config.families import FAMILIES, Family
-from pipeline.config.sources import SOURCES, SourceSettings
+from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     Count,
     Fraction,
@@ -45,9 +46,9 @@ Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
 Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
-class Data(Section):
+class Data(ReadingSettings):
     source: Annotated[str, AfterValidator(_check_source)]
-    path: str | None
+    path: Annotated[str, AfterValidator(refuse_password)] | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
 
 
@@ -59,6 +60,10 @@ class Prune(Section):
     seed: Seed
     min_side: Count
     max_megapixels: Positive
+    max_seconds: Positive
+    max_loss: Annotated[Number, Field(ge=0, le=1)]
+    faults: Literal["warn", "quarantine"]
+    conflicts: Literal["keep", "drop", "error"]
 
 
 class Split(Section):
@@ -70,6 +75,7 @@ class Split(Section):
 class Preprocess(Section):
     image_size: Pixels | None
     resize: Literal["stretch", "crop", "letterbox"]
+    range: Literal["auto", "full", "minmax"]
     num_shards: Annotated[int, Field(ge=1, le=10_000)]
     num_workers: Count | None
 
@@ -241,8 +247,26 @@ class Search(Section):
     space: dict[str, Any]
 
 
+class Faults(Section):
+    """From which value on an image is listed; see `pipeline.data.faults`.
+
+    dark: 99th percentile of brightness, 0 to 1, or less. bright: 5th percentile, or more. range: distance of the 1st and 99th
+    percentile of grey, 0 to 255, or less. blurry: edges over contrast, or less. information: a tenth of the entropy, in bits,
+    or less. aspect, size: how many times as long, or as large, as the median of the class, or the other way round.
+    """
+
+    dark: Fraction
+    bright: Annotated[Number, Field(gt=0, le=1)]
+    range: NotNegative
+    blurry: NotNegative
+    information: Fraction
+    aspect: Annotated[Number, Field(gt=1)]
+    size: Annotated[Number, Field(gt=1)]
+
+
 class Examine(Section):
     near_duplicate: Annotated[Number, Field(gt=0, le=1)]
+    faults: Faults
 
 
 class Evaluate(Section):

@@ -1,6 +1,47 @@
 """The sources of images that exist, and their settings. Cheap to import: no image is read here."""
 
-from pipeline.config.types import Count, Pixels, Positive, Section, Seed
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from pipeline.config.address import refuse_password
+from pipeline.config.types import Count, NotNegative, Pixels, Positive, Section, Seed
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        b" ".decode(name)
+    except (LookupError, UnicodeError):
+        raise ValueError("the name of a code page, such as cp932, gbk or utf-8") from None
+    return name
+
+
+def _write_names(splits: Any) -> Any:
+    """Names that YAML reads as numbers, such as 2019."""
+    if not isinstance(splits, dict):
+        return splits
+    return {str(name) if type(name) is int else name: split for name, split in splits.items()}
+
+
+class LabelColumns(Section):
+    """Columns of `data.labels`, by name. label null: the classes are columns, one of which is 1 in each row."""
+
+    path: str
+    label: str | None
+    split: str | None
+    group: str | None
+
+
+class ReadingSettings(Section):
+    """The part of `data` that says what the folders and files of a source mean; see pipeline.sources.class_folders."""
+
+    root: str | None
+    layout: Literal["auto", "flat", "split"]
+    splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(_write_names)]
+    classes: Literal["folders", "parent", "file"]
+    labels: str | None
+    label_columns: LabelColumns
+    encoding: Annotated[str, AfterValidator(_check_encoding)] | None
 
 
 class SourceSettings(Section):
@@ -19,7 +60,7 @@ class ScenesSettings(SourceSettings):
 
 
 class Cifar10Settings(SourceSettings):
-    url: str
+    url: Annotated[str, AfterValidator(refuse_password)]
     npm_package: str
     timeout: Positive
 
@@ -31,6 +72,8 @@ class FolderSettings(SourceSettings):
 class ArchiveSettings(SourceSettings):
     max_unpacked_gb: Positive
     max_ratio: Positive
+    max_download_gb: Positive
+    min_rate: NotNegative
     timeout: Positive
 
 

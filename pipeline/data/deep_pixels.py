@@ -1,6 +1,6 @@
 """Pictures deeper than eight bits per sample, of cameras, microscopes and scanners: their samples, and these in eight bits.
 
-Pillow cuts 16-bit colour to its upper byte and reads no float colour, so PNG goes through imagecodecs and TIFF through tifffile.
+Pillow cuts 16-bit colour to its upper byte and reads no float colour: PNG goes through imagecodecs, TIFF through tifffile.
 """
 
 import io
@@ -175,7 +175,9 @@ def _find_extremes(values: np.ndarray) -> tuple[float, float]:
 
 def _is_measured(values: np.ndarray) -> np.ndarray:
     """Neither NaN nor infinite, nor as huge as the numbers that stand for pixels without data, such as -3.4e38."""
-    return np.abs(values) < _HUGE  # false for NaN
+    if values.dtype.kind != "f":
+        return np.ones(values.shape, bool)
+    return np.abs(values) <= min(_HUGE, float(np.finfo(values.dtype).max))  # false for NaN
 
 
 def _find_inner(values: np.ndarray) -> tuple[float, float]:

@@ -11,8 +11,9 @@ from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import EXAMINATION
 
 NEAR_COLUMNS = ["name", "split", "label", "train_name", "train_label", "similarity"]
-_TABLES = ("classes", "images", "near_duplicates")
-_TEXT = dict.fromkeys(["name", "split", "label", "mode", "train_name", "train_label", "stage"], "str")
+FAULT_COLUMNS = ["name", "label", "fault", "value"]
+_TABLES = ("classes", "images", "near_duplicates", "faults")
+_TEXT = dict.fromkeys(["name", "split", "label", "mode", "train_name", "train_label", "stage", "fault"], "str")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class ExaminationFacts(Homogeneity):
 @dataclass(frozen=True)
 class Examination:
     """classes: label, stage (found, kept, or a split), images. images: name, split, label, brightness, contrast, width,
-    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that has one in train."""
+    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that has one in train.
+    faults: FAULT_COLUMNS, one row per image and fault."""
 
     classes: pd.DataFrame
     images: pd.DataFrame
     near_duplicates: pd.DataFrame
+    faults: pd.DataFrame
     facts: ExaminationFacts
 
 

@@ -62,9 +62,11 @@ def inspect_image(
         (width, height), mode = opened.size, opened.mode
         image, orientation = decode_opened(opened, _CHECK_SIDE, value_range)
         if refuse_constant or image.mode not in ("RGB", "L") or "transparency" in image.info:
-            bands = _to_rgb(image).getextrema()  # what fails here would fail in preprocess
-            if refuse_constant and all(low == high for low, high in bands):
-                raise BadImageError(f"constant: after decoding all pixels are {tuple(low for low, _ in bands)}")
+            bands = _to_rgb(image).split()  # what fails here would fail in preprocess
+            if refuse_constant and all(low == high for low, high in (band.getextrema() for band in bands)):
+                raise BadImageError(
+                    f"constant: after decoding all pixels are {tuple(b.getpixel((0, 0)) for b in bands)}"
+                )
         return ImageFacts(*((height, width) if orientation in (5, 6, 7, 8) else (width, height)), mode)
 
 
@@ -153,5 +155,6 @@ def _letterbox(image: Image.Image, side: int) -> Image.Image:
     lies = image.width > image.height
     line = image.resize((side, 1) if lies else (1, side), Image.Resampling.BILINEAR)
     square = Image.new("RGB", (side, side))
-    square.paste(line, (0, side // 2) if lies else (side // 2, 0))
+    middle = round((side - 1) * 0.5)  # where ImageOps.pad would put it
+    square.paste(line, (0, middle) if lies else (middle, 0))
     return square

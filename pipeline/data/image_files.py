@@ -4,16 +4,19 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.deep_pixels import ValueRange
+from pipeline.data.guarded import make_bounds, map_guarded
 from pipeline.data.image import BadImageError, decode_image, inspect_image
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.processes import in_chunks, map_in_order
+from pipeline.runtime.processes import in_chunks
 from pipeline.sources.formats import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES
 
 if TYPE_CHECKING:
@@ -34,17 +37,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Decoding:
-    """image_size: pixels, each side. resize: stretch, crop or letterbox. min_side, max_megapixels: as in `prune`."""
+    """image_size: pixels, each side. resize: stretch, crop or letterbox. min_side, max_megapixels, max_seconds: as in `prune`.
+    value_range: as preprocess.range."""
 
     image_size: int
     resize: str
     min_side: int
     max_megapixels: float
+    max_seconds: float = 30.0
+    value_range: ValueRange = "auto"
 
 
-def decode_as_trained(facts: DatasetFacts, prune: "Prune") -> Decoding:
-    """As preprocess decoded the data set with these facts; what prune refuses is refused."""
-    return Decoding(facts.image_size, facts.resize, prune.min_side, prune.max_megapixels)
+def decode_as_trained(facts: DatasetFacts, prune: "Prune", value_range: ValueRange) -> Decoding:
+    """As preprocess decoded the data set with these facts; what prune refuses is refused. value_range: preprocess.range."""
+    return Decoding(
+        facts.image_size, facts.resize, prune.min_side, prune.max_megapixels, prune.max_seconds, value_range
+    )
 
 
 def list_pictures(folder: Path) -> Iterator[str]:
@@ -76,17 +84,23 @@ def find_files(paths: Iterable[str]) -> Iterator[str]:
 
 
 def load_pictures(paths: Iterable[str], decoding: Decoding) -> Iterator[Picture]:
-    """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one."""
+    """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one.
+
+    If there are many, one that takes longer than max_seconds, or too much memory, costs only itself.
+    """
     names = iter(paths)
     first = list(islice(names, _FEW + 1))
-    tasks = ((chunk, decoding) for chunk in in_chunks(chain(first, names), _CHUNK))
-    for pictures in map_in_order(_load_chunk, tasks, 1 if len(first) <= _FEW else None):
+    if len(first) <= _FEW:
+        yield from (_load(path, decoding) for path in first)
+        return
+    chunks = in_chunks(chain(first, names), _CHUNK)
+    bounds = make_bounds(max_seconds=decoding.max_seconds, max_megapixels=decoding.max_megapixels)
+    for pictures in map_guarded(partial(_load, decoding=decoding), chunks, refuse=_refuse, bounds=bounds):
         yield from pictures
 
 
-def _load_chunk(task: tuple[list[str], Decoding]) -> list[Picture]:
-    paths, decoding = task
-    return [_load(path, decoding) for path in paths]
+def _refuse(path: str, reason: str) -> Picture:
+    return Picture(path, None, reason)
 
 
 def _load(path: str, decoding: Decoding) -> Picture:
@@ -98,7 +112,10 @@ def _load(path: str, decoding: Decoding) -> Picture:
             return Picture(path, None, f"too large: {file.stat().st_size / 1e6:.0f} MB")
         data = file.read_bytes()
         inspect_image(data, min_side=decoding.min_side, max_megapixels=decoding.max_megapixels)
-        return Picture(path, decode_image(data, image_size=decoding.image_size, resize=decoding.resize))
+        pixels = decode_image(
+            data, image_size=decoding.image_size, resize=decoding.resize, value_range=decoding.value_range
+        )
+        return Picture(path, pixels)
     except BadImageError as error:
         return Picture(path, None, str(error))
     except OSError as error:

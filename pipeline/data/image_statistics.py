@@ -1,43 +1,75 @@
-"""Brightness, contrast and outline of every image in data/tfrecords, measured on all cores."""
+"""Brightness, contrast, outline and look of every image in data/tfrecords, measured on all cores."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from pipeline.data.faults import Look, cut_bars, describe_looks
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.splits import SPLIT_NAMES
-from pipeline.data.tfrecords import DatasetFacts, list_shards, read_records
-from pipeline.runtime.processes import map_in_order
+from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records
+from pipeline.runtime.processes import in_chunks, map_in_order
 from pipeline.runtime.progress import progress_bar
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
 _COLUMNS = ["name", "split", "label", "brightness", "contrast"]
+_BLOCK_BYTES = 1 << 19  # pixels of the images that are described at a time: what fits a core's cache
+
+Sizes = dict[str, tuple[int, int]]
 
 
-def measure_images(facts: DatasetFacts, num_workers: int | None) -> tuple[pd.DataFrame, np.ndarray]:
-    """name, split, label, brightness, contrast, one row per image; and their outlines, float16 (n, NUM_FEATURES).
+@dataclass(frozen=True)
+class Measurements:
+    """images: name, split, label, brightness (mean luma, 0 to 255), contrast (distance between the 2nd and 98th percentile of
+    luma, 0 to 255), one row per image. outlines: float16 (n, NUM_FEATURES). looks: the fields of Look. In the same order."""
 
-    brightness: mean luma, 0 to 255. contrast: distance between the 2nd and 98th percentile of luma, 0 to 255.
-    """
-    tasks = [(split, file, facts.image_size) for split in SPLIT_NAMES for file in list_shards(split)]
+    images: pd.DataFrame
+    outlines: np.ndarray
+    looks: pd.DataFrame
+
+
+def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | None = None) -> Measurements:
+    """sizes: width and height of each original by name. If it is given, looks leave out the bars of a letterbox."""
+    boxes = sizes if facts.resize == "letterbox" else None
+    tasks = [(split, file, facts.image_size, boxes) for split in SPLIT_NAMES for file in list_shards(split)]
     total = sum(facts.num_images.values())
-    tables, parts = [], [np.zeros((0, NUM_FEATURES), np.float16)]
+    tables, looks, parts = [], [], [np.zeros((0, NUM_FEATURES), np.float16)]
     with progress_bar(total=total, desc="examine", unit=" images") as progress:
-        for table, outlines in map_in_order(_measure_shard, tasks, num_workers):
+        for table, outlines, look in map_in_order(_measure_shard, tasks, num_workers):
             tables.append(table)
             parts.append(outlines)
+            looks.append(look)
             progress.update(len(table))
     images = pd.concat(tables, ignore_index=True)
     images["label"] = images["label"].map(dict(enumerate(facts.class_names)))
-    return images, np.concatenate(parts)
+    return Measurements(images, np.concatenate(parts), pd.concat(looks, ignore_index=True))
 
 
-def _measure_shard(task: tuple[str, str, int]) -> tuple[pd.DataFrame, np.ndarray]:
-    split, file, image_size = task
-    rows, outlines = [], []
-    for record in read_records(file, image_size):
-        luma = record.pixels @ _LUMA
-        low, high = np.percentile(luma, (2, 98))
-        rows.append((record.name, split, record.label, round(float(luma.mean()), 2), round(float(high - low), 2)))
-        outlines.append(describe_outline(record.pixels))
-    table = pd.DataFrame(rows, columns=_COLUMNS)
-    return table, np.stack(outlines) if outlines else np.zeros((0, NUM_FEATURES), np.float16)
+def _measure_shard(task: tuple[str, str, int, Sizes | None]) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    split, file, image_size, sizes = task
+    rows, outlines, looks = [], [], []
+    for records in in_chunks(read_records(file, image_size), max(1, _BLOCK_BYTES // (3 * image_size**2))):
+        for record in records:
+            luma = record.pixels @ _LUMA
+            rows.append((record.name, split, record.label, round(float(luma.mean()), 2), _measure_contrast(luma)))
+            outlines.append(describe_outline(record.pixels))
+        looks += _describe(records, sizes)
+    table, look = pd.DataFrame(rows, columns=_COLUMNS), pd.DataFrame(looks, columns=Look._fields)
+    return table, np.stack(outlines) if outlines else np.zeros((0, NUM_FEATURES), np.float16), look
+
+
+def _describe(records: list[Record], sizes: Sizes | None) -> list[Look]:
+    if sizes is None:
+        return describe_looks(np.stack([record.pixels for record in records]))
+    return [describe_looks(cut_bars(one.pixels, *sizes[one.name])[None])[0] for one in records]
+
+
+def _measure_contrast(luma: np.ndarray) -> float:
+    """The distance between the 2nd and 98th percentile, as np.percentile has it, in a third of its time."""
+    places = np.array([0.02, 0.98]) * (luma.size - 1)
+    below = places.astype(int)
+    above = np.minimum(below + 1, luma.size - 1)
+    ordered = np.partition(luma, [*below, *above], axis=None)
+    low, high = ordered[below] + (ordered[above] - ordered[below]) * (places - below)
+    return round(float(high - low), 2)

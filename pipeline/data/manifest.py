@@ -92,8 +92,8 @@ def save_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def load_manifest(file: Path = MANIFEST) -> pd.DataFrame:
-    """MANIFEST_COLUMNS, one row per image that can be used, sorted by name."""
-    text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard"], "str")
+    """MANIFEST_COLUMNS, one row per image that can be used, sorted by name; also `group`, if the source has groups."""
+    text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard", "group"], "str")
     return pd.read_csv(file, dtype=text, keep_default_na=False)
 
 

@@ -25,6 +25,7 @@ _ORIENTATION = 0x0112  # of EXIF and TIFF
 _PLAIN_BYTES = 8  # memory per pixel of an RGB image at the peak: Pillow's four, and a converted copy
 _DEEP_BYTES = 12
 _ALPHA_BYTES = 16  # the image, the background, the result, and that in RGB
+_NAMES = {"HEIF": "HEIC"}  # for people
 _DECODER_BYTES = {"WEBP": 16, "AVIF": 16, "HEIF": 16}  # these keep frames of their own
 
 # Pillow's own limit is only a warning at first; ours is a parameter, checked before any pixel is decoded.
@@ -94,7 +95,7 @@ def open_image(data: bytes) -> Opened:
     except Exception:  # damaged tags raise whatever their parser runs into
         deep = None
     if image is None and deep is None:
-        raise BadImageError(f"can't be decoded: damaged header of a {kind}: {_ask_pillow(data, kind)}")
+        raise BadImageError(f"can't be decoded: damaged {_NAMES.get(kind, kind)} header: {_ask_pillow(data, kind)}")
     return Opened(data, kind, image, deep)
 
 
@@ -104,8 +105,8 @@ def _check_plugin(kind: str) -> None:
             import pillow_heif
         except ImportError as error:
             raise BadImageError(
-                "HEIC, the format of phones: its decoder is not installed; run `pip install 'image-classification-pipeline[heif]'`, "
-                "or convert it to JPEG"
+                "HEIC, the format of phones: its decoder is not installed; run "
+                "`pip install 'image-classification-pipeline[heif]'`, or convert it to JPEG"
             ) from error
         pillow_heif.register_heif_opener(thumbnails=False)
 

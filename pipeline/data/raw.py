@@ -19,6 +19,7 @@ from pipeline.sources.raw_image import RawImage
 
 _INDEX = "index.csv"
 _FACTS = "source.json"
+_GROUPS = "groups.csv"
 _SHARD_BYTES = 256 << 20  # a new tar is started after this much
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
@@ -26,13 +27,14 @@ INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "re
 def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = RAW) -> int:
     """Writes all images and the index; returns how many files have bytes. Raises PipelineError if none has.
 
-    facts: what else is known about the source, kept in source.json. Writes all or nothing.
+    facts: what else is known about the source, kept in source.json; read after the last image, so that a source may add to it.
+    groups.csv is written if an image has a group. Writes all or nothing.
     """
     with folder_aside(folder) as partial:
         written = _write_images(images, partial)
         if not written:
             raise PipelineError(
-                f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp or .tif"
+                f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm"
             )
         (partial / _FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return written
@@ -40,6 +42,7 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
 
 def _write_images(images: Iterable[RawImage], folder: Path) -> int:
     written = 0
+    groups: list[tuple[str, str]] = []
     with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(INDEX_COLUMNS)
@@ -47,7 +50,16 @@ def _write_images(images: Iterable[RawImage], folder: Path) -> int:
             shard, offset, size = shards.write(image.name, image.data) if image.data is not None else ("", "", "")
             rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
             written += image.data is not None
+            groups += [(image.name, image.group)] if image.group else []
+    if groups:
+        _save_groups(groups, folder)
     return written
+
+
+def _save_groups(groups: list[tuple[str, str]], folder: Path) -> None:
+    """name, group: a row for each image that has one."""
+    with (folder / _GROUPS).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("name", "group"), *groups])
 
 
 class _ShardWriter:
@@ -84,14 +96,29 @@ class _ShardWriter:
 
 
 def load_index(folder: Path = RAW) -> pd.DataFrame:
-    """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why."""
+    """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why.
+
+    If the source has groups of images that belong together, there is a column `group`, empty where an image has none.
+    """
     text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
-    return pd.read_csv(
+    index = pd.read_csv(
         folder / _INDEX,
         dtype={**text, "offset": "Int64", "size": "Int64"},
         keep_default_na=False,
         na_values={"offset": [""], "size": [""]},
     )
+    if groups := load_groups(folder):
+        index["group"] = index["name"].map(lambda name: groups.get(name, ""))
+    return index
+
+
+def load_groups(folder: Path = RAW) -> dict[str, str]:
+    """The group of each image that has one, by name; empty if the source has no groups."""
+    file = folder / _GROUPS
+    if not file.exists():
+        return {}
+    table = pd.read_csv(file, dtype="str", keep_default_na=False)
+    return dict(zip(table["name"], table["group"], strict=True))
 
 
 def load_facts(folder: Path = RAW) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.image import BadImageError, compute_image_id, decode_pillow
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_many
@@ -35,10 +36,17 @@ class Chunk:
     rows: list[Row]
     image_size: int
     resize: str
+    value_range: ValueRange = "auto"
 
 
 def plan_chunks(
-    table: pd.DataFrame, class_names: list[str], *, image_size: int, resize: str, num_shards: int
+    table: pd.DataFrame,
+    class_names: list[str],
+    *,
+    image_size: int,
+    resize: str,
+    num_shards: int,
+    value_range: ValueRange = "auto",
 ) -> Iterator[Chunk]:
     """Cuts each split into shards of equal size, and each shard into chunks.
 
@@ -52,17 +60,19 @@ def plan_chunks(
         part = table[table["split"] == split]
         for shard, positions in enumerate(np.array_split(np.arange(len(part)), num_shards)):
             file = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-            yield from _cut_shard(part.iloc[positions], file, image_size, resize)
+            yield from _cut_shard(part.iloc[positions], file, image_size, resize, value_range)
 
 
-def _cut_shard(shard: pd.DataFrame, file: str, image_size: int, resize: str) -> Iterator[Chunk]:
+def _cut_shard(
+    shard: pd.DataFrame, file: str, image_size: int, resize: str, value_range: ValueRange
+) -> Iterator[Chunk]:
     """At least one chunk, so that a shard without images gets its file too."""
     size = max(1, _CHUNK_BYTES // (3 * image_size * image_size))
     begin = 0
     for start in range(0, max(1, len(shard)), size):
         chosen = shard.iloc[start : start + size]
         rows: list[Row] = list(zip(*(chosen[column].tolist() for column in _COLUMNS), strict=True))
-        yield Chunk(file, begin, rows, image_size, resize)
+        yield Chunk(file, begin, rows, image_size, resize, value_range)
         begin += sum(
             record_length(image_size, label=label, image_id=image_id, name=name) for name, image_id, label, *_ in rows
         )
@@ -105,7 +115,9 @@ def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
             name, image_id, label, *_ = row
             _check_unchanged(row, data)
             try:
-                picture = decode_pillow(data, image_size=chunk.image_size, resize=chunk.resize)
+                picture = decode_pillow(
+                    data, image_size=chunk.image_size, resize=chunk.resize, value_range=chunk.value_range
+                )
             except BadImageError as error:
                 raise PipelineError(f"{name!r} passed prune but {error}: please report this file as a bug") from error
             file.write(encode_record(picture.tobytes(), label=label, image_id=image_id, name=name))

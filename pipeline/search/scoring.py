@@ -27,6 +27,21 @@ class _HopelessError(Exception):
     """Ends the training of a trial that is hopeless."""
 
 
+class _Progress:
+    """steps, scores: see Trial."""
+
+    def __init__(self, is_hopeless: Callable[[int, float], bool]) -> None:
+        self.steps: list[float] = []
+        self.scores: list[float] = []
+        self._is_hopeless = is_hopeless
+
+    def watch(self, step: int, accuracy: float) -> None:
+        """Notes a step, from 0, and raises _HopelessError if it shows that the trial is hopeless."""
+        self.steps.append(round(accuracy, DIGITS))
+        if self._is_hopeless(step, accuracy):
+            raise _HopelessError
+
+
 @contextmanager
 def open_workspaces(folder: Path, family: str, facts: DatasetFacts, params: Params) -> Iterator[list[Path]]:
     """Workspaces in each of which a trial trains once: one, or one per fold. They are deleted after the block."""
@@ -68,44 +83,35 @@ def run_trial(
 
     A failed training is the trial's state and reason, not an error: the search goes on.
     """
-    steps: list[float] = []
-    scores: list[float] = []
-    start = time.perf_counter()
-
-    def watch(step: int, accuracy: float) -> None:
-        steps.append(round(accuracy, DIGITS))
-        if is_hopeless(step, accuracy):
-            raise _HopelessError
-
+    start, progress = time.perf_counter(), _Progress(is_hopeless)
     state: State = "finished"
     reason = None
     try:
-        params = load(values)
-        if params.search.score == "crossval" and not params.crossval.augment:
-            params = without_augment(params)
-        _check_size(family, params, facts)
-        for accuracy in _train(family, params, workspaces, watch):
-            scores.append(accuracy)
-            if len(workspaces) > 1:
-                watch(len(scores) - 1, float(np.mean(scores)))
+        _train(family, load(values), workspaces, facts, progress)
     except _HopelessError:
-        if len(scores) < len(workspaces):  # else it has trained on the last fold, so nothing is left to save
+        if len(progress.scores) < len(workspaces):  # else it has trained on the last fold, so nothing is left to save
             state = "pruned"
     except PipelineError as error:
         state, reason = "failed", str(error)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         state, reason = "failed", "out of memory: lower search.max_parameters"
-    score = round(float(np.mean(scores)), DIGITS) if state == "finished" else None
-    finite = [step for step in steps if np.isfinite(step)]
-    return Trial(number, state, values, score, finite, scores, reason, round(time.perf_counter() - start, 2))
+    score = round(float(np.mean(progress.scores)), DIGITS) if state == "finished" else None
+    steps = [step for step in progress.steps if np.isfinite(step)]
+    return Trial(number, state, values, score, steps, progress.scores, reason, round(time.perf_counter() - start, 2))
 
 
-def _train(family: str, params: Params, workspaces: list[Path], watch: Callable[[int, float], None]) -> Iterator[float]:
-    """The accuracy in each workspace, as soon as it is known. watch: called after each epoch if there is one workspace."""
-    for workspace in workspaces:
+def _train(family: str, params: Params, workspaces: list[Path], facts: DatasetFacts, progress: _Progress) -> None:
+    """Trains in each workspace. Steps are the epochs of the only one, or the workspaces, with their mean accuracy so far."""
+    if params.search.score == "crossval" and not params.crossval.augment:
+        params = without_augment(params)
+    _check_size(family, params, facts)
+    per_fold = len(workspaces) > 1
+    for number, workspace in enumerate(workspaces):
         keras.backend.clear_session()  # what earlier trials have left, and the numbers in names of layers
-        held_out = train_and_measure(workspace, family, params, None if len(workspaces) > 1 else watch)
-        yield round(float(held_out.metrics["accuracy"]), DIGITS)
+        held_out = train_and_measure(workspace, family, params, None if per_fold else progress.watch)
+        progress.scores.append(round(float(held_out.metrics["accuracy"]), DIGITS))
+        if per_fold:
+            progress.watch(number, float(np.mean(progress.scores)))
 
 
 def _check_size(family: str, params: Params, facts: DatasetFacts) -> None:

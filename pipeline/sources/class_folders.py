@@ -1,123 +1,196 @@
-"""What the paths of a data set mean: which folder is a split, which is a class, which file is an image.
+"""What the paths of a data set mean: which folder is a split, which is a class, which file is a picture.
 
-The sources folder and archive share this: both turn a list of paths into (path, label, split).
+The sources folder and archive share this: both turn a list of paths into a Reading. Where `data.labels` names a CSV file, that
+file says it instead.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
+from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.formats import IMAGE_EXTENSIONS
+from pipeline.runtime.files import readable_name
+from pipeline.sources.copies import Contents
+from pipeline.sources.decision import Decision
+from pipeline.sources.labels import read_labels
+from pipeline.sources.layout import decide_layout
+from pipeline.sources.names import find_class_in_file_name, is_litter, make_unique_names
+from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
+from pipeline.sources.suspicions import merge_spellings, review
+from pipeline.sources.tree import Folder, build_tree, is_picture
 
-# Files and folders that operating systems create beside images; they are ignored.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx"})
+_TABLES = (".csv", ".tsv")
+_TABLE_DEPTH = 2  # folders above a CSV file, at most
+_OUTSIDE = "lies in no class folder"
 
-_SPLIT_OF_FOLDER = {
-    **dict.fromkeys(("train", "training", "seg_train", "train_set", "training_set", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "seg_val", "val_set", "validation_set", "valset"), "val"),
-    **dict.fromkeys(("test", "testing", "seg_test", "test_set", "testing_set", "testset"), "test"),
-}
-_UNLABELLED_FOLDERS = frozenset({"seg_pred", "pred", "predict", "prediction", "unlabelled", "unlabeled"})
-
-
-@dataclass(frozen=True)
-class TreeFile:
-    """path: as given. label: class name, or empty outside class folders. reason: why it can't be used, or empty."""
-
-    path: str
-    label: str
-    source_split: str
-    reason: str = ""
+LeftOut = dict[str, list[str]]  # paths by reason
 
 
-def read_tree(paths: Iterable[str], where: str) -> list[TreeFile]:
+def read_tree(
+    paths: Iterable[str] | Mapping[str, int],
+    where: str,
+    settings: ReadingSettings = AS_FOUND,
+    *,
+    folders: Iterable[str] = (),
+    links: Iterable[str] = (),
+    identify: Callable[[str], Hashable] | None = None,
+    read_file: Callable[[str], bytes] | None = None,
+) -> Reading:
     """Labels and splits of the files below one root.
 
-    paths: relative, with forward slashes. where: the root, for messages. Returns one TreeFile per path, sorted by path, without
-    litter and unlabelled folders. Raises PipelineError if there are no class folders, or if splits and classes can't be told
-    apart.
+    paths: relative, with forward slashes, without `..`, each once; as a mapping with each file's size in bytes, copies are
+    noticed. where: the root, for messages. settings: what the user says of folders and files. folders: paths of all folders, if
+    they are known: empty ones are named. links: paths of links to folders, which nobody enters. identify: a value that two
+    files share only if their bytes are equal; None: equal names and sizes are enough. read_file: the bytes of a file, for a CSV
+    of labels inside the source.
+
+    Raises PipelineError, one line, if there are no class folders, or if there are two readings and nothing says which is meant.
     """
-    parts = {path: PurePosixPath(path).parts for path in sorted(paths)}
-    parts = {path: names for path, names in parts.items() if not any(_is_litter(name) for name in names)}
-    if not parts:
-        raise PipelineError(f"{where} contains no files: expected <class>/<image>, or train/<class>/<image> and so on")
-    # The folders of images count; a licence text in the root says nothing about the others.
-    images = [names for path, names in parts.items() if not _refusal(path, "any")] or list(parts.values())
-    depth = _count_wrappers(images)
-    has_splits = _check_tops({names[depth] for names in images if len(names) > depth + 1}, where)
-    doubled = _find_doubled([names[depth:] for names in images]) if has_splits else set()
-    placed = [_place(path, names[depth:] or names[-1:], has_splits, doubled) for path, names in parts.items()]
-    files = [file for file in placed if file is not None]
-    if not any(file.label for file in files):
+    sizes = paths if isinstance(paths, Mapping) else {}
+    left_out: LeftOut = {}
+    kept = _drop_litter(sorted(paths), left_out)
+    if links:
+        left_out["link to a folder, which is not entered"] = sorted(links)
+    if settings.root:
+        kept = _enter_root(kept, settings.root, where, left_out)
+    _check_kept(kept, where, links)
+    if settings.labels:
+        return read_labels(kept, where, settings, left_out, read_file)
+    root = build_tree([name for name in kept.values() if is_picture(name)], map(_normalize, folders))
+    contents = _describe_contents(kept, sizes, identify)
+    return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out)
+
+
+def _describe_contents(
+    kept: Mapping[str, str], sizes: Mapping[str, int], identify: Callable[[str], Hashable] | None
+) -> Contents:
+    """The same by the paths' normal form."""
+    given = {name: path for path, name in kept.items()}
+    known = {name: sizes[path] for name, path in given.items() if path in sizes}
+    return Contents(known, None if identify is None else lambda name: identify(given[name]))
+
+
+def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> None:
+    """Raises PipelineError if there is no file, or no picture."""
+    if not kept:
+        also = "; links to folders, such as {!r}, are not entered: data.path must name the folder itself"
+        raise PipelineError(
+            f"{where} contains no files: expected <class>/<image>, or train/<class>/<image> and so on"
+            + (also.format(min(links)) if links else "")
+        )
+    if not any(map(is_picture, kept.values())):
+        raise PipelineError(
+            f"{where} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm; received "
+            f"{len(kept):,} other file(s), such as {readable_name(min(kept))!r}"
+        )
+
+
+def _read_folders(
+    kept: dict[str, str], root: Folder, where: str, settings: ReadingSettings, contents: Contents, left_out: LeftOut
+) -> Reading:
+    empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
+    decision = decide_layout(root, where, settings, contents, _list_tables(kept))
+    files = _label_files(_place_files(kept, decision, left_out), decision)
+    if not any(file.label for file in files if is_picture(file.path)):
         raise PipelineError(
             f"{where} has no class folders: expected <class>/<image>, or train/<class>/<image> and so on; "
-            f"received files such as {next(iter(parts))!r} with no folder above them"
+            f"received files such as {min(file.name for file in files)!r} with no folder above them"
         )
-    return files
+    review(files, decision, contents, empty, kept)
+    return Reading(
+        where,
+        tuple(files),
+        tuple(decision.wrappers),
+        summarize(left_out),
+        tuple(decision.warnings),
+        tuple(decision.notes),
+    )
 
 
-def _is_litter(name: str) -> bool:
-    return name.lower() in _LITTER or (name.startswith(".") and name not in (".", ".."))
+def _list_tables(kept: Mapping[str, str]) -> list[str]:
+    """CSV files that may hold labels, those that lie highest first."""
+    tables = [name for name in kept.values() if name.lower().endswith(_TABLES) and name.count("/") <= _TABLE_DEPTH]
+    return sorted(tables, key=lambda name: (name.count("/"), name))
 
 
-def _count_wrappers(images: list[tuple[str, ...]]) -> int:
-    """How many folders wrap the whole tree: animals/train/… is read as train/…, as everything is in `animals`."""
-    depth = 0
-    while len({names[depth] for names in images}) == 1 and _is_wrapper([names[depth:] for names in images]):
-        depth += 1
-    return depth
+def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut) -> dict[str, tuple[str, str]]:
+    """(folder name or other text that stands for the class, split) of each path that is not left out."""
+    places = {}
+    for path, name in sorted(kept.items()):
+        label, split, ignored = decision.place(name.rpartition("/")[0])
+        if ignored:
+            left_out.setdefault(ignored, []).append(path)
+        else:
+            places[path] = (find_class_in_file_name(name) if decision.by_file else label, split)
+    return places
 
 
-def _is_wrapper(images: list[tuple[str, ...]]) -> bool:
-    """Whether the folders below the only top folder can be classes or splits: two or more, or one with the name of a split."""
-    if images[0][0].lower() in _SPLIT_OF_FOLDER or any(len(names) < 3 for names in images):
-        return False
-    below = {names[1].lower() for names in images}
-    return len(below) > 1 or next(iter(below)) in _SPLIT_OF_FOLDER or _is_wrapper([names[1:] for names in images])
+def _label_files(places: Mapping[str, tuple[str, str]], decision: Decision) -> list[TreeFile]:
+    labels = merge_spellings({(split, label) for label, split in places.values() if label}, decision)
+    names = make_unique_names(places)
+    return [
+        TreeFile(path, labels.get((split, label), ""), split, _refuse(path, label, decision.by_file), names[path])
+        for path, (label, split) in places.items()
+    ]
 
 
-def _check_tops(tops: set[str], where: str) -> bool:
-    """Whether the top folders are splits. One named train may be a class (of vehicles), but not beside one named test."""
-    tops = {top for top in tops if top.lower() not in _UNLABELLED_FOLDERS}
-    splits = {top: _SPLIT_OF_FOLDER[top.lower()] for top in sorted(tops) if top.lower() in _SPLIT_OF_FOLDER}
-    others = sorted(tops - set(splits))
-    if others and len(set(splits.values())) > 1:
+def summarize(left_out: LeftOut) -> tuple[tuple[str, int, str], ...]:
+    """(reason, how many, an example), as Reading has them."""
+    names = {reason: make_unique_names(paths) for reason, paths in left_out.items() if paths}
+    return tuple((reason, len(found), found[min(found)]) for reason, found in sorted(names.items()))
+
+
+def _normalize(path: str) -> str:
+    """Without `.` and doubled slashes, as a tar of the folder `.` has them."""
+    is_normal = (
+        "//" not in path and "/./" not in path and not path.startswith(("./", "/")) and not path.endswith(("/", "/."))
+    )
+    return path if is_normal else "/".join(PurePosixPath(path).parts)
+
+
+def _drop_litter(paths: list[str], left_out: LeftOut) -> dict[str, str]:
+    """Normal form by path, of what is no litter."""
+    known: dict[str, bool] = {}
+    kept = {}
+    for path in paths:
+        name = _normalize(path)
+        folder, _, file = name.rpartition("/")
+        if folder not in known:
+            known[folder] = any(map(is_litter, folder.split("/")))
+        if known[folder] or is_litter(file):
+            left_out.setdefault("hidden, or made by an operating system", []).append(path)
+        else:
+            kept[path] = name
+    return kept
+
+
+def _enter_root(kept: dict[str, str], root: str, where: str, left_out: LeftOut) -> dict[str, str]:
+    """The files below data.root. Raises PipelineError if there are none."""
+    start = normalize("NFC", _normalize(root.replace("\\", "/").strip("/"))) + "/"
+    inside = {path: name for path, name in kept.items() if f"{normalize('NFC', name)}".startswith(start)}
+    if not inside:
+        tops = sorted({name.partition("/")[0] for name in kept.values() if "/" in name})
         raise PipelineError(
-            f"{where} mixes splits ({', '.join(splits)}) with other folders ({', '.join(others[:5])}): "
-            "expected either class folders or train/val/test folders; move the others away"
+            f"{where} has no files below data.root {root!r}: expected a folder in it, as {', '.join(tops[:10]) or 'none is'}"
         )
-    if splits and not others and "train" not in splits.values():
-        raise PipelineError(f"{where} has {', '.join(splits)} but no train folder: expected one")
-    return bool(splits) and not others
+    if rest := [path for path in kept if path not in inside]:
+        left_out["outside data.root"] = rest
+    return inside
 
 
-def _find_doubled(images: list[tuple[str, ...]]) -> set[str]:
-    """Split folders that contain only a folder of the same name, as in Kaggle's archives: seg_train/seg_train/<class>.
-
-    In a data set of vehicles, train/train is a class: there are others beside it.
-    """
-    below: dict[str, set[str]] = {}
-    for names in images:
-        if len(names) > 2:
-            below.setdefault(names[0], set()).add(names[1].lower())
-    return {top for top, folders in below.items() if folders == {top.lower()}}
+def _find(root: Folder, path: str | None) -> Folder:
+    """The folder at data.root, whatever the Unicode form of its name."""
+    folder = root
+    for part in PurePosixPath(path or "").parts:
+        same = [child for child in folder.folders.values() if normalize("NFC", child.name) == normalize("NFC", part)]
+        folder = max(same, key=lambda child: child.count) if same else folder
+    return folder
 
 
-def _place(path: str, names: tuple[str, ...], has_splits: bool, doubled: set[str]) -> TreeFile | None:
-    """One file's label and split; None in a folder that is named as unlabelled."""
-    if names[0].lower() in _UNLABELLED_FOLDERS and len(names) > 1 and has_splits:
-        return None
-    split = _SPLIT_OF_FOLDER.get(names[0].lower(), "") if has_splits and len(names) > 1 else ""
-    if split:
-        is_doubled = names[0] in doubled and len(names) > 2 and names[1].lower() == names[0].lower()
-        names = names[2:] if is_doubled else names[1:]
-    label = names[0] if len(names) > 1 else ""
-    return TreeFile(path, label, split, _refusal(path, label))
-
-
-def _refusal(path: str, label: str) -> str:
-    if not label:
-        return "lies in no class folder"
-    extension = PurePosixPath(path).suffix.lower()
-    return "" if extension in IMAGE_EXTENSIONS else f"not an image file: extension {extension!r}"
+def _refuse(path: str, label: str, by_file: bool) -> str:
+    if not is_picture(path):
+        return f"not an image file: extension {PurePosixPath(path).suffix.lower()!r}" if label or by_file else _OUTSIDE
+    if label:
+        return ""
+    return "its name does not begin with a class" if by_file else _OUTSIDE

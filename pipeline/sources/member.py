@@ -1,5 +1,6 @@
 """One file of an archive, its name, and the bounds that reading an archive keeps to, whatever its format."""
 
+import errno
 import logging
 import re
 import tarfile
@@ -16,9 +17,16 @@ from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
+try:
+    from backports.zstd import ZstdError
+except ImportError:  # the extra `archives` is not installed: then nothing raises it
+    _EXTRA: tuple[type[Exception], ...] = ()
+else:
+    _EXTRA = (ZstdError,)
+
 # What the standard library raises for bytes that are no archive, or a damaged one. ValueError and OverflowError come from
 # numbers that nothing real has; OSError also stands for errors of the disk, see `is_disk_error`.
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     tarfile.TarError,
     EOFError,
@@ -29,6 +37,7 @@ DAMAGE = (
     RuntimeError,
     ValueError,
     OverflowError,
+    *_EXTRA,
 )
 _SMALL_BYTES = 100 << 20  # below, no ratio is suspicious: small archives of uniform images compress well
 _MAX_NAMES_BYTES = 256 << 20  # of all names together; a million ordinary ones take 60 MB
@@ -39,18 +48,20 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 class Member:
     """A file in an archive; folders are not listed.
 
-    name: path with forward slashes, as text that every table can hold; empty if the archive gives none. stored_name: as the
-    archive has it, for messages. size: bytes that reading it gives. reason: why it can't be used, or empty.
+    name: path with forward slashes, as text that every table can hold; empty if the archive gives none. size: bytes that
+    reading it gives. reason: why it can't be used, or empty. checksum: CRC-32 of its bytes, if the archive has one.
     """
 
     name: str
-    stored_name: str
     size: int
     reason: str = ""
+    checksum: int | None = None
 
 
 class ArchiveReader(Protocol):
-    """What every format provides."""
+    """What every format provides. folders: paths of its folders, once the members are listed."""
+
+    folders: list[str]
 
     def list_members(self) -> list[Member]:
         """Every file, in the archive's order, those that can't be used too. Refuses damaged and unsafe archives."""
@@ -77,9 +88,9 @@ class Bounds:
         if self._unpacked > self._limit:
             raise PipelineError(self._explain())
 
-    def add_name(self, name: str) -> None:
-        """Counts one more name, which stays in memory."""
-        self._names += len(name)
+    def add_name(self, size: int) -> None:
+        """Counts one more name of `size` bytes, which stays in memory."""
+        self._names += size
         if self._names > _MAX_NAMES_BYTES:
             raise PipelineError(
                 f"{self.what} has more than {_MAX_NAMES_BYTES >> 20} MB of file names: expected a data set; do not trust it"
@@ -99,7 +110,7 @@ class Bounds:
 
 def is_disk_error(error: Exception) -> bool:
     """Whether an exception of DAMAGE comes from the disk. EINVAL comes from an archive that points outside its own bytes."""
-    return isinstance(error, OSError) and error.errno not in (None, 22)
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def decode_names(stored: list[bytes], *, encoding: str | None, fallback: str | None, what: str) -> list[str]:
@@ -107,7 +118,7 @@ def decode_names(stored: list[bytes], *, encoding: str | None, fallback: str | N
 
     stored: the names' bytes, of which the archive does not say what they mean. encoding: their code page, or None: UTF-8 where
     all of them can be read so, else `fallback`, with a warning. fallback: a code page, or None: bytes that are not UTF-8
-    become escapes, such as \\xe4. Raises PipelineError if a name can't be read by `encoding`.
+    are kept as surrogates, which `clean_name` writes as \\xe4. Raises PipelineError if a name can't be read by `encoding`.
     """
     if encoding is not None:
         return [_decode(name, encoding, what) for name in stored]
@@ -115,9 +126,9 @@ def decode_names(stored: list[bytes], *, encoding: str | None, fallback: str | N
         return [name.decode("utf-8") for name in stored]
     except UnicodeDecodeError:
         pass
-    names = [name.decode(fallback) if fallback else name.decode("utf-8", "backslashreplace") for name in stored]
-    example = next(name for name, read in zip(stored, names, strict=True) if not _is_utf8(name) and read)
-    read = names[stored.index(example)]
+    names = [name.decode(fallback) if fallback else name.decode("utf-8", "surrogateescape") for name in stored]
+    number = next(number for number, name in enumerate(stored) if not _is_utf8(name))
+    example, read = stored[number], escape(names[number])
     logger.warning(
         "%s has file names that are not UTF-8, and does not say what they are: %r is read as %r; if that is wrong, set "
         "data.encoding to their code page, such as cp932 (Japanese), gbk (Chinese), cp1252 (Western) or cp1251 (Cyrillic)",
@@ -146,16 +157,21 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-def clean_name(name: str, what: str) -> str:
-    """A stored name as the path of a member: forward slashes, no `.` parts, control characters escaped; may be empty.
+def clean_name(name: str, what: str, *, backslashes: bool) -> str:
+    """A stored name as the path of a member, as text that every table can hold: no `.` parts; may be empty.
 
-    Raises PipelineError if it leads out of the archive.
+    backslashes: whether they separate folders, as on Windows. Raises PipelineError if the path leads out of the archive.
     """
     slashed = name.replace("\\", "/")
-    if slashed.startswith("/") or ".." in PurePosixPath(slashed).parts or slashed[1:3] == ":/":
+    if slashed.startswith("/") or ".." in slashed.split("/") or slashed[1:3] == ":/":
         raise PipelineError(f"{what} contains the path {name!r}, which leads outside it: do not trust it")
-    parts = [part for part in slashed.split("/") if part not in ("", ".")]
-    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", "/".join(parts))
+    return "/".join(part for part in escape(slashed if backslashes else name).split("/") if part not in ("", "."))
+
+
+def escape(name: str) -> str:
+    """Bytes that were not UTF-8, and control characters, as \\xe4 and \\x0a."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def refuse_link(name: str, target: str, what: str, *, from_root: bool = False) -> None:

@@ -9,6 +9,7 @@ class RawImage:
 
     name: path inside the source, with forward slashes; unique. label: class name. source_split: train, val, test, or
     empty if the source has no splits. data: the encoded bytes, or None if they could not be read; then reason says why.
+    group: of images that belong together (a patient, a camera), or empty.
     """
 
     name: str
@@ -16,3 +17,4 @@ class RawImage:
     source_split: str
     data: bytes | None
     reason: str = ""
+    group: str = ""

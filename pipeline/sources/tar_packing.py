@@ -4,7 +4,7 @@ import bz2
 import gzip
 import lzma
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from pipeline.runtime.errors import PipelineError
 
@@ -16,24 +16,30 @@ def name_packing(head: bytes) -> str | None:
     return next((name for magic, name in PACKINGS.items() if head.startswith(magic)), None)
 
 
-def open_unpacked(archive: Path) -> IO[bytes]:
+def is_plain(archive: Path) -> bool:
+    """Whether a file is not packed, so that its parts can be skipped."""
+    with archive.open("rb") as file:
+        return name_packing(file.read(8)) is None
+
+
+def open_unpacked(archive: Path) -> BinaryIO:
     """A stream of the unpacked bytes. At its end it raises EOFError if the file is cut off, and checks the checksum of formats
     that have one."""
     with archive.open("rb") as file:
         packing = name_packing(file.read(8))
     match packing:
         case "gzip":
-            return gzip.open(archive)  # type: ignore[return-value]
+            return cast(BinaryIO, gzip.open(archive))
         case "bzip2":
-            return bz2.open(archive)
+            return cast(BinaryIO, bz2.open(archive))
         case "xz" | "lzma":
-            return lzma.open(archive)
+            return cast(BinaryIO, lzma.open(archive))
         case "zstd":
             return _open_zstd(archive)
     return archive.open("rb")
 
 
-def _open_zstd(archive: Path) -> IO[bytes]:
+def _open_zstd(archive: Path) -> BinaryIO:
     try:
         from backports import zstd
     except ImportError as error:
@@ -42,4 +48,4 @@ def _open_zstd(archive: Path) -> IO[bytes]:
             "`.venv/bin/pip install -e '.[archives]'`, or unpack it and pack it as .tar.gz"
         ) from error
     # A larger window than 128 MB (2 ** 27) is memory that the archive, not the user, would ask for.
-    return zstd.open(archive, "rb", options={zstd.DecompressionParameter.window_log_max: 27})
+    return cast(BinaryIO, zstd.open(archive, "rb", options={zstd.DecompressionParameter.window_log_max: 27}))

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from gzip import BadGzipFile
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.member import Bounds
-from pipeline.sources.tar_packing import open_unpacked
+from pipeline.sources.tar_packing import is_plain, open_unpacked
 
 BLOCK = tarfile.BLOCKSIZE
 _END = bytes(BLOCK)
 _CHUNK_BYTES = 1 << 20
-_MAX_HEADER_BYTES = 1 << 20  # of one long name or extended header; real ones have a few hundred
+_MAX_HEADER_BYTES = 1 << 24  # of one long name or extended header: a few hundred, but macOS puts whole icons into some
 _MAX_NAME_BYTES = 1 << 15  # no file system has longer paths
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LONG_NAME, _LONG_TARGET = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
@@ -35,7 +35,7 @@ _WITHOUT_DATA = (
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """One entry. name, target: bytes as stored; target is what a link points to. kind: a type flag of tarfile, REGTYPE for
     every regular file. size: bytes of its content in the archive."""
@@ -59,8 +59,9 @@ class TarStream:
     """
 
     def __init__(self, archive: Path, bounds: Bounds | None = None) -> None:
-        self._stream: IO[bytes] = open_unpacked(archive)
-        self._bounds = bounds
+        self._stream = open_unpacked(archive)
+        self._file_size = archive.stat().st_size if is_plain(archive) else None  # bytes, if they can be skipped
+        self._name, self._bounds = archive.name, bounds
         self._unread = 0  # of the current entry: its content and the padding to a whole block
         self._content = 0
         self.trailing_bytes = self.num_ends = 0
@@ -136,7 +137,7 @@ class TarStream:
         target = extended.get("linkpath") or long.get(_LONG_TARGET) or _encode(header.linkname)
         if max(len(name), len(target)) > _MAX_NAME_BYTES:
             raise PipelineError(
-                f"the archive has a file name of {max(len(name), len(target)):,} bytes: expected at most "
+                f"archive {self._name!r} has a file name of {max(len(name), len(target)):,} bytes: expected at most "
                 f"{_MAX_NAME_BYTES:,}; do not trust it"
             )
         size = _parse_number(extended["size"]) if "size" in extended else header.size
@@ -159,7 +160,8 @@ class TarStream:
     def _read_header_content(self, size: int) -> bytes:
         if not 0 <= size <= _MAX_HEADER_BYTES:
             raise PipelineError(
-                f"the archive has a header of {size:,} bytes: expected at most {_MAX_HEADER_BYTES:,}; do not trust it"
+                f"archive {self._name!r} has a header of {size:,} bytes: expected at most "
+                f"{_MAX_HEADER_BYTES:,}; do not trust it"
             )
         return self._read_exactly(-(-size // BLOCK) * BLOCK)[:size]
 
@@ -180,7 +182,12 @@ class TarStream:
         return data
 
     def _skip(self, size: int) -> None:
-        if sum(len(chunk) for chunk in self._read_chunks(size)) < size:
+        if self._file_size is not None:
+            self._count(size)
+            if self._stream.tell() + size > self._file_size:
+                raise tarfile.ReadError("it is cut off: it ends within a file")
+            self._stream.seek(size, 1)
+        elif sum(len(chunk) for chunk in self._read_chunks(size)) < size:
             raise tarfile.ReadError("it is cut off: it ends within a file")
 
     def _skip_rest(self) -> int:

@@ -1,9 +1,9 @@
-"""Five-fold cross-validation of three values on a frozen backbone against the studies' way: the backbone inside every `fit`.
+"""Five-fold cross-validation of three values on a frozen backbone, against the studies' method: the backbone in every `fit`.
 
-Run: python tests/benchmarks/bench_crossval.py [IMAGES]. CIFAR-10's first IMAGES training pictures (2,000 unless told) and
-2,000 test pictures, efficientnet_lite0 at 160 px, 10 epochs. Ours is the stage `search`: a grid of three rates of dropout, each
-scored by five folds, all 15 runs from start to report, on features that are there. Theirs is one run, which is timed whole, and
-which they do 15 times. Aim: 50x a run. Needs CIFAR-10, which it downloads into the pipeline's cache.
+Run: python tests/benchmarks/bench_crossval.py [IMAGES]. CIFAR-10's first IMAGES training images (default 2,000) and 2,000 test
+images, efficientnet_lite0 at 160 px, 10 epochs. Ours is the stage `search`: a grid of three dropout rates, each scored by five
+folds, all 15 runs from start to report, on cached features. Theirs is one of the 15 runs that they would need. Goal: 50x per
+run. Needs CIFAR-10, which it downloads into the pipeline's cache.
 """
 
 import os
@@ -47,20 +47,20 @@ def main() -> None:
         ours = (before + time_search(folder)) / 2 / (len(VALUES) * FOLDS)
         scores = pd.read_csv(folder / "metrics" / "search" / FAMILY / "trials.csv")["score"]
     print(
-        f"a run of {EPOCHS} epochs, one of {len(VALUES) * FOLDS} of a {FOLDS}-fold cross-validation of {len(VALUES)} values: "
-        f"{theirs / ours:.1f}x ({ours:.2f} s against {theirs:.1f} s; accuracy {scores.min():.3f} to {scores.max():.3f}, and "
+        f"one run of {EPOCHS} epochs, of {len(VALUES) * FOLDS} in a {FOLDS}-fold cross-validation of {len(VALUES)} values: "
+        f"{theirs / ours:.1f}x ({ours:.2f} s vs. {theirs:.1f} s; accuracy {scores.min():.3f} to {scores.max():.3f}, and "
         f"{accuracy:.3f} on the first fold of theirs), {os.cpu_count()} cores"
     )
 
 
 def time_search(folder: Path) -> float:
-    """Seconds of the whole search; before and after theirs, as machines are not as fast at all times."""
+    """Seconds of the whole search. Measured before and after theirs, as the machine's speed varies."""
     shutil.rmtree(folder / ".dvc" / "cache" / "search", ignore_errors=True)
     return run_stage("search", folder, FAMILY)
 
 
 def time_studies(folder: Path) -> tuple[float, float]:
-    """Seconds and accuracy of one of their runs: the first fold, the first value."""
+    """Seconds and accuracy of one of their runs: the first fold with the first value."""
     os.chdir(folder)
     configure_tensorflow(onednn=True)
     from pipeline.config.reader import load_params
@@ -69,9 +69,9 @@ def time_studies(folder: Path) -> tuple[float, float]:
     from pipeline.training.fold_data import open_fold
 
     params = load_params(overrides={"train.dropout": VALUES[0]})
-    place = folder / "fold"
-    with open_fold(place, FAMILY, load_dataset_facts(), params.crossval, fold=0):
-        os.chdir(place)
+    workspace = folder / "fold"
+    with open_fold(workspace, FAMILY, load_dataset_facts(), params.crossval, fold=0):
+        os.chdir(workspace)
         start = time.perf_counter()
         model = train_as_studies(params)
         seconds = time.perf_counter() - start

@@ -1,8 +1,8 @@
-"""A head on cached features against the studies' way: the frozen backbone inside `fit`, in every epoch.
+"""A head on cached features, against the studies' method: the frozen backbone inside `fit`, in every epoch.
 
-Run: python tests/benchmarks/bench_embeddings.py [IMAGES]. CIFAR-10's first IMAGES training pictures (2,000 unless told) and
-2,000 test pictures, efficientnet_lite0 at 160 px, the same head, the same epochs. Aim: 30x a run after the first, test
-accuracy within half a point. Needs CIFAR-10, which it downloads into the pipeline's cache.
+Run: python tests/benchmarks/bench_embeddings.py [IMAGES]. CIFAR-10's first IMAGES training images (default 2,000) and 2,000
+test images, efficientnet_lite0 at 160 px, the same head, the same epochs. Goal: 30x per run after the first, test accuracy
+within half a point. Needs CIFAR-10, which it downloads into the pipeline's cache.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def make_project(folder: Path, images: int) -> Path:
-    """Writes params.yaml and data up to data/tfrecords into `folder`; nothing is changed at random, nothing stops early."""
+    """Writes params.yaml and data up to data/tfrecords into `folder`; without augmentation and early stopping."""
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     params["data"]["source"] = "cifar10"
     params["prune"]["max_images_per_class"] = (images + 2000) // 10
@@ -47,13 +47,13 @@ def make_project(folder: Path, images: int) -> Path:
     params["recipes"][FAMILY]["augment"] = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
     params["recipes"][FAMILY]["early_stopping"] = {"patience": None}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    for stage in ("download", "prune", "split", "preprocess"):
+    for stage in ("code", "download", "prune", "split", "preprocess"):
         run_stage(stage, folder)
     return folder
 
 
 def train_as_studies(params: Params) -> "keras.Model":
-    """The frozen backbone inside `fit`, on the data of the working directory."""
+    """The frozen backbone inside `fit`, on the data in the working directory."""
     import keras
 
     from pipeline.config.sections import TransferRecipe
@@ -98,15 +98,15 @@ def _compare(folder: Path, embed_seconds: float) -> None:
         return train_transfer(FAMILY, recipe, seed=1, cache_gb=4, shuffle_buffer=1000, record=folder / "record")
 
     seconds, accuracies = {}, {}
-    for name, way in (("cached", cached), ("in fit", lambda: train_as_studies(params))):
+    for name, method in (("cached", cached), ("in fit", lambda: train_as_studies(params))):
         start = time.perf_counter()
-        model = way()
+        model = method()
         seconds[name] = time.perf_counter() - start
         labels, probabilities = predict_split(model, "test")
         accuracies[name] = float((probabilities.argmax(axis=1) == labels).mean())
     n, num_test = facts.num_images["train"], facts.num_images["test"]
     print(
-        f"a run of {EPOCHS} epochs on {n:,} pictures: {seconds['in fit'] / seconds['cached']:.1f}x "
+        f"one run of {EPOCHS} epochs on {n:,} images: {seconds['in fit'] / seconds['cached']:.1f}x "
         f"({seconds['cached']:.1f} s on features, {seconds['in fit']:.1f} s with the backbone in fit; "
         f"the first run also embeds, {embed_seconds:.1f} s: {seconds['in fit'] / (seconds['cached'] + embed_seconds):.1f}x; "
         f"test accuracy {accuracies['cached']:.4f} and {accuracies['in fit']:.4f}, n={num_test:,})"

@@ -1,6 +1,6 @@
-"""`dvc repro` with nothing to do against `dvc status`, in this project as it stands.
+"""`dvc repro` with nothing to do, against `dvc status`, in this project.
 
-Run after `make repro`: python tests/benchmarks/bench_status.py. Aim: no more than 1.5x the time.
+Run after `make repro`: python tests/benchmarks/bench_status.py. Goal: at most 1.5x the time.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ def run(*command: str) -> str:
 
 def main() -> None:
     if "Running stage" in run("repro", "--dry"):
-        sys.exit("error: there is something to do: run `make repro` first")
+        sys.exit("error: the project is not up to date: run `make repro` first")
     # The rate of status over that of repro is the time of repro over that of status.
     compare(
         "time of an idle repro, of that of status",

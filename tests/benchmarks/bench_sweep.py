@@ -1,9 +1,9 @@
-"""A point of a sweep that changes only a head: how long it takes, of what, and whether 200 experiments later it takes longer.
+"""One point of a sweep that changes only the head: seconds per stage, and whether it is slower after 200 more experiments.
 
-Run: python tests/benchmarks/bench_sweep.py [IMAGES [EXPERIMENTS]]. IMAGES pictures of CIFAR-10 (10,000 unless told),
-efficientnet_lite0; the first run embeds them, then each point is `dvc exp run -S train.dropout=…`. Between the first points
-and the last, EXPERIMENTS (200) more are saved by `dvc exp save`. Aim: under 25 s a point, and a ratio of 1. Needs CIFAR-10,
-which it downloads into the pipeline's cache.
+Run: python tests/benchmarks/bench_sweep.py [IMAGES [EXPERIMENTS]]. IMAGES images of CIFAR-10 (default 10,000),
+efficientnet_lite0; the first run embeds them, then each point is `dvc exp run -S train.dropout=…`. Between the first and the
+last points, `dvc exp save` adds EXPERIMENTS (default 200) more. Goal: less than 25 s per point, and a ratio of 1. Needs
+CIFAR-10, which it downloads into the pipeline's cache.
 """
 
 import os
@@ -38,13 +38,13 @@ def main() -> None:
         print(f"  {part}: {statistics.median(point[part] for point in before):.1f} s")
     early, late = (statistics.median(sum(point.values()) for point in points) for points in (before, after))
     print(
-        f"a point that changes only the head, {images:,} pictures: {early:.1f} s, {first / early:.1f}x faster than the first "
+        f"a point that changes only the head, {images:,} images: {early:.1f} s, {first / early:.1f}x faster than the first "
         f"run ({first:.1f} s); after {experiments} more experiments {late:.1f} s, {late / early:.2f}x, {os.cpu_count()} cores"
     )
 
 
 def make_project(folder: Path, images: int) -> Path:
-    """A clone on the first pictures of each class."""
+    """A clone with the first images of each class."""
     project = folder / "project"
     project.mkdir()
     make_clone(project)
@@ -61,7 +61,7 @@ def make_project(folder: Path, images: int) -> Path:
 
 
 def time_point(folder: Path, values: dict[str, float]) -> dict[str, float]:
-    """Seconds of each stage that an experiment runs, and of DVC before the first and after the last."""
+    """Seconds of each stage that an experiment runs, and of DVC before the first and after the last stage."""
     options = [word for name, value in values.items() for word in ("-S", f"{name}={value:g}")]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -80,7 +80,7 @@ def time_point(folder: Path, values: dict[str, float]) -> dict[str, float]:
 
 
 def save_experiment(folder: Path, number: int) -> None:
-    """One more experiment, with parameters of its own, as `dvc exp run` would leave it."""
+    """Adds an experiment with other parameters, as `dvc exp run` would leave it."""
     file = folder / "params.yaml"
     params = yaml.safe_load(file.read_text())
     params["train"]["l2"] = number / 1e6

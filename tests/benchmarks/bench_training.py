@@ -1,7 +1,7 @@
 """Training of `cifar_elu`, images/s, against hand-written PyTorch: same network, same batch, same cores.
 
-Run: python tests/benchmarks/bench_training.py [PYTHON]. PYTHON: an interpreter that has PyTorch (pip install torch), this
-one unless told; each side runs in a process of its own, in turn. Aim: 1.0x.
+Run: python tests/benchmarks/bench_training.py [PYTHON]. PYTHON: an interpreter with PyTorch (pip install torch), by default
+this one; the two sides run in turn, in a new process each. Goal: 1.0x.
 """
 
 import os
@@ -67,7 +67,7 @@ print("RATE", {steps} * {batch} / (time.perf_counter() - start))
 
 
 def measure(python: str, script: str, **settings: int) -> float:
-    """images/s that a script prints."""
+    """The images/s that a script prints."""
     code = script
     for name, value in {"steps": STEPS, "batch": BATCH, **settings}.items():
         code = code.replace(f"{{{name}}}", str(value))
@@ -81,7 +81,7 @@ def measure(python: str, script: str, **settings: int) -> float:
 def main() -> None:
     python = sys.argv[1] if len(sys.argv) > 1 else sys.executable
     if subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode:
-        print("training cifar_elu, against PyTorch: skipped, as PyTorch is not installed; name a Python that has it")
+        print("training cifar_elu, against PyTorch: skipped, as PyTorch is not installed; name a Python with PyTorch")
         return
     compare(
         "training cifar_elu, against PyTorch",

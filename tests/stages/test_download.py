@@ -1,12 +1,16 @@
 import io
 import logging
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from pipeline.data.manifest import load_manifest
 from pipeline.data.raw import load_facts, load_index, read_bytes
 from pipeline.runtime.errors import PipelineError
 from stages.download import download
+from stages.prune import prune
 
 pytestmark = pytest.mark.usefixtures("one_core", "cache", "pauses")
 
@@ -35,8 +39,18 @@ def test_a_folder_becomes_a_few_files_with_the_same_bytes(project, folder, caplo
     pictures = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob("t*/*/*.png")}
     assert stored() == pictures
     assert project.files() == ["raw", "raw/images-00000.tar", "raw/index.csv", "raw/source.json"]
-    assert load_facts() == {"source": "folder"}
-    assert caplog.messages == ["6 files from folder"]
+    facts = load_facts()
+    assert facts["source"] == "folder"
+    assert facts["reading"]["classes"] == {"cat": 4, "dog": 2}
+    assert facts["reading"]["splits"] == {"train": 5, "test": 1}
+    assert caplog.messages == [
+        "folder 'pictures': 2 classes: cat 4, dog 2",
+        "splits: train 5, test 1",
+        "not used: 1 file(s), such as 'stray.png' (lies in no class folder)",
+        "not used: 1 file(s), such as 'train/cat/notes.txt' (not an image file: extension '.txt')",
+        "folder 'pictures': split test has no picture of class dog",
+        "6 files from folder",
+    ]
 
 
 @pytest.mark.usefixtures("folder")
@@ -113,3 +127,59 @@ def test_a_folder_without_classes_keeps_the_earlier_images(project, picture_fold
         download()
     assert raw_bytes(project) == before
     assert "raw.partial" not in project.files()
+
+
+class TestLabels:
+    """data.labels: a CSV file that says what the pictures are."""
+
+    @pytest.fixture
+    def labelled(self, project, picture_folder) -> Path:
+        folder = picture_folder({"part_1": 3, "part_2": 2, "about.txt": b"x"})
+        rows = [
+            f"{number},{'nv' if number % 2 else 'mel'},{patient}" for number, patient in ((0, "p"), (1, "p"), (2, "q"))
+        ]
+        for number, file in enumerate(sorted(folder.rglob("*.png"))):
+            file.rename(file.with_name(f"{number}.png"))
+        (folder / "meta.csv").write_text("\n".join(["image_id,dx,patient", *rows, "99,nv,r"]) + "\n")
+        columns = {"path": "image_id", "label": "dx", "split": "split", "group": "patient"}
+        project.set(families=["linear_svm"], data__source="folder", data__path=str(folder))
+        project.set(data__labels="meta.csv", data__label_columns=columns)
+        return folder
+
+    @pytest.mark.usefixtures("labelled")
+    def test_labels_and_groups_reach_the_index(self):
+        download()
+        index = load_index().set_index("name")
+        assert index["label"].to_dict() == {"part_1/0.png": "mel", "part_1/1.png": "nv", "part_1/2.png": "mel"}
+        assert index["group"].to_dict() == {"part_1/0.png": "p", "part_1/1.png": "p", "part_1/2.png": "q"}
+
+    @pytest.mark.usefixtures("labelled")
+    def test_how_many_rows_matched_is_said_and_kept(self, caplog):
+        caplog.set_level(logging.INFO)
+        download()
+        assert "meta.csv: 3 of 4 rows have a file, and 3 of 5 pictures a row" in caplog.messages
+        assert "folder 'pictures': 1 rows of meta.csv have no file, such as row 5: '99'" in caplog.messages
+        assert load_facts()["reading"]["notes"] == ["meta.csv: 3 of 4 rows have a file, and 3 of 5 pictures a row"]
+
+    @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+    def test_an_archive_with_the_table_in_it_gives_the_same(self, project, labelled, tmp_path, kind):
+        download()
+        from_folder = load_index(), stored()
+        packed = shutil.make_archive(str(tmp_path / "packed"), {"zip": "zip", "tar.gz": "gztar"}[kind], labelled)
+        project.set(data__source="archive", data__path=packed)
+        download()
+        assert load_index()[["name", "label", "group"]].equals(from_folder[0][["name", "label", "group"]])
+        assert stored() == from_folder[1]
+
+    def test_the_manifest_has_the_groups(self, labelled):
+        with (labelled / "meta.csv").open("a") as file:
+            file.write("3,nv,\n")
+        download()
+        prune()
+        manifest = load_manifest().set_index("name")
+        assert manifest["group"].to_dict() == {
+            "part_1/0.png": "p",
+            "part_1/1.png": "p",
+            "part_1/2.png": "q",
+            "part_2/3.png": "",
+        }

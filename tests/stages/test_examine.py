@@ -54,6 +54,7 @@ def source(project, tmp_path) -> Path:
         preprocess__num_shards=3,
         preprocess__num_workers=1,
         examine__near_duplicate=0.95,
+        prune__max_loss=0.1,
     )
     return folder
 
@@ -177,7 +178,7 @@ class TestFiles:
             examine()
             results.append({file.name: file.read_bytes() for file in Path("data/examination").iterdir()})
         assert results[0] == results[1]
-        assert sorted(results[0]) == ["classes.csv", "facts.json", "images.csv", "near_duplicates.csv"]
+        assert sorted(results[0]) == ["classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv"]
 
     def test_a_class_may_be_named_na(self, source):
         save(source / "test/NA/brighter.png", make_blobs(8) + np.uint8(60))

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.runtime.errors import PipelineError
 from stages.locate import locate
+from tests.pipeline.sources.packing import CATS_AND_DOGS, pack_zip
 
 
 def test_a_folder_is_watched_through_a_link(project, picture_folder, caplog):
@@ -13,11 +14,11 @@ def test_a_folder_is_watched_through_a_link(project, picture_folder, caplog):
     caplog.set_level(logging.INFO)
     locate()
     assert (project.folder / "data/watch/folder").readlink() == folder
-    assert caplog.messages == [f"images come from folder: {folder}"]
+    assert caplog.messages == ["folder 'pictures': 2 classes: cat 1, dog 1", f"images come from folder: {folder}"]
 
 
 def test_an_archive_is_watched_through_a_link(project, tmp_path):
-    (tmp_path / "a.zip").write_bytes(b"PK")
+    pack_zip(tmp_path / "a.zip", CATS_AND_DOGS)
     project.set(data__source="archive", data__path="../a.zip")
     locate()
     assert (project.folder / "data/watch/archive").readlink().samefile(tmp_path / "a.zip")
@@ -42,7 +43,7 @@ def test_another_source_replaces_the_earlier_one(project, picture_folder):
     locate()
     project.set(data__source="scenes", data__path=None)
     locate()
-    assert project.files() == ["watch", "watch/outside", "watch/scenes"]
+    assert project.files() == ["watch", "watch/labels", "watch/outside", "watch/scenes"]
     assert (folder / "cat/000.png").exists()
 
 
@@ -144,3 +145,45 @@ class TestOutsidePictures:
             locate()
         assert str(caught.value) == f"evaluate.outside_path {path!r} {words}"
         assert project.files() == []
+
+
+class TestReading:
+    """What the folders are taken for is said, and asked, before anything is copied."""
+
+    def test_two_readings_stop_before_any_work(self, project, picture_folder):
+        folder = picture_folder({"color/cat": 1, "color/dog": 1, "grey/cat": 1, "grey/dog": 1})
+        project.set(data__source="folder", data__path=str(folder))
+        with pytest.raises(PipelineError, match=r"in two ways.*data\.layout=flat.*data\.classes=parent"):
+            locate()
+        assert project.files() == []
+        project.set(data__classes="parent")
+        locate()
+
+    def test_a_warning_is_a_warning(self, project, picture_folder, caplog):
+        folder = picture_folder({"cat": 2, "dog": 2})
+        (folder / "bird").mkdir()
+        project.set(data__source="folder", data__path=str(folder))
+        locate()
+        assert [record.levelname for record in caplog.records if "bird" in record.message] == ["WARNING"]
+
+    def test_a_relative_path_that_does_not_exist_is_shown_whole(self, project):
+        project.set(data__source="folder", data__path="../nothing")
+        with pytest.raises(PipelineError, match=rf"starts from the project: tried '{project.folder}/\.\./nothing'"):
+            locate()
+
+    @pytest.mark.parametrize("place", ["pictures/labels.csv", "labels.csv"])
+    def test_a_table_of_labels_is_watched_wherever_it_is(self, project, picture_folder, tmp_path, place):
+        folder = picture_folder({"all": 2})
+        (tmp_path / place).write_text("path,label\n000,cat\n001,dog\n")
+        labels = "labels.csv" if place.startswith("pictures") else "../labels.csv"
+        project.set(data__source="folder", data__path=str(folder), data__labels=labels)
+        locate()
+        assert Path("data/watch/labels").samefile(tmp_path / place)
+
+    @pytest.mark.usefixtures("project")
+    def test_without_a_table_there_is_always_the_same_line(self):
+        locate()
+        text = Path("data/watch/labels").read_text()
+        assert "no file of labels" in text
+        locate()
+        assert Path("data/watch/labels").read_text() == text

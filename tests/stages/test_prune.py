@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_core")
 @pytest.fixture
 def raw(project, make_image_bytes):
     """Writes data/raw: a number of images per class, and files with given bytes."""
-    project.set(data__source="folder", preprocess__num_workers=1)
+    project.set(data__source="folder", preprocess__num_workers=1, prune__max_loss=1.0)
 
     def write(files: dict[str, bytes] | None = None, **counts: int) -> None:
         images = [
@@ -49,7 +49,11 @@ class TestFiles:
         assert load_manifest()["name"].is_monotonic_increasing
         assert classes() == {"cat": 5, "dog": 3}
         assert load_quarantine()["name"].tolist() == ["cat/bad.png"]
-        assert caplog.messages == ["8 images of 2 classes; 1 files in data/quarantine.csv"]
+        assert caplog.messages == [
+            "lost to quarantine: 'cat' 1 of 6 (16.7%), the first because: "
+            "not an image: no known format in its first bytes",
+            "8 images of 2 classes; 1 files in data/quarantine.csv",
+        ]
 
     def test_splits_of_the_source_are_kept(self, project, make_image_bytes):
         project.set(data__source="folder")
@@ -170,6 +174,14 @@ class TestClasses:
         project.set(**change)
         assert "two classes or more: received 'cat' after pruning" in refusal(project)
 
+    def test_whose_only_files_are_constant_are_quarantined_if_faults_are(self, raw, project, make_image_bytes):
+        raw({"cat/plain.png": make_image_bytes((9, 9, 9))}, cat=3, dog=3)
+        for rule, expected in (("warn", {"cat": 4, "dog": 3}), ("quarantine", {"cat": 3, "dog": 3})):
+            project.set(prune__faults=rule)
+            prune()
+            assert classes() == expected
+        assert load_quarantine()["reason"].tolist() == ["constant: after decoding all pixels are (9, 9, 9)"]
+
     @pytest.mark.parametrize("change", [{"prune__drop_classes": ["cat", "dog"]}, {"prune__min_images_per_class": 99}])
     def test_none_at_all_is_refused(self, raw, project, change):
         raw(cat=2, dog=2)
@@ -179,3 +191,82 @@ class TestClasses:
     def test_only_unusable_files_are_refused_with_their_number(self, raw, project):
         raw({"cat/1.png": b"bad", "dog/1.png": b"bad"})
         assert "received none after pruning, with 2 file(s) that can't be used" in refusal(project)
+
+
+class TestLoss:
+    def test_above_the_limit_of_any_class_stops_the_run_and_names_each_class(self, raw, project):
+        raw({"eel/bad.png": b"", "cat/bad.png": b"bad"}, cat=50, dog=50, eel=9)
+        project.set(prune__max_loss=0.05)
+        said = refusal(project)
+        assert said.startswith("2 of 111 pictures (1.8%) can't be used: expected 5.0% at most, of all and of each class")
+        assert "received: 'eel' 1 of 10 (10.0%), the first because: empty: 0 bytes; 'cat' 1 of 51 (2.0%)" in said
+        assert said.endswith("allow the loss: prune.max_loss=0.100")
+
+    def test_below_the_limit_each_class_is_named(self, raw, project, caplog):
+        raw({"eel/bad.png": b"", "cat/bad.png": b""}, cat=25, dog=25, eel=25)
+        project.set(prune__max_loss=0.05)
+        prune()
+        assert [message.split(" (")[0] for message in caplog.messages if message.startswith("lost")] == [
+            "lost to quarantine: 'cat' 1 of 26",
+            "lost to quarantine: 'eel' 1 of 26",
+        ]
+
+    def test_the_limit_itself_is_allowed(self, raw, project):
+        raw({"cat/bad.png": b""}, cat=19, dog=19)
+        project.set(prune__max_loss=0.05)
+        prune()
+        assert classes() == {"cat": 19, "dog": 19}
+
+    def test_files_that_are_no_pictures_are_no_loss(self, raw, project):
+        raw({f"cat/{i}.txt": b"meow" for i in range(9)}, cat=3, dog=3)
+        project.set(prune__max_loss=0.0)
+        prune()
+        assert classes() == {"cat": 3, "dog": 3}
+
+    def test_whole_classes_of_an_undecodable_format_stop_the_run(self, raw, project):
+        heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+        files = {f"{label}/{i}.HEIC": heic + bytes([i]) * 300 for label in ("eel", "fox") for i in range(6)}
+        raw(files, cat=14, dog=14)
+        project.set(prune__max_loss=0.05)
+        said = refusal(project)
+        assert "'eel' 6 of 6 (100.0%), the first because: can't be decoded: damaged HEIC header" in said
+        assert "'fox' 6 of 6 (100.0%)" in said
+
+
+class TestConflicts:
+    @pytest.fixture
+    def twins(self, raw, make_image_bytes) -> None:
+        both = make_image_bytes(seed=1)
+        raw({"cat/twin.png": both, "dog/twin.png": both, "dog/again.png": both}, cat=5, dog=5)
+
+    @pytest.mark.usefixtures("twins")
+    def test_are_kept_and_counted(self, caplog):
+        prune()
+        assert classes() == {"cat": 6, "dog": 7}
+        assert caplog.messages[0] == (
+            "1 picture(s) with the same bytes under two labels, such as "
+            "'cat/twin.png' ('cat') and 'dog/again.png' ('dog') and 'dog/twin.png' ('dog')"
+        )
+
+    @pytest.mark.usefixtures("twins")
+    def test_are_dropped_on_demand_and_are_no_loss(self, project):
+        project.set(prune__conflicts="drop", prune__max_loss=0.0)
+        prune()
+        assert classes() == {"cat": 5, "dog": 5}
+        quarantine = load_quarantine()
+        assert quarantine["name"].tolist() == ["cat/twin.png", "dog/again.png", "dog/twin.png"]
+        assert set(quarantine["reason"]) == {
+            "conflict: the same bytes under the labels 'cat', 'dog'; see prune.conflicts"
+        }
+
+    @pytest.mark.usefixtures("twins")
+    def test_are_an_error_on_demand(self, project):
+        project.set(prune__conflicts="error")
+        assert "1 picture(s) have the same bytes under two labels: expected one label each" in refusal(project)
+
+    def test_copies_under_one_label_are_none(self, raw, project, make_image_bytes):
+        both = make_image_bytes(seed=1)
+        raw({"cat/a.png": both, "cat/b.png": both}, cat=2, dog=2)
+        project.set(prune__conflicts="error")
+        prune()
+        assert classes() == {"cat": 4, "dog": 2}

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.examination import Examination
+from pipeline.data.faults import describe_faults
+from pipeline.data.losses import find_losses
 from pipeline.data.manifest import load_manifest, load_quarantine
 from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.data.tfrecords import DatasetFacts
@@ -36,6 +38,7 @@ def describe_data(facts: DatasetFacts, examination: Examination) -> dict[str, An
         "shapes": describe_shapes(images),
         "light": draw_light(summarize_light(images), facts.class_names),
         "strips": draw_strips(facts),
+        "faults": describe_faults(examination.faults),
         **describe_unused(),
     }
 
@@ -66,6 +69,7 @@ def describe_unused() -> dict[str, Any]:
     return {
         "quarantine": quarantine.head(_QUARANTINE_ROWS).to_dict("records"),
         "num_quarantined": len(quarantine),
+        "losses": find_losses(load_manifest(), quarantine),
         "num_copies": len(duplicates) - duplicates["image_id"].nunique(),
         "num_left_out": int((duplicates["split"] == "").sum()),
     }

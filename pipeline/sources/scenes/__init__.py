@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.config.sources import ScenesSettings
+from pipeline.config.sources import ReadingSettings, ScenesSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import map_in_order
 from pipeline.sources.raw_image import RawImage
+from pipeline.sources.reading import AS_FOUND, Record, ignore_reading
 from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
 
 _CHUNK = 32  # images per message between processes
 _JPEG_QUALITY = 92  # as a camera saves them
 
 
-def locate(path: str | None) -> Path | None:
+def locate(path: str | None, reading: ReadingSettings = AS_FOUND, record: Record = ignore_reading) -> Path | None:  # noqa: ARG001
     """None: nothing outside the program can change."""
     if path is not None:
         raise PipelineError(
@@ -26,7 +27,14 @@ def locate(path: str | None) -> Path | None:
     return None
 
 
-def read_images(*, path: str | None, sha256: str | None, settings: ScenesSettings) -> Iterator[RawImage]:  # noqa: ARG001
+def read_images(
+    *,
+    path: str | None,  # noqa: ARG001
+    sha256: str | None,  # noqa: ARG001
+    settings: ScenesSettings,
+    reading: ReadingSettings = AS_FOUND,  # noqa: ARG001
+    record: Record = ignore_reading,  # noqa: ARG001
+) -> Iterator[RawImage]:
     """`images_per_class` JPEGs of each class, drawn on all cores, the same for the same seed and size."""
     numbers = range(settings.images_per_class)
     chunks = [

@@ -406,3 +406,28 @@ class TestOverrides:
         with pytest.raises(PipelineError) as caught:
             load_params(overrides={name: value})
         assert str(caught.value) == line
+
+
+class TestReading:
+    """The part of `data` that says what folders and files mean."""
+
+    def test_names_of_folders_may_look_like_numbers(self, project):
+        project.set(data__splits={2019: "train", "0": "test", "b c": "ignore"})
+        assert load_params().data.splits == {"2019": "train", "0": "test", "b c": "ignore"}
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("splits", {"a": "training"}),
+            ("splits", ["a"]),
+            ("splits", {1.5: "train"}),
+            ("layout", "deep"),
+            ("classes", "folder"),
+            ("label_columns", {"path": "p", "label": "l", "split": None}),
+            ("label_columns", {"path": None, "label": "l", "split": None, "group": None}),
+        ],
+    )
+    def test_a_wrong_value_is_refused_by_name(self, project, key, value):
+        project.set(**{f"data__{key}": value})
+        with pytest.raises(PipelineError, match=rf"^data\.{key}"):
+            load_params()

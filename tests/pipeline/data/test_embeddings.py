@@ -60,7 +60,7 @@ def cut(features: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.
 
 
 def write_family(parent: Path, family: str, facts: EmbeddingFacts = FACTS) -> Path:
-    """What an embed stage leaves: training images and one changed view of them."""
+    """What the stage embed writes: features of training images and of one augmented view of them."""
     with folder_aside(parent / family) as folder:
         for view in range(facts.views + 1):
             EmbeddingWriter(folder, facts.dtype).write("train", view, cut(make_features(seed=view), 6))
@@ -87,7 +87,7 @@ class TestRoundTrip:
         return Embeddings(FACTS, folder)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 4, 5, 8, 17, 100])
-    def test_features_and_labels_come_back_in_order_whatever_batch_they_came_in(self, tmp_path, batch_size):
+    def test_features_and_labels_are_read_in_order_for_any_batch_size(self, tmp_path, batch_size):
         features = make_features()
         found = self.write(tmp_path, features, batch_size=batch_size)
         np.testing.assert_array_equal(read_all(found.features("train")), features)
@@ -95,11 +95,11 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize(("count", "sizes"), [(17, [4, 4, 4, 4, 1]), (16, [4, 4, 4, 4]), (3, [3])])
     @pytest.mark.parametrize("batch_size", [3, 9])
-    def test_files_are_full_but_for_the_last(self, tmp_path, count, sizes, batch_size):
+    def test_files_are_full_except_for_the_last(self, tmp_path, count, sizes, batch_size):
         self.write(tmp_path, make_features(count), batch_size=batch_size)
         assert [len(np.load(file)) for file in sorted(tmp_path.glob("train-view000-*.npy"))] == sizes
 
-    def test_the_bytes_are_the_same_for_any_size_of_the_batches(self, tmp_path):
+    def test_the_bytes_are_the_same_for_any_batch_size(self, tmp_path):
         folders = [tmp_path / str(batch_size) for batch_size in (2, 5, 17)]
         for folder in folders:
             folder.mkdir()
@@ -110,14 +110,14 @@ class TestRoundTrip:
         features = make_features(12 * SHARD_ROWS)
         np.testing.assert_array_equal(read_all(self.write(tmp_path, features).features("train")), features)
 
-    def test_a_split_without_images_comes_back_without_images(self, tmp_path):
+    def test_a_split_without_images_is_read_without_images(self, tmp_path):
         batches = [(np.empty((0, NUM_FEATURES), np.float32), np.empty(0, np.int64))]
         assert EmbeddingWriter(tmp_path, "float32").write("val", 0, batches) == 0
         found = Embeddings(FACTS, tmp_path)
         assert (len(found.features("val")), len(found.labels("val"))) == (0, 0)
 
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
-    def test_what_lies_on_disk_has_the_type_asked_for_and_comes_back_as_float32(self, tmp_path, dtype):
+    def test_features_are_stored_in_the_given_type_and_read_as_float32(self, tmp_path, dtype):
         features = make_features()
         found = read_all(self.write(tmp_path, features, dtype=dtype).features("train"))
         assert {np.load(file).dtype.name for file in tmp_path.glob("train-view*.npy")} == {dtype}
@@ -133,7 +133,7 @@ class TestRoundTrip:
             sizes.append(sum(array.nbytes for array in arrays))
         assert sizes[0] == 2 * sizes[1]
 
-    def test_labels_are_written_with_the_images_themselves_alone(self, tmp_path):
+    def test_labels_are_written_with_view_0_only(self, tmp_path):
         writer = EmbeddingWriter(tmp_path, "float32")
         writer.write("train", 1, cut(make_features(), 6))
         assert not (tmp_path / "train-labels.npy").exists()
@@ -150,7 +150,7 @@ class TestRoundTrip:
             np.testing.assert_array_equal(read_all(found.features(split, view)), make_features(count, seed=seed))
         assert [len(found.labels(split)) for split in ("train", "val", "test")] == [9, 6, 5]
 
-    def test_several_views_come_one_after_the_other(self, tmp_path):
+    def test_several_views_are_concatenated(self, tmp_path):
         writer, views = EmbeddingWriter(tmp_path, "float32"), [make_features(9, seed=seed) for seed in range(3)]
         for view, features in enumerate(views):
             writer.write("train", view, cut(features, 4))
@@ -163,11 +163,11 @@ class TestRows:
     FEATURES = make_features(10)
     ROWS = Rows([FEATURES[:4], FEATURES[4:4], FEATURES[4:7], FEATURES[7:]])  # one file is empty
 
-    def test_they_know_how_many_they_are_and_how_wide(self):
+    def test_they_have_a_length_and_a_width(self):
         assert (len(self.ROWS), self.ROWS.num_features) == (10, NUM_FEATURES)
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-    def test_all_of_them_are_loaded_in_the_type_in_which_they_lie(self, dtype):
+    def test_they_are_loaded_in_the_stored_type(self, dtype):
         stored = self.FEATURES.astype(dtype)
         rows = Rows([stored[:4], stored[4:4], stored[4:]])
         loaded = rows.load()
@@ -179,23 +179,23 @@ class TestRows:
         [
             range(10),
             range(9, -1, -1),
-            [3, 4, 6, 7],  # both sides of each border
+            [3, 4, 6, 7],  # both sides of each boundary
             [9, 0, 9, 4, 0, 4, 4],
             [5],
             [],
         ],
     )
-    def test_they_are_taken_in_any_order_and_as_often_as_asked(self, rows):
+    def test_they_are_taken_in_any_order_and_repeatedly(self, rows):
         chosen = np.array(rows, np.int64)
         taken = self.ROWS.take(chosen)
         np.testing.assert_array_equal(taken, self.FEATURES[chosen])
         assert (taken.shape, taken.dtype) == ((len(rows), NUM_FEATURES), np.float32)
 
-    def test_there_is_none_beyond_the_last(self):
+    def test_a_row_beyond_the_last_is_an_error(self):
         with pytest.raises(IndexError):
             self.ROWS.take(np.array([3, 10]))
 
-    def test_what_is_taken_is_a_copy(self):
+    def test_taken_rows_are_a_copy(self):
         features = make_features(4)
         Rows([features]).take(np.arange(4))[:] = 0
         np.testing.assert_array_equal(features, make_features(4))
@@ -212,7 +212,7 @@ class TestRows:
 
 
 class TestFacts:
-    def test_they_come_back(self, tmp_path):
+    def test_they_can_be_loaded(self, tmp_path):
         folder = write_family(tmp_path, "mobilenet")
         found = load_embeddings("mobilenet", tmp_path)
         assert (found.facts, found.folder) == (FACTS, folder)
@@ -223,18 +223,18 @@ class TestFacts:
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    def test_a_family_that_trains_on_pixels_has_none(self, tmp_path):
+    def test_a_family_on_pixels_has_none(self, tmp_path):
         save_none("underfit", tmp_path)
         expected = f"{tmp_path / 'underfit'} has no features: expected them from `dvc repro embed@underfit`"
         assert self.refusal(tmp_path) == expected
         assert [file.name for file in (tmp_path / "underfit").iterdir()] == ["embeddings.json"]
 
-    def test_saying_that_there_are_none_clears_what_was_there(self, tmp_path):
+    def test_saving_none_deletes_previous_features(self, tmp_path):
         write_family(tmp_path, "underfit")
         save_none("underfit", tmp_path)
         assert [file.name for file in (tmp_path / "underfit").iterdir()] == ["embeddings.json"]
 
-    def test_a_folder_that_is_not_there_has_none(self, tmp_path):
+    def test_a_missing_folder_has_none(self, tmp_path):
         assert "has no features" in self.refusal(tmp_path)
 
     @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
@@ -271,7 +271,7 @@ class TestKey:
         write_records(tmp_path / "two", class_names=NAMES, num_shards=1, train=(images[::-1], labels[::-1]))
         assert key_of(self.SETTINGS, tmp_path / "one") != key_of(self.SETTINGS, tmp_path / "two")
 
-    def test_it_changes_with_the_facts_beside_the_records(self, tmp_path):
+    def test_it_changes_with_the_facts_about_the_records(self, tmp_path):
         folder = self.write(tmp_path / "records")
         before = key_of(self.SETTINGS, folder)
         facts = json.loads((folder / "dataset.json").read_text())
@@ -292,26 +292,26 @@ class TestKey:
         folder = self.write(tmp_path / "records")
         assert key_of(self.SETTINGS | changes, folder) != key_of(self.SETTINGS, folder)
 
-    def test_the_order_in_which_settings_are_named_does_not_matter(self, tmp_path):
+    def test_the_order_of_the_settings_does_not_matter(self, tmp_path):
         folder = self.write(tmp_path / "records")
-        turned = dict(reversed(self.SETTINGS.items()))
-        assert key_of(turned, folder) == key_of(self.SETTINGS, folder)
+        in_reverse = dict(reversed(self.SETTINGS.items()))
+        assert key_of(in_reverse, folder) == key_of(self.SETTINGS, folder)
 
 
 class TestTwin:
-    def test_features_made_of_the_very_same_are_taken_over(self, tmp_path):
+    def test_features_with_the_same_key_are_copied(self, tmp_path):
         twin = write_family(tmp_path, "mobilenet")
         assert copy_twin("mobilenet_svm", FACTS.key, tmp_path) == "mobilenet"
         assert read_bytes(tmp_path / "mobilenet_svm") == read_bytes(twin)
 
-    def test_they_replace_all_that_was_there(self, tmp_path):
-        twin, own = (
+    def test_they_replace_previous_features(self, tmp_path):
+        twin, previous = (
             write_family(tmp_path, "mobilenet"),
             write_family(tmp_path, "mobilenet_svm", replace(FACTS, key="old")),
         )
-        (own / "train-view009-00000.npy").touch()
+        (previous / "train-view009-00000.npy").touch()
         assert copy_twin("mobilenet_svm", FACTS.key, tmp_path) == "mobilenet"
-        assert read_bytes(own) == read_bytes(twin)
+        assert read_bytes(previous) == read_bytes(twin)
 
     def test_the_right_one_is_found_among_others(self, tmp_path):
         for name in ("a", "c"):
@@ -319,16 +319,16 @@ class TestTwin:
         write_family(tmp_path, "b")
         assert copy_twin("mobilenet", FACTS.key, tmp_path) == "b"
 
-    def test_features_made_of_something_else_are_left_alone(self, tmp_path):
+    def test_features_with_another_key_are_not_copied(self, tmp_path):
         write_family(tmp_path, "mobilenet")
         assert copy_twin("mobilenet_svm", "another key", tmp_path) is None
         assert not (tmp_path / "mobilenet_svm").exists()
 
     def test_a_family_is_not_its_own_twin(self, tmp_path):
-        own = write_family(tmp_path, "mobilenet")
-        before = read_bytes(own)
+        folder = write_family(tmp_path, "mobilenet")
+        before = read_bytes(folder)
         assert copy_twin("mobilenet", FACTS.key, tmp_path) is None
-        assert read_bytes(own) == before
+        assert read_bytes(folder) == before
 
     def test_half_written_folders_are_ignored(self, tmp_path):
         write_family(tmp_path, "mobilenet").rename(tmp_path / "mobilenet.partial")
@@ -345,10 +345,10 @@ class TestTwin:
         (tmp_path / "notes").mkdir()
         assert copy_twin("mobilenet_svm", FACTS.key, tmp_path) is None
 
-    def test_the_first_family_of_all_finds_none(self, tmp_path):
+    def test_without_any_features_there_is_none(self, tmp_path):
         assert copy_twin("mobilenet", FACTS.key, tmp_path / "embeddings") is None
 
-    def test_a_copy_that_is_interrupted_leaves_nothing(self, tmp_path, monkeypatch):
+    def test_an_interrupted_copy_leaves_no_files(self, tmp_path, monkeypatch):
         write_family(tmp_path, "mobilenet")
         copied, copyfile = [], shutil.copyfile
 

@@ -4,7 +4,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.data.examination import NEAR_COLUMNS, Examination, ExaminationFacts, load_examination, save_examination
+from pipeline.data.examination import (
+    FAULT_COLUMNS,
+    NEAR_COLUMNS,
+    Examination,
+    ExaminationFacts,
+    load_examination,
+    save_examination,
+)
 
 LABELS = ["NA", "007", "null", "1e3", "", "bear, brown", "猫"]
 FACTS = ExaminationFacts(chi_squared=3.5, degrees_of_freedom=8, p=0.25, least_expected=4.5, near_duplicate=0.95)
@@ -19,7 +26,8 @@ def make_examination(*, near: list[tuple] = ()) -> Examination:
     images = pd.DataFrame({"name": [f"{label}/1.png" for label in LABELS], "split": "train", "label": LABELS})
     images = images.assign(brightness=1.5, contrast=20.25, width=640, height=480, mode="1")
     classes = pd.DataFrame({"label": LABELS, "stage": "found", "images": 7})
-    return Examination(classes, images, pd.DataFrame(near, columns=NEAR_COLUMNS), FACTS)
+    faults = pd.DataFrame([("a", label, "dark", 0.25) for label in LABELS], columns=FAULT_COLUMNS)
+    return Examination(classes, images, pd.DataFrame(near, columns=NEAR_COLUMNS), faults, FACTS)
 
 
 def save_and_load(folder: Path, **options) -> Examination:
@@ -31,6 +39,7 @@ def test_class_names_stay_text_whatever_they_look_like(folder):
     loaded = save_and_load(folder, near=[("NA/2.png", "test", label, "NA/1.png", label, 0.99) for label in LABELS])
     assert loaded.images["label"].tolist() == LABELS
     assert loaded.classes["label"].tolist() == LABELS
+    assert loaded.faults["label"].tolist() == LABELS
     assert loaded.near_duplicates["label"].tolist() == LABELS
     assert loaded.near_duplicates["train_label"].tolist() == LABELS
 
@@ -69,5 +78,5 @@ def test_files_of_an_earlier_examination_are_removed(folder):
     (folder / "old.csv").touch()
     save_examination(make_examination(), folder)
     assert sorted(file.name for file in folder.iterdir()) == [
-        *("classes.csv", "facts.json", "images.csv", "near_duplicates.csv")
+        *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv")
     ]

@@ -111,28 +111,52 @@ class TestColour:
         assert image.mode == "P"
         assert colour(encode(image)) == [10, 200, 30]
 
-    def test_a_transparent_palette_entry_becomes_white(self):
+    @pytest.mark.parametrize("kind", ["PNG", "GIF"])
+    def test_a_transparent_palette_entry_becomes_white(self, kind):
         image = Image.new("P", (20, 20), 1)
         image.putpalette([0, 0, 0, 10, 200, 30])
-        assert colour(encode(image, transparency=1)) == [255, 255, 255]
-        assert colour(encode(image, transparency=0)) == [10, 200, 30]
-        assert colour(encode(image, "GIF", transparency=1)) == [255, 255, 255]
+        assert colour(encode(image, kind, transparency=0)) == [10, 200, 30]
+        image.paste(0, (0, 0, 20, 10))
+        pixels = decode(encode(image, kind, transparency=1), 20)
+        assert pixels[:10].tolist() == [[[0, 0, 0]] * 20] * 10
+        assert (pixels[10:] == 255).all()
 
     def test_grey(self):
         assert colour(encode(Image.new("L", (20, 20), 77))) == [77, 77, 77]
 
-    @pytest.mark.parametrize(("alpha", "expected"), [(255, 100), (0, 255), (128, 177)])
+    @pytest.mark.parametrize(("alpha", "expected"), [(255, 100), (1, 254), (128, 177)])
     def test_grey_with_alpha_gets_a_white_background(self, alpha, expected):
         assert colour(encode(Image.new("LA", (20, 20), (100, alpha)))) == pytest.approx([expected] * 3, abs=1)
 
-    @pytest.mark.parametrize(("alpha", "expected"), [(255, RED), (0, WHITE), (128, (255, 127, 127))])
+    @pytest.mark.parametrize(("alpha", "expected"), [(255, RED), (1, (255, 254, 254)), (128, (255, 127, 127))])
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
     def test_colour_with_alpha_gets_a_white_background(self, alpha, expected, kind):
         assert colour(encode(Image.new("RGBA", (20, 20), (*RED, alpha)), kind)) == pytest.approx(list(expected), abs=1)
 
     def test_a_transparent_colour_without_an_alpha_channel_becomes_white(self):
-        assert colour(encode(Image.new("RGB", (20, 20), RED), transparency=RED)) == [255, 255, 255]
-        assert colour(encode(Image.new("L", (20, 20), 9), transparency=9)) == [255, 255, 255]
+        for mode, shown, hidden in (("RGB", RED, (1, 2, 3)), ("L", 9, 77)):
+            image = Image.new(mode, (20, 20), hidden)
+            image.paste(shown, (0, 0, 20, 10))
+            pixels = decode(encode(image, transparency=hidden), 20)
+            assert (pixels[:10] == shown).all()
+            assert (pixels[10:] == WHITE).all()
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    def test_an_image_that_is_transparent_everywhere_keeps_its_colours(self, kind, mode):
+        if kind == "WEBP" and mode == "LA":
+            pytest.skip("WebP has no grey")
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).convert(mode[:-1])
+        bare = np.asarray(image.convert("RGB"))
+        image.putalpha(0)
+        options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+        assert (decode(encode(image, kind, **options)) == bare).all()
+
+    def test_lab_becomes_rgb(self):
+        data = encode(Image.new("LAB", (20, 20), (138, 81 + 128, 70 - 128 + 256)), "TIFF")
+        assert inspect(data).mode == "LAB"
+        red, green, blue = colour(data)
+        assert (red > 180, green < 80, blue < 80) == (True, True, True)
 
     def test_cmyk_jpeg(self):
         data = encode(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=100)
@@ -140,7 +164,7 @@ class TestColour:
         assert colour(data) == pytest.approx([255, 0, 0], abs=3)
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-    @pytest.mark.parametrize(("value", "expected"), [(0, 0), (65535, 255), (32896, 128), (257, 1)])
+    @pytest.mark.parametrize(("value", "expected"), [(0, 0), (65535, 255), (32896, 128), (257, 128)])
     def test_sixteen_bit_grey(self, kind, value, expected):
         data = encode(Image.fromarray(np.full((20, 20), value, np.uint16)), kind)
         assert inspect(data).mode.startswith("I")
@@ -187,12 +211,13 @@ class TestBadFiles:
         [
             (b"", "empty: 0 bytes"),
             (b"this is a text that somebody named cat.jpg", "not an image"),
-            (b"\xff\xd8\xff\xe0", "not an image"),
-            (b"\x89PNG\r\n\x1a\n", "not an image"),
-            (b"GIF89a", "not an image"),
-            (b"II*\0", "not an image"),
-            (b"%PDF-1.4 and so on", "not an image"),
-            (b"\0" * 1000, "not an image"),
+            (b"\xff\xd8\xff\xe0", "can't be decoded: damaged JPEG header: "),
+            (b"\x89PNG\r\n\x1a\n", "can't be decoded: damaged PNG header: "),
+            (b"GIF89a", "can't be decoded: damaged GIF header: "),
+            (b"II*\0", "can't be decoded: damaged TIFF header: "),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"x" * 300, "damaged AVIF header: .*BMFF parsing failed"),
+            (b"%PDF-1.4 and so on", "not an image: a PDF document"),
+            (b"\0" * 1000, "not an image: 1,000 bytes, all 0"),
         ],
     )
     def test_bytes_that_are_not_an_image(self, data, reason):
@@ -215,10 +240,27 @@ class TestBadFiles:
         with pytest.raises(BadImageError, match="truncated"):
             inspect(data[: len(data) * 2 // 3])
 
-    def test_a_truncated_webp(self, make_image_bytes):
+    @pytest.mark.parametrize("part", [0.01, 0.5, 0.9])
+    def test_a_truncated_webp_is_said_to_be_cut_off(self, make_image_bytes, part):
         data = make_image_bytes(kind="WEBP", seed=1, size=(200, 200))
-        with pytest.raises(BadImageError):
-            inspect(data[: len(data) // 2])
+        with pytest.raises(BadImageError, match=rf"cut off: a WebP of {len(data):,} bytes, of which [\d,]+ are here"):
+            inspect(data[: int(len(data) * part)])
+
+    def test_only_one_colour_if_that_is_asked_for(self, make_image_bytes):
+        strict = {"min_side": 8, "max_megapixels": 1.0, "refuse_constant": True}
+        for mode, colours in (("RGB", RED), ("L", 7), ("RGBA", (*RED, 0))):
+            with pytest.raises(BadImageError, match=r"^constant: after decoding all pixels are \(\d+, \d+, \d+\)$"):
+                inspect_image(make_image_bytes(colours, mode=mode), **strict)
+        assert inspect_image(make_image_bytes(seed=1), **strict) == ImageFacts(32, 24, "RGB")
+
+    @pytest.mark.parametrize(
+        ("kind", "mode", "weight"), [("PNG", "RGB", 1), ("JPEG", "RGB", 1), ("PNG", "RGBA", 2), ("WEBP", "RGB", 2)]
+    )
+    def test_pixels_count_by_the_memory_that_they_take(self, make_image_bytes, kind, mode, weight):
+        data = make_image_bytes(RED if mode == "RGB" else (*RED, 9), mode=mode, kind=kind, size=(100, 100))
+        assert inspect(data, max_megapixels=0.01 * weight)
+        with pytest.raises(BadImageError, match=r"^too large: 100x100 pixels.*, prune\.max_megapixels is "):
+            inspect(data, max_megapixels=0.01 * weight - 0.001)
 
     @pytest.mark.parametrize("size", [(1, 1), (7, 500), (500, 7)])
     def test_too_small(self, make_image_bytes, size):
@@ -297,6 +339,14 @@ class TestResize:
         ramp = np.tile(np.linspace(0, 255, 1600).astype(np.uint8), (1200, 1))
         pixels = decode(encode(Image.fromarray(ramp), "JPEG", quality=95), 16)[:, :, 0]
         assert np.abs(pixels - (np.arange(16) + 0.5) * 255 / 16).max() <= 3
+
+    @pytest.mark.parametrize("side", [31, 32])
+    @pytest.mark.parametrize("size", [(1200, 9), (9, 1200), (3000, 1)])
+    def test_letterbox_of_a_strip_is_a_line_in_the_middle(self, make_image_bytes, size, side):
+        pixels = decode(make_image_bytes(RED, size=size), side, "letterbox")
+        line = pixels if size[0] > size[1] else pixels.transpose(1, 0, 2)
+        assert (line == RED).all(axis=(1, 2)).nonzero()[0].tolist() == [round((side - 1) / 2)]
+        assert line.sum() == 255 * side
 
     @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
     @pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])

@@ -3,11 +3,13 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.guarded import Bounds, make_bounds, map_guarded
 from pipeline.data.image import decode_image
 from pipeline.data.image_files import Decoding, Picture, find_files, label_by_folder, list_pictures, load_pictures
 from pipeline.runtime.errors import PipelineError
@@ -45,7 +47,27 @@ class TestListing:
         folder = picture_folder(dict.fromkeys(names, b""))
         assert listed(folder) == ["B.png", "a/b/1.png", "a/b/10.png", "a/b/2.png", "a/z.png", "b.png", "c/1.png"]
 
-    @pytest.mark.parametrize("kind", ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "JPG", "Png"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "jpg",
+            "jpeg",
+            "png",
+            "bmp",
+            "gif",
+            "webp",
+            "tif",
+            "tiff",
+            "ppm",
+            "pgm",
+            "jfif",
+            "jpe",
+            "heic",
+            "avif",
+            "JPG",
+            "Png",
+        ],
+    )
     def test_pictures_are_recognized_by_their_extension(self, picture_folder, kind):
         assert listed(picture_folder({f"a.{kind}": b""})) == [f"a.{kind}"]
 
@@ -224,17 +246,17 @@ class TestManyFiles:
         for picture, one in zip(spread, alone, strict=True):
             np.testing.assert_array_equal(picture.pixels, one.pixels)
 
-    @pytest.mark.parametrize(("number", "workers"), [(1, 1), (FEW, 1), (FEW + 1, None), (150, None)])
-    def test_other_processes_are_started_for_more_than_64_files(self, many, monkeypatch, number, workers):
-        asked: list[int | None] = []
+    @pytest.mark.parametrize(("number", "is_guarded"), [(1, False), (FEW, False), (FEW + 1, True), (150, True)])
+    def test_other_processes_are_started_for_more_than_64_files(self, many, monkeypatch, number, is_guarded):
+        asked: list[Bounds] = []
 
-        def note(function: Callable, tasks: Iterator, num_workers: int | None) -> Iterator:
-            asked.append(num_workers)
-            return map(function, tasks)
+        def note(*arguments: Any, bounds: Bounds, **options: Any) -> Iterator:
+            asked.append(bounds)
+            return map_guarded(*arguments, bounds=bounds, **options)
 
-        monkeypatch.setattr("pipeline.data.image_files.map_in_order", note)
+        monkeypatch.setattr("pipeline.data.image_files.map_guarded", note)
         assert len(list(load_pictures(many[:number], DECODING))) == number
-        assert asked == [workers]
+        assert asked == [make_bounds(max_seconds=30, max_megapixels=1)] * is_guarded
 
     def test_closing_the_iterator_early_does_not_read_the_rest(self, many):
         taken: list[int] = []

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.image_statistics import measure_images
+from pipeline.data.image_statistics import _measure_contrast, measure_images
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.tfrecords import load_dataset_facts
 from tests.tfrecords import make_noise, write_records
@@ -16,8 +18,7 @@ pytestmark = pytest.mark.usefixtures("project", "one_core")
 def measure(*images: np.ndarray) -> pd.DataFrame:
     """Statistics of training images with exactly these pixels."""
     write_records(class_names=["cat"], train=(np.stack(images), np.zeros(len(images), int)))
-    table, _ = measure_images(load_dataset_facts(), 1)
-    return table
+    return measure_images(load_dataset_facts(), 1).images
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,8 @@ def test_every_image_has_a_row_and_an_outline_even_if_shards_are_empty(num_shard
     names, labels = [f"class {i}" for i in range(5)], np.arange(5)
     splits = {split: (make_noise(5, 8, seed=i), labels) for i, split in enumerate(SPLITS)}
     write_records(class_names=names, num_shards=num_shards, **splits)
-    images, outlines = measure_images(load_dataset_facts(), 1)
+    measured = measure_images(load_dataset_facts(), 1)
+    images, outlines = measured.images, measured.outlines
     assert images[["split", "label"]].to_numpy().tolist() == [[split, name] for split in SPLITS for name in names]
     assert outlines.shape == (15, NUM_FEATURES)
     for split, (pixels, _) in splits.items():
@@ -54,6 +56,26 @@ def test_every_image_has_a_row_and_an_outline_even_if_shards_are_empty(num_shard
 def test_the_result_does_not_depend_on_the_number_of_workers():
     splits = {split: (make_noise(9, 8, seed=i), np.arange(9) % 3) for i, split in enumerate(SPLITS)}
     write_records(class_names=["a", "b", "c"], **splits)
-    (table, outlines), (other_table, other_outlines) = (measure_images(load_dataset_facts(), n) for n in (1, 2))
-    pd.testing.assert_frame_equal(table, other_table)
-    assert (outlines == other_outlines).all()
+    one, two = (measure_images(load_dataset_facts(), n) for n in (1, 2))
+    pd.testing.assert_frame_equal(one.images, two.images)
+    pd.testing.assert_frame_equal(one.looks, two.looks)
+    assert (one.outlines == two.outlines).all()
+
+
+@pytest.mark.parametrize("side", [3, 8, 15, 16, 31])
+def test_contrast_is_that_of_percentiles(side):
+    luma = np.random.default_rng(side).random((side, side)) * 255
+    low, high = np.percentile(luma, (2, 98))
+    assert _measure_contrast(luma) == pytest.approx(high - low, abs=0.0051)
+
+
+def test_looks_leave_out_the_bars_of_a_letterbox():
+    pixels = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    pixels[0, 4:12] = 200  # an image of 32 x 16
+    write_records(class_names=["cat"], train=(pixels, np.zeros(1, int)))
+    facts = load_dataset_facts()
+    whole, shown = (
+        measure_images(replace(facts, resize=resize), 1, {"cat/0.png": (32, 16)}).looks.iloc[0]
+        for resize in ("stretch", "letterbox")
+    )
+    assert (whole["is_constant"], shown["is_constant"]) == (False, True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from pipeline.data.inspection import inspect_files
+from pipeline.data.inspection import Limits, inspect_files
 from pipeline.data.manifest import MANIFEST_COLUMNS, QUARANTINE_COLUMNS
 from pipeline.data.raw import load_index, read_bytes, save_raw
 from pipeline.sources.raw_image import RawImage
@@ -26,7 +26,7 @@ def inspect(tmp_path, monkeypatch) -> Inspect:
         files: dict[str, bytes], *, min_side: int = 8, max_megapixels: float = 128, num_workers: int = 1
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         save_raw([RawImage(name, name.partition("/")[0], "", data) for name, data in files.items()], {"source": "x"})
-        return inspect_files(load_index(), min_side=min_side, max_megapixels=max_megapixels, num_workers=num_workers)
+        return inspect_files(load_index(), Limits(min_side, max_megapixels, 30), num_workers=num_workers)
 
     return run
 
@@ -93,7 +93,7 @@ class TestQuarantine:
         monkeypatch.chdir(tmp_path)
         good = RawImage("cat/1.png", "cat", "", make_image_bytes())
         save_raw([good, RawImage("stray.png", "", "", None, "lies in no class folder")], {"source": "folder"})
-        _, quarantine = inspect_files(load_index(), min_side=8, max_megapixels=1, num_workers=1)
+        _, quarantine = inspect_files(load_index(), Limits(8, 1, 30), num_workers=1)
         assert quarantine.to_numpy().tolist() == [["stray.png", "", "lies in no class folder"]]
 
     @pytest.mark.parametrize(("kind", "options"), [("PNG", {"exif": b"garbage"}), ("GIF", {})])

@@ -1,12 +1,13 @@
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.data import raw
-from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, read_bytes, save_raw
+from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_groups, load_index, read_bytes, save_raw
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
 
@@ -160,3 +161,31 @@ def test_new_images_replace_all_old_ones(folder):
     save_raw(IMAGES, FACTS, folder)
     save_raw(IMAGES[:1], FACTS, folder)
     assert stored(folder) == {"cat/1.png": b"first"}
+
+
+class TestGroups:
+    """Of images that belong together: a patient's, a camera's."""
+
+    def test_without_groups_nothing_is_added(self, folder):
+        save_raw(IMAGES, FACTS, folder)
+        assert sorted(everything(folder)) == ["images-00000.tar", "index.csv", "source.json"]
+        assert load_groups(folder) == {}
+        assert list(load_index(folder).columns) == INDEX_COLUMNS
+
+    def test_with_groups_the_index_has_a_column_and_its_file_is_the_same(self, folder, tmp_path):
+        save_raw(IMAGES, FACTS, tmp_path / "without")
+        save_raw([replace(IMAGES[0], group="007"), *IMAGES[1:3], replace(IMAGES[3], group="x, y")], FACTS, folder)
+        assert load_groups(folder) == {"cat/1.png": "007", "dog/3.png": "x, y"}
+        assert load_index(folder)["group"].tolist() == ["007", "", "", "x, y"]
+        assert everything(folder)["index.csv"] == everything(tmp_path / "without")["index.csv"]
+
+
+def test_facts_may_grow_until_the_last_image(folder):
+    facts = dict(FACTS)
+
+    def images() -> Iterator[RawImage]:
+        facts["classes"] = 2
+        yield from IMAGES
+
+    save_raw(images(), facts, folder)
+    assert load_facts(folder) == FACTS | {"classes": 2}

@@ -34,7 +34,7 @@ def refusal(artifacts, file: Path) -> str:
 
 
 class TestSaving:
-    def test_the_same_weights_give_the_same_bytes_seconds_later(self, artifacts, model, tmp_path):
+    def test_the_same_weights_give_the_same_bytes_at_another_time(self, artifacts, model, tmp_path):
         artifacts.save_model(model, tmp_path / "a" / "underfit.keras")
         time.sleep(ZIP_CLOCK)
         artifacts.save_model(model, tmp_path / "b" / "underfit.keras")
@@ -70,7 +70,7 @@ class TestSaving:
         assert [path.name for path in (tmp_path / "models").iterdir()] == ["one.keras"]
 
     @pytest.mark.parametrize("has_older", [True, False])
-    def test_a_disk_that_runs_full_leaves_what_was_there(self, artifacts, tmp_path, has_older):
+    def test_a_full_disk_keeps_the_previous_file(self, artifacts, tmp_path, has_older):
         if has_older:
             (tmp_path / "one.keras").write_bytes(b"older")
         with pytest.raises(OSError, match="full"):
@@ -87,7 +87,7 @@ class _FillsTheDisk:
 
 
 class TestLoading:
-    def test_a_missing_file_is_one_line_that_says_how_to_make_it(self, artifacts, tmp_path):
+    def test_a_missing_file_is_one_line_that_says_how_to_train_it(self, artifacts, tmp_path):
         message = refusal(artifacts, tmp_path / "underfit.keras")
         assert "underfit.keras is not here" in message
         assert "dvc repro train@underfit" in message
@@ -100,11 +100,11 @@ class TestLoading:
         file.write_bytes(data[: int(kept * len(data))])
         assert "dvc repro -f train@underfit" in refusal(artifacts, file)
 
-    def test_a_file_of_something_else_is_one_line(self, artifacts, tmp_path):
+    def test_a_file_of_another_kind_is_one_line(self, artifacts, tmp_path):
         (tmp_path / "underfit.keras").write_text("hello")
         assert "can't be loaded" in refusal(artifacts, tmp_path / "underfit.keras")
 
-    def test_a_changed_byte_among_the_weights_is_noticed(self, artifacts, model, tmp_path):
+    def test_a_changed_byte_in_the_weights_is_detected(self, artifacts, model, tmp_path):
         file = tmp_path / "underfit.keras"
         artifacts.save_model(model, file)
         with zipfile.ZipFile(file) as archive:

@@ -1,6 +1,6 @@
+import gzip
 import hashlib
 import io
-import stat
 import sys
 import tarfile
 import zipfile
@@ -17,8 +17,20 @@ from pipeline.config.sources import ArchiveSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.archive import locate, read_images
 from pipeline.sources.raw_image import RawImage
-
-Files = dict[str, bytes]
+from pipeline.sources.reading import AS_FOUND
+from tests.pipeline.sources.hostile_archives import CORPUS
+from tests.pipeline.sources.packing import (
+    CATS_AND_DOGS,
+    END_MARK,
+    Files,
+    overwrite,
+    pack_tar,
+    pack_zip,
+    pack_zip_link,
+    raw_zip,
+    tar_entry,
+    zip_bytes,
+)
 
 SETTINGS = ArchiveSettings(
     image_size=32,
@@ -28,42 +40,10 @@ SETTINGS = ArchiveSettings(
     min_images_per_class=None,
     max_unpacked_gb=1.0,
     max_ratio=100.0,
+    max_download_gb=1.0,
+    min_rate=0.0,
     timeout=5.0,
 )
-CATS_AND_DOGS = {"cat/1.png": b"cat one", "cat/2.png": b"cat two" * 100, "dog/1.png": b"dog"}
-
-
-def pack_zip(file: Path, files: Files, compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(file, "w", compression) as packed:
-        for name, data in files.items():
-            packed.writestr(name, data)
-    return file
-
-
-def pack_tar(
-    file: Path, files: Files, mode: str = "w", links: dict[str, str] | None = None, kind=tarfile.SYMTYPE
-) -> Path:
-    with tarfile.open(file, mode) as packed:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            packed.addfile(member, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = kind, target
-            packed.addfile(member)
-    return file
-
-
-def pack_zip_link(file: Path, files: Files, name: str, target: str) -> Path:
-    pack_zip(file, files)
-    with zipfile.ZipFile(file, "a") as packed:
-        member = zipfile.ZipInfo(name)
-        member.create_system = 3
-        member.external_attr = (stat.S_IFLNK | 0o777) << 16
-        packed.writestr(member, target)
-    return file
-
 
 PACKERS: dict[str, Callable[[Path, Files], Path]] = {
     "zip": pack_zip,
@@ -79,8 +59,9 @@ every_kind = pytest.mark.parametrize("kind", PACKERS)
 zip_and_tar = pytest.mark.parametrize("kind", ["zip", "tar"])
 
 
-def read(path: Any, sha256: str | None = None, **settings: Any) -> dict[str, RawImage]:
-    images = read_images(path=str(path), sha256=sha256, settings=SETTINGS.model_copy(update=settings))
+def read(path: Any, sha256: str | None = None, reading: Any = AS_FOUND, **settings: Any) -> dict[str, RawImage]:
+    changed = SETTINGS.model_copy(update=settings)
+    images = read_images(path=str(path), sha256=sha256, settings=changed, reading=reading)
     return {image.name: image for image in images}
 
 
@@ -141,11 +122,114 @@ def test_a_tar_of_the_current_folder(tmp_path):
     assert {image.label for image in read(packed).values()} == {"cat", "dog"}
 
 
-def test_a_name_that_is_twice_in_a_tar_is_read_once(tmp_path):
+@zip_and_tar
+def test_of_two_files_with_one_name_the_last_is_used_and_the_other_is_refused_with_a_warning(tmp_path, kind, caplog):
+    packed = PACKERS[kind](tmp_path / "a", CATS_AND_DOGS)
+    if kind == "tar":
+        with tarfile.open(packed, "a") as tar:
+            member = tarfile.TarInfo("cat/1.png")
+            member.size = 3
+            tar.addfile(member, io.BytesIO(b"new"))
+    else:
+        with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(packed, "a") as archive:
+            archive.writestr("cat/1.png", b"new")
+    images = list(read_images(path=str(packed), sha256=None, settings=SETTINGS))
+    assert len({image.name for image in images}) == len(images) == 4
+    assert {image.name: image.data for image in images if not image.reason} == CATS_AND_DOGS | {"cat/1.png": b"new"}
+    (refused,) = [image for image in images if image.reason]
+    assert (refused.name, refused.label) == ("cat/1.png#1", "cat")
+    assert refused.reason == "replaced by a later file of the same name in the archive"
+    assert "1 file(s) without a name of their own, such as 'cat/1.png'" in caplog.text
+
+
+class TestNames:
+    """What a zip does not say of its names."""
+
+    def test_that_are_utf8_are_read_as_such(self, tmp_path):
+        (tmp_path / "a.zip").write_bytes(raw_zip([("猫/1.png".encode(), b"1"), (b"dog/1.png", b"2")]))
+        assert set(read(tmp_path / "a.zip")) == {"猫/1.png", "dog/1.png"}
+
+    @pytest.mark.parametrize(
+        ("encoding", "names"), [("cp932", ("猫", "表")), ("cp1251", ("кот", "пёс")), ("cp1252", ("Käfer", "Öl"))]
+    )
+    @pytest.mark.parametrize("kind", ["zip", "tar"])
+    def test_are_read_by_the_code_page_that_data_encoding_names(self, tmp_path, kind, encoding, names):
+        members = [(f"{name}/1.png".encode(encoding), b"x") for name in names]
+        packed = raw_zip(members) if kind == "zip" else b"".join(tar_entry(*member) for member in members) + END_MARK
+        (tmp_path / "a").write_bytes(packed)
+        images = read(tmp_path / "a", reading=AS_FOUND.model_copy(update={"encoding": encoding}))
+        assert {image.label for image in images.values()} == set(names)
+
+    def test_that_are_not_utf8_are_read_with_a_warning_that_names_the_parameter(self, tmp_path, caplog):
+        (tmp_path / "a.zip").write_bytes(raw_zip([("猫/1.png".encode("cp932"), b"1"), (b"dog/1.png", b"2")]))
+        assert len(read(tmp_path / "a.zip")) == 2
+        assert "set data.encoding" in caplog.text
+
+    def test_in_ascii_need_no_warning(self, tmp_path, caplog):
+        read(pack_zip(tmp_path / "a.zip", CATS_AND_DOGS))
+        assert caplog.text == ""
+
+    def test_that_the_code_page_can_not_hold_are_refused(self, tmp_path):
+        (tmp_path / "a.zip").write_bytes(raw_zip([(b"cat\x81/1.png", b"1"), (b"dog/1.png", b"2")]))
+        line = refusal(tmp_path / "a.zip", reading=AS_FOUND.model_copy(update={"encoding": "cp932"}))
+        assert "can't be read as data.encoding = cp932" in line
+
+    def test_in_a_tar_that_differ_in_one_byte_stay_apart(self, tmp_path, caplog):
+        entries = [tar_entry(name, name) for name in (b"k\xe4fer/1.png", b"k\xf6fer/1.png", b"k\xf6fer/\xe4.png")]
+        (tmp_path / "a.tar").write_bytes(b"".join(entries) + END_MARK)
+        images = read(tmp_path / "a.tar")
+        assert {image.label for image in images.values()} == {r"k\xe4fer", r"k\xf6fer"}
+        assert set(images) == {r"k\xe4fer/1.png", r"k\xf6fer/1.png", r"k\xf6fer/\xe4.png"}
+        assert "set data.encoding" in caplog.text
+
+    def test_of_a_tar_have_backslashes_as_separators_only_if_none_has_a_slash(self, tmp_path):
+        windows = tar_entry(b"cat\\1.png", b"1") + tar_entry(b"dog\\1.png", b"2") + END_MARK
+        linux = tar_entry(b"cat/\\1.png", b"1") + tar_entry(b"dog/1.png", b"2") + END_MARK
+        (tmp_path / "windows.tar").write_bytes(windows)
+        (tmp_path / "linux.tar").write_bytes(linux)
+        assert set(read(tmp_path / "windows.tar")) == {"cat/1.png", "dog/1.png"}
+        assert set(read(tmp_path / "linux.tar")) == {"cat/\\1.png", "dog/1.png"}
+
+
+class TestHardLinks:
+    """A hard link in a tar is one more file with the same bytes."""
+
+    def test_are_read_as_files_whatever_their_order_and_packing(self, tmp_path):
+        entries = tar_entry(b"./a.png", b"one") + tar_entry(b"./cat/1.png", kind=b"1", target=b"./a.png")
+        entries += tar_entry(b"./dog/1.png", b"two") + tar_entry(b"./dog/2.png", kind=b"1", target=b"./cat/1.png")
+        (tmp_path / "a.tgz").write_bytes(gzip.compress(entries + END_MARK))
+        used = {name: data for name, data in contents(tmp_path / "a.tgz").items() if data is not None}
+        assert sorted(used.values()) == [b"one", b"one", b"two"]
+
+
+def test_tars_that_were_joined_are_all_read_with_a_warning(tmp_path, caplog):
+    first, second = (pack_tar(tmp_path / f"{name}.tar", {f"{name}/1.png": name.encode()}) for name in ("cat", "dog"))
+    (tmp_path / "both.tar").write_bytes(first.read_bytes() + second.read_bytes())
+    assert {image.label for image in read(tmp_path / "both.tar").values()} == {"cat", "dog"}
+    assert "archive 'both.tar' is 2 tars joined to one: all are read" in caplog.text
+
+
+def test_bytes_after_the_end_of_a_tar_are_warned_of(tmp_path, caplog):
     packed = pack_tar(tmp_path / "a.tar", CATS_AND_DOGS)
-    with tarfile.open(packed, "a") as tar:
-        tar.addfile(tarfile.TarInfo("cat/1.png"))
-    assert len(list(read_images(path=str(packed), sha256=None, settings=SETTINGS))) == 3
+    packed.write_bytes(packed.read_bytes() + b"more" * 1000)
+    assert contents(packed) == CATS_AND_DOGS
+    assert "other bytes after its end mark" in caplog.text
+
+
+def test_a_damaged_file_among_others_is_warned_of(tmp_path, caplog):
+    data = overwrite(zip_bytes(CATS_AND_DOGS), b"PK\1\2", 16, b"\0\0", only=0)
+    (tmp_path / "a.zip").write_bytes(data)
+    assert sum(data is not None for data in contents(tmp_path / "a.zip").values()) == 2
+    assert "has 1 damaged file(s) of 3" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["backports", "inflate64"])
+def test_without_the_extra_the_error_says_how_to_install_it(tmp_path, monkeypatch, name):
+    build = CORPUS["tar: zstd" if name == "backports" else "zip: Deflate64"][1]
+    (tmp_path / "a").write_bytes(build())
+    assert contents(tmp_path / "a") == CATS_AND_DOGS
+    monkeypatch.setitem(sys.modules, name, None)
+    assert "pip install -e '.[archives]'" in refusal(tmp_path / "a")
 
 
 class TestUnsafe:
@@ -217,7 +301,8 @@ class TestDamage:
         packed = PACKERS[kind](tmp_path / "half", {f"{n}/1.png": _noise(n, 20_000) for n in ("cat", "dog")})
         data = packed.read_bytes()
         packed.write_bytes(data[: int(len(data) * part)])
-        assert "archive 'half' is" in refusal(packed)
+        line = refusal(packed)
+        assert "archive 'half' is damaged" in line or "archive 'half' begins as a zip, and its end is missing" in line
 
     @pytest.mark.parametrize("size", [1024, 1024 + 100, 2048, 2048 + 512, 2048 + 600])
     def test_a_tar_that_is_cut_off_between_two_files_is_refused(self, tmp_path, size):
@@ -337,7 +422,9 @@ class TestAddress:
 
     def test_of_a_web_page_is_refused(self, server):
         server.files["/login"] = b"<html>please log in</html>"
-        assert "neither a zip nor a tar" in refusal(f"{server.url}/login")
+        line = refusal(f"{server.url}/login")
+        assert "is a web page (HTML), not an archive" in line
+        assert "IMAGE_PIPELINE_PASSWORD" in line
 
     def test_of_a_server_that_is_down_is_refused(self, dead_url):
         assert "can't be downloaded" in refusal(f"{dead_url}/a.zip")

@@ -200,7 +200,7 @@ def test_another_file_in_a_class_folder_has_a_reason(name):
 @pytest.mark.parametrize("path", ["stray.jpg", "README.md"])
 def test_a_file_outside_class_folders_has_a_reason_and_no_label(path):
     files = {file.path: file for file in read_tree([*both("*"), path], "here")}
-    assert files[path] == TreeFile(path, "", "", "lies in no class folder")
+    assert files[path] == TreeFile(path, "", "", "lies in no class folder", path)
 
 
 def test_an_image_in_a_split_outside_class_folders_has_a_reason():

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config.sources import FolderSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.folder import locate, read_images
+from pipeline.sources.folder import locate, read_folder, read_images
 from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 SETTINGS = FolderSettings(
@@ -39,7 +39,7 @@ def test_class_names_may_be_any_text(picture_folder, name):
 def test_bytes_in_a_name_that_are_not_utf8_are_replaced(picture_folder):
     folder = picture_folder({"cat": 1, "dog": 1})
     os.rename(os.fsencode(folder) + b"/cat/000.png", os.fsencode(folder) + b"/cat/\xff.png")  # noqa: PTH104
-    names = [image.name for image in read(folder)]
+    names = [image.name for image in read_folder(folder)]
     assert "cat/\N{REPLACEMENT CHARACTER}.png" in names
     assert all(name.encode("utf-8") for name in names)
 

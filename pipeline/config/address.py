@@ -1,0 +1,34 @@
+"""Addresses on the network, and the secrets that people write into them."""
+
+import re
+
+# user:password@ after the scheme; the password may hold a slash. host:8080/@name is none.
+_LOGIN = re.compile(r"(?i)^(https?://)[^/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^@]*@(?:[^/?#@]*@)*")
+_USER = re.compile(r"(?i)^(https?://)[^/?#]*@")
+_ANY_LOGIN = re.compile(r"(?i)(https?://)[^\s'\"?]*@")
+
+
+def has_password(address: str) -> bool:
+    """Whether an http(s) address contains a password."""
+    return _LOGIN.match(address) is not None
+
+
+def refuse_password(address: str) -> str:
+    """The address; raises ValueError if it contains a password."""
+    if has_password(address):
+        raise ValueError(
+            "an address without a password, which would reach dvc.lock, the run cache and git (take it out, and set "
+            "IMAGE_PIPELINE_USER and IMAGE_PIPELINE_PASSWORD, or write it to ~/.netrc)"
+        )
+    return address
+
+
+def show_address(address: str) -> str:
+    """An address for messages: without user, password and query, which may be secrets."""
+    shown = _USER.sub(r"\1", _LOGIN.sub(r"\1", address))
+    return re.sub(r"[?#].*", "?…", shown, flags=re.DOTALL) if "?" in shown else shown
+
+
+def hide_logins(text: str) -> str:
+    """A text without what stands before the @ of the addresses in it."""
+    return _ANY_LOGIN.sub(r"\1…@", text)

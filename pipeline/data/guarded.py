@@ -1,0 +1,210 @@
+"""Work on files that may be hostile, in processes of their own: one that takes too long or too much memory costs only itself.
+
+A decoder written in C can't be interrupted, so the kernel ends its process, and another goes on behind the file.
+"""
+
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import num_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MODULES = [
+    "pipeline.data.inspection",
+    "pipeline.data.image_files",
+]  # what the first worker imports, the next ones find
+_BUNDLE = 0.1  # seconds after which results are sent; what a dying process has not sent is done again
+_AHEAD = 4  # chunks per worker that may be done before their turn
+_BYTES_PER_PIXEL = 16
+_BASE_MEMORY = 1 << 30  # bytes of a worker besides what one file takes
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one file may take. seconds: of processor time. memory: bytes."""
+
+    seconds: float
+    memory: int
+
+
+def make_bounds(*, max_seconds: float, max_megapixels: float) -> Bounds:
+    """For decoding an image of at most so many pixels, each of which takes 8 bytes, as `Opened.weight` has it; twice that."""
+    return Bounds(max_seconds, int(max_megapixels * 1e6 * _BYTES_PER_PIXEL))
+
+
+@dataclass
+class _Chunk(Generic[Item, Result]):
+    items: Sequence[Item]
+    results: dict[int, Result] = field(default_factory=dict)  # by the item's number; they come in bundles
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.results) == len(self.items)
+
+    @property
+    def todo(self) -> list[tuple[int, Item]]:
+        return [(number, item) for number, item in enumerate(self.items) if number not in self.results]
+
+
+class _Worker:
+    """A process and the pipe to it. `chunk` is what it works on."""
+
+    def __init__(self, function: Callable[[Any], Any], bounds: Bounds) -> None:
+        # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_MODULES)
+        self.pipe, theirs = context.Pipe()
+        self.current = context.RawValue(
+            "q", -1
+        )  # the number of the item that it works on: it can't tell when it is dead
+        self.chunk: _Chunk[Any, Any] | None = None
+        self.process: BaseProcess = context.Process(
+            target=_work, args=(function, theirs, self.current, bounds), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def give(self, chunk: _Chunk[Any, Any]) -> None:
+        self.chunk, self.current.value = chunk, -1
+        with suppress(OSError):  # it is dead: the next look at its pipe finds out
+            self.pipe.send(chunk.todo)
+
+    def end(self) -> int:
+        """Its exit status; negative if a signal ended it."""
+        self.pipe.close()
+        self.process.join()
+        return self.process.exitcode or 0
+
+
+def map_guarded(
+    function: Callable[[Item], Result],
+    chunks: Iterator[Sequence[Item]],
+    *,
+    refuse: Callable[[Item, str], Result],
+    bounds: Bounds,
+    num_workers: int | None = None,
+) -> Iterator[list[Result]]:
+    """The results of each chunk in order, as of `map`; an item that breaks the bounds, or crashes its process, has the result
+    refuse(item, reason) instead.
+
+    function: importable by name, as it runs in another process, also if there is only one; its errors are raised here.
+    num_workers: None: one per core.
+    """
+    count = num_workers or num_cores()
+    workers: list[_Worker] = []
+    waiting: list[_Chunk[Item, Result]] = []
+    with ExitStack() as stack:
+        stack.callback(_stop, workers)
+        while True:
+            while len(waiting) < count * _AHEAD and (items := next(chunks, None)) is not None:
+                waiting.append(_Chunk(items))
+            while waiting and waiting[0].is_done:
+                done = waiting.pop(0)
+                yield [done.results[number] for number in range(len(done.items))]
+            if not waiting:
+                if (items := next(chunks, None)) is None:
+                    return
+                waiting.append(_Chunk(items))
+            _hand_out(workers, waiting, count, function, bounds)
+            _collect(workers, refuse, bounds)
+
+
+def _hand_out(workers: list[_Worker], waiting: list[Any], count: int, function: Any, bounds: Bounds) -> None:
+    taken = [id(worker.chunk) for worker in workers]
+    for chunk in (chunk for chunk in waiting if not chunk.is_done and id(chunk) not in taken):
+        idle = next((worker for worker in workers if worker.chunk is None), None)
+        if idle is None and len(workers) == count:
+            return
+        if idle is None:
+            idle = _Worker(function, bounds)
+            workers.append(idle)
+        idle.give(chunk)
+
+
+def _collect(workers: list[_Worker], refuse: Callable[[Any, str], Any], bounds: Bounds) -> None:
+    """Waits for the next results, and replaces nothing: a dead worker leaves the list, its chunk is handed out again."""
+    busy = {worker.pipe: worker for worker in workers if worker.chunk is not None}
+    for pipe in wait(list(busy)):
+        worker = busy[pipe]  # type: ignore[index]
+        chunk = worker.chunk
+        assert chunk is not None
+        try:
+            failure, results = worker.pipe.recv()
+        except (EOFError, OSError) as error:
+            workers.remove(worker)
+            number, reason = worker.current.value, _explain(worker.end(), bounds)
+            if number < 0:
+                raise PipelineError(
+                    f"a worker process ended before its first file ({reason}): free memory, and run it again"
+                ) from error
+            chunk.results[number] = refuse(chunk.items[number], reason)
+            continue
+        if failure is not None:
+            raise failure
+        chunk.results.update(results)
+        if chunk.is_done:
+            worker.chunk = None
+
+
+def _explain(status: int, bounds: Bounds) -> str:
+    if status == -signal.SIGPROF:
+        return f"takes too long: decoding took more than {bounds.seconds:g} s of processor time, prune.max_seconds"
+    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    return f"crashes its decoder ({name}): perhaps out of memory"
+
+
+def _stop(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+        worker.end()
+
+
+def _work(function: Callable[[Any], Any], pipe: Connection, current: Any, bounds: Bounds) -> None:
+    """Sends (error, results by number) for each list of (number, item) that comes, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and ends its workers
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the kernel ends the process, whatever code is running
+    _bound_memory(bounds.memory)
+    try:
+        while True:
+            _work_on(function, pipe, current, bounds.seconds)
+    except (EOFError, OSError):
+        os._exit(0)  # the parent is gone
+
+
+def _work_on(function: Callable[[Any], Any], pipe: Connection, current: Any, seconds: float) -> None:
+    results: dict[int, Any] = {}
+    sent = time.monotonic()
+    for number, item in pipe.recv():
+        current.value = number
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            results[number] = function(item)
+        except Exception as error:  # raised in the parent
+            pipe.send((error, {}))
+            return
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        if time.monotonic() - sent > _BUNDLE:
+            pipe.send((None, results))
+            results, sent = {}, time.monotonic()
+    if results:
+        pipe.send((None, results))
+
+
+def _bound_memory(size: int) -> None:
+    """Beyond it an allocation fails: the decoder says that it is out of memory. Only Linux counts all private memory so."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    wanted = _BASE_MEMORY + size
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

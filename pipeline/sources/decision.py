@@ -1,0 +1,70 @@
+"""What was decided about the folders of a source, and the two kinds of questions that only a person can answer."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.reading import list_names
+from pipeline.sources.tree import Folder
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ +@%-]*")
+
+
+@dataclass
+class Decision:
+    """Filled in while the tree is read, from the top down; all keys are paths of folders.
+
+    where: the source, for messages. classes: the name of the class that a folder with all below it is. splits: train, val or
+    test, of a folder and all below it. ignored: why a folder is left out. by_file: classes are in the names of files.
+    is_settled: the user has said what the folders are, so that nothing is asked.
+    """
+
+    where: str
+    is_settled: bool = False
+    classes: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    by_file: bool = False
+    wrappers: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(f"{self.where}: {text}")
+
+    def ignore(self, folders: Iterable[Folder], reason: str) -> None:
+        self.ignored |= {folder.path: reason for folder in folders}
+
+    def take_classes(self, folder: Folder) -> None:
+        """Each folder in `folder` that has pictures becomes a class."""
+        self.classes |= {child.path: child.name for child in folder.filled}
+
+    def ask(self, text: str) -> None:
+        """Stops with a line that shows both readings and the parameters that choose. Where the user has chosen, a warning."""
+        if not self.is_settled:
+            raise PipelineError(f"{self.where} can be read in two ways: {text}")
+        self.warn(f"could also be read another way: {text}")
+
+    def place(self, folder: str) -> tuple[str, str, str]:
+        """(class, split, reason to leave out) of the files in a folder, each may be empty."""
+        label = split = ""
+        path = ""
+        for name in folder.split("/") if folder else []:
+            path = f"{path}/{name}" if path else name
+            if reason := self.ignored.get(path):
+                return "", "", reason
+            label = label or self.classes.get(path, "")
+            split = self.splits.get(path, split)
+        return label, split, ""
+
+
+def quote(folders: Iterable[Folder | str]) -> str:
+    """Names of folders, as a message shows them."""
+    return list_names([folder if isinstance(folder, str) else folder.name for folder in folders])
+
+
+def suggest_map(names: Iterable[str], value: str) -> str:
+    """`data.splits={a: ignore}`, as `dvc exp run -S` takes it where it can; a name that needs quotes goes into params.yaml."""
+    pairs = ", ".join(f"{name if _PLAIN.fullmatch(name) else repr(name)}: {value}" for name in names)
+    return f"data.splits={{{pairs}}}"

@@ -1,0 +1,130 @@
+"""Top folders that are no splits: classes, unless they look like parts of one set."""
+
+import re
+from collections import Counter
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.decision import Decision, quote
+from pipeline.sources.names import (
+    are_parts,
+    find_class_in_file_name,
+    find_split_word,
+    fold_name,
+    means_images,
+    means_masks,
+    means_thumbnails,
+)
+from pipeline.sources.tree import Folder
+
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+def check_tops(level: Folder, decision: Decision, tables: list[str]) -> None:
+    """Takes the folders of `level` as classes, or as parts that hold classes, or asks. tables: paths of CSV files."""
+    tops = level.filled
+    if not tops:
+        raise PipelineError(f"{decision.where} has no class folders: {explain_no_classes(level, tables)}")
+    if parts := find_parts(level):
+        decision.warn(f"{quote(parts)} are read as parts of one set; data.layout=flat reads them as classes")
+        for part in parts:
+            decision.take_classes(part)
+        return
+    if _hold_splits(tops):
+        decision.warn(f"{quote(_shared(tops))} in each class are read as its splits; data.layout=flat reads no splits")
+        decision.splits |= {child.path: find_split_word(child.name) for top in tops for child in top.filled}
+    elif shared := _shared(tops):
+        decision.ask(
+            f"as top folders {quote(tops)} hold the same folders ({quote(shared)}), the top folders are the classes "
+            f"(data.layout=flat), or parts of the set that each hold the classes (data.classes=parent); "
+            f"data.root={tops[0].path} reads one of them alone"
+        )
+    else:
+        _check_labels_elsewhere(tops, decision, tables)
+    decision.take_classes(level)
+    _note_deep_classes(tops, decision)
+
+
+def find_parts(level: Folder) -> list[Folder]:
+    """The folders of `level`, if they are parts of one set without doubt: fold_0 and fold_1 with the same classes in them."""
+    tops = level.filled
+    shared = _shared(tops)
+    is_set = bool(shared) and not all(map(find_split_word, shared))
+    return tops if is_set and are_parts(top.name for top in tops) else []
+
+
+def _shared(tops: list[Folder]) -> list[str]:
+    """Names of folders that top folders have in common, if each of them holds folders only, at least half of them such ones.
+
+    Folders that only say that there are pictures, masks or thumbnails, or name a year, count for nothing.
+    """
+    if len(tops) < 2 or not all(top.only_below() for top in tops):
+        return []
+    names = [{fold_name(child.name): child.name for child in _enter(top).filled if _tells(child.name)} for top in tops]
+    counts = Counter(name for found in names for name in found)
+    shared = {name for name, count in counts.items() if count > 1}
+    if len(shared) < 2 or any(not found or 2 * len(shared & set(found)) < len(found) for found in names):
+        return []
+    spelled = {folded: name for found in names for folded, name in found.items()}
+    return sorted(spelled[name] for name in shared)
+
+
+def _enter(top: Folder) -> Folder:
+    """A top folder, or the only one in it if that holds folders."""
+    return top.filled[0] if len(top.filled) == 1 and top.filled[0].only_below() else top
+
+
+def _tells(name: str) -> bool:
+    return not (means_images(name) or means_masks(name) or means_thumbnails(name) or _YEAR.fullmatch(name))
+
+
+def _hold_splits(tops: list[Folder]) -> bool:
+    """Whether classes hold splits: cat/train and cat/test, dog/train and dog/test, with pictures in them."""
+    inside = [child for top in tops for child in top.filled]
+    words = {find_split_word(child.name) for child in inside}
+    is_deep = any(child.filled for child in inside) or any(not top.only_below() for top in tops)
+    return bool(_shared(tops)) and "train" in words and words <= {"train", "val", "test"} and not is_deep
+
+
+def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list[str]) -> None:
+    """Folders that can be no classes: parts with pictures in them, or one folder of images beside a CSV file."""
+    beside = f"; {tables[0]} may hold the labels (data.labels={tables[0]})" if tables else ""
+    if are_parts(top.name for top in tops):
+        decision.ask(
+            f"{quote(tops)} are classes (data.layout=flat), or parts of one set, whose labels stand elsewhere: in a CSV file "
+            f"(data.labels) or in the names of files (data.classes=file){beside}"
+        )
+    elif all(means_images(top.name) for top in tops) or (len(tops) == 1 and tables):
+        decision.ask(
+            f"{quote(tops)} is a class (data.layout=flat), or a folder of pictures whose labels stand elsewhere: in a CSV file "
+            f"(data.labels) or in the names of files (data.classes=file){beside}"
+        )
+    elif tables:
+        decision.notes.append(
+            f"{tables[0]} is beside the class folders and not read; data.labels={tables[0]} reads it instead"
+        )
+
+
+def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
+    """One top folder that holds only folders, beside others with pictures, may be the data set itself."""
+    deep = [top for top in tops if top.only_below() and sum(not child.filled for child in top.filled) > 1]
+    if len(deep) == 1 and len(tops) > 1:
+        decision.warn(
+            f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(tops[:5])}: if those "
+            f"are the classes, set data.root={deep[0].path}"
+        )
+
+
+def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:
+    """What was expected instead, with what may help: a CSV file, or classes in the names of files."""
+    pictures = sorted(level.list_pictures())
+    expected = "expected <class>/<image>, or train/<class>/<image> and so on"
+    received = f"; received files such as {pictures[0]!r} with no class folder above them" if pictures else ""
+    if tables:
+        return f"{expected}{received}; {tables[0]} may hold the labels: set data.labels={tables[0]}"
+    counts = Counter(filter(None, map(find_class_in_file_name, pictures)))
+    usual = [name for name, count in counts.most_common() if count > 1]
+    if len(usual) > 1 and 2 * sum(counts[name] for name in usual) > len(pictures):
+        return (
+            f"{expected}{received}; names begin with {quote(sorted(usual)[:5])}: data.classes=file makes them classes"
+        )
+    return expected + received

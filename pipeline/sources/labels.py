@@ -1,0 +1,248 @@
+"""A reading by a CSV file of labels: which picture each row means, and what is left over on either side."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from unicodedata import normalize
+
+from pipeline.config.sources import ReadingSettings
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import readable_name
+from pipeline.sources.label_table import LabelRow, parse_labels
+from pipeline.sources.local_paths import resolve_path
+from pipeline.sources.names import find_split_word, fold_name, make_unique_names
+from pipeline.sources.reading import Reading, TreeFile, list_names
+from pipeline.sources.tree import is_picture
+
+_DRIVE = re.compile(r"^[A-Za-z]:/")
+_NO_ROW = "no row in data.labels"
+_IGNORED = "data.splits says ignore"
+
+
+def find_labels_file(labels: str | None, folder: Path | None) -> Path | None:
+    """The local file that data.labels names, in the source's folder or elsewhere; None if there is none."""
+    if labels is None:
+        return None
+    for file in ((folder / labels) if folder is not None else None, resolve_path(labels)):
+        if file is not None and file.is_file():
+            return file
+    return None
+
+
+def read_labels(
+    kept: Mapping[str, str],
+    where: str,
+    settings: ReadingSettings,
+    left_out: dict[str, list[str]],
+    read_file: Callable[[str], bytes] | None,
+) -> Reading:
+    """kept: normal form of each path of a file. left_out: paths by reason, of what is left out already. read_file: of a path.
+
+    A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of; the
+    extension may be missing. Raises PipelineError if no row has a file, and for rows that contradict each other.
+    """
+    assert settings.labels is not None
+    name = Path(settings.labels).name
+    rows = parse_labels(_load(settings.labels, kept, where, read_file), settings.label_columns, name)
+    pictures = {path: text for path, text in kept.items() if is_picture(path) and not _is_ignored(text, settings)}
+    matches = _match(rows, _Finder(pictures, settings, where), name)
+    if not matches.chosen:
+        _refuse_all(rows, pictures, matches.unlabelled, where, name)
+    for path in kept:
+        if path not in matches.chosen:
+            reason = _NO_ROW if path in pictures else _IGNORED if is_picture(path) else "no picture"
+            left_out.setdefault(reason, []).append(path)
+    num_chosen, matched = len(matches.chosen), len(rows) - len(matches.unmatched)
+    note = (
+        f"{name}: {matched:,} of {len(rows):,} rows have a file, and {num_chosen:,} of {len(pictures):,} pictures a row"
+    )
+    files = _make_files(matches.chosen, settings, name)
+    return Reading(
+        where, files, (), _summarize(left_out), _warn(where, name, matches, left_out.get(_NO_ROW, [])), (note,)
+    )
+
+
+@dataclass
+class _Matches:
+    """chosen: by path of a file. The others are rows without a file, those that repeat one before, and those without a label."""
+
+    chosen: dict[str, LabelRow] = field(default_factory=dict)
+    unmatched: list[LabelRow] = field(default_factory=list)
+    repeated: list[LabelRow] = field(default_factory=list)
+    unlabelled: list[LabelRow] = field(default_factory=list)
+
+
+def _match(rows: list[LabelRow], finder: "_Finder", name: str) -> _Matches:
+    matches = _Matches()
+    for row in rows:
+        path = finder.find(row, name)
+        if path is None:
+            matches.unmatched.append(row)
+        elif not row.label:
+            matches.unlabelled.append(row)
+        elif path in matches.chosen:
+            _check_agreement(matches.chosen[path], row, name)
+            matches.repeated.append(row)
+        else:
+            matches.chosen[path] = row
+    return matches
+
+
+def _load(labels: str, kept: Mapping[str, str], where: str, read_file: Callable[[str], bytes] | None) -> bytes:
+    """The bytes of data.labels: a file of the source, by its path or the end of it, or one on this machine."""
+    wanted = normalize("NFC", labels.replace("\\", "/").strip("/"))
+    inside = [path for path, text in kept.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
+    inside = [path for path in inside if kept[path] == wanted] or inside
+    if read_file is not None and len(inside) == 1 and not Path(labels).is_absolute():
+        return read_file(inside[0])
+    if len(inside) > 1:
+        raise PipelineError(
+            f"data.labels {labels!r} is {len(inside)} files of {where}: expected one; name its folders too"
+        )
+    if (file := find_labels_file(labels, None)) is None:
+        tables = sorted(text for text in kept.values() if text.lower().endswith((".csv", ".tsv", ".txt")))
+        raise PipelineError(
+            f"data.labels {labels!r} is neither in {where} nor a file on this machine: expected a CSV file; the source has "
+            f"{list_names(tables) or 'none'}"
+        )
+    return file.read_bytes()
+
+
+def _is_ignored(text: str, settings: ReadingSettings) -> bool:
+    """Whether data.splits says ignore to a folder above a file."""
+    folders = text.split("/")[:-1]
+    above = {"/".join(folders[: i + 1]) for i in range(len(folders))} | set(folders)
+    patterns = [pattern.strip("/") for pattern, split in settings.splits.items() if split == "ignore"]
+    return any(fnmatchcase(folder, pattern) for folder in above for pattern in patterns)
+
+
+class _Finder:
+    """Finds the picture that a row means. pictures: normal form by path."""
+
+    def __init__(self, pictures: Mapping[str, str], settings: ReadingSettings, where: str) -> None:
+        self._where = where
+        self._root = (settings.root or "").strip("/")
+        self._pictures = pictures
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for path, text in pictures.items():
+            self._by_stem[_drop_extension(normalize("NFC", text).rpartition("/")[2])].append(path)
+
+    def find(self, row: LabelRow, name: str) -> str | None:
+        """Raises PipelineError if several pictures are meant alike."""
+        text = normalize("NFC", row.path.replace("\\", "/"))
+        parts = [part for part in _DRIVE.sub("/", text).split("/") if part not in ("", ".")]
+        if not parts:
+            return None
+        paths = self._by_stem.get(_drop_extension(parts[-1]), [])
+        near = [(path, normalize("NFC", self._pictures[path]).split("/")) for path in paths]
+        near = [found for found in near if _agree(found[1], parts)]
+        near = [found for found in near if found[1][-1] == parts[-1]] or near
+        exact = [found for found in near if found[1] in (parts, [*self._root.split("/"), *parts])]
+        near = exact or near
+        if len(near) > 1:
+            raise PipelineError(
+                f"data.labels {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
+                f"{near[0][0]!r} and {near[1][0]!r}: expected one; write their folders into the column, or set data.root"
+            )
+        return near[0][0] if near else None
+
+
+def _drop_extension(name: str) -> str:
+    return name.rpartition(".")[0] if is_picture(name) else name
+
+
+def _agree(file: list[str], row: list[str]) -> bool:
+    """Whether a row's path is the end of a file's, or the other way round; of the last part the extension may be missing."""
+    if is_picture(row[-1]) and row[-1] != file[-1]:
+        return False
+    length = min(len(file), len(row))
+    return file[-length:-1] == row[-length:-1]
+
+
+def _check_agreement(first: LabelRow, second: LabelRow, name: str) -> None:
+    for key in ("label", "split", "group"):
+        old, new = getattr(first, key), getattr(second, key)
+        if old != new:
+            raise PipelineError(
+                f"data.labels {name!r}, row {second.number}: {second.path!r} has {key} {new!r}, and {old!r} in row "
+                f"{first.number}: expected one; correct or delete one of them"
+            )
+
+
+def _refuse_all(
+    rows: list[LabelRow], pictures: Mapping[str, str], unlabelled: list[LabelRow], where: str, name: str
+) -> None:
+    """Raises PipelineError, as nothing is left."""
+    if unlabelled:
+        raise PipelineError(
+            f"data.labels {name!r}, row {unlabelled[0].number}: no row has a label: expected one in each"
+        )
+    received = next(iter(pictures.values()), None)
+    example = f"files such as {received!r}" if received else "no picture"
+    raise PipelineError(
+        f"data.labels {name!r}: none of its {len(rows):,} rows is a file of {where}: row {rows[0].number} has "
+        f"{rows[0].path!r}, the source {example}; set data.label_columns.path to the column of file names, or data.root"
+    )
+
+
+def _warn(where: str, name: str, matches: _Matches, rest: list[str]) -> tuple[str, ...]:
+    what = {
+        "rows of {} have no file": matches.unmatched,
+        "rows of {} repeat one before": matches.repeated,
+        "rows of {} have no label": matches.unlabelled,
+    }
+    found = [
+        f"{where}: {len(rows):,} {text.format(name)}, such as row {rows[0].number}: {rows[0].path!r}"
+        for text, rows in what.items()
+        if rows
+    ]
+    if rest:
+        example = readable_name(rest[0])
+        found.append(f"{where}: {len(rest):,} pictures have no row in {name}, such as {example!r}: they are left out")
+    return tuple(found)
+
+
+def _make_files(chosen: Mapping[str, LabelRow], settings: ReadingSettings, name: str) -> tuple[TreeFile, ...]:
+    labels = {row.label for row in chosen.values()}
+    _check_spellings(labels, name)
+    names = make_unique_names(chosen)
+    splits = {row.split: _read_split(row, settings, name) for row in list(chosen.values())[::-1]}
+    return tuple(
+        TreeFile(
+            path,
+            readable_name(normalize("NFC", row.label)),
+            splits[row.split],
+            "",
+            names[path],
+            readable_name(row.group),
+        )
+        for path, row in sorted(chosen.items())
+    )
+
+
+def _check_spellings(labels: set[str], name: str) -> None:
+    """Raises PipelineError for two classes that differ by case or blanks only: in a table that is a slip."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        other = seen.setdefault(fold_name(label), label)
+        if normalize("NFC", other) != normalize("NFC", label):
+            raise PipelineError(
+                f"data.labels {name!r} has classes {other!r} and {label!r}, which differ by case only: expected one spelling"
+            )
+
+
+def _read_split(row: LabelRow, settings: ReadingSettings, name: str) -> str:
+    said = settings.splits.get(row.split) or find_split_word(row.split)
+    if not row.split or said in ("train", "val", "test"):
+        return said if row.split else ""
+    raise PipelineError(
+        f"data.labels {name!r}, row {row.number}: split {row.split!r} is unknown: expected train, val or test; say what it is "
+        f"in data.splits, as {{{row.split}: test}}, or set data.label_columns.split=null"
+    )
+
+
+def _summarize(left_out: Mapping[str, list[str]]) -> tuple[tuple[str, int, str], ...]:
+    return tuple((reason, len(paths), readable_name(min(paths))) for reason, paths in sorted(left_out.items()) if paths)

@@ -1,0 +1,243 @@
+"""Decides what each folder of a source is: a wrapper, a split, a class, a part of the set, a copy, or nothing.
+
+What a folder's name and its neighbours say without doubt is decided; what can be read in two ways is asked, in one line that
+names both readings and the parameters that choose; `data.layout`, `data.splits`, `data.classes` and `data.root` settle it.
+"""
+
+from fnmatch import fnmatchcase
+
+from pipeline.config.sources import ReadingSettings
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.copies import Contents, find_nested_copy
+from pipeline.sources.decision import Decision, quote, suggest_map
+from pipeline.sources.flat_layout import check_tops
+from pipeline.sources.names import find_split_word, is_plain_split, means_images, means_masks, means_thumbnails
+from pipeline.sources.split_layout import decide_splits, has_class_folders
+from pipeline.sources.tree import Folder, drop
+
+_FEW = 3  # pictures beside folders that count as strays: a cover, a sample
+
+
+def decide_layout(
+    root: Folder, where: str, settings: ReadingSettings, contents: Contents, tables: list[str]
+) -> Decision:
+    """root: all pictures; what is left out is taken out of it. tables: paths of CSV files. Raises PipelineError, see above."""
+    chosen = {pattern: split for pattern, split in settings.splits.items() if split != "ignore"}
+    decision = Decision(where, is_settled=settings.layout != "auto" or bool(chosen) or settings.classes != "folders")
+    dropped = [pattern for pattern, split in settings.splits.items() if split == "ignore"]
+    for folder in _match(root, root, dropped, where):
+        decision.ignore([folder], "data.splits says ignore")
+        _drop(folder, root)
+    if not root.count and dropped:
+        raise PipelineError(f"{where} has no picture but in folders that data.splits ignores: expected some to be left")
+    level = _find_level(root, decision, contents, settings)
+    for folder in _match(level, root, list(chosen), where):
+        decision.splits[folder.path] = next(chosen[p] for p in chosen if _fits(folder, level, p))
+    _decide(level, decision, settings, tables)
+    return decision
+
+
+def _decide(level: Folder, decision: Decision, settings: ReadingSettings, tables: list[str]) -> None:
+    if settings.classes != "folders":
+        _decide_by_choice(level, decision, settings)
+    elif settings.layout == "flat":
+        decision.take_classes(level)
+    elif settings.layout == "split" or decision.splits:
+        decide_splits(level, decision, is_told=True)
+    else:
+        _decide_alone(level, decision, tables)
+    if settings.layout != "flat" and settings.classes == "folders":
+        _leave_out_masks(level, decision)
+
+
+def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettings) -> None:
+    """data.classes is parent or file; top folders may be splits still."""
+    tops = level.filled
+    words = {top.path: find_split_word(top.name) for top in tops}
+    if settings.layout != "flat" and set(words.values()) <= {"train", "val", "test"}:
+        decision.splits = words | decision.splits
+    if settings.classes == "file":
+        decision.by_file = True
+        return
+    for folder in level.walk():
+        if folder.pictures and folder is not level and folder.path not in decision.splits:
+            decision.classes[folder.path] = folder.name
+            decision.classes |= {below.path: below.name for below in folder.walk() if below.pictures}
+
+
+def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:
+    """Nothing is told."""
+    words = {top.name: find_split_word(top.name) for top in level.filled}
+    splits = [top for top in level.filled if words[top.name] in ("train", "val", "test", "eval")]
+    unlabelled = [top for top in level.filled if words[top.name] in ("pred", "unlabelled")]
+    others = [top for top in level.filled if not words[top.name]]
+    if splits and not others:
+        decide_splits(level, decision, is_told=False)
+    elif splits:
+        _decide_mixture(level, decision, splits, others)
+    elif unlabelled and others:
+        _decide_unlabelled(level, decision, unlabelled, others, words)
+    else:
+        check_tops(level, decision, tables)
+
+
+def _decide_mixture(level: Folder, decision: Decision, splits: list[Folder], others: list[Folder]) -> None:
+    """One folder named train may be a class (of vehicles), but not beside one named test."""
+    words = {find_split_word(top.name) for top in splits}
+    if len(words) > 1:
+        raise PipelineError(
+            f"{decision.where} mixes splits ({quote(splits)}) with other folders ({quote(others[:5])}): expected either class "
+            f"folders or train/val/test folders; leave the others out ({suggest_map([o.name for o in others[:5]], 'ignore')}), "
+            "say what they are (data.splits), or read all as classes (data.layout=flat)"
+        )
+    opposites = {f"{prefix}{top.name.lower()}" for top in splits for prefix in ("in", "not_", "non_", "un", "no_")}
+    is_pair = opposites & {other.name.lower() for other in others}
+    holds_classes = any(has_class_folders(top) for top in splits)
+    if not is_pair and (words != {"train"} or holds_classes):
+        names = [top.name for top in splits]
+        decision.ask(
+            f"{quote(splits)} beside {quote(others[:5])} is one more class (data.layout=flat), or pictures without labels or "
+            f"of another split, which do not belong there ({suggest_map(names, 'ignore')})"
+        )
+    elif not is_pair:
+        decision.warn(f"folder {quote(splits)} beside {quote(others[:5])} is read as a class, not as a split")
+    decision.take_classes(level)
+
+
+def _decide_unlabelled(
+    level: Folder, decision: Decision, unlabelled: list[Folder], others: list[Folder], words: dict[str, str]
+) -> None:
+    """Pictures without labels beside classes."""
+    certain = [top for top in unlabelled if words[top.name] == "unlabelled"]
+    if len(certain) < len(unlabelled):
+        doubtful = [top.name for top in unlabelled if top not in certain]
+        decision.ask(
+            f"{quote(doubtful)} beside {quote(others[:5])} is one more class (data.layout=flat), or pictures without labels "
+            f"({suggest_map(doubtful, 'ignore')})"
+        )
+    decision.ignore(certain, "unlabelled")
+    for folder in certain:
+        decision.warn(f"folder {folder.name} ({folder.count:,} pictures) is left out as unlabelled")
+        drop(folder, level)
+    check_tops(level, decision, [])
+
+
+def _find_level(root: Folder, decision: Decision, contents: Contents, settings: ReadingSettings) -> Folder:
+    """The folder whose folders are splits or classes: wrappers are skipped, and copies, masks and thumbnails taken out."""
+    level = root
+    while True:
+        if settings.layout == "auto":
+            _leave_out_copies(level, decision, contents)
+            _leave_out_neighbours(level, decision)
+        wrapper = _find_wrapper(level)
+        if wrapper is None:
+            return level
+        if wrapper is not level.filled[0] or len(level.filled) > 1:
+            rest = [top for top in level.filled if top is not wrapper]
+            decision.ignore(rest, "unlabelled")
+            decision.warn(f"{quote(rest)} beside {wrapper.name} is left out as unlabelled")
+        if level.pictures:
+            decision.notes.append(
+                f"{len(level.pictures)} picture(s) beside folder {wrapper.name} lie in no class folder"
+            )
+        decision.wrappers.append(wrapper.path)
+        level = wrapper
+
+
+def _find_wrapper(level: Folder) -> Folder | None:
+    """The folder that wraps all: animals/train/… is read as train/…, as everything is in `animals`, but for a few strays."""
+    tops = [top for top in level.filled if find_split_word(top.name) not in ("pred", "unlabelled")]
+    return tops[0] if len(tops) == 1 and _few_beside(level) and _is_wrapper(tops[0]) else None
+
+
+def _few_beside(folder: Folder) -> bool:
+    return len(folder.pictures) <= max(_FEW, folder.count // 20)
+
+
+def _is_wrapper(folder: Folder) -> bool:
+    """Whether the folders in it can be classes or splits: two or more, or one with the name of a split."""
+    below = folder.filled
+    if is_plain_split(folder.name) or not below or not _few_beside(folder):
+        return False
+    if folder.pictures and len(below) < 2:
+        return False
+    return len(below) > 1 or is_plain_split(below[0].name) or _is_wrapper(below[0])
+
+
+def _leave_out_copies(level: Folder, decision: Decision, contents: Contents) -> None:
+    while found := find_nested_copy(level, contents):
+        folder, originals, is_copy = found
+        if not is_copy:
+            decision.ask(
+                f"{folder.name} holds folders of the same names as those beside it ({quote(originals)}): it is the whole set "
+                f"once more ({suggest_map([folder.name], 'ignore')}), or the set itself (data.root={folder.path})"
+            )
+            return
+        if all(find_split_word(top.name) for top in (folder, *originals)):
+            decision.warn(f"all {folder.count:,} pictures of {folder.name} have a copy in {quote(originals)}")
+            return
+        decision.ignore([folder], "copy of the set")
+        decision.warn(
+            f"folder {folder.path} is a copy of {quote(originals)} beside it: its {folder.count:,} pictures are left out"
+        )
+        drop(folder, level)
+
+
+def _leave_out_neighbours(level: Folder, decision: Decision) -> None:
+    """Thumbnails, and masks of pictures, in folders of their own: images/… and masks/… ."""
+    tops = level.filled
+    extra = [top for top in tops if means_thumbnails(top.name) or means_masks(top.name)]
+    rest = [top for top in tops if top not in extra]
+    if extra and rest and all(means_images(top.name) or find_split_word(top.name) for top in rest):
+        for folder in extra:
+            decision.ignore([folder], "masks or thumbnails")
+            decision.warn(
+                f"folder {folder.path} ({folder.count:,} pictures) beside {quote(rest)} is left out: masks or thumbnails"
+            )
+            drop(folder, level)
+
+
+def _leave_out_masks(level: Folder, decision: Decision) -> None:
+    """Masks and thumbnails in folders inside classes, beside pictures: <class>/images and <class>/masks."""
+    found: dict[str, list[Folder]] = {}
+    for folder in level.walk():
+        if folder.path in decision.classes:
+            for child in folder.filled:
+                is_extra = means_masks(child.name) or means_thumbnails(child.name)
+                if is_extra and (folder.pictures or len(folder.filled) > 1):
+                    found.setdefault(child.name, []).append(child)
+    for name, folders in found.items():
+        count = sum(folder.count for folder in folders)
+        decision.ignore(folders, "masks or thumbnails")
+        decision.warn(
+            f"{count:,} pictures in folders {name} inside {len(folders)} classes are left out as masks or thumbnails of the "
+            "others: data.layout=flat reads them too"
+        )
+
+
+def _match(level: Folder, root: Folder, patterns: list[str], where: str) -> list[Folder]:
+    """The folders that patterns of data.splits name. Raises PipelineError for a pattern that names none."""
+    folders = []
+    for pattern in patterns:
+        found = [folder for folder in root.walk() if folder.path and _fits(folder, level, pattern)]
+        if not found:
+            names = quote(level.filled) or "none"
+            raise PipelineError(
+                f"data.splits: {where} has no folder {pattern!r} with pictures: expected one such as {names}, or a path with /"
+            )
+        folders += found
+    return folders
+
+
+def _fits(folder: Folder, level: Folder, pattern: str) -> bool:
+    """Whether a pattern names a folder, by its path from the root or from the folder that holds splits or classes."""
+    pattern = pattern.strip("/")
+    below = folder.path[len(level.path) :].strip("/") if folder.path.startswith(level.path) else folder.path
+    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for path in (folder.path, below))
+
+
+def _drop(folder: Folder, root: Folder) -> None:
+    try:
+        drop(folder, root)
+    except KeyError:
+        return  # it lies in one that is out already

@@ -1,0 +1,122 @@
+"""What lies in a local folder, and what of it DVC can't watch: said by name, before DVC fails on it, or says nothing."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import readable_name
+from pipeline.sources.names import is_litter
+
+_NO_FILES = ("/dev/", "/proc/", "/sys/")  # what lies there has no end, or another content at each reading
+_UNWATCHED = frozenset({".git", ".hg"})  # DVC looks into none of these
+
+
+@dataclass
+class Listing:
+    """Paths are relative to the folder, with forward slashes.
+
+    sizes: bytes of each file, by path; those of links too, which are followed. folders: all but hidden ones. links: to folders,
+    which are not followed: DVC does not follow them either. unreadable: no permission, or a link to nothing. special: pipes,
+    sockets and devices, with what they are. projects: folders and files that belong to another DVC project.
+    """
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    special: dict[str, str] = field(default_factory=dict)
+    projects: list[str] = field(default_factory=list)
+
+
+def list_folder(folder: Path) -> Listing:
+    """Everything below a folder. Raises PermissionError for a folder in it that can't be read."""
+    listing = Listing()
+    for path, entry in _walk(folder, ""):
+        if entry.name == ".dvcignore" or (entry.name == ".dvc" and Path(entry.path).is_dir()):
+            listing.projects.append(path)
+        if entry.is_symlink() and Path(entry.path).is_dir():
+            listing.links.append(path)
+        elif entry.is_dir(follow_symlinks=False):
+            if not is_litter(entry.name):
+                listing.folders.append(path)
+        else:
+            _add_file(listing, path, entry)
+    return listing
+
+
+def _walk(folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """(path, entry) of all below, each folder before what is in it."""
+    with os.scandir(folder / path) as found:
+        entries = list(found)
+    for entry in entries:
+        below = f"{path}/{entry.name}" if path else entry.name
+        yield below, entry
+        if entry.is_dir(follow_symlinks=False) and entry.name not in _UNWATCHED:
+            yield from _walk(folder, below)
+
+
+def _add_file(listing: Listing, path: str, entry: os.DirEntry[str]) -> None:
+    try:
+        status = entry.stat()
+    except OSError:  # a link to nothing, or in a circle
+        listing.unreadable.append(path)
+        return
+    listing.sizes[path] = status.st_size
+    if what := describe_special(status.st_mode):
+        listing.special[path] = what
+    elif entry.is_symlink() and os.path.realpath(entry.path).startswith(_NO_FILES):
+        listing.special[path] = "a link to what is no file on a disk"
+    elif not os.access(entry.path, os.R_OK):
+        listing.unreadable.append(path)
+
+
+def describe_special(mode: int) -> str:
+    """What a file is that is no regular one, or empty. mode: as of os.stat."""
+    kinds = {
+        stat.S_ISFIFO: "a named pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((what for is_kind, what in kinds.items() if is_kind(mode)), "")
+
+
+def check_listing(listing: Listing, path: str) -> None:
+    """Raises PipelineError, one line, for what would stop DVC, or what DVC would not notice. path: as the user wrote it."""
+    if listing.unreadable:
+        raise PipelineError(
+            f"data.path {path!r}: {len(listing.unreadable)} file(s) can't be read, such as {listing.unreadable[0]!r} (no "
+            "permission, or a link to nothing): make them readable or move them away"
+        )
+    if listing.special:
+        name, what = min(listing.special.items())
+        raise PipelineError(
+            f"data.path {path!r}: {readable_name(name)!r} is {what}: reading it may never end; move it away"
+        )
+    foreign = [name for name in (*listing.sizes, *listing.folders, *listing.links) if not _is_utf8(name)]
+    if foreign:
+        raise PipelineError(
+            f"data.path {path!r}: {len(foreign)} name(s) are not UTF-8, such as {os.fsencode(min(foreign))!r}, which DVC "
+            "can't store: rename them, for example with convmv -f latin1 -t utf8, or pack the folder into a tar and set "
+            "data.source to archive"
+        )
+    _check_projects(listing.projects, path)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
+def _check_projects(projects: list[str], path: str) -> None:
+    if not projects:
+        return
+    first = min(projects, key=lambda name: (name.count("/"), name))
+    folder = first.rpartition("/")[0]
+    raise PipelineError(
+        f"data.path {path!r} contains {first!r}: {repr(folder) if folder else 'it'} belongs to a DVC project of its own, "
+        "in which DVC would not notice changes; set data.path to a folder of pictures below or beside it, or move "
+        f"{', '.join(map(repr, sorted(projects)[:3]))} away"
+    )

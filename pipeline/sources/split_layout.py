@@ -1,0 +1,131 @@
+"""Top folders that are splits: which of train, val and test each is, and where the classes in it begin."""
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.decision import Decision, quote
+from pipeline.sources.flat_layout import explain_no_classes, find_parts
+from pipeline.sources.names import PLAIN_UNLABELLED, find_split_word, fold_name, is_plain_split, means_images
+from pipeline.sources.tree import Folder
+
+
+def decide_splits(level: Folder, decision: Decision, *, is_told: bool) -> None:
+    """Adds the splits and classes of `level`, whose folders are splits. is_told: the user says so; decision.splits has what
+    each is, where the name does not say it."""
+    tops = level.filled
+    words = _name_splits(tops, decision)
+    unlabelled = [top for top in tops if words[top.path] in ("pred", "unlabelled")]
+    splits = [top for top in tops if words[top.path] in ("train", "val", "test")]
+    _check_unknown(tops, words, decision)
+    labelled = [top for top in splits if has_class_folders(top)]
+    if not is_told and _is_flat(splits, labelled, words, decision):
+        decision.take_classes(level)
+        return
+    if not labelled:
+        raise PipelineError(f"{decision.where} has no class folders: {explain_no_classes(level)}")
+    if "train" not in {words[top.path] for top in labelled}:
+        raise PipelineError(
+            f"{decision.where} has {quote(splits)} but no train folder: expected one with class folders, or data.splits to say "
+            "which folder is train; data.layout=flat reads all as classes"
+        )
+    decision.ignore(unlabelled, "unlabelled")
+    for top in unlabelled:
+        if top.name.lower() not in PLAIN_UNLABELLED:
+            decision.warn(f"folder {top.name} ({top.count:,} pictures) is left out as unlabelled")
+    for top in splits:
+        _take_split(top, words[top.path], decision)
+
+
+def _name_splits(tops: list[Folder], decision: Decision) -> dict[str, str]:
+    """train, val, test, pred, unlabelled or empty, by path. `evaluation` is what train and the others leave over."""
+    words = {top.path: decision.splits.get(top.path) or find_split_word(top.name) for top in tops}
+    evaluated = "val" if "test" in words.values() else "test"
+    return {path: evaluated if word == "eval" else word for path, word in words.items()}
+
+
+def _check_unknown(tops: list[Folder], words: dict[str, str], decision: Decision) -> None:
+    """Raises PipelineError for folders of which nobody says what they are. Folders that hold named ones are not meant."""
+    unknown = [
+        top
+        for top in tops
+        if not words[top.path] and not any(path.startswith(f"{top.path}/") for path in decision.splits)
+    ]
+    if unknown:
+        raise PipelineError(
+            f"{decision.where}: it is not said which split {quote(unknown)} is: expected train, val, test or ignore for each "
+            "top folder; add it to data.splits"
+        )
+    inside = [top for top in tops if not words[top.path]]
+    for top in inside:
+        named = [folder for folder in top.walk() if folder.path in decision.splits]
+        if any(folder.pictures and not folder.filled for folder in named):
+            decision.classes[top.path] = top.name  # <class>/train
+        for folder in named:
+            if folder.filled and not folder.pictures:
+                _take_split(folder, decision.splits[folder.path], decision)
+
+
+def _is_flat(splits: list[Folder], labelled: list[Folder], words: dict[str, str], decision: Decision) -> bool:
+    """Whether folders with words such as train in longer names are classes after all: bullet_train and steam_train.
+
+    Asks where both can be meant; says which was chosen where one is plain.
+    """
+    if all(is_plain_split(top.name) for top in splits):
+        return False
+    kinds = {words[top.path] for top in splits}
+    named = ", ".join(f"{top.name} ({words[top.path]})" for top in splits)
+    if not labelled and len(kinds) == 1:
+        decision.warn(
+            f"{quote(splits)} are read as classes, not as splits, as there are pictures and no folders in them"
+        )
+        return True
+    trained = {fold_name(child) for top in labelled if words[top.path] == "train" for child in _enter(top).filled_names}
+    rest = [top for top in labelled if words[top.path] != "train"]
+    shares = all(trained & {fold_name(child) for child in _enter(top).filled_names} for top in rest)
+    if labelled and (not trained or not shares):
+        decision.ask(
+            f"top folders {quote(splits)} are classes (data.layout=flat), or splits (data.layout=split, with data.splits to "
+            "say which is train, val and test)"
+        )
+    if labelled:
+        decision.warn(f"top folders are read as splits: {named}; data.layout=flat reads them as classes")
+    return False
+
+
+def _take_split(top: Folder, split: str, decision: Decision) -> None:
+    decision.splits[top.path] = split
+    if not has_class_folders(top):
+        decision.ignore([top], "unlabelled")
+        decision.warn(f"folder {top.name} has {top.count:,} pictures and no class folders: left out as unlabelled")
+        return
+    inner = _enter(top)
+    parts = find_parts(inner)
+    for folder in parts or [inner]:
+        decision.take_classes(folder)
+    if parts:
+        decision.warn(
+            f"{quote(parts)} in {top.name} are read as parts of one set; data.layout=flat reads them as classes"
+        )
+
+
+def _enter(top: Folder) -> Folder:
+    """Where the classes of a split begin. Passes through a folder of the same name, as in Kaggle's seg_train/seg_train/<class>,
+    and through one that only says that pictures are in it, as in Final_Training/Images/<class>.
+
+    In a data set of vehicles, train/train is a class: there are others beside it.
+    """
+    only = top.filled[0] if len(top.filled) == 1 and not top.pictures else None
+    if only is None or not only.filled:
+        return top
+    is_doubled = fold_name(only.name) == fold_name(top.name)
+    return _enter(only) if is_doubled or means_images(only.name) else top
+
+
+def has_class_folders(folder: Folder) -> bool:
+    """Whether there are folders in a split that can be classes: not only one that repeats its name around pictures."""
+    inner = folder
+    while len(inner.filled) == 1 and not inner.pictures:
+        only = inner.filled[0]
+        is_wrapper = fold_name(only.name) == fold_name(folder.name) or means_images(only.name)
+        if not is_wrapper:
+            return True
+        inner = only
+    return bool(inner.filled)

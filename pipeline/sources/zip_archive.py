@@ -1,0 +1,184 @@
+"""Zip archives: their names, the compression methods that zipfile lacks, and sizes that nothing is trusted to state."""
+
+import copy
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.member import (
+    DAMAGE,
+    Bounds,
+    Member,
+    clean_name,
+    decode_names,
+    is_disk_error,
+    refuse_link,
+    refuse_size,
+)
+from pipeline.sources.zip_end import check_end
+
+_READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_DEFLATE64 = 9
+_METHODS = {  # 0, 8, 12 and 14 are the usual ones; PKWARE's APPNOTE.TXT 6.3.10, section 4.4.5
+    **dict.fromkeys(_READABLE, "Deflate"),
+    1: "Shrink",
+    6: "Implode",
+    _DEFLATE64: "Deflate64",
+    20: "Zstandard",
+    93: "Zstandard",
+    94: "MP3",
+    95: "XZ",
+    96: "JPEG",
+    97: "WavPack",
+    98: "PPMd",
+    99: "AES encryption",
+}
+_CHUNK_BYTES = 1 << 16
+_DEFLATE64_CHUNK_BYTES = 256  # inflate64 gives all that a piece unpacks to at once: up to 26,000 times as much
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
+_UNICODE_PATH = 0x7075  # extra field of Info-ZIP: the name in UTF-8 (APPNOTE.TXT, section 4.6.9)
+DAMAGED = "damaged in the archive"
+
+
+class ZipReader:
+    """The members of a zip; see ArchiveReader. encoding: the code page of names that are not marked as UTF-8."""
+
+    def __init__(self, archive: Path, *, bounds: Bounds, encoding: str | None) -> None:
+        self._bounds, self._encoding = bounds, encoding
+        end = check_end(archive)
+        self._zip = zipfile.ZipFile(archive)
+        self.close = self._zip.close
+        end.check_members(self._zip.infolist())
+        self._infos: list[zipfile.ZipInfo] = []
+        self.folders: list[str] = []
+
+    def list_members(self) -> list[Member]:
+        infos = self._zip.infolist()
+        for info in infos:
+            self._bounds.add(max(info.file_size, 0))
+            self._bounds.add_name(len(info.filename))
+        members = []
+        for info, stored in zip(infos, self._list_names(infos), strict=True):
+            name = clean_name(stored, self._bounds.what, backslashes=True)
+            if stored.endswith(("/", "\\")) and not info.file_size:
+                self.folders.append(name)
+                continue
+            self._infos.append(info)
+            members.append(Member(name, info.file_size, self._refuse(info), info.CRC))
+        self._refuse_all(members)
+        return members
+
+    def read_members(self, wanted: Iterable[int]) -> Iterator[tuple[int, bytes | None, str]]:
+        for index in wanted:
+            try:
+                data = _read(self._zip, self._infos[index])
+            except DAMAGE as error:
+                if is_disk_error(error):
+                    raise
+                yield index, None, DAMAGED
+            else:
+                yield index, data, ""
+
+    def explain_damage(self) -> str:
+        """More to the message that files are damaged: a method that few programs write, or empty."""
+        methods = sorted({_name_method(info.compress_type) for info in self._infos} - {"Deflate"})
+        return f", compressed with {', '.join(methods)}: pack it again, for example with zip -r" if methods else ""
+
+    def _list_names(self, infos: list[zipfile.ZipInfo]) -> list[str]:
+        """Names as the archive says: marked as UTF-8, or in an extra field; the others are decoded together."""
+        said = [_say_name(info) for info in infos]
+        raw = [info.orig_filename.encode("cp437") for info, name in zip(infos, said, strict=True) if name is None]
+        decoded = iter(decode_names(raw, encoding=self._encoding, fallback="cp437", what=self._bounds.what))
+        names = [next(decoded) if name is None else name for name in said]
+        return [name.partition("\0")[0] for name in names]
+
+    def _refuse(self, info: zipfile.ZipInfo) -> str:
+        if stat.S_ISLNK(info.external_attr >> 16):
+            target = self._zip.read(info).decode("utf-8", "replace") if 0 <= info.file_size < 4096 else "?"
+            refuse_link(info.filename, target, self._bounds.what)
+            return "a link in the archive: not followed"
+        if info.flag_bits & _ENCRYPTED:
+            return "protected by a password"
+        if info.compress_type not in _READABLE and not (info.compress_type == _DEFLATE64 and _find_inflate64()):
+            return f"compressed with {_name_method(info.compress_type)}, which is not read"
+        return refuse_size(info.file_size)
+
+    def _refuse_all(self, members: list[Member]) -> None:
+        """One line for an archive of which no file can be read, as all share one reason."""
+        reasons = {member.reason for member in members}
+        if len(reasons) != 1 or not (reason := next(iter(reasons))):
+            return
+        if reason.startswith("protected"):
+            raise PipelineError(
+                f"{self._bounds.what} is protected (password required): expected one without; unpack it with its password "
+                "and set data.source to folder"
+            )
+        if reason.startswith("compressed"):
+            also = ", or run `.venv/bin/pip install -e '.[archives]'`" if "Deflate64" in reason else ""
+            raise PipelineError(
+                f"{self._bounds.what} is {reason}: expected Deflate, bzip2, LZMA or no compression; unpack it and pack it "
+                f"again, for example with zip -r{also}"
+            )
+
+
+def _say_name(info: zipfile.ZipInfo) -> str | None:
+    """The name of a member if the archive says how it is encoded, or None."""
+    if info.flag_bits & _UTF8:
+        return info.orig_filename
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        stored = info.orig_filename.encode("cp437")
+        if kind == _UNICODE_PATH and field[:1] == b"\1" and field[1:5] == zlib.crc32(stored).to_bytes(4, "little"):
+            return field[5:].decode("utf-8", "replace")
+    return None
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member's bytes: never more than it says, and exactly as many."""
+    chunks = _inflate64(archive, info) if info.compress_type == _DEFLATE64 else _inflate(archive, info)
+    pieces, size = [], 0
+    for piece in chunks:
+        pieces.append(piece)
+        size += len(piece)
+        if size > info.file_size:
+            break
+    data = b"".join(pieces)
+    if size != info.file_size or zlib.crc32(data) != info.CRC:
+        raise zipfile.BadZipFile(f"{info.filename!r} does not have the size or the checksum that the archive states")
+    return data
+
+
+def _inflate(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with archive.open(info) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _inflate64(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Deflate64, which Windows' Explorer writes from 2 GB on, by inflate64. The packed bytes are read as if only stored."""
+    stored = copy.copy(info)
+    stored.compress_type, stored.file_size = zipfile.ZIP_STORED, info.compress_size
+    del stored.CRC  # of the unpacked bytes: zipfile checks none if there is none
+    inflater = _find_inflate64().Inflater()
+    with archive.open(stored) as stream:
+        while not inflater.eof and (chunk := stream.read(_DEFLATE64_CHUNK_BYTES)):
+            yield inflater.inflate(chunk)
+
+
+def _find_inflate64() -> Any:
+    """The module, or None if the extra `archives` is not installed."""
+    try:
+        import inflate64
+    except ImportError:
+        return None
+    return inflate64
+
+
+def _name_method(number: int) -> str:
+    return _METHODS.get(number, f"method {number}")

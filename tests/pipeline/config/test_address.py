@@ -1,0 +1,63 @@
+import pytest
+
+from pipeline.config.address import has_password, hide_logins, refuse_password, show_address
+from pipeline.config.reader import load_params
+from pipeline.runtime.errors import PipelineError
+
+WITH_PASSWORD = {
+    "http://me:secret@host/x.zip": "http://host/x.zip",
+    "https://me:se/cret@host/x.zip": "https://host/x.zip",
+    "https://me:se@cret@host/x.zip?a=b@c": "https://host/x.zip?…",
+    "HTTP://:secret@host": "HTTP://host",
+    "http://me:12345@host:8080/x": "http://host:8080/x",
+    "http://me:se%20cret@[::1]/x": "http://[::1]/x",
+}
+WITHOUT = {
+    "http://host:8080/@me/x.zip": "http://host:8080/@me/x.zip",
+    "http://host/a@b.zip": "http://host/a@b.zip",
+    "http://me@host/x.zip": "http://host/x.zip",
+    "http://[::1]:80/x": "http://[::1]:80/x",
+    "https://host/x.zip?token=secret": "https://host/x.zip?…",
+    "https://host?time=12:30@noon": "https://host?…",
+    "/home/me:secret@host/x.zip": "/home/me:secret@host/x.zip",
+    "doi:10.5281/zenodo.7": "doi:10.5281/zenodo.7",
+}
+
+
+@pytest.mark.parametrize("address", WITH_PASSWORD)
+def test_a_password_is_found_and_not_shown(address):
+    assert has_password(address)
+    assert show_address(address) == WITH_PASSWORD[address]
+    assert "cret" not in hide_logins(f"received {address!r}")
+
+
+@pytest.mark.parametrize("address", WITHOUT)
+def test_an_address_without_a_password_is_shown_without_user_and_query(address):
+    assert not has_password(address)
+    assert show_address(address) == WITHOUT[address]
+    assert refuse_password(address) == address
+
+
+@pytest.mark.parametrize(("section", "key"), [("data", "path"), ("sources__cifar10", "url")])
+def test_params_with_a_password_are_refused_in_a_line_without_it(project, section, key):
+    project.set(**{f"{section}__{key}": "https://me:secret@host/x.zip"})
+    with pytest.raises(PipelineError) as caught:
+        load_params()
+    line = str(caught.value)
+    assert f"{key}: expected an address without a password" in line
+    assert "IMAGE_PIPELINE_PASSWORD" in line
+    assert "netrc" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", ""])
+def test_a_code_page_must_exist(project, encoding):
+    project.set(data__encoding=encoding)
+    with pytest.raises(PipelineError, match=r"data\.encoding: expected the name of a code page"):
+        load_params()
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "gbk", "UTF-8", None])
+def test_a_code_page_may_be_any_that_python_knows(project, encoding):
+    project.set(data__encoding=encoding)
+    assert load_params().data.encoding == encoding

@@ -1,0 +1,62 @@
+import io
+
+import pytest
+from PIL import Image
+
+from pipeline.data.damage import drop_side_chunks, find_damage
+from tests.pipeline.data.hostile import add_chunk, add_scans, claim_jpeg, draw, encode, make_chunk
+
+
+class TestJpeg:
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}])
+    @pytest.mark.parametrize("size", [(1, 1), (8, 8), (300, 200)])
+    def test_ordinary_ones_are_not_refused(self, options, size):
+        assert find_damage(encode(draw(1, size), "JPEG", **options), "JPEG") == ""
+
+    @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+    @pytest.mark.parametrize("progressive", [True, False])
+    def test_a_blank_page_takes_few_bytes_and_is_not_refused(self, mode, progressive):
+        page = Image.new(mode, (4000, 3000), "white" if mode != "CMYK" else 0)
+        assert find_damage(encode(page, "JPEG", quality=1, optimize=True, progressive=progressive), "JPEG") == ""
+
+    def test_one_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(self):
+        said = find_damage(claim_jpeg(65_500, 1_900), "JPEG")
+        assert said.startswith("mostly empty: a JPEG of 65500x1900 pixels has 243,")
+
+    @pytest.mark.parametrize(("more", "is_refused"), [(1, False), (85, False), (100, True), (3000, True)])
+    def test_scans_are_counted(self, more, is_refused):
+        assert (find_damage(add_scans(more), "JPEG") == "") != is_refused
+
+    def test_markers_within_other_segments_are_no_scans(self):
+        data = encode(draw(1), "JPEG", comment=b"\xff\xda\0\2" * 500)
+        assert find_damage(data, "JPEG") == ""
+
+    @pytest.mark.parametrize("end", range(0, 700, 7))
+    def test_any_beginning_of_a_file_is_looked_at_without_an_error(self, end):
+        assert isinstance(find_damage(encode(draw(1), "JPEG", progressive=True)[:end], "JPEG"), str)
+
+
+class TestPng:
+    PLAIN = encode(draw(1), "PNG")
+
+    def test_side_chunks_are_dropped_and_the_others_kept_byte_by_byte(self):
+        side = add_chunk(add_chunk(self.PLAIN, make_chunk(b"tEXt", b"a\0b")), make_chunk(b"tIME", b"x"), at_end=True)
+        assert drop_side_chunks(side) == drop_side_chunks(self.PLAIN) == self.PLAIN
+
+    def test_transparency_and_orientation_are_kept_if_they_are_whole(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = encode(draw(1).quantize(8), "PNG", transparency=0, exif=exif)
+        assert drop_side_chunks(data) == data
+        broken = add_chunk(self.PLAIN, make_chunk(b"eXIf", exif.tobytes(), crc=1))
+        assert drop_side_chunks(broken) == self.PLAIN
+
+    def test_damaged_pixels_stay_damaged(self):
+        broken = bytearray(self.PLAIN)
+        broken[self.PLAIN.index(b"IDAT") + 20] ^= 255
+        with pytest.raises((OSError, SyntaxError)):
+            Image.open(io.BytesIO(drop_side_chunks(bytes(broken)))).load()
+
+    @pytest.mark.parametrize("end", range(8, 200, 9))
+    def test_any_beginning_of_a_file_is_its_own(self, end):
+        assert self.PLAIN.startswith(drop_side_chunks(self.PLAIN[:end]))

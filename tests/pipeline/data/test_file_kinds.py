@@ -1,0 +1,39 @@
+import sys
+
+import pillow_heif
+import pytest
+
+from pipeline.data.file_kinds import find_format, is_picture_name
+from pipeline.data.image import BadImageError, ImageFacts, decode_image, inspect_image
+from tests.pipeline.data.hostile import FORMATS, draw, encode
+
+
+@pytest.fixture
+def heic() -> bytes:
+    pillow_heif.register_heif_opener()
+    return encode(draw(1, (64, 48)), "HEIF", quality=95)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_pillow_writes_is_recognized(kind):
+    assert find_format(encode(draw(1), kind)) == kind
+
+
+def test_heic_is_read_like_a_png_of_the_same_picture(heic):
+    assert find_format(heic) == "HEIF"
+    assert inspect_image(heic, min_side=8, max_megapixels=1) == ImageFacts(64, 48, "RGB")
+    expected = decode_image(encode(draw(1, (64, 48)), "PNG"), image_size=16, resize="stretch").astype(int)
+    assert abs(decode_image(heic, image_size=16, resize="stretch") - expected).max() < 20
+
+
+def test_without_its_decoder_heic_is_named_with_the_command_that_installs_it(heic, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # importing it fails
+    with pytest.raises(BadImageError, match=r"^HEIC, .* not installed; run `pip install 'image-class.*\[heif\]'`, or "):
+        inspect_image(heic, min_side=8, max_megapixels=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a/b.JPG", True), ("a.jfif", True), ("a.HEIC", True), ("a.txt", False), ("jpg", False)]
+)
+def test_pictures_are_told_by_their_names(name, expected):
+    assert is_picture_name(name) == expected

@@ -1,0 +1,94 @@
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.data.guarded import Bounds, map_guarded
+
+BOUNDS = Bounds(seconds=0.3, memory=1 << 30)
+MB = 1 << 20
+
+
+def work(item: str) -> str:
+    """Does what its argument says; runs in a worker."""
+    match item:
+        case "spin":  # in C, with Python's interpreter locked: no signal handler of Python's runs
+            ctypes.pythonapi.PyRun_SimpleString(b"sum(range(10**12))")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(3)
+        case "hog":
+            return str(len(bytearray(4096 * MB)))
+        case "bug":
+            raise KeyError("bug")
+        case "sleep":
+            time.sleep(0.5)
+    return item.upper()
+
+
+def refuse(item: str, reason: str) -> str:
+    return f"{item}: {reason}"
+
+
+def run(*chunks: list[str], bounds: Bounds = BOUNDS, num_workers: int = 2) -> list[list[str]]:
+    return list(map_guarded(work, iter(chunks), refuse=refuse, bounds=bounds, num_workers=num_workers))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 5])
+def test_results_come_in_the_order_of_the_items(num_workers):
+    chunks = [[f"{chunk}.{i}" for i in range(chunk % 4)] for chunk in range(40)]
+    assert run(*chunks, num_workers=num_workers) == [[item.upper() for item in chunk] for chunk in chunks]
+
+
+def test_without_items_no_process_is_started():
+    assert run() == []
+
+
+def test_an_item_that_takes_too_long_costs_only_itself():
+    begun = time.monotonic()
+    assert run(["a", "spin", "b"], ["c"]) == [
+        ["A", "spin: takes too long: decoding took more than 0.3 s of processor time, prune.max_seconds", "B"],
+        ["C"],
+    ]
+    assert time.monotonic() - begun < 30  # it would have spun for hours
+
+
+def test_waiting_is_no_processor_time():
+    assert run(["sleep"]) == [["SLEEP"]]
+
+
+@pytest.mark.parametrize(("item", "said"), [("crash", "SIGSEGV"), ("exit", "exit status 3")])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_crash_costs_only_its_item(item, said, num_workers):
+    expected = f"{item}: crashes its decoder ({said}): perhaps out of memory"
+    chunks = [["a", item, item, "b"], [item], ["c"]]
+    assert run(*chunks, num_workers=num_workers) == [["A", expected, expected, "B"], [expected], ["C"]]
+
+
+def test_memory_beyond_the_bound_is_an_error_of_the_item():
+    with pytest.raises(MemoryError):
+        run(["hog"])
+
+
+def test_an_error_of_the_function_is_raised():
+    with pytest.raises(KeyError, match="bug"):
+        run(["a", "b"], ["bug"], ["c"])
+
+
+def test_chunks_are_taken_as_they_are_needed():
+    taken = 0
+
+    def endless() -> Iterator[list[str]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield ["a"]
+
+    results = map_guarded(work, endless(), refuse=refuse, bounds=BOUNDS, num_workers=2)
+    assert next(results) == ["A"]
+    results.close()
+    assert taken < 20

@@ -1,0 +1,114 @@
+import pytest
+
+from pipeline.config.sources import LabelColumns
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.label_table import parse_labels
+
+COLUMNS = LabelColumns(path="path", label="label", split="split", group="group")
+
+
+def parse(text: str | bytes, **columns: str | None) -> list[tuple[str, str, str, str]]:
+    data = text.encode() if isinstance(text, str) else text
+    rows = parse_labels(data, COLUMNS.model_copy(update=columns), "labels.csv")
+    return [(row.path, row.label, row.split, row.group) for row in rows]
+
+
+def refusal(text: str | bytes, **columns: str | None) -> str:
+    with pytest.raises(PipelineError) as caught:
+        parse(text, **columns)
+    line = str(caught.value)
+    assert line.startswith("data.labels 'labels.csv'")
+    assert "\n" not in line
+    return line
+
+
+TWO = [("a.jpg", "cat", "", ""), ("b.jpg", "dog", "", "")]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separators_line_ends_and_encodings(separator, end, encoding):
+    lines = [["path", "label"], ["a.jpg", "cat"], ["b.jpg", "dog"]]
+    assert parse(end.join(separator.join(line) for line in lines).encode(encoding)) == TWO
+
+
+def test_columns_in_any_order_beside_others():
+    text = "id,group,label,split,path\n1,p1,cat,train,a.jpg\n2,p2,dog,test,b.jpg\n"
+    assert parse(text) == [("a.jpg", "cat", "train", "p1"), ("b.jpg", "dog", "test", "p2")]
+
+
+def test_columns_by_other_names():
+    text = "image_id,dx,lesion\nISIC_1,nv,L1\n"
+    assert parse(text, path="image_id", label="dx", group="lesion") == [("ISIC_1", "nv", "", "L1")]
+
+
+def test_columns_that_are_null_are_not_read():
+    assert parse("path,label,split,group\na,cat,train,p\n", split=None, group=None) == [("a", "cat", "", "")]
+
+
+def test_quotes_commas_and_line_breaks_in_fields():
+    assert parse('path,label\n"a, b.jpg","bear\nbrown"\n') == [("a, b.jpg", "bear\nbrown", "", "")]
+
+
+def test_blank_lines_and_blanks_around_fields_count_for_nothing():
+    assert parse("\npath, label\n\n a.jpg , cat\n\nb.jpg,dog\n\n") == TWO
+
+
+@pytest.mark.parametrize("label", ["NA", "nan", "null", "007", "1.0", "True"])
+def test_labels_are_text(label):
+    assert parse(f"path,label\na,{label}\n")[0][1] == label
+
+
+@pytest.mark.parametrize(("one", "zero"), [("1", "0"), ("1.0", "0.0")])
+@pytest.mark.parametrize("label", ["label", None])
+def test_a_column_of_0_and_1_per_class(one, zero, label):
+    text = f"image,MEL,NV,BCC\nISIC_1,{zero},{one},{zero}\nISIC_2,{one},{zero},{zero}\nISIC_3,{zero},{zero},{zero}\n"
+    assert parse(text, path="image", label=label) == [
+        ("ISIC_1", "NV", "", ""),
+        ("ISIC_2", "MEL", "", ""),
+        ("ISIC_3", "", "", ""),
+    ]
+
+
+def test_two_classes_in_a_row_are_refused_with_its_number():
+    line = refusal("path,MEL,NV\na,1,0\nb,1,1\n")
+    assert "row 3: 'b' is of classes MEL, NV" in line
+
+
+@pytest.mark.parametrize("key", ["path", "label", "split", "group"])
+def test_a_column_that_is_not_there_is_refused_with_those_that_are(key):
+    line = refusal("path,label\na,cat\n", **{key: "dx"})
+    assert "no column 'dx'" in line
+    assert "received path, label" in line
+    assert f"data.label_columns.{key}" in line
+
+
+def test_a_column_that_is_there_twice_is_refused():
+    assert "'label' twice" in refusal("path,label,label\na,cat,dog\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+def test_an_empty_file_is_refused(text):
+    assert "is empty" in refusal(text)
+
+
+def test_a_header_without_rows_is_refused():
+    assert "no rows" in refusal("path,label\n")
+
+
+def test_a_row_with_too_many_fields_is_refused_with_its_number():
+    assert "row 3: expected 2 columns, received 3" in refusal("path,label\na,cat\nb, brown,bear\n")
+
+
+def test_a_row_with_too_few_fields_has_empty_ones():
+    assert parse("path,label,split\na,cat\n") == [("a", "cat", "", "")]
+
+
+def test_another_encoding_is_refused_with_the_row():
+    assert "row 3: expected UTF-8, received the byte 0xe4" in refusal(b"path,label\na,cat\nb,K\xe4fer\n")
+
+
+def test_rows_know_their_lines():
+    rows = parse_labels(b'path,label\n\na,"x\ny"\nb,z\n', COLUMNS, "labels.csv")
+    assert [row.number for row in rows] == [4, 5]

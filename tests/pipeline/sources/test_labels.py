@@ -1,0 +1,166 @@
+import pytest
+
+from pipeline.config.sources import LabelColumns
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.class_folders import read_tree
+from pipeline.sources.labels import find_labels_file
+from pipeline.sources.reading import AS_FOUND, Reading
+
+HAM = LabelColumns(path="image_id", label="dx", split="split", group="lesion_id")
+
+
+def read(
+    files: list[str], text: str, *, columns: LabelColumns = AS_FOUND.label_columns, labels="labels.csv", **settings
+) -> Reading:
+    settings = AS_FOUND.model_copy(update={"labels": labels, "label_columns": columns, **settings})
+    return read_tree([*files, labels], "folder 'x'", settings, read_file=lambda path: {labels: text.encode()}[path])
+
+
+def labels_of(*args, **options) -> dict[str, str]:
+    return {file.path: file.label for file in read(*args, **options)}
+
+
+def refusal(*args, **options) -> str:
+    with pytest.raises(PipelineError) as caught:
+        read(*args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+FILES = ["images/a.jpg", "images/b.jpg", "more/c.PNG"]
+LABELS = {"images/a.jpg": "cat", "images/b.jpg": "dog", "more/c.PNG": "cat"}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("images/a.jpg", "images/b.jpg", "more/c.PNG"),
+        ("images\\a.jpg", "images\\b.jpg", "more\\c.PNG"),
+        ("./images/a.jpg", "/images/b.jpg", "more//c.PNG"),
+        ("a.jpg", "b.jpg", "c.PNG"),
+        ("a", "b", "c"),
+        ("images/a", "images/b", "more/c"),
+        ("/kaggle/input/set/images/a.jpg", "C:\\set\\images\\b.jpg", "/home/me/more/c"),
+    ],
+)
+def test_a_row_means_the_file_of_its_path(paths):
+    rows = "".join(f"{path},{label}\n" for path, label in zip(paths, LABELS.values(), strict=True))
+    assert labels_of(FILES, f"path,label\n{rows}") == LABELS
+
+
+def test_paths_may_start_at_the_root_that_is_set():
+    files = ["set/images/a.jpg", "set/a.jpg", "old/images/a.jpg"]
+    assert labels_of(files, "path,label\nimages/a.jpg,cat\n", root="set", labels="set/labels.csv") == {
+        "set/images/a.jpg": "cat"
+    }
+
+
+def test_another_folder_is_another_file():
+    reading = read(["a/1.jpg", "b/2.jpg"], "path,label\na/1.jpg,cat\na/2.jpg,dog\n")
+    assert reading.classes == {"cat": 1}
+    assert any("1 rows of labels.csv have no file, such as row 3: 'a/2.jpg'" in line for line in reading.warnings)
+
+
+def test_another_extension_is_another_file():
+    assert "none of its 1 rows" in refusal(["1.png"], "path,label\n1.jpg,cat\n")
+
+
+def test_a_name_in_two_folders_is_asked_for():
+    line = refusal(["a/1.jpg", "b/1.jpg"], "path,label\n1,cat\n")
+    assert "row 2: '1' is 2 pictures" in line
+    assert "'a/1.jpg' and 'b/1.jpg'" in line
+
+
+def test_names_with_dots_and_of_two_unicode_forms():
+    files = ["v1.2/K\u00e4fer.1.jpg", "v1.2/IMG.2020.jpg"]
+    text = "path,label\nKa\u0308fer.1,bug\nIMG.2020,sea\n"
+    assert labels_of(files, text) == {files[0]: "bug", files[1]: "sea"}
+
+
+def test_ham10000():
+    files = [f"HAM10000_images_part_{1 + i % 2}/ISIC_{i:04d}.jpg" for i in range(6)]
+    rows = "".join(f"L{i // 2},ISIC_{i:04d},{'nv' if i < 4 else 'mel'}\n" for i in range(6))
+    reading = read(files, f"lesion_id,image_id,dx\n{rows}", columns=HAM)
+    assert reading.classes == {"mel": 2, "nv": 4}
+    assert {file.path: file.group for file in reading} == {path: f"L{i // 2}" for i, path in enumerate(files)}
+    assert reading.notes == ("labels.csv: 6 of 6 rows have a file, and 6 of 6 pictures a row",)
+
+
+def test_splits_are_read_by_words_and_by_the_map():
+    rows = "path,label,split\na,cat,Train\nb,dog,held out\nc,cat,validation\n"
+    reading = read(FILES, rows, splits={"held out": "test"})
+    assert {file.path[-5]: file.source_split for file in reading} == {"a": "train", "b": "test", "c": "val"}
+
+
+def test_an_unknown_split_is_refused_with_its_row():
+    line = refusal(FILES, "path,label,split\na,cat,train\nb,dog,2\n")
+    assert "row 3: split '2' is unknown" in line
+    assert "data.splits" in line
+
+
+def test_rows_and_pictures_that_are_left_over_are_counted_and_named():
+    reading = read(FILES, "path,label\na,cat\nb,\nz.jpg,dog\na.jpg,cat\n")
+    assert reading.notes == ("labels.csv: 3 of 4 rows have a file, and 1 of 3 pictures a row",)
+    assert [line.removeprefix("folder 'x': ") for line in reading.warnings] == [
+        "1 rows of labels.csv have no file, such as row 4: 'z.jpg'",
+        "1 rows of labels.csv repeat one before, such as row 5: 'a.jpg'",
+        "1 rows of labels.csv have no label, such as row 3: 'b'",
+        "2 pictures have no row in labels.csv, such as 'images/b.jpg': they are left out",
+    ]
+    assert len(reading.files) + sum(count for _, count, _ in reading.left_out) == len(FILES) + 1
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second"),
+    [("label", "cat", "dog"), ("label,split", "cat,train", "cat,test"), ("label,group", "cat,p1", "cat,p2")],
+)
+def test_rows_that_contradict_each_other_are_refused_with_their_numbers(header, first, second):
+    line = refusal(FILES, f"path,{header}\na,{first}\nb,{first}\nimages/a.jpg,{second}\n")
+    assert "row 4" in line
+    assert "in row 2" in line
+
+
+def test_no_match_at_all_shows_both_sides():
+    line = refusal(FILES, "path,label\nx1,cat\nx2,dog\n")
+    assert "row 2 has 'x1'" in line
+    assert "'images/a.jpg'" in line
+
+
+def test_no_label_at_all_is_refused():
+    assert "row 2: no row has a label" in refusal(FILES, "path,label\na,\nb,\n")
+
+
+def test_classes_that_differ_by_case_only_are_refused():
+    assert "'Cat' and 'cat'" in refusal(FILES, "path,label\na,cat\nb,Cat\n")
+
+
+def test_classes_have_one_unicode_form():
+    assert read(FILES, "path,label\na,K\u00e4fer\nb,Ka\u0308fer\n").classes == {"K\u00e4fer": 2}
+
+
+def test_folders_that_are_ignored_hold_no_pictures():
+    reading = read(["images/a.jpg", "thumbs/a.jpg"], "path,label\na,cat\n", splits={"thumbs": "ignore"})
+    assert [file.path for file in reading] == ["images/a.jpg"]
+
+
+def test_a_file_on_this_machine_labels_a_source_without_one(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\na,cat\n")
+    settings = AS_FOUND.model_copy(update={"labels": str(tmp_path / "labels.csv")})
+    assert read_tree(FILES, "x", settings).classes == {"cat": 1}
+
+
+def test_a_file_that_is_nowhere_is_refused_with_those_of_the_source():
+    with pytest.raises(PipelineError, match=r"'nothing.csv' is neither .* the source has about.csv"):
+        read_tree([*FILES, "about.csv"], "folder 'x'", AS_FOUND.model_copy(update={"labels": "nothing.csv"}))
+
+
+def test_what_to_watch_is_in_the_source_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "source"
+    source.mkdir()
+    assert find_labels_file("labels.csv", source) is None
+    (tmp_path / "labels.csv").touch()
+    assert find_labels_file("labels.csv", source) == tmp_path / "labels.csv"
+    (source / "labels.csv").touch()
+    assert find_labels_file("labels.csv", source) == source / "labels.csv"
+    assert find_labels_file(None, source) is None

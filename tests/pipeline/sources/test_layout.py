@@ -1,0 +1,436 @@
+"""Trees that can be read in two ways, or hold more than the data set, as in public reports of tools that do the same."""
+
+import hashlib
+from itertools import pairwise
+
+import pytest
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.class_folders import read_tree
+from pipeline.sources.reading import AS_FOUND, Reading
+
+Tree = dict[str, int]  # pictures to make in a folder
+
+
+def fill(tree: Tree, *, first: int = 0) -> dict[str, bytes]:
+    """Files with different bytes of different sizes: `tree` has how many in each folder."""
+    files: dict[str, bytes] = {}
+    for folder, count in tree.items():
+        for number in range(count):
+            seed = hashlib.sha256(f"{first} {folder} {number}".encode()).digest()
+            files[f"{folder}/{number:03d}.jpg"] = seed * (20 + len(files)) + bytes(len(files))
+    return files
+
+
+def copy(files: dict[str, bytes], source: str, target: str) -> dict[str, bytes]:
+    """What lies below `source`, again below `target`."""
+    return {f"{target}{path.removeprefix(source)}": data for path, data in files.items() if path.startswith(source)}
+
+
+def read(files: dict[str, bytes] | Tree, *, digest: bool = True, folders: tuple[str, ...] = (), **settings) -> Reading:
+    contents = {path: data for path, data in files.items() if isinstance(data, bytes)}
+    contents |= fill({path: count for path, count in files.items() if isinstance(count, int)})
+    return read_tree(
+        {path: len(data) for path, data in contents.items()},
+        "folder 'x'",
+        AS_FOUND.model_copy(update=settings),
+        folders=folders,
+        identify=contents.__getitem__ if digest else None,
+        read_file=contents.__getitem__,
+    )
+
+
+def question(files: dict[str, bytes] | Tree, **settings) -> str:
+    """The line that stops the run."""
+    with pytest.raises(PipelineError) as caught:
+        read(files, **settings)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("folder 'x'")
+    return line
+
+
+def warning(reading: Reading, *words: str) -> str:
+    """The one warning that has these words."""
+    found = [line for line in reading.warnings if all(word in line for word in words)]
+    assert len(found) == 1, reading.warnings
+    return found[0]
+
+
+PAIR = {"cat": 14, "dog": 12}
+BOTH = {"cat": 28, "dog": 24}
+
+
+def inside(*folders: str, classes: Tree = PAIR) -> Tree:
+    return {f"{folder}/{label}": count for folder in folders for label, count in classes.items()}
+
+
+class TestSplitsByOtherNames:
+    @pytest.mark.parametrize(
+        ("train", "test"),
+        [
+            ("Training_data", "Testing_data"),
+            ("asl_alphabet_train", "asl_alphabet_test"),
+            ("TrainFolder", "TestFolder"),
+            ("imgs-train", "imgs-test"),
+            ("train2017", "test2017"),
+            ("traindata", "testdata"),
+            ("01 Training", "02 Testing"),
+            ("my.train.v2", "my.test.v2"),
+            ("data_train", "evaluation"),
+            ("TRAIN IMAGES", "HOLDOUT"),
+        ],
+    )
+    def test_a_split_word_in_a_longer_name_is_a_split_and_said(self, train, test):
+        reading = read(inside(train, test))
+        assert reading.classes == BOTH
+        assert reading.splits == {"train": 26, "test": 26}
+        warning(reading, train, test, "data.layout=flat")
+
+    def test_evaluation_beside_test_is_val_and_beside_val_is_test(self):
+        assert read(inside("training", "evaluation", "test")).splits == {"train": 26, "val": 26, "test": 26}
+        assert read(inside("training", "validation", "evaluation")).splits == {"train": 26, "val": 26, "test": 26}
+
+    def test_imgs_val_is_val(self):
+        assert read(inside("imgs-train", "imgs-val")).splits == {"train": 26, "val": 26}
+
+    def test_doubled_folders_and_a_test_folder_without_labels(self):
+        reading = read({"asl_train/asl_train/A": 14, "asl_train/asl_train/B": 14, "asl_test/asl_test": 10})
+        assert reading.classes == {"A": 14, "B": 14}
+        assert reading.splits == {"train": 28}
+        warning(reading, "asl_test", "10 pictures", "unlabelled")
+
+    def test_single_prediction_beside_splits_is_left_out(self):
+        reading = read(inside("training_set", "test_set") | {"single_prediction": 2})
+        assert reading.classes == BOTH
+        warning(reading, "single_prediction", "unlabelled")
+
+    def test_folders_that_only_say_images_are_passed_through(self):
+        reading = read(inside("Final_Training/Images", "Final_Test/Images", classes={"00000": 3, "00001": 3}))
+        assert reading.classes == {"00000": 6, "00001": 6}
+        assert reading.splits == {"train": 6, "test": 6}
+
+    def test_flat_makes_classes_of_them(self):
+        reading = read(inside("Training_data", "Testing_data"), layout="flat")
+        assert reading.classes == {"Testing_data": 26, "Training_data": 26}
+
+    def test_trains_are_classes(self):
+        reading = read({"bullet_train": 10, "steam_train": 10})
+        assert reading.classes == {"bullet_train": 10, "steam_train": 10}
+        warning(reading, "as classes")
+
+    def test_without_a_common_class_it_is_asked(self):
+        line = question({"bullet_train/red": 2, "bullet_train/blue": 2, "drug_test/yes": 2, "drug_test/no": 2})
+        assert "data.layout=flat" in line
+        assert "data.layout=split" in line
+
+    @pytest.mark.parametrize("name", ["test", "val", "test1", "evaluation", "single_prediction", "Testing"])
+    def test_one_such_folder_beside_classes_is_asked(self, name):
+        line = question(PAIR | {name: 5})
+        assert "in two ways" in line
+        assert "data.layout=flat" in line
+        assert f"data.splits={{{name}: ignore}}" in line
+        assert read(PAIR | {name: 5}, layout="flat").classes == PAIR | {name: 5}
+        reading = read(PAIR | {name: 5}, splits={name: "ignore"})
+        assert reading.classes == PAIR
+        assert reading.left_out == (("data.splits says ignore", 5, f"{name}/000.jpg"),)
+
+    def test_valid_and_invalid_are_classes(self):
+        assert read({"valid": 4, "invalid": 4}).classes == {"invalid": 4, "valid": 4}
+
+    def test_unlabelled_pictures_beside_classes_are_left_out(self):
+        reading = read(PAIR | {"unlabeled": 9})
+        assert reading.classes == PAIR
+        warning(reading, "unlabeled", "9 pictures")
+
+    def test_splits_inside_classes(self):
+        reading = read({f"{label}/{split}": 4 for label in ("cat", "dog") for split in ("train", "test")})
+        assert reading.classes == {"cat": 8, "dog": 8}
+        assert reading.splits == {"train": 8, "test": 8}
+        warning(reading, "data.layout=flat")
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("fold_0", "fold_1"),
+            ("part1", "part2"),
+            ("Part A", "Part B"),
+            ("batch-1", "batch-2", "batch-3"),
+            ("images_001", "images_002"),
+        ],
+    )
+    @pytest.mark.parametrize("wrapper", ["", "C-NMC_training_data/"])
+    def test_the_same_classes_in_each_part_are_one_set(self, names, wrapper):
+        reading = read(inside(*(f"{wrapper}{name}" for name in names)))
+        assert reading.classes == {label: count * len(names) for label, count in PAIR.items()}
+        assert reading.splits == {}
+        warning(reading, names[0], "parts of one set")
+
+    def test_folds_in_a_training_folder_beside_a_test_folder(self):
+        reading = read(inside("train/fold_0", "train/fold_1", "test"))
+        assert reading.classes == {"cat": 42, "dog": 36}
+        assert reading.splits == {"train": 52, "test": 26}
+
+    @pytest.mark.parametrize("names", [("color", "grayscale"), ("original", "augmented"), ("siteA", "berlin", "rome")])
+    def test_the_same_folders_in_others_are_asked(self, names):
+        line = question(inside(*names))
+        assert "in two ways" in line
+        assert "data.layout=flat" in line
+        assert "data.classes=parent" in line
+        assert f"data.root={names[0]}" in line or "data.root=" in line
+
+    def test_each_answer_is_taken(self):
+        tree = inside("color", "grayscale")
+        assert read(tree, layout="flat").classes == {"color": 26, "grayscale": 26}
+        assert read(tree, classes="parent").classes == BOTH
+        assert read(tree, root="color").classes == PAIR
+        assert read(tree, splits={"grayscale": "ignore"}).classes == PAIR
+        assert read(tree, splits={"color": "train", "grayscale": "test"}).splits == {"train": 26, "test": 26}
+
+    def test_some_classes_missing_in_a_part(self):
+        tree = inside("a", "b") | {"a/bird": 3}
+        assert "in two ways" in question(tree)
+
+    def test_years_in_each_class_are_no_classes(self):
+        assert read({f"{label}/{year}": 3 for label in PAIR for year in (2019, 2020)}).classes == {"cat": 6, "dog": 6}
+
+    def test_folds_of_splits_are_asked(self):
+        assert "data.root=fold_0" in question(inside("fold_0/train", "fold_0/test", "fold_1/train", "fold_1/test"))
+
+    @pytest.mark.parametrize(
+        "names", [("HAM10000_images_part_1", "HAM10000_images_part_2"), ("images_001", "images_002")]
+    )
+    @pytest.mark.parametrize("table", [None, "metadata.csv"])
+    def test_parts_with_pictures_have_their_labels_elsewhere(self, names, table):
+        files = fill(dict.fromkeys(names, 10)) | ({table: b"x"} if table else {})
+        line = question(files)
+        assert "data.layout=flat" in line
+        assert "data.labels" in line
+        assert table is None or "data.labels=metadata.csv" in line
+
+    def test_one_folder_of_pictures_beside_a_table(self):
+        assert "data.labels=labels.csv" in question(fill({"images": 10}) | {"labels.csv": b"x"})
+
+    def test_a_table_beside_class_folders_is_said_and_not_read(self):
+        reading = read(fill(PAIR) | {"about.csv": b"x"})
+        assert reading.classes == PAIR
+        assert any("about.csv" in note for note in reading.notes)
+
+    @pytest.mark.parametrize("names", [("grade_1", "grade_2"), ("00000", "00001"), ("class 1", "class 2")])
+    def test_numbered_classes_are_classes(self, names):
+        assert read(dict.fromkeys(names, 3)).classes == dict.fromkeys(names, 3)
+
+    def test_names_of_files_that_begin_with_classes_are_pointed_at(self):
+        files = [f"train/{label}.{i}.jpg" for label in ("cat", "dog") for i in range(5)]
+        with pytest.raises(PipelineError, match=r"no class folders.*cat, dog.*data\.classes=file"):
+            read_tree(files, "here")
+        reading = read_tree(files, "here", AS_FOUND.model_copy(update={"classes": "file"}))
+        assert reading.classes == {"cat": 5, "dog": 5}
+        assert reading.splits == {"train": 10}
+
+
+class TestCopies:
+    def test_the_whole_set_once_more_inside_itself(self):
+        files = fill(inside("chest_xray/train", "chest_xray/test"))
+        reading = read(files | copy(files, "chest_xray", "chest_xray/chest_xray"))
+        assert reading.classes == BOTH
+        assert reading.splits == {"train": 26, "test": 26}
+        assert reading.wrappers == ("chest_xray",)
+        assert [(why, count) for why, count, _ in reading.left_out] == [("copy of the set", 52)]
+        warning(reading, "chest_xray/chest_xray", "copy")
+
+    @pytest.mark.parametrize("target", ["cells/cells", "cells/all pictures", "cells/x/y"])
+    def test_one_more_class_that_is_the_set(self, target):
+        files = fill(inside("cells"))
+        assert read(files | copy(files, "cells", target)).classes == PAIR
+
+    def test_a_neighbour_that_is_the_set_by_another_case(self):
+        files = fill(inside("PlantVillage"))
+        reading = read(files | copy(files, "PlantVillage", "plantvillage/PlantVillage"))
+        assert reading.classes == PAIR
+        assert reading.left_out[0][2].startswith("plantvillage/PlantVillage/")
+
+    def test_a_copy_with_fewer_pictures_is_one_too(self):
+        files = fill(inside("cells"))
+        part = dict(list(copy(files, "cells", "cells/cells").items())[::2])
+        assert read(files | part).classes == PAIR
+
+    def test_a_copy_with_other_pictures_is_asked(self):
+        files = fill(inside("cells")) | fill(inside("cells/cells"), first=1)
+        line = question(files)
+        assert "data.splits={cells: ignore}" in line
+        assert "data.root=cells/cells" in line
+        assert read(files, root="cells/cells").classes == PAIR
+        assert read(files, splits={"cells/cells": "ignore"}).classes == PAIR
+
+    def test_equal_sizes_alone_are_no_copy(self):
+        files = {path: bytes([number]) * 1000 for number, path in enumerate(fill(inside("fold_0", "fold_1")))}
+        assert read(files).classes == BOTH
+        assert read(files, digest=False).classes == BOTH
+
+    def test_a_class_of_all_the_others_pictures_is_asked(self):
+        files = fill(PAIR)
+        everything = {f"all/{i}.jpg": data for i, data in enumerate(files.values())}
+        line = question(files | everything)
+        assert "26 pictures of class 'all'" in line
+        assert "data.splits={all: ignore}" in line
+        assert read(files | everything, splits={"all": "ignore"}).classes == PAIR
+        assert read(files | everything, layout="flat").classes == PAIR | {"all": 26}
+
+    def test_without_digests_equal_names_and_sizes_count(self):
+        files = fill(PAIR)
+        everything = {f"all/{path.replace('/', '/')}": data for path, data in files.items()}
+        assert read(files | everything, digest=False).classes == PAIR
+
+    def test_some_copies_are_no_class_of_copies(self):
+        files = fill(PAIR | {"bird": 4})
+        some = dict(list(copy(files, "cat", "bird/more").items())[:7])
+        assert read(files | some).classes == PAIR | {"bird": 11}
+
+    def test_train_and_test_of_the_same_pictures_are_said(self):
+        files = fill(inside("train"))
+        warning(read(files | copy(files, "train", "test")), "26 pictures", "have a copy")
+
+
+class TestOtherFolders:
+    def test_strays_beside_a_wrapper_are_in_no_class(self):
+        reading = read(fill(inside("animals")) | {"dataset-cover.jpg": b"cover", "animals/sample.png": b"sample"})
+        assert reading.classes == PAIR
+        assert {file.path: file.reason for file in reading if file.reason} == {
+            "animals/sample.png": "lies in no class folder",
+            "dataset-cover.jpg": "lies in no class folder",
+        }
+
+    def test_empty_class_folders_are_named(self):
+        reading = read(PAIR, folders=("cat", "dog", "bird", "cat/deep", ".git", "eel/deep"))
+        assert reading.classes == PAIR
+        warning(reading, "bird, eel", "without any picture")
+
+    def test_an_empty_class_folder_in_a_split_is_named(self):
+        reading = read({"train/cat": 3, "train/dog": 3, "test/cat": 2}, folders=("test/dog",))
+        warning(reading, "test/dog")
+        warning(reading, "split test has no picture of class dog")
+
+    @pytest.mark.parametrize("masks", ["masks", "Mask", "segmentations", "ground_truth", "thumbnails"])
+    def test_masks_and_thumbnails_in_each_class_are_left_out_and_said(self, masks):
+        reading = read({"COVID/images": 10, f"COVID/{masks}": 10, "Normal/images": 9, f"Normal/{masks}": 9})
+        assert reading.classes == {"COVID": 10, "Normal": 9}
+        warning(reading, masks, "19 pictures", "2 classes")
+
+    def test_flat_reads_masks_too(self):
+        reading = read({"a/images": 2, "a/masks": 2, "b/images": 2, "b/masks": 2}, layout="flat")
+        assert reading.classes == {"a": 4, "b": 4}
+
+    def test_masks_beside_images_at_the_top(self):
+        reading = read(inside("images", "masks"))
+        assert reading.classes == PAIR
+        warning(reading, "masks", "26 pictures")
+
+    def test_people_with_and_without_masks_are_classes(self):
+        assert read({"with_mask": 5, "without_mask": 5}).classes == {"with_mask": 5, "without_mask": 5}
+
+    def test_pictures_of_carnival_masks_are_a_class(self):
+        assert read({"masks": 5, "hats": 5}).classes == {"hats": 5, "masks": 5}
+
+    @pytest.mark.parametrize(
+        "litter", ["@eaDir", "#recycle", "$RECYCLE.BIN", ".thumbnails", "System Volume Information", "@Recycle"]
+    )
+    def test_litter_of_servers_is_left_out(self, litter):
+        reading = read(PAIR | {f"cat/{litter}": 5, litter: 2, f"{litter}/x": 2})
+        assert reading.classes == PAIR
+        assert sum(count for _, count, _ in reading.left_out) == 9
+
+    def test_one_folder_that_is_the_data_set_beside_others_is_pointed_at(self):
+        warning(read(inside("animals") | {"docs": 2}), "data.root=animals")
+
+    def test_links_to_folders_are_named(self):
+        reading = read_tree(list(fill(PAIR)), "here", links=["bird", "cat/more"])
+        assert reading.left_out == (("link to a folder, which is not entered", 2, "bird"),)
+        with pytest.raises(PipelineError, match="links to folders, such as 'cat', are not entered"):
+            read_tree([], "here", links=["cat", "dog"])
+
+
+class TestSpellings:
+    def test_composed_and_decomposed_are_one_class(self):
+        reading = read({"Ka\u0308fer": 3, "K\u00e4fer": 4, "dog": 2})
+        assert reading.classes == {"K\u00e4fer": 7, "dog": 2}
+        warning(reading, "K\u00e4fer", "two Unicode forms")
+
+    def test_two_cases_are_asked(self):
+        line = question({"Cat": 3, "cat": 4, "dog": 2})
+        assert "'Cat', 'cat'" in line
+        assert "prune.merge_classes={Cat: [Cat, cat]}" in line
+        assert read({"Cat": 3, "cat": 4, "dog": 2}, layout="flat").classes == {"Cat": 3, "cat": 4, "dog": 2}
+
+    def test_two_cases_in_two_splits_are_one_class(self):
+        reading = read({"train/Cat": 3, "train/dog": 3, "test/cat": 2, "test/dog": 2})
+        assert reading.classes == {"Cat": 5, "dog": 5}
+        warning(reading, "'Cat', 'cat'")
+
+
+class TestParameters:
+    def test_a_root_deep_inside_may_have_any_slashes(self):
+        tree = inside("a/b", classes=PAIR) | {"c": 3}
+        for root in ("a/b", "/a/b/", "a\\b", "./a/b"):
+            assert read(tree, root=root).classes == PAIR
+        assert ("outside data.root", 3, "c/000.jpg") in read(tree, root="a/b").left_out
+
+    def test_a_root_that_does_not_exist_names_those_that_do(self):
+        assert "data.root 'b'" in question(PAIR, root="b")
+        assert "cat, dog" in question(PAIR, root="b")
+
+    @pytest.mark.parametrize("names", [("a", "b", "c"), ("2019", "2020", "2021")])
+    def test_splits_by_any_name(self, names):
+        kinds = ("train", "val", "test")
+        reading = read(inside(*names), splits=dict(zip(names, kinds, strict=True)))
+        assert reading.splits == dict.fromkeys(kinds, 26)
+        assert reading.classes == {"cat": 42, "dog": 36}
+
+    def test_splits_may_be_patterns_and_paths(self):
+        tree = inside("x/site1", "x/site2", "x/other")
+        assert read(tree, splits={"site*": "train", "x/other": "test"}).splits == {"train": 52, "test": 26}
+
+    def test_a_named_split_overrides_what_its_name_says(self):
+        assert read(inside("train", "test"), splits={"test": "val"}).splits == {"train": 26, "val": 26}
+
+    def test_a_folder_of_which_nothing_is_said_is_asked_for(self):
+        assert "which split c is" in question(inside("a", "b", "c"), splits={"a": "train", "b": "test"})
+
+    def test_a_split_that_does_not_exist_is_refused(self):
+        assert "no folder 'nothing'" in question_of(lambda: read(PAIR, splits={"nothing": "ignore"}))
+
+    def test_all_ignored_is_refused(self):
+        assert "ignores" in question(PAIR, splits={"*": "ignore"})
+
+    def test_the_parent_is_the_class_however_deep(self):
+        reading = read({"a/b/cat": 2, "c/cat": 3, "d/e/f/dog": 4}, classes="parent")
+        assert reading.classes == {"cat": 5, "dog": 4}
+
+    def test_the_parent_in_splits(self):
+        reading = read({"train/x/cat": 2, "train/y/dog": 3, "test/x/cat": 4}, classes="parent")
+        assert reading.classes == {"cat": 6, "dog": 3}
+        assert reading.splits == {"train": 5, "test": 4}
+
+    def test_a_name_without_a_class_is_said(self):
+        reading = read_tree(["cat1.jpg", "cat2.jpg", "003.jpg"], "x", AS_FOUND.model_copy(update={"classes": "file"}))
+        assert [file.reason for file in reading] == ["its name does not begin with a class", "", ""]
+
+
+def question_of(call) -> str:
+    with pytest.raises(PipelineError) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_every_file_is_used_refused_or_left_out():
+    files = fill(inside("train", "test") | {"pred": 3, "train/cat/.hidden": 2}) | {"README.md": b"", "cover.jpg": b"x"}
+    reading = read(files)
+    assert len(reading.files) + sum(count for _, count, _ in reading.left_out) == len(files)
+
+
+def test_files_are_sorted_and_names_differ():
+    reading = read(inside("train", "test"))
+    assert all(a.path < b.path for a, b in pairwise(reading.files))
+    assert len({file.name for file in reading}) == len(reading.files)

@@ -1,0 +1,174 @@
+"""`make venv` picks a Python that can build the environment, and constraints.txt pins all that it installs."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("python3.13", "python3.12", "python3.11", "python3")
+
+
+@pytest.fixture
+def interpreters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is first on the path, in which no usual name of Python runs until `install` makes it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    for variable in ("PYTHON", "MAKEFLAGS", "MAKEOVERRIDES"):  # of the make that runs the tests
+        monkeypatch.delenv(variable, raising=False)
+    for name in NAMES:
+        write_script(folder / name, f'echo "pyenv: {name}: command not found" >&2; exit 127')
+    return folder
+
+
+def write_script(file: Path, body: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{body}\n")
+    file.chmod(0o755)
+    return file
+
+
+def install(file: Path, version: str, *, ensurepip: bool = True) -> Path:
+    """A Python of that version; asked for a virtual environment, it prints how and fails."""
+    return write_script(
+        file,
+        f'case "$1 $2" in\n'
+        f'"-V "*) echo "Python {version}.1" ;;\n'
+        f'"-c import ensurepip") exit {int(not ensurepip)} ;;\n'
+        f'"-c "*) echo {version} ;;\n'
+        f'*) echo "made by $0 $*"; exit 3 ;;\n'
+        "esac",
+    )
+
+
+def find_python(*candidates: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / ".ci" / "find-python", *candidates], capture_output=True, text=True, check=False)
+
+
+def make_venv(venv: Path, *arguments: str) -> str:
+    """What `make venv` prints until the interpreter, which only pretends to be one, fails."""
+    command = ["make", "venv", f"VENV={venv}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_newest_supported_python_that_runs_is_found(interpreters: Path, version: str) -> None:
+    for older in ("3.11", "3.12", "3.13"):
+        if older <= version:
+            install(interpreters / f"python{older}", older)
+    install(interpreters / "python3", "3.11")
+    assert find_python(*NAMES).stdout == f"python{version}\n"
+
+
+def test_python3_is_taken_where_no_version_has_a_name(interpreters: Path) -> None:
+    install(interpreters / "python3", "3.12")
+    assert find_python(*NAMES).stdout == "python3\n"
+
+
+def test_a_python_without_ensurepip_is_passed_over(interpreters: Path) -> None:
+    install(interpreters / "python3.12", "3.12", ensurepip=False)
+    install(interpreters / "python3.11", "3.11")
+    assert find_python(*NAMES).stdout == "python3.11\n"
+
+
+def test_the_python_that_runs_the_tests_would_do() -> None:
+    assert find_python(sys.executable).stdout == f"{sys.executable}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "ensurepip", "found"),
+    [
+        ("3.10", True, "python3 (3.10)"),
+        ("3.14", True, "python3 (3.14)"),
+        ("3.12", False, "python3 (3.12 without ensurepip, which apt install python3-venv adds)"),
+        (None, True, "none of python3.13 python3.12 python3.11 python3"),
+    ],
+)
+def test_one_line_says_what_to_do_where_there_is_none(
+    interpreters: Path, version: str | None, ensurepip: bool, found: str
+) -> None:
+    if version:
+        install(interpreters / "python3", version, ensurepip=ensurepip)
+    done = find_python(*NAMES)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: Python 3.11, 3.12 or 3.13 is needed (TensorFlow 2.21 has no wheel for 3.14); "
+        f"found: {found}; install one of them, then run: make venv PYTHON=/path/to/python3.13\n"
+    )
+
+
+def test_make_venv_builds_with_the_newest(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.12", "3.12")
+    install(interpreters / "python3", "3.11")
+    assert f"made by {interpreters}/python3.12 -m venv" in make_venv(tmp_path / "venv")
+
+
+def test_make_venv_builds_with_the_python_that_is_named(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.13", "3.13")
+    mine = install(tmp_path / "my python", "3.11")
+    assert f"made by {mine} -m venv" in make_venv(tmp_path / "venv", f"PYTHON={mine}")
+
+
+def test_make_venv_takes_no_other_than_the_python_that_is_named(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.13", "3.13")
+    mine = install(tmp_path / "mine", "3.14")
+    output = make_venv(tmp_path / "venv", f"PYTHON={mine}")
+    assert f"found: {mine} (3.14);" in output
+    assert "made by" not in output
+
+
+def test_an_environment_keeps_its_python(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.13", "3.13")
+    kept = install(tmp_path / "venv/bin/python", "3.11")
+    assert f"made by {kept} -m venv {tmp_path}/venv\n" in make_venv(tmp_path / "venv")
+
+
+def test_an_environment_of_another_python_is_built_anew(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.13", "3.13")
+    install(tmp_path / "venv/bin/python", "3.11")
+    output = make_venv(tmp_path / "venv", "PYTHON=python3.13")
+    assert f"made by {interpreters}/python3.13 -m venv --clear {tmp_path}/venv\n" in output
+
+
+def list_pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "a name and a version, for every Python"
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def list_needed() -> set[str]:
+    """All that the project needs with its extra `dev`, directly or not, on this Python."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed: set[tuple[str, str]] = set()
+    waiting = list_required(project["dependencies"] + project["optional-dependencies"]["dev"], "")
+    while waiting:
+        name, extra = waiting.pop()
+        needed.add((name, extra))
+        waiting |= list_required(distribution(name).requires or [], extra) - needed
+    return {name for name, _ in needed}
+
+
+def list_required(texts: list[str], extra: str) -> set[tuple[str, str]]:
+    """(package, extra, or empty) of the requirements that hold on this Python."""
+    requirements = [Requirement(text) for text in texts]
+    used = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})]
+    return {(canonicalize_name(r.name), name) for r in used for name in {"", *r.extras}}
+
+
+def test_every_package_is_pinned() -> None:
+    # These belong to Python's own tools, and no result depends on them.
+    assert list_needed() - list_pins().keys() <= {"pip", "setuptools", "wheel"}
+
+
+def test_no_pin_is_left_over() -> None:
+    assert list_pins().keys() - list_needed() == set()
