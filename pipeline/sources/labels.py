@@ -67,7 +67,7 @@ def read_labels(
 
 @dataclass
 class _Matches:
-    """chosen: by path of a file. The others are rows without a file, those that repeat one before, and those without a label."""
+    """chosen: by path of a file. The others: rows without a file, those that repeat one before, and those without a label."""
 
     chosen: dict[str, LabelRow] = field(default_factory=dict)
     unmatched: list[LabelRow] = field(default_factory=list)

@@ -43,7 +43,7 @@ def _decide(level: Folder, decision: Decision, settings: ReadingSettings, tables
     elif settings.layout == "flat":
         decision.take_classes(level)
     elif settings.layout == "split" or decision.splits:
-        decide_splits(level, decision, is_told=True)
+        decide_splits(level, decision, tables, is_told=True)
     else:
         _decide_alone(level, decision, tables)
     if settings.layout != "flat" and settings.classes == "folders":
@@ -69,57 +69,62 @@ def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:
     """Nothing is told."""
     words = {top.name: find_split_word(top.name) for top in level.filled}
     splits = [top for top in level.filled if words[top.name] in ("train", "val", "test", "eval")]
-    unlabelled = [top for top in level.filled if words[top.name] in ("pred", "unlabelled")]
     others = [top for top in level.filled if not words[top.name]]
     if splits and not others:
-        decide_splits(level, decision, is_told=False)
-    elif splits:
-        _decide_mixture(level, decision, splits, others)
-    elif unlabelled and others:
-        _decide_unlabelled(level, decision, unlabelled, others, words)
+        decide_splits(level, decision, tables, is_told=False)
+        return
+    if others:
+        _leave_out_unlabelled(level, decision)
+    if others and len(others) < len(level.filled):
+        _decide_mixture(level, decision, others)
     else:
         check_tops(level, decision, tables)
 
 
-def _decide_mixture(level: Folder, decision: Decision, splits: list[Folder], others: list[Folder]) -> None:
-    """One folder named train may be a class (of vehicles), but not beside one named test."""
-    words = {find_split_word(top.name) for top in splits}
-    if len(words) > 1:
+def _leave_out_unlabelled(level: Folder, decision: Decision) -> None:
+    for folder in level.filled:
+        if find_split_word(folder.name) == "unlabelled":
+            decision.ignore([folder], "unlabelled")
+            decision.warn(f"folder {folder.name} ({folder.count:,} pictures) is left out as unlabelled")
+            drop(folder, level)
+
+
+def _decide_mixture(level: Folder, decision: Decision, others: list[Folder]) -> None:
+    """Folders named as splits or predictions beside `others`. One named train may be a class (of vehicles), but not
+    beside one named test."""
+    odd = [top for top in level.filled if top not in others]
+    splits = [top for top in odd if find_split_word(top.name) != "pred"]
+    if len({find_split_word(top.name) for top in splits}) > 1:
         raise PipelineError(
             f"{decision.where} mixes splits ({quote(splits)}) with other folders ({quote(others[:5])}): expected either class "
-            f"folders or train/val/test folders; leave the others out ({suggest_map([o.name for o in others[:5]], 'ignore')}), "
-            "say what they are (data.splits), or read all as classes (data.layout=flat)"
+            f"folders or train/val/test folders; leave the others out ({_suggest_ignoring(others[:5])}), say what they "
+            "are (data.splits), or read all as classes (data.layout=flat)"
         )
-    opposites = {f"{prefix}{top.name.lower()}" for top in splits for prefix in ("in", "not_", "non_", "un", "no_")}
-    is_pair = opposites & {other.name.lower() for other in others}
-    holds_classes = any(has_class_folders(top) for top in splits)
-    if not is_pair and (words != {"train"} or holds_classes):
-        names = [top.name for top in splits]
+    if any(has_class_folders(top) for top in splits):
         decision.ask(
-            f"{quote(splits)} beside {quote(others[:5])} is one more class (data.layout=flat), or pictures without labels or "
-            f"of another split, which do not belong there ({suggest_map(names, 'ignore')})"
+            f"all top folders are classes, {quote(odd)} too (data.layout=flat), or {quote(splits)} is a split that holds them "
+            f"and {quote(others[:5])} are no part of it ({_suggest_ignoring(others[:5])})"
         )
-    elif not is_pair:
-        decision.warn(f"folder {quote(splits)} beside {quote(others[:5])} is read as a class, not as a split")
+    elif all(find_split_word(top.name) == "train" for top in odd):
+        decision.warn(f"folder {quote(odd)} beside {quote(others[:5])} is read as a class, not as a split")
+    elif not _are_opposites(odd, others):
+        decision.ask(
+            f"{quote(odd)} beside {quote(others[:5])} is one more class (data.layout=flat), or pictures without labels or of "
+            f"another split, which do not belong there ({_suggest_ignoring(odd)})"
+        )
     decision.take_classes(level)
 
 
-def _decide_unlabelled(
-    level: Folder, decision: Decision, unlabelled: list[Folder], others: list[Folder], words: dict[str, str]
-) -> None:
-    """Pictures without labels beside classes."""
-    certain = [top for top in unlabelled if words[top.name] == "unlabelled"]
-    if len(certain) < len(unlabelled):
-        doubtful = [top.name for top in unlabelled if top not in certain]
-        decision.ask(
-            f"{quote(doubtful)} beside {quote(others[:5])} is one more class (data.layout=flat), or pictures without labels "
-            f"({suggest_map(doubtful, 'ignore')})"
-        )
-    decision.ignore(certain, "unlabelled")
-    for folder in certain:
-        decision.warn(f"folder {folder.name} ({folder.count:,} pictures) is left out as unlabelled")
-        drop(folder, level)
-    check_tops(level, decision, [])
+def _are_opposites(tops: list[Folder], others: list[Folder]) -> bool:
+    """Whether each top folder has its opposite beside it: valid and invalid are classes."""
+    names = {other.name.lower() for other in others}
+    return all(
+        names & {f"{no}{top.name.lower()}" for no in ("in", "not_", "not ", "non_", "un", "no_")} for top in tops
+    )
+
+
+def _suggest_ignoring(folders: list[Folder]) -> str:
+    return suggest_map([folder.name for folder in folders], "ignore")
 
 
 def _find_level(root: Folder, decision: Decision, contents: Contents, settings: ReadingSettings) -> Folder:
@@ -170,7 +175,7 @@ def _leave_out_copies(level: Folder, decision: Decision, contents: Contents) -> 
         if not is_copy:
             decision.ask(
                 f"{folder.name} holds folders of the same names as those beside it ({quote(originals)}): it is the whole set "
-                f"once more ({suggest_map([folder.name], 'ignore')}), or the set itself (data.root={folder.path})"
+                f"once more ({_suggest_ignoring([folder])}), or the set itself (data.root={folder.path})"
             )
             return
         if all(find_split_word(top.name) for top in (folder, *originals)):

@@ -74,7 +74,9 @@ class Reading:
 
     def describe(self) -> list[str]:
         """A few lines for a person, without the warnings."""
-        lines = [f"{self.where}: {len(self.classes)} classes: {list_counts(self.classes)}"]
+        lines = [
+            f"{self.where}: {len(self.classes)} class{'es' * (len(self.classes) != 1)}: {list_counts(self.classes)}"
+        ]
         if self.splits:
             rest = sum(self.classes.values()) - sum(self.splits.values())
             lines.append(f"splits: {list_counts(self.splits)}" + (f"; without one: {rest:,}" if rest else ""))

@@ -7,9 +7,12 @@ from pipeline.sources.names import PLAIN_UNLABELLED, find_split_word, fold_name,
 from pipeline.sources.tree import Folder
 
 
-def decide_splits(level: Folder, decision: Decision, *, is_told: bool) -> None:
-    """Adds the splits and classes of `level`, whose folders are splits. is_told: the user says so; decision.splits has what
-    each is, where the name does not say it."""
+def decide_splits(level: Folder, decision: Decision, tables: list[str], *, is_told: bool) -> None:
+    """Adds the splits and classes of `level`, whose folders are splits.
+
+    tables: paths of CSV files. is_told: the user says that they are splits; decision.splits has what each is, where the name
+    does not say it. Raises PipelineError if no folder is train, or if there are no class folders.
+    """
     tops = level.filled
     words = _name_splits(tops, decision)
     unlabelled = [top for top in tops if words[top.path] in ("pred", "unlabelled")]
@@ -20,7 +23,8 @@ def decide_splits(level: Folder, decision: Decision, *, is_told: bool) -> None:
         decision.take_classes(level)
         return
     if not labelled:
-        raise PipelineError(f"{decision.where} has no class folders: {explain_no_classes(level)}")
+        flat = "" if is_told else "; data.layout=flat reads the folders themselves as classes"
+        raise PipelineError(f"{decision.where} has no class folders: {explain_no_classes(level, tables)}{flat}")
     if "train" not in {words[top.path] for top in labelled}:
         raise PipelineError(
             f"{decision.where} has {quote(splits)} but no train folder: expected one with class folders, or data.splits to say "

@@ -14,8 +14,8 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """max_gb: size of a download. cache_gb: of all kept ones together; None: nothing is deleted. min_rate: kB/s that a server must give over any `timeout`.
-    timeout: seconds that a server may be silent, and that the head of its answer may take."""
+    """max_gb: size of a download. cache_gb: of all kept ones together; None: nothing is deleted. min_rate: kB/s that a server
+    must give over any `timeout`. timeout: seconds that a server may be silent, and that the head of its answer may take."""
 
     max_gb: float
     min_rate: float

@@ -1,12 +1,10 @@
 """Zip archives: their names, the compression methods that zipfile lacks, and sizes that nothing is trusted to state."""
 
-import copy
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.member import (
@@ -22,12 +20,11 @@ from pipeline.sources.member import (
 from pipeline.sources.zip_end import check_end
 
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-_DEFLATE64 = 9
 _METHODS = {  # 0, 8, 12 and 14 are the usual ones; PKWARE's APPNOTE.TXT 6.3.10, section 4.4.5
     **dict.fromkeys(_READABLE, "Deflate"),
     1: "Shrink",
     6: "Implode",
-    _DEFLATE64: "Deflate64",
+    9: "Deflate64",  # by Windows' Explorer from 2 GB on; inflate64, its one library, can crash the interpreter
     20: "Zstandard",
     93: "Zstandard",
     94: "MP3",
@@ -38,7 +35,6 @@ _METHODS = {  # 0, 8, 12 and 14 are the usual ones; PKWARE's APPNOTE.TXT 6.3.10,
     99: "AES encryption",
 }
 _CHUNK_BYTES = 1 << 16
-_DEFLATE64_CHUNK_BYTES = 256  # inflate64 gives all that a piece unpacks to at once: up to 26,000 times as much
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
 _UNICODE_PATH = 0x7075  # extra field of Info-ZIP: the name in UTF-8 (APPNOTE.TXT, section 4.6.9)
 DAMAGED = "damaged in the archive"
@@ -103,7 +99,7 @@ class ZipReader:
             return "a link in the archive: not followed"
         if info.flag_bits & _ENCRYPTED:
             return "protected by a password"
-        if info.compress_type not in _READABLE and not (info.compress_type == _DEFLATE64 and _find_inflate64()):
+        if info.compress_type not in _READABLE:
             return f"compressed with {_name_method(info.compress_type)}, which is not read"
         return refuse_size(info.file_size)
 
@@ -118,10 +114,9 @@ class ZipReader:
                 "and set data.source to folder"
             )
         if reason.startswith("compressed"):
-            also = ", or run `.venv/bin/pip install -e '.[archives]'`" if "Deflate64" in reason else ""
             raise PipelineError(
                 f"{self._bounds.what} is {reason}: expected Deflate, bzip2, LZMA or no compression; unpack it and pack it "
-                f"again, for example with zip -r{also}"
+                f"again, for example with zip -r"
             )
 
 
@@ -141,9 +136,8 @@ def _say_name(info: zipfile.ZipInfo) -> str | None:
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """A member's bytes: never more than it says, and exactly as many."""
-    chunks = _inflate64(archive, info) if info.compress_type == _DEFLATE64 else _inflate(archive, info)
     pieces, size = [], 0
-    for piece in chunks:
+    for piece in _inflate(archive, info):
         pieces.append(piece)
         size += len(piece)
         if size > info.file_size:
@@ -158,26 +152,6 @@ def _inflate(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]
     with archive.open(info) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             yield chunk
-
-
-def _inflate64(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Deflate64, which Windows' Explorer writes from 2 GB on, by inflate64. The packed bytes are read as if only stored."""
-    stored = copy.copy(info)
-    stored.compress_type, stored.file_size = zipfile.ZIP_STORED, info.compress_size
-    del stored.CRC  # of the unpacked bytes: zipfile checks none if there is none
-    inflater = _find_inflate64().Inflater()
-    with archive.open(stored) as stream:
-        while not inflater.eof and (chunk := stream.read(_DEFLATE64_CHUNK_BYTES)):
-            yield inflater.inflate(chunk)
-
-
-def _find_inflate64() -> Any:
-    """The module, or None if the extra `archives` is not installed."""
-    try:
-        import inflate64
-    except ImportError:
-        return None
-    return inflate64
 
 
 def _name_method(number: int) -> str:

@@ -135,6 +135,27 @@ class TestSplitsByOtherNames:
         assert reading.classes == PAIR
         assert reading.left_out == (("data.splits says ignore", 5, f"{name}/000.jpg"),)
 
+    def test_a_split_of_classes_beside_a_folder_of_pictures_is_asked(self):
+        tree = inside("train") | {"extra": 4}
+        assert "data.splits={extra: ignore}" in question(tree)
+        reading = read(tree, splits={"extra": "ignore"})
+        assert (reading.classes, reading.splits) == (PAIR, {"train": 26})
+
+    def test_unlabelled_and_predicted_pictures_beside_classes(self):
+        line = question(PAIR | {"unlabelled": 3, "prediction": 2})
+        assert "data.splits={prediction: ignore}" in line
+        assert read(PAIR | {"train": 2, "unlabelled": 3}).classes == PAIR | {"train": 2}
+
+    def test_splits_of_pictures_beside_their_table(self):
+        files = fill({"train": 6, "test": 3}) | {"train.csv": b"x"}
+        assert "data.labels=train.csv" in question(files)
+        assert "data.layout=flat" in question(files)
+
+    def test_a_second_test_folder_without_classes_is_left_out(self):
+        reading = read(inside("Training", "Test") | {"test-multiple_fruits": 7})
+        assert reading.splits == {"train": 26, "test": 26}
+        warning(reading, "test-multiple_fruits", "7 pictures", "unlabelled")
+
     def test_valid_and_invalid_are_classes(self):
         assert read({"valid": 4, "invalid": 4}).classes == {"invalid": 4, "valid": 4}
 
