@@ -87,7 +87,7 @@ def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path
 
 
 def test_a_change_in_one_source_reruns_nothing_where_another_is_in_use(clone: Path, edit: Edit) -> None:
-    edit("pipeline/sources/archive.py", "_BOMB_FREE_BYTES = 100 << 20", "_BOMB_FREE_BYTES = 200 << 20")
+    edit("pipeline/sources/member.py", "_SMALL_BYTES = 100 << 20", "_SMALL_BYTES = 200 << 20")
     assert repro(clone) == ["code"]
 
 

@@ -21,10 +21,6 @@ from pipeline.runtime.processes import num_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_MODULES = [
-    "pipeline.data.inspection",
-    "pipeline.data.image_files",
-]  # what the first worker imports, the next ones find
 _BUNDLE = 0.1  # seconds after which results are sent; what a dying process has not sent is done again
 _AHEAD = 4  # chunks per worker that may be done before their turn
 _BYTES_PER_PIXEL = 16
@@ -64,7 +60,7 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], bounds: Bounds) -> None:
         # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_MODULES)
+        context.set_forkserver_preload([function.__module__])  # imported once, for all workers
         self.pipe, theirs = context.Pipe()
         self.current = context.RawValue(
             "q", -1
