@@ -99,7 +99,11 @@ def _find_skipped(source: str, registries: Collection[str]) -> Iterator[tuple[Po
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 begin, end = _locate(first, lines)
                 is_alone = not lines[end[0] - 1][end[1] :].lstrip().startswith(";")
                 yield begin, (end[0] + 1, 0) if is_alone else end  # with the end of its line

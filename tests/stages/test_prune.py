@@ -198,7 +198,9 @@ class TestLoss:
         raw({"eel/bad.png": b"", "cat/bad.png": b"bad"}, cat=50, dog=50, eel=9)
         project.set(prune__max_loss=0.05)
         said = refusal(project)
-        assert said.startswith("2 of 111 pictures (1.8%) can't be used: expected 5.0% at most, of all and of each class")
+        assert said.startswith(
+            "2 of 111 pictures (1.8%) can't be used: expected 5.0% at most, of all and of each class"
+        )
         assert "received: 'eel' 1 of 10 (10.0%), the first because: empty: 0 bytes; 'cat' 1 of 51 (2.0%)" in said
         assert said.endswith("allow the loss: prune.max_loss=0.100")
 
