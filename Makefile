@@ -48,7 +48,7 @@ venv: $(VENV)/built ## the environment, from pinned versions
 $(VENV)/built: constraints.txt pyproject.toml
 	@python=$$(.ci/find-python $(INTERPRETERS)) || exit 1; \
 	clear=$$([ "$$("$$python" -V)" = "$$($(VENV)/bin/python -V 2>&1)" ] || echo --clear); \
-	echo "$$python -m venv $$clear $(VENV)"; "$$python" -m venv $$clear $(VENV)
+	echo "$$python -m venv $(VENV)"; "$$python" -m venv $$clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(VENV)/bin/python -c 'from pipeline.report.plots_page import save_plots_page; save_plots_page()'
 	@touch $@

@@ -3,6 +3,7 @@
 import logging
 
 from pipeline.config.reader import load_params
+from pipeline.data.groups import save_groups
 from pipeline.data.manifest import load_manifest
 from pipeline.data.shards import count_images, plan_chunks, write_shards
 from pipeline.data.splits import load_splits
@@ -17,7 +18,9 @@ logger = logging.getLogger(__name__)
 def preprocess() -> None:
     params = load_params()
     settings, image_size = params.preprocess, params.image_size
-    table = load_splits().merge(load_manifest().drop(columns=["label"]), on=["image_id", "name"], validate="1:1")
+    table = load_splits().merge(
+        load_manifest().drop(columns=["label", "group"], errors="ignore"), on=["image_id", "name"], validate="1:1"
+    )
     class_names = sorted(table["label"].unique())
     counts = count_images(table, class_names)
     chunks = plan_chunks(
@@ -40,6 +43,7 @@ def preprocess() -> None:
             channel_std=std,
         )
         save_dataset_facts(facts, folder)
+        save_groups(table, folder)
     logger.info(f"{len(table):,} images of {len(class_names)} classes at {image_size} px")
 
 

@@ -82,7 +82,7 @@ def test_a_write_through_a_link_would_be_seen(clone: Path) -> None:
 
 def test_stages_run_by_hand_leave_the_cache_as_it_is(clone: Path) -> None:
     """DVC deletes a stage's outputs before it runs it; whoever runs it by hand leaves the links where they are."""
-    # Other images and other weights: whatever a stage writes differs from what is in the cache.
+    # Other images and weights, so that whatever a stage writes differs from what is in the cache.
     set_params(clone, sources__scenes__seed=43, train__seed=43, families=[FAMILY])
     calls = "; ".join(f"from stages.{verb} import {verb}; {verb}()" for verb in WITHOUT_TENSORFLOW[:-1])
     run([sys.executable, "-c", calls], clone)

@@ -70,6 +70,8 @@ class Split(Section):
     test_fraction: Annotated[Number, Field(gt=0, lt=1)]
     val_fraction: Annotated[Number, Field(gt=0, lt=1)]
     seed: Seed
+    group: Literal["exact", "near", "column"]
+    near_duplicate: Annotated[Number, Field(gt=0, le=1)]
 
 
 class Preprocess(Section):

@@ -1,32 +1,89 @@
 """data/splits.csv: whether an image is in train, val or test. Its content alone decides."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.groups import draw_groups, find_large
 from pipeline.data.manifest import hash_uniform
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import SPLITS
 
 SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
+GROUPED_COLUMNS = [*SPLITS_COLUMNS, "group"]
 DUPLICATES_COLUMNS = ["image_id", "name", "label", "source_split", "split", "note"]
 
 
-def assign_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int) -> pd.Series:
+@dataclass(frozen=True)
+class Grouping:
+    """rule: near or column, as split.group. groups: the name of each image's group; images with the same bytes share it."""
+
+    rule: str
+    groups: pd.Series
+
+    def list_large(self, manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float) -> list[str]:
+        """One line for each group that is larger than a whole split that is drawn, and so stays in train; the largest first."""
+        fractions = _list_fractions(manifest, test_fraction, val_fraction)
+        wanted = min((share * len(manifest) for share in _share(fractions).values()), default=len(manifest))
+        first = dict(zip(self.groups[::-1], manifest["name"][::-1], strict=True))
+        return [
+            f"{self._name(name, first[name])} {size:,} of {len(manifest):,} images, more than a whole split ({wanted:.0f}): no "
+            f"group is divided, so it stays in train; {self._advice}, raise the fractions of split, or set split.group=exact"
+            for name, size in find_large(self.groups, wanted).items()
+        ]
+
+    def _name(self, group: str, image: str) -> str:
+        return f"group {group!r} has" if self.rule == "column" else f"near copies that {image!r} belongs to are"
+
+    @property
+    def _advice(self) -> str:
+        return "name smaller groups" if self.rule == "column" else "raise split.near_duplicate"
+
+
+def assign_splits(
+    manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int, grouping: Grouping | None = None
+) -> pd.Series:
     """train, val or test for each row; "" for one that is left out because a copy of it is in test or val.
 
     The source's own splits are kept. If it has no test images, each image goes to test with probability `test_fraction`; if
     it has no val images, each one that is not in test goes to val with probability `val_fraction`. The draw is a hash of the
     image's content and the seed: it is the same for identical bytes, it does not depend on the other images, and within each
     class the fractions hold up to chance (a binomial draw).
+
+    grouping: images that are drawn together; None: those with the same bytes. Near copies are drawn by the content of one of
+    them, in the same way. Groups of a column, which may be few and large, are drawn by `draw_groups`.
     """
     split = manifest["source_split"].replace("", "train")
-    for name, fraction in (("test", test_fraction), ("val", val_fraction)):
-        if name not in set(manifest["source_split"]):
-            drawn = hash_uniform(manifest["image_id"], f"{name}-{seed}") < fraction
+    groups = manifest["image_id"] if grouping is None else grouping.groups
+    fractions = _list_fractions(manifest, test_fraction, val_fraction)
+    if grouping is not None and grouping.rule == "column":
+        pool = split == "train"
+        split = split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
+    else:
+        sizes = groups.map(groups.value_counts())
+        for name, fraction in fractions.items():
+            drawn = hash_uniform(groups, f"{name}-{seed}") < fraction
+            if grouping is not None:
+                drawn &= (sizes <= max(1, fraction * len(manifest))).to_numpy()
             split = split.mask((split == "train") & drawn, name)
     return _keep_copies_together(manifest["image_id"], split)
+
+
+def _list_fractions(manifest: pd.DataFrame, test_fraction: float, val_fraction: float) -> dict[str, float]:
+    """The splits that the source lacks, and what each takes of the images that are in no other split yet."""
+    known = set(manifest["source_split"])
+    return {name: share for name, share in (("test", test_fraction), ("val", val_fraction)) if name not in known}
+
+
+def _share(fractions: dict[str, float]) -> dict[str, float]:
+    """The same as fractions of all images from which they are drawn."""
+    shares, rest = {}, 1.0
+    for name, fraction in fractions.items():
+        shares[name] = rest * fraction
+        rest -= shares[name]
+    return shares
 
 
 def _keep_copies_together(image_ids: pd.Series, split: pd.Series) -> pd.Series:
@@ -51,21 +108,42 @@ def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
     return table.assign(note=pd.Series(notes, index=table.index, dtype="str"))[DUPLICATES_COLUMNS]
 
 
-def check_splits(manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int) -> pd.Series:
-    """`assign_splits`, but raises PipelineError if a class is missing from a split, and says what would help."""
-    split = assign_splits(manifest, test_fraction=test_fraction, val_fraction=val_fraction, seed=seed)
+def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | None = None) -> None:
+    """Raises PipelineError if a class is missing from a split, and says why, and what would help."""
     missing = _find_missing(manifest["label"], split)
     if not missing:
-        return split
+        return
     label, name, count = missing[0]
     more = f" (and {len(missing) - 1} more such)" if len(missing) > 1 else ""
     advice = "add images, or drop or merge the class (prune.*)"
-    if name != "train" and name not in set(manifest["source_split"]):
+    left_out = describe_left_out(manifest, split) if name == "train" else ""
+    is_all = left_out and not (split == "train").any()
+    if left_out:
+        advice = "delete the copies (data/duplicates.csv lists them), or leave a folder out (data.splits)"
+        advice = advice if is_all else f"{left_out}; {advice}"
+    elif name != "train" and name not in set(manifest["source_split"]):
         advice += f", or raise split.{name}_fraction"
+    if grouping is not None:
+        number = grouping.groups[manifest["label"] == label].nunique()
+        advice += f". Its images are {number} group(s), none of which is divided (split.group={grouping.rule})"
+    leak = f"{left_out}, and copies are left out of train: " if is_all else ""
     raise PipelineError(
-        f"class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "
+        f"{leak}class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "
         f"image(s) of it in all: {advice}"
     )
+
+
+def describe_left_out(manifest: pd.DataFrame, split: pd.Series) -> str:
+    """Such as "28 of 28 training images have a copy in test"; empty if no image is left out."""
+    origin = manifest["source_split"].replace("", "train")
+    kept = split.groupby(manifest["image_id"]).transform("max")  # "" sorts before every name
+    parts = []
+    for name, what in (("train", "training"), ("val", "val")):
+        lost = (origin == name) & (split == "")
+        if lost.any():
+            where = " or ".join(sorted(set(kept[lost])))
+            parts.append(f"{lost.sum():,} of {(origin == name).sum():,} {what} images have a copy in {where}")
+    return ", ".join(parts)
 
 
 def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, int]]:

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.config.families import FAMILIES
 from pipeline.config.sections import Crossval
 from pipeline.data.embeddings import Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.groups import balance_folds, load_groups
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
     DatasetFacts,
@@ -33,13 +34,23 @@ _ROWS = 4096  # features copied at a time
 
 
 def assign_folds(
-    image_ids: list[str], labels: list[int], *, num_folds: int, seed: int, class_names: list[str] | None = None
+    image_ids: list[str],
+    labels: list[int],
+    *,
+    num_folds: int,
+    seed: int,
+    class_names: list[str] | None = None,
+    groups: list[str] | None = None,
 ) -> np.ndarray:
     """int (n,), 0 to num_folds - 1: stratified by class, decided by a seeded hash of each image's content.
 
     Folds are of equal size, and an image more or less moves few of the others. Copies of one image share a fold, even where
     their labels differ. Raises PipelineError where a class has fewer distinct images than there are folds.
+
+    groups: of images that must share a fold too, see `balance_folds`; None: there are only copies.
     """
+    if groups is not None:
+        return balance_folds(labels, groups, num_folds=num_folds, seed=seed, class_names=class_names)
     # Of copies with different labels the lowest label counts, whatever their order.
     label_of: dict[str, int] = {}
     for image_id, label in zip(image_ids, labels, strict=True):
@@ -93,9 +104,11 @@ def write_fold(workspace: Path, facts: DatasetFacts, *, fold: int, num_folds: in
     """
     files = [(number, file) for number, split in enumerate(FOLD_SPLITS) for file in list_shards(split)]
     size = facts.image_size
-    keys = [(record.image_id, record.label) for _, file in files for record in read_records(file, size)]
-    ids, labels = [image_id for image_id, _ in keys], [label for _, label in keys]
-    folds = assign_folds(ids, labels, num_folds=num_folds, seed=seed, class_names=facts.class_names)
+    keys = [(record.image_id, record.label, record.name) for _, file in files for record in read_records(file, size)]
+    ids, labels = [key[0] for key in keys], [key[1] for key in keys]
+    group_of = load_groups()
+    groups = None if group_of is None else [group_of[name] for *_, name in keys]
+    folds = assign_folds(ids, labels, num_folds=num_folds, seed=seed, class_names=facts.class_names, groups=groups)
     target = workspace / TFRECORDS
     target.mkdir(parents=True)
     writers = {split: _SplitWriter(target, split, facts.num_classes) for split in FOLD_SPLITS}

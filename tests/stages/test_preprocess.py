@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.groups import load_groups
 from pipeline.data.image import decode_image
 from pipeline.data.manifest import load_manifest
 from pipeline.data.raw import read_bytes
@@ -160,3 +161,20 @@ def test_an_image_that_exif_turns_is_upright(prepare, picture_folder, tensorflow
     preprocess()
     records = {name: pixels for s in SPLITS for name, (pixels, _) in read_back(tensorflow, s).items()}
     assert (records["cat/turned.png"] == top_white).all()
+
+
+def test_groups_are_kept_for_the_folds_of_cross_validation(project, prepare, picture_folder):
+    folder = picture_folder({"cat": 40, "dog": 40})
+    rows = [(f"{label}/{i:03d}.png", label, f"patient {i // 4}") for label in ("cat", "dog") for i in range(40)]
+    lines = [",".join(row) for row in [("path", "label", "group"), *rows]]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    prepare(folder, data__labels="labels.csv", split__group="column")
+    preprocess()
+    groups = load_groups()
+    assert {name: groups[name] for name, *_ in rows} == {name: group for name, _, group in rows}
+    assert "groups.csv" in written(project)
+
+
+def test_without_groups_no_file_of_them_is_written(prepared):
+    preprocess()
+    assert "groups.csv" not in written(prepared)

@@ -1,14 +1,21 @@
 import hashlib
+import io
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from pipeline.data.inspection import Limits, inspect_files
 from pipeline.data.manifest import MANIFEST_COLUMNS, save_table
+from pipeline.data.raw import load_index, save_raw
 from pipeline.data.splits import SPLITS_COLUMNS, load_splits
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MANIFEST
+from pipeline.sources.raw_image import RawImage
 from stages.split import split
+from tests.planted import CHANGES
 
 
 @pytest.fixture
@@ -109,3 +116,165 @@ def test_the_same_manifest_gives_the_same_bytes(manifest, project):
         split()
         written.append((project.folder / "data/splits.csv").read_bytes())
     assert written[0] == written[1]
+
+
+def test_splits_of_a_source_in_which_test_is_train_are_refused_with_the_number_of_copies(manifest, project):
+    rows = [row for label in ("cat", "dog") for row in make_class(label, 14)]
+    manifest(*((f"{s}{name}", label, s, content) for s in ("train", "test") for name, label, _, content in rows))
+    with pytest.raises(PipelineError, match=r"^28 of 28 training images have a copy in test"):
+        split()
+    assert project.files() == ["duplicates.csv", "leaks.csv", "manifest.csv"]
+    assert len(load_duplicates(project)) == 56
+
+
+def test_leaks_of_the_source_are_counted_in_one_warning_and_listed(manifest, project, caplog):
+    rows = [
+        row for source in ("train", "test", "val") for label in ("cat", "dog") for row in make_class(label, 30, source)
+    ]
+    manifest(*rows, ("train/cat/twin.png", "cat", "train", "twin"), ("test/dog/twin.png", "dog", "test", "twin"))
+    split()
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        "1 of 61 training images have a copy in test; in train there is a copy of 1 of 61 test images: see data/leaks.csv"
+    ]
+    leaks = pd.read_csv(project.folder / "data/leaks.csv", dtype="str", keep_default_na=False)
+    assert leaks[["name", "kind", "train_name"]].to_numpy().tolist() == [
+        ["test/dog/twin.png", "copy", "train/cat/twin.png"]
+    ]
+
+
+def test_without_leaks_the_file_has_a_header_only(manifest, project):
+    manifest(*make_class("cat", 100), *make_class("dog", 100))
+    split()
+    assert (project.folder / "data/leaks.csv").read_text().count("\n") == 1
+
+
+def add_groups(groups: dict[str, str]) -> None:
+    table = pd.read_csv(MANIFEST, dtype="str", keep_default_na=False)
+    save_table(table.assign(group=table["name"].map(groups).fillna("")), MANIFEST)
+
+
+class TestColumn:
+    def test_no_group_is_divided_and_splits_have_the_group(self, manifest, project):
+        rows = [*make_class("cat", 100), *make_class("dog", 100)]
+        manifest(*rows)
+        groups = {row[0]: f"patient {i // 4}" for i, row in enumerate(rows)}
+        add_groups(groups)
+        project.set(split__group="column")
+        split()
+        table = load_splits()
+        assert list(table.columns) == [*SPLITS_COLUMNS, "group"]
+        assert dict(zip(table["name"], table["group"], strict=True)) == groups
+        assert (table.groupby("group")["split"].nunique() == 1).all()
+
+    def test_images_without_a_group_are_counted(self, manifest, project, caplog):
+        rows = [*make_class("cat", 100), *make_class("dog", 100)]
+        manifest(*rows)
+        add_groups({row[0]: f"patient {i // 4}" for i, row in enumerate(rows[:160])})
+        project.set(split__group="column")
+        split()
+        assert "40 of 200 images have no group: each is drawn by itself" in caplog.messages
+
+    def test_without_groups_it_is_refused(self, manifest, project):
+        manifest(*make_class("cat", 100), *make_class("dog", 100))
+        project.set(split__group="column")
+        with pytest.raises(PipelineError, match=r"^split\.group is column, but no image has a group"):
+            split()
+
+    def test_a_group_for_each_class_is_too_few(self, manifest, project):
+        rows = [*make_class("cat", 100), *make_class("dog", 100)]
+        manifest(*rows)
+        add_groups({name: label for name, label, *_ in rows})
+        project.set(split__group="column")
+        with pytest.raises(PipelineError, match=r"class 'cat' has no image in val .*Its images are 1 group\(s\)"):
+            split()
+
+    def test_leaks_of_the_source_count_by_group(self, manifest, project, caplog):
+        rows = [
+            row
+            for source in ("train", "test", "val")
+            for label in ("cat", "dog")
+            for row in make_class(label, 8, source)
+        ]
+        manifest(*rows)
+        add_groups({row[0]: f"patient {i % 12}" for i, row in enumerate(rows)})
+        project.set(split__group="column")
+        split()
+        assert "in train there is an image of the group of 16 of 16 test images" in caplog.messages[-1]
+
+    def test_other_settings_do_not_write_the_group(self, manifest):
+        rows = [*make_class("cat", 100), *make_class("dog", 100)]
+        manifest(*rows)
+        add_groups({row[0]: "one" for row in rows})
+        split()
+        assert list(load_splits().columns) == SPLITS_COLUMNS
+
+
+def test_an_unknown_rule_is_refused(manifest, project):
+    manifest(*make_class("cat", 100), *make_class("dog", 100))
+    project.set(split__group="patient")
+    with pytest.raises(PipelineError, match=r"split\.group: expected 'exact', 'near' or 'column', received 'patient'"):
+        split()
+
+
+class TestNear:
+    """With real pictures in data/raw: each of 60 in four versions."""
+
+    COUNT = 60
+
+    def write(self, source_split=lambda _: "") -> None:
+        random = np.random.default_rng(0)
+        images = []
+        for number in range(self.COUNT):
+            label = ("cat", "dog")[number % 2]
+            blobs = np.random.default_rng(number).integers(40, 180, (6, 6, 3), np.uint8)
+            picture = Image.fromarray(blobs).resize((64, 64), Image.Resampling.BICUBIC)
+            versions = {"original": picture} | {
+                kind: CHANGES[kind](picture, random) for kind in ("cropped", "mirrored")
+            }
+            for kind, version in versions.items():
+                buffer = io.BytesIO()
+                version.save(buffer, "PNG")
+                name = f"{label}/{kind}{number}.png"
+                images.append(RawImage(name, label, source_split(kind), buffer.getvalue()))
+        save_raw(images, {"source": "test"})
+        table, _ = inspect_files(load_index(), Limits(8, 128.0, 30.0), num_workers=1)
+        save_table(table, MANIFEST)
+
+    def test_no_version_of_a_picture_is_in_another_split(self, project, caplog):
+        self.write()
+        caplog.set_level(logging.INFO)
+        project.set(split__group="near")
+        split()
+        table = load_splits()
+        number = table["name"].str.extract(r"(\d+)\.png")[0]
+        assert (table.groupby(number)["split"].nunique() == 1).mean() > 0.98
+        assert set(table["split"]) == {"train", "val", "test"}
+        assert (table.groupby("group")["split"].nunique() == 1).all()
+        assert "pairs of near copies; the largest group has 3 images" in caplog.messages[0]
+
+    @pytest.mark.usefixtures("project")
+    def test_without_it_they_are(self):
+        self.write()
+        split()
+        table = load_splits()
+        number = table["name"].str.extract(r"(\d+)\.png")[0]
+        assert (table.groupby(number)["split"].nunique() > 1).mean() > 0.4
+
+    def test_the_source_s_splits_are_kept_and_the_leaks_counted(self, project, caplog):
+        self.write({"original": "train", "cropped": "test", "mirrored": "val"}.__getitem__)
+        project.set(split__group="near")
+        split()
+        assert len(load_splits()) == 3 * self.COUNT
+        assert "a near copy of 60 of 60 val images" in caplog.messages[-1]
+        leaks = pd.read_csv(project.folder / "data/leaks.csv")
+        assert set(leaks["kind"]) == {"near"}
+        assert (leaks["similarity"] >= 0.85).all()
+
+    def test_the_same_pictures_give_the_same_bytes(self, project):
+        self.write()
+        project.set(split__group="near")
+        written = []
+        for _ in range(2):
+            split()
+            written.append((project.folder / "data/splits.csv").read_bytes())
+        assert written[0] == written[1]

@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.splits import DUPLICATES_COLUMNS, assign_splits, check_splits, find_duplicates
+from pipeline.data.splits import (
+    DUPLICATES_COLUMNS,
+    Grouping,
+    assign_splits,
+    check_splits,
+    describe_left_out,
+    find_duplicates,
+)
 from pipeline.runtime.errors import PipelineError
 
 
@@ -26,7 +33,9 @@ def assign(manifest: pd.DataFrame, test: float = 0.2, val: float = 0.2, seed: in
 
 
 def check(manifest: pd.DataFrame, test: float = 0.2, val: float = 0.2, seed: int = 42) -> pd.Series:
-    return check_splits(manifest, test_fraction=test, val_fraction=val, seed=seed)
+    split = assign(manifest, test, val, seed)
+    check_splits(manifest, split)
+    return split
 
 
 def by_name(manifest: pd.DataFrame, split: pd.Series) -> dict[str, str]:
@@ -187,3 +196,93 @@ class TestCheckSplits:
 
     def test_the_number_of_further_cases_is_reported(self):
         assert "(and 3 more such)" in self.refusal(("cat", "", "a"), ("dog", "", "b"), seed=1)
+
+    def test_that_all_of_train_has_copies_in_test_comes_first(self):
+        twins = [
+            (label, name, f"{label} {i}") for name in ("train", "test") for label in ("cat", "dog") for i in range(14)
+        ]
+        line = self.refusal(*twins)
+        assert line.startswith("28 of 28 training images have a copy in test, and copies are left out of train: ")
+        assert "data/duplicates.csv" in line
+        assert "data.splits" in line
+
+    def test_how_many_of_train_have_copies_in_test_is_said_where_a_class_is_lost_by_it(self):
+        rows = [*make_class("cat", 50, "train"), *make_class("cat", 50, "test")]
+        twins = [("dog", name, f"twin {i}") for name in ("train", "test") for i in range(20)]
+        assert "20 of 70 training images have a copy in test; delete the copies" in self.refusal(*rows, *twins)
+
+    def test_the_number_of_groups_of_the_class_is_reported(self):
+        manifest = make_manifest(*make_class("cat", 50))
+        grouping = Grouping("column", pd.Series(["ann"] * 25 + ["bob"] * 25))
+        split = assign_splits(manifest, test_fraction=0.2, val_fraction=0.2, seed=1, grouping=grouping)
+        with pytest.raises(PipelineError, match=r"Its images are 2 group\(s\), none of which is divided") as caught:
+            check_splits(manifest, split, grouping)
+        assert "\n" not in str(caught.value)
+
+
+class TestLeftOut:
+    def describe(self, *rows: tuple[str, str, str]) -> str:
+        manifest = make_manifest(
+            *(row for name in ("train", "val", "test") for row in make_class("eel", 5, name)), *rows
+        )
+        return describe_left_out(manifest, assign(manifest))
+
+    def test_without_copies_there_is_no_line(self):
+        assert self.describe(("cat", "train", "a"), ("cat", "train", "a")) == ""
+
+    def test_copies_are_counted_by_the_split_that_loses_them(self):
+        rows = [("cat", name, content) for name, content in zip(("train", "test", "train", "val"), "aabb", strict=True)]
+        assert self.describe(*rows) == "2 of 7 training images have a copy in test or val"
+        assert self.describe(("cat", "val", "a"), ("cat", "test", "a")) == "1 of 6 val images have a copy in test"
+
+
+class TestGroups:
+    def group(self, rule: str, names: list[str]) -> Grouping:
+        return Grouping(rule, pd.Series(names))
+
+    def assign(self, manifest: pd.DataFrame, grouping: Grouping | None) -> pd.Series:
+        return assign_splits(manifest, test_fraction=0.2, val_fraction=0.2, seed=42, grouping=grouping)
+
+    def test_images_without_near_copies_are_where_they_would_be_without_groups(self):
+        single = self.group("near", CATS_AND_DOGS["image_id"].tolist())
+        assert self.assign(CATS_AND_DOGS, single).equals(assign(CATS_AND_DOGS))
+
+    def test_near_copies_are_where_the_one_is_that_names_them(self):
+        ids = CATS_AND_DOGS["image_id"].tolist()
+        pairs = self.group("near", [ids[i - i % 2] for i in range(len(ids))])
+        found = self.assign(CATS_AND_DOGS, pairs)
+        assert found[1::2].tolist() == found[::2].tolist() == assign(CATS_AND_DOGS)[::2].tolist()
+
+    @pytest.mark.parametrize("rule", ["near", "column"])
+    @pytest.mark.parametrize("splits", [("",), ("train", "test"), ("train", "val")])
+    def test_a_group_is_never_in_a_drawn_split_and_in_train(self, rule, splits):
+        rows = [row for name in splits for row in make_class("cat", 200, name)]
+        manifest = make_manifest(*rows)
+        grouping = self.group(rule, [f"g{i % 40:03d}" for i in range(len(rows))])
+        split = self.assign(manifest, grouping)
+        drawn = {"test", "val"} - set(splits)
+        for _, part in split.groupby(grouping.groups):
+            assert not (set(part) & drawn and "train" in set(part))
+        assert set(split) == {"train", "val", "test"}
+        given = manifest["source_split"].isin(["test", "val"])
+        assert (split[given] == manifest["source_split"][given]).all(), "the source's own splits are kept"
+
+    def test_val_of_a_source_with_test_has_its_share_of_train(self):
+        manifest = make_manifest(*make_class("cat", 500, "train"), *make_class("cat", 100, "test"))
+        grouping = self.group("column", [f"g{i // 5}" for i in range(600)])
+        assert (self.assign(manifest, grouping) == "val").sum() == pytest.approx(100, abs=5)
+
+    @pytest.mark.parametrize("rule", ["near", "column"])
+    def test_a_group_that_is_larger_than_a_split_stays_in_train_and_is_reported(self, rule):
+        manifest = make_manifest(*make_class("cat", 400))
+        grouping = self.group(rule, ["huge"] * 150 + [f"g{i}" for i in range(250)])
+        assert set(self.assign(manifest, grouping)[:150]) == {"train"}
+        [line] = grouping.list_large(manifest, test_fraction=0.2, val_fraction=0.2)
+        assert "150 of 400 images, more than a whole split (64)" in line
+        assert ("'huge'" if rule == "column" else "near copies that '/cat/00000.png' belongs to") in line
+
+    def test_where_no_split_is_drawn_no_group_is_too_large(self):
+        manifest = make_manifest(*(row for name in ("train", "val", "test") for row in make_class("cat", 50, name)))
+        grouping = self.group("column", ["ann"] * 150)
+        assert grouping.list_large(manifest, test_fraction=0.2, val_fraction=0.2) == []
+        assert self.assign(manifest, grouping).tolist() == manifest["source_split"].tolist()

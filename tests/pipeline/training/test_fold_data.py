@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.groups import save_groups
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
 from pipeline.training import fold_data as folds
@@ -251,6 +253,42 @@ class TestFold:
         with pytest.raises(PipelineError, match=r"^crossval\.folds: there are 30, but class red has 12 images"):
             write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=30, seed=1)
         assert not (tmp_path / "fold").exists()
+
+
+class TestGroups:
+    def make_groups(self, folder: Path) -> dict[str, str]:
+        """Groups of four images of train and val, by name, written as preprocess does."""
+        names = sorted(record.name for split in ("train", "val", "test") for record in read(folder, split))
+        groups = {name: f"patient {i // 4}" for i, name in enumerate(dict.fromkeys(names))}
+        save_groups(pd.DataFrame(groups.items(), columns=["name", "group"]), folder / "data/tfrecords")
+        return groups
+
+    def test_a_group_is_in_one_fold(self, project, tmp_path, monkeypatch):
+        shutil.copytree(project.folder / "data", tmp_path / "data")
+        groups = self.make_groups(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        held_out = []
+        for fold in range(2):
+            write_fold(tmp_path / f"fold-{fold}", load_dataset_facts(), fold=fold, num_folds=2, seed=1)
+            train, val = ({groups[record.name] for record in read(tmp_path / f"fold-{fold}", s)} for s in FOLD_SPLITS)
+            assert not train & val
+            assert val
+            held_out += read_ids(tmp_path / f"fold-{fold}", "val")
+        assert len(held_out) == len(set(held_out)) == COUNTS["train"] + COUNTS["val"]
+
+    def test_without_groups_they_would_be_divided(self, project, tmp_path):
+        shutil.copytree(project.folder / "data", tmp_path / "data")
+        groups = self.make_groups(tmp_path)
+        folder, _ = project.folds[0]
+        assert {groups[r.name] for r in read(folder, "train")} & {groups[r.name] for r in read(folder, "val")}
+
+    def test_too_few_groups_are_refused(self, project, tmp_path, monkeypatch):
+        shutil.copytree(project.folder / "data", tmp_path / "data")
+        names = {record.name for split in FOLD_SPLITS for record in read(tmp_path, split)}
+        save_groups(pd.DataFrame({"name": sorted(names), "group": "one"}), tmp_path / "data/tfrecords")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(PipelineError, match="but class red has 1 groups of images in train and val"):
+            write_fold(tmp_path / "fold", load_dataset_facts(), fold=0, num_folds=2, seed=1)
 
 
 NUM_FEATURES, VIEWS = 3, 2
