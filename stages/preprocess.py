@@ -5,6 +5,7 @@ import logging
 from pipeline.config.reader import load_params
 from pipeline.data.groups import save_groups
 from pipeline.data.manifest import load_manifest
+from pipeline.data.raw import NOTES
 from pipeline.data.shards import count_images, plan_chunks, write_shards
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import DatasetFacts, save_dataset_facts
@@ -19,7 +20,7 @@ def preprocess() -> None:
     params = load_params()
     settings, image_size = params.preprocess, params.image_size
     table = load_splits().merge(
-        load_manifest().drop(columns=["label", "group"], errors="ignore"), on=["image_id", "name"], validate="1:1"
+        load_manifest().drop(columns=["label", *NOTES], errors="ignore"), on=["image_id", "name"], validate="1:1"
     )
     class_names = sorted(table["label"].unique())
     counts = count_images(table, class_names)

@@ -1,8 +1,8 @@
 """Assigns every image to train, val or test (data/splits.csv), and lists identical files (data/duplicates.csv).
 
-split.group says what is never divided: files with the same bytes, near copies too, or the groups that the source names. The
-source's own splits are kept; data/leaks.csv lists images of test and val that have a copy, a near copy or an image of their
-group in train.
+split.group says what is never divided: files with the same bytes, near copies too, or the groups that the source names.
+split.order says what decides: a draw by each image's content, or the time that the source names. The source's own splits are
+kept; data/leaks.csv lists images of test and val that have a copy, a near copy or an image of their group in train.
 """
 
 import logging
@@ -10,19 +10,19 @@ import logging
 import pandas as pd
 
 from pipeline.config.reader import load_params
-from pipeline.data.groups import group_by_column, group_by_pairs
 from pipeline.data.leaks import describe_leaks, find_leaks
 from pipeline.data.manifest import load_manifest, save_table
-from pipeline.data.near_copies import NearCopies, find_near_copies
+from pipeline.data.near_copies import find_near_copies
 from pipeline.data.splits import (
     GROUPED_COLUMNS,
     SPLITS_COLUMNS,
-    Grouping,
     assign_splits,
     check_splits,
     describe_left_out,
     find_duplicates,
+    make_grouping,
 )
+from pipeline.data.time_order import describe_periods, read_times
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.paths import DUPLICATES, LEAKS, SPLITS
 
@@ -34,37 +34,27 @@ def split() -> None:
     manifest = load_manifest()
     fractions = {"test_fraction": rules.test_fraction, "val_fraction": rules.val_fraction}
     near = find_near_copies(manifest, rules.near_duplicate) if rules.group == "near" else None
-    grouping = _group(manifest, rules.group, near)
-    assigned = assign_splits(manifest, **fractions, seed=rules.seed, grouping=grouping)
+    grouping = make_grouping(manifest, rules.group, near)
+    times = read_times(manifest) if rules.order == "time" else None
+    assigned = assign_splits(manifest, **fractions, seed=rules.seed, grouping=grouping, times=times)
+    periods = "" if times is None else describe_periods(manifest["time"], times, assigned)
     duplicates = find_duplicates(manifest, assigned)
     leaks = find_leaks(manifest, assigned, near, grouping.groups if grouping and near is None else None)
-    for line in grouping.list_large(manifest, **fractions)[:3] if grouping else []:
-        logger.warning("%s", line)
+    if periods:
+        logger.info("%s", periods)
+    elif grouping is not None:
+        for line in grouping.list_large(manifest, **fractions)[:3]:
+            logger.warning("%s", line)
     found = ((duplicates, DUPLICATES), (leaks, LEAKS))
     for table, file in found:
         if len(table):
             save_table(table, file)  # also where the splits are refused because of it
-    check_splits(manifest, assigned, grouping)
+    check_splits(manifest, assigned, grouping, periods)
     for table, file in found:
         save_table(table, file)
     table = manifest.assign(split=assigned, group=None if grouping is None else grouping.groups)
     save_table(table[assigned != ""][SPLITS_COLUMNS if grouping is None else GROUPED_COLUMNS], SPLITS)
     _report(manifest, assigned, duplicates, leaks)
-
-
-def _group(manifest: pd.DataFrame, rule: str, near: NearCopies | None) -> Grouping | None:
-    if near is not None:
-        groups = group_by_pairs(manifest["image_id"], near.one, near.other)
-        logger.info(
-            f"{len(near.one):,} pairs of near copies; the largest group has {groups.value_counts().max():,} images"
-        )
-        return Grouping(rule, groups)
-    if rule == "exact":
-        return None
-    groups = group_by_column(manifest)
-    if count := (manifest["group"] == "").sum():
-        logger.warning(f"{count:,} of {len(manifest):,} images have no group: each is drawn by itself")
-    return Grouping(rule, groups)
 
 
 def _report(manifest: pd.DataFrame, assigned: pd.Series, duplicates: pd.DataFrame, leaks: pd.DataFrame) -> None:

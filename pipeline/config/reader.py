@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from pipeline.config.families import check_family, check_image_size
 from pipeline.config.messages import explain
+from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import expand_recipes, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
-from pipeline.config.sections import LinearRecipe, Params, Recipe
+from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES
 from pipeline.config.messages import explain
 from pipeline.config.nested import KeyPath, merge, walk
-from pipeline.config.sections import Augment, Defaults, LinearRecipe, Params, Recipe, Train
+from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train
+from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.config.nested import look_up
+from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.search_space import Dimension, list_points, parse_space, set_parameters
-from pipeline.config.sections import LinearRecipe, Params, Recipe
+from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
 _DECIDE_FEATURES = ("augment", "backbone", "input_size")  # with these a backbone's features were computed and cached

@@ -1,12 +1,12 @@
 """The sections of params.yaml: every parameter with its type and range."""
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, Field
 
 from pipeline.config.address import refuse_password
-from pipeline.config.families import FAMILIES, Family
+from pipeline.config.families import FAMILIES
+from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     Count,
@@ -19,7 +19,6 @@ from pipeline.config.types import (
     Section,
     Seed,
     by_name,
-    make_optional,
 )
 
 
@@ -27,23 +26,6 @@ def _check_source(name: str) -> str:
     if name not in SOURCES:
         raise ValueError(f"one of {', '.join(SOURCES)}")
     return name
-
-
-def _check_unfreeze(value: Any) -> Any:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if not is_count and not (isinstance(value, str) and re.fullmatch(r"all|[1-9]\d* (blocks?|layers?)", value)):
-        raise ValueError("all, a number of layers, or a text such as '2 blocks'")
-    return value
-
-
-ClassWeight: TypeAlias = Literal["none", "balanced"]
-Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
-Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
-Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
-ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine"]
-Dropout = Annotated[Number, Field(ge=0, le=0.9)]
-Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
-Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
 class Data(ReadingSettings):
@@ -71,6 +53,7 @@ class Split(Section):
     val_fraction: Annotated[Number, Field(gt=0, lt=1)]
     seed: Seed
     group: Literal["exact", "near", "column"]
+    order: Literal["content", "time"]
     near_duplicate: Annotated[Number, Field(gt=0, le=1)]
 
 
@@ -80,142 +63,6 @@ class Preprocess(Section):
     range: Literal["auto", "full", "minmax"]
     num_shards: Annotated[int, Field(ge=1, le=10_000)]
     num_workers: Count | None
-
-
-class Augment(Section):
-    flip: Flip
-    rotation: Turn
-    zoom: Fraction
-    contrast: Fraction
-
-
-class EarlyStopping(Section):
-    monitor: Monitor
-    patience: Count | None
-
-
-class ReduceLr(Section):
-    factor: Annotated[Number, Field(gt=0, lt=1)]
-    patience: Count | None
-    min_lr: NotNegative
-
-
-class Schedule(Section):
-    kind: ScheduleKind
-    hold_epochs: Natural
-    decay: NotNegative
-    warmup_epochs: Natural
-
-
-class BackboneSettings(Section):
-    weights: Annotated[str, Field(min_length=1)]
-
-
-class FineTune(Section):
-    epochs: Natural
-    learning_rate: Positive
-    optimizer: Optimizer
-    unfreeze: Unfreeze
-
-
-class Training(Section):
-    """Settings of training by gradient descent."""
-
-    epochs: Count
-    batch_size: Count
-    optimizer: Optimizer
-    learning_rate: Positive
-    dropout: Dropout
-    l2: NotNegative
-    width: Positive
-    head_units: Natural
-    augment: Augment
-    early_stopping: EarlyStopping
-    reduce_lr: ReduceLr
-    schedule: Schedule
-    class_weight: ClassWeight
-
-
-class Recipe(Training):
-    """How a network is trained: by its study's settings, or these overridden by `train`."""
-
-    backbone: BackboneSettings | None
-    input_size: Pixels | None
-
-
-class NetworkRecipe(Recipe):
-    """How a network is trained from scratch. The family's `sizes` are fields of a subclass."""
-
-    backbone: None
-
-
-class TransferRecipe(Recipe):
-    """How a new head is trained on a backbone, and the backbone with it."""
-
-    backbone: BackboneSettings
-    fine_tune: FineTune
-
-
-class LinearRecipe(Section):
-    """How a linear support-vector machine is trained, on pixels or on a backbone's features."""
-
-    backbone: BackboneSettings | None
-    input_size: Pixels | None
-    augment: Augment | None
-    C: Positive
-    max_iterations: Count
-    max_gb: Positive
-    class_weight: ClassWeight
-
-
-class PixelLinearRecipe(LinearRecipe):
-    """On pixels: no backbone, no resizing, no augmented views."""
-
-    backbone: None
-    input_size: None
-    augment: None
-
-
-class FeatureLinearRecipe(LinearRecipe):
-    """On a backbone's features."""
-
-    backbone: BackboneSettings
-    augment: Augment
-
-
-def make_recipe_section(family: Family) -> type[Recipe] | type[LinearRecipe]:
-    """What the recipe of a family has."""
-    if family.kind == "linear":
-        return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
-    if family.kind == "transfer":
-        return TransferRecipe
-    sizes: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...))
-    return create_model("NetworkRecipe", __base__=NetworkRecipe, **sizes) if sizes else NetworkRecipe
-
-
-class Defaults(Section):
-    """`recipes.defaults`: for each kind of family what its recipes do not say."""
-
-    network: NetworkRecipe
-    transfer: TransferRecipe
-    linear: LinearRecipe
-
-
-class TrainBase(Section):
-    """What `train` has besides overrides of recipes."""
-
-    seed: Seed
-    max_epochs: Count | None
-    cache_gb: NotNegative
-    shuffle_buffer: Count
-
-
-if TYPE_CHECKING:
-
-    class Train(TrainBase, Training):
-        """Overrides of every recipe. Each setting of Training may be None, which mypy can't see: the recipe's value holds."""
-else:
-    Train = make_optional("Train", Training, TrainBase)
 
 
 class Embed(Section):

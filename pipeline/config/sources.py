@@ -30,6 +30,7 @@ class LabelColumns(Section):
     label: str | None
     split: str | None
     group: str | None
+    time: str | None
 
 
 class ReadingSettings(Section):

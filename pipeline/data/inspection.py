@@ -11,7 +11,7 @@ from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.guarded import make_bounds, map_guarded
 from pipeline.data.image import BadImageError, compute_image_id, inspect_image
 from pipeline.data.manifest import MANIFEST_COLUMNS, QUARANTINE_COLUMNS
-from pipeline.data.raw import read_bytes
+from pipeline.data.raw import NOTES, read_bytes
 from pipeline.runtime.progress import progress_bar
 
 _CHUNK = 256  # files per message to a worker
@@ -49,7 +49,7 @@ def inspect_files(
             good += [row for row in rows if not row["reason"]]
             bad += [row for row in rows if row["reason"]]
             progress.update(len(rows))
-    manifest = pd.DataFrame(good, columns=[*MANIFEST_COLUMNS, *(name for name in index.columns if name == "group")])
+    manifest = pd.DataFrame(good, columns=[*MANIFEST_COLUMNS, *(name for name in NOTES if name in index)])
     quarantine = pd.DataFrame(bad, columns=QUARANTINE_COLUMNS)
     return manifest.sort_values("name", ignore_index=True), quarantine.sort_values("name", ignore_index=True)
 

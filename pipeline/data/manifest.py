@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.data.raw import NOTES
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import MANIFEST, QUARANTINE
@@ -92,8 +93,8 @@ def save_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def load_manifest(file: Path = MANIFEST) -> pd.DataFrame:
-    """MANIFEST_COLUMNS, one row per image that can be used, sorted by name; also `group`, if the source has groups."""
-    text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard", "group"], "str")
+    """MANIFEST_COLUMNS, one row per image that can be used, sorted by name; also `group` and `time`, if the source has them."""
+    text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard", *NOTES], "str")
     return pd.read_csv(file, dtype=text, keep_default_na=False)
 
 

@@ -19,7 +19,7 @@ from pipeline.sources.raw_image import RawImage
 
 _INDEX = "index.csv"
 _FACTS = "source.json"
-_GROUPS = "groups.csv"
+NOTES = {"group": "groups.csv", "time": "times.csv"}  # what only some sources say of their images
 _SHARD_BYTES = 256 << 20  # a new tar is started after this much
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
@@ -28,7 +28,7 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
     """Writes all images and the index; returns how many files have bytes. Raises PipelineError if none has.
 
     facts: what else is known about the source, kept in source.json; read after the last image, so that a source may add to it.
-    groups.csv is written if an image has a group. Writes all or nothing.
+    groups.csv and times.csv are written if an image has a group or a time. Writes all or nothing.
     """
     with folder_aside(folder) as partial:
         written = _write_images(images, partial)
@@ -42,7 +42,7 @@ def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = R
 
 def _write_images(images: Iterable[RawImage], folder: Path) -> int:
     written = 0
-    groups: list[tuple[str, str]] = []
+    notes: dict[str, list[tuple[str, str]]] = {column: [] for column in NOTES}
     with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(INDEX_COLUMNS)
@@ -50,16 +50,19 @@ def _write_images(images: Iterable[RawImage], folder: Path) -> int:
             shard, offset, size = shards.write(image.name, image.data) if image.data is not None else ("", "", "")
             rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
             written += image.data is not None
-            groups += [(image.name, image.group)] if image.group else []
-    if groups:
-        _save_groups(groups, folder)
+            for column, said in notes.items():
+                if value := getattr(image, column):
+                    said.append((image.name, value))
+    for column, said in notes.items():
+        if said:
+            _save_notes(column, said, folder)
     return written
 
 
-def _save_groups(groups: list[tuple[str, str]], folder: Path) -> None:
-    """name, group: a row for each image that has one."""
-    with (folder / _GROUPS).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("name", "group"), *groups])
+def _save_notes(column: str, said: list[tuple[str, str]], folder: Path) -> None:
+    """name and the column: a row for each image that has one."""
+    with (folder / NOTES[column]).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("name", column), *said])
 
 
 class _ShardWriter:
@@ -98,7 +101,8 @@ class _ShardWriter:
 def load_index(folder: Path = RAW) -> pd.DataFrame:
     """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why.
 
-    If the source has groups of images that belong together, there is a column `group`, empty where an image has none.
+    If the source has groups of images that belong together, there is a column `group`, empty where an image has none; likewise
+    `time`, if it says when images were taken.
     """
     text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
     index = pd.read_csv(
@@ -107,18 +111,11 @@ def load_index(folder: Path = RAW) -> pd.DataFrame:
         keep_default_na=False,
         na_values={"offset": [""], "size": [""]},
     )
-    if groups := load_groups(folder):
-        index["group"] = index["name"].map(lambda name: groups.get(name, ""))
+    for column, name in NOTES.items():
+        if (folder / name).exists():
+            notes = pd.read_csv(folder / name, dtype="str", keep_default_na=False)
+            index[column] = index["name"].map(notes.set_index("name")[column]).fillna("")
     return index
-
-
-def load_groups(folder: Path = RAW) -> dict[str, str]:
-    """The group of each image that has one, by name; empty if the source has no groups."""
-    file = folder / _GROUPS
-    if not file.exists():
-        return {}
-    table = pd.read_csv(file, dtype="str", keep_default_na=False)
-    return dict(zip(table["name"], table["group"], strict=True))
 
 
 def load_facts(folder: Path = RAW) -> dict[str, Any]:

@@ -1,14 +1,19 @@
-"""data/splits.csv: whether an image is in train, val or test. Its content alone decides."""
+"""data/splits.csv: whether an image is in train, val or test. Its content alone decides, or its time."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.data.groups import draw_groups, find_large
+from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs
 from pipeline.data.manifest import hash_uniform
+from pipeline.data.near_copies import NearCopies
+from pipeline.data.time_order import draw_by_time
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import SPLITS
+
+logger = logging.getLogger(__name__)
 
 SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
@@ -42,8 +47,30 @@ class Grouping:
         return "name smaller groups" if self.rule == "column" else "raise split.near_duplicate"
 
 
+def make_grouping(manifest: pd.DataFrame, rule: str, near: NearCopies | None) -> Grouping | None:
+    """The groups of `split.group`, and says how many; None where the same bytes alone are a group. near: of rule near."""
+    if near is not None:
+        groups = group_by_pairs(manifest["image_id"], near.one, near.other)
+        logger.info(
+            f"{len(near.one):,} pairs of near copies; the largest group has {groups.value_counts().max():,} images"
+        )
+        return Grouping(rule, groups)
+    if rule == "exact":
+        return None
+    groups = group_by_column(manifest)
+    if count := (manifest["group"] == "").sum():
+        logger.warning(f"{count:,} of {len(manifest):,} images have no group: each is drawn by itself")
+    return Grouping(rule, groups)
+
+
 def assign_splits(
-    manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float, seed: int, grouping: Grouping | None = None
+    manifest: pd.DataFrame,
+    *,
+    test_fraction: float,
+    val_fraction: float,
+    seed: int,
+    grouping: Grouping | None = None,
+    times: pd.Series | None = None,
 ) -> pd.Series:
     """train, val or test for each row; "" for one that is left out because a copy of it is in test or val.
 
@@ -54,12 +81,16 @@ def assign_splits(
 
     grouping: images that are drawn together; None: those with the same bytes. Near copies are drawn by the content of one of
     them, in the same way. Groups of a column, which may be few and large, are drawn by `draw_groups`.
+
+    times: of each image; then nothing is drawn, and the newest images are test, see `draw_by_time`.
     """
     split = manifest["source_split"].replace("", "train")
     groups = manifest["image_id"] if grouping is None else grouping.groups
     fractions = _list_fractions(manifest, test_fraction, val_fraction)
-    if grouping is not None and grouping.rule == "column":
-        pool = split == "train"
+    pool = split == "train"
+    if times is not None:
+        split = split.mask(pool, draw_by_time(times[pool], groups[pool], _share(fractions)))
+    elif grouping is not None and grouping.rule == "column":
         split = split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
     else:
         sizes = groups.map(groups.value_counts())
@@ -108,8 +139,11 @@ def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
     return table.assign(note=pd.Series(notes, index=table.index, dtype="str"))[DUPLICATES_COLUMNS]
 
 
-def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | None = None) -> None:
-    """Raises PipelineError if a class is missing from a split, and says why, and what would help."""
+def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | None = None, periods: str = "") -> None:
+    """Raises PipelineError if a class is missing from a split, and says why, and what would help.
+
+    periods: of a split by time, in words.
+    """
     missing = _find_missing(manifest["label"], split)
     if not missing:
         return
@@ -126,6 +160,8 @@ def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | 
     if grouping is not None:
         number = grouping.groups[manifest["label"] == label].nunique()
         advice += f". Its images are {number} group(s), none of which is divided (split.group={grouping.rule})"
+    if periods:
+        advice += f". The images are divided by time ({periods}); split.order=content draws them"
     leak = f"{left_out}, and copies are left out of train: " if is_all else ""
     raise PipelineError(
         f"{leak}class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.families import FAMILIES
+from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.config.recipes import resolve_recipe
-from pipeline.config.sections import Params, TransferRecipe
+from pipeline.config.sections import Params
 from pipeline.data.embeddings import load_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metrics import compute_basic_metrics

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config.recipe_sections import NetworkRecipe
 from pipeline.config.recipes import resolve_recipe, without_augment
 from pipeline.config.search_space import Value
-from pipeline.config.sections import NetworkRecipe, Params
+from pipeline.config.sections import Params
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.held_out import train_and_measure
 from pipeline.runtime.errors import PipelineError

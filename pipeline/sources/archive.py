@@ -197,7 +197,7 @@ def _read_tree(
 
 
 def _make_image(file: TreeFile, data: bytes | None, reason: str) -> RawImage:
-    return RawImage(file.name, file.label, file.source_split, data, reason, file.group)
+    return RawImage(file.name, file.label, file.source_split, data, reason, file.group, file.time)
 
 
 def _refuse_replaced(

@@ -56,7 +56,7 @@ def read_folder(
     record(layout)
     for file in layout:
         data, reason = (None, file.reason) if file.reason else _read(folder / file.path)
-        yield RawImage(file.name, file.label, file.source_split, data, reason, file.group)
+        yield RawImage(file.name, file.label, file.source_split, data, reason, file.group, file.time)
 
 
 def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND) -> Reading:

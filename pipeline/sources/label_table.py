@@ -1,4 +1,4 @@
-"""The rows of a CSV file of labels: which file, which class, which split, which group."""
+"""The rows of a CSV file of labels: which file, which class, which split, which group, and when."""
 
 import csv
 import io
@@ -21,6 +21,7 @@ class LabelRow:
     label: str
     split: str
     group: str
+    time: str
 
 
 def parse_labels(data: bytes, columns: LabelColumns, name: str) -> list[LabelRow]:
@@ -40,15 +41,15 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str) -> list[LabelRow
     path = _find_column(header, columns.path, "path", name)
     split = _find_optional(header, columns.split, "split", name)
     group = _find_optional(header, columns.group, "group", name)
+    time = _find_optional(header, columns.time, "time", name)
     body = [(number, _fit(line, header, number, name)) for number, line in lines[1:]]
-    labels = _read_classes(header, body, columns, {path, split, group}, name)
+    labels = _read_classes(header, body, columns, {path, split, group, time}, name)
     return [
         LabelRow(
             number,
             line[path],
             label,
-            line[split] if split is not None else "",
-            line[group] if group is not None else "",
+            *("" if column is None else line[column] for column in (split, group, time)),
         )
         for (number, line), label in zip(body, labels, strict=True)
     ]

@@ -163,7 +163,7 @@ def _agree(file: list[str], row: list[str]) -> bool:
 
 
 def _check_agreement(first: LabelRow, second: LabelRow, name: str) -> None:
-    for key in ("label", "split", "group"):
+    for key in ("label", "split", "group", "time"):
         old, new = getattr(first, key), getattr(second, key)
         if old != new:
             raise PipelineError(
@@ -218,6 +218,7 @@ def _make_files(chosen: Mapping[str, LabelRow], settings: ReadingSettings, name:
             "",
             names[path],
             readable_name(row.group),
+            readable_name(row.time),
         )
         for path, row in sorted(chosen.items())
     )

@@ -9,7 +9,8 @@ class RawImage:
 
     name: path inside the source, with forward slashes; unique. label: class name. source_split: train, val, test, or
     empty if the source has no splits. data: the encoded bytes, or None if they could not be read; then reason says why.
-    group: of images that belong together (a patient, a camera), or empty.
+    group: of images that belong together (a patient, a camera), or empty. time: when it was taken, as the source writes it, or
+    empty.
     """
 
     name: str
@@ -18,3 +19,4 @@ class RawImage:
     data: bytes | None
     reason: str = ""
     group: str = ""
+    time: str = ""

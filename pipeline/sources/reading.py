@@ -21,7 +21,7 @@ AS_FOUND = ReadingSettings(
     splits={},
     classes="folders",
     labels=None,
-    label_columns=LabelColumns(path="path", label="label", split="split", group="group"),
+    label_columns=LabelColumns(path="path", label="label", split="split", group="group", time="time"),
 )
 
 
@@ -31,7 +31,7 @@ class TreeFile:
 
     path: as given. label: class name, or empty outside class folders. source_split: train, val, test, or empty. reason: why it
     can't be used, or empty. name: the path as text that every table can hold; no other file has the same. group: of pictures
-    that belong together (a patient, a camera), or empty.
+    that belong together (a patient, a camera), or empty. time: when it was taken, as the source writes it, or empty.
     """
 
     path: str
@@ -40,6 +40,7 @@ class TreeFile:
     reason: str = ""
     name: str = ""
     group: str = ""
+    time: str = ""
 
 
 @dataclass(frozen=True)

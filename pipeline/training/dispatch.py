@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
+from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
 from pipeline.config.recipes import resolve_recipe
-from pipeline.config.sections import LinearRecipe, Params, Recipe, TransferRecipe
+from pipeline.config.sections import Params
 from pipeline.runtime.tensorflow import seed_everything
 from pipeline.training.fit import Watch
 from pipeline.training.head import train_transfer

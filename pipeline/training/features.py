@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.sections import LinearRecipe, TransferRecipe
+from pipeline.config.recipe_sections import LinearRecipe, TransferRecipe
 from pipeline.data.embeddings import Embeddings
 from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.backbones.loader import build_backbone

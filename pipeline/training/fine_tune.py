@@ -6,7 +6,7 @@ import keras
 from dvclive import Live
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.sections import TransferRecipe
+from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.models.backbones.loader import unfreeze
 from pipeline.training.fit import Fit, FitData, Phase, Watch, compile_model, fit, is_better, log_best
 

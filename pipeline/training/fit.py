@@ -13,7 +13,7 @@ import tensorflow as tf
 from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
-from pipeline.config.sections import ClassWeight, Recipe
+from pipeline.config.recipe_sections import ClassWeight, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from dvclive import Live
 
-from pipeline.config.sections import TransferRecipe
+from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.data.embeddings import Embeddings, load_embeddings
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.backbones.loader import unfreeze

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.sections import Recipe
+from pipeline.config.recipe_sections import Recipe
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from pipeline.config.sections import Optimizer, Recipe, Schedule
+from pipeline.config.recipe_sections import Optimizer, Recipe, Schedule
 
 
 def make_optimizer(

@@ -16,7 +16,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
-from pipeline.config.sections import LinearRecipe
+from pipeline.config.recipe_sections import LinearRecipe
 from pipeline.data.batches import read_batches
 from pipeline.data.embeddings import Embeddings, load_embeddings
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts

@@ -165,13 +165,13 @@ def test_an_image_that_exif_turns_is_upright(prepare, picture_folder, tensorflow
 
 def test_groups_are_kept_for_the_folds_of_cross_validation(project, prepare, picture_folder):
     folder = picture_folder({"cat": 40, "dog": 40})
-    rows = [(f"{label}/{i:03d}.png", label, f"patient {i // 4}") for label in ("cat", "dog") for i in range(40)]
-    lines = [",".join(row) for row in [("path", "label", "group"), *rows]]
+    rows = [(f"{label}/{i:03d}.png", label, f"patient {i // 4}", f"{i}") for label in ("cat", "dog") for i in range(40)]
+    lines = [",".join(row) for row in [("path", "label", "group", "time"), *rows]]
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    prepare(folder, data__labels="labels.csv", split__group="column")
+    prepare(folder, data__labels="labels.csv", split__group="column", split__order="time")
     preprocess()
     groups = load_groups()
-    assert {name: groups[name] for name, *_ in rows} == {name: group for name, _, group in rows}
+    assert {name: groups[name] for name, *_ in rows} == {name: group for name, _, group, _ in rows}
     assert "groups.csv" in written(project)
 
 

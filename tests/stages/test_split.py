@@ -278,3 +278,40 @@ class TestNear:
             split()
             written.append((project.folder / "data/splits.csv").read_bytes())
         assert written[0] == written[1]
+
+
+class TestTime:
+    """split.order=time: the newest images are test, those before them val."""
+
+    def write(self, manifest, times: list[str]) -> None:
+        manifest(*make_class("cat", 50), *make_class("dog", 50))
+        save_table(pd.read_csv(MANIFEST).assign(time=times), MANIFEST)
+
+    def test_the_newest_images_are_test(self, manifest, project, caplog):
+        days = [f"2024-{1 + i % 10:02d}-{1 + i // 10:02d}" for i in range(100)]
+        self.write(manifest, days)
+        project.set(split__order="time")
+        caplog.set_level(logging.INFO)
+        split()
+        table = load_splits().assign(day=days)
+        assert list(table.columns) == [*SPLITS_COLUMNS, "day"]
+        periods = table.groupby("split")["day"].agg(["min", "max"])
+        assert periods.loc["train", "max"] < periods.loc["val", "min"]
+        assert periods.loc["val", "max"] < periods.loc["test", "min"]
+        assert table["split"].value_counts().to_dict() == {"train": 64, "test": 20, "val": 16}
+        assert f"test from {periods.loc['test', 'min']} to {periods.loc['test', 'max']}" in caplog.messages[0]
+
+    def test_a_class_of_one_period_is_refused_with_the_periods(self, manifest, project):
+        self.write(manifest, [str(i) for i in range(100)])
+        project.set(split__order="time")
+        with pytest.raises(
+            PipelineError, match=r"class 'cat' has no image in val.*by time.*test from 80 to 99"
+        ) as caught:
+            split()
+        assert "split.order=content" in str(caught.value)
+
+    def test_without_times_it_is_refused(self, manifest, project):
+        manifest(*make_class("cat", 50), *make_class("dog", 50))
+        project.set(split__order="time")
+        with pytest.raises(PipelineError, match="no image has a time"):
+            split()

@@ -6,6 +6,7 @@ import yaml
 from pipeline.config.families import FAMILIES
 from pipeline.config.nested import walk
 from pipeline.config.reader import load_params, read_file
+from pipeline.config.recipe_sections import FeatureLinearRecipe, Recipe, Train, Training
 from pipeline.config.recipes import (
     describe_settings,
     expand_recipes,
@@ -15,7 +16,6 @@ from pipeline.config.recipes import (
     trace_origins,
     without_augment,
 )
-from pipeline.config.sections import FeatureLinearRecipe, Recipe, Train, Training
 from tests.conftest import ROOT
 from tests.pipeline.config.conftest import refusal
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data import raw
-from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_groups, load_index, read_bytes, save_raw
+from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, read_bytes, save_raw
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
 
@@ -169,15 +169,23 @@ class TestGroups:
     def test_without_groups_nothing_is_added(self, folder):
         save_raw(IMAGES, FACTS, folder)
         assert sorted(everything(folder)) == ["images-00000.tar", "index.csv", "source.json"]
-        assert load_groups(folder) == {}
         assert list(load_index(folder).columns) == INDEX_COLUMNS
 
     def test_with_groups_the_index_has_a_column_and_its_file_is_the_same(self, folder, tmp_path):
         save_raw(IMAGES, FACTS, tmp_path / "without")
         save_raw([replace(IMAGES[0], group="007"), *IMAGES[1:3], replace(IMAGES[3], group="x, y")], FACTS, folder)
-        assert load_groups(folder) == {"cat/1.png": "007", "dog/3.png": "x, y"}
+        assert sorted(everything(folder)) == ["groups.csv", "images-00000.tar", "index.csv", "source.json"]
         assert load_index(folder)["group"].tolist() == ["007", "", "", "x, y"]
         assert everything(folder)["index.csv"] == everything(tmp_path / "without")["index.csv"]
+
+    def test_times_are_kept_as_the_source_writes_them(self, folder):
+        save_raw(
+            [replace(IMAGES[0], time="2024:05:31 18:02:11"), *IMAGES[1:3], replace(IMAGES[3], time="007")],
+            FACTS,
+            folder,
+        )
+        assert load_index(folder)["time"].tolist() == ["2024:05:31 18:02:11", "", "", "007"]
+        assert "group" not in load_index(folder)
 
 
 def test_facts_may_grow_until_the_last_image(folder):

@@ -4,7 +4,7 @@ from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.label_table import parse_labels
 
-COLUMNS = LabelColumns(path="path", label="label", split="split", group="group")
+COLUMNS = LabelColumns(path="path", label="label", split="split", group="group", time="time")
 
 
 def parse(text: str | bytes, **columns: str | None) -> list[tuple[str, str, str, str]]:
@@ -76,7 +76,7 @@ def test_two_classes_in_a_row_are_refused_with_its_number():
     assert "row 3: 'b' is of classes MEL, NV" in line
 
 
-@pytest.mark.parametrize("key", ["path", "label", "split", "group"])
+@pytest.mark.parametrize("key", ["path", "label", "split", "group", "time"])
 def test_a_column_that_is_not_there_is_refused_with_those_that_are(key):
     line = refusal("path,label\na,cat\n", **{key: "dx"})
     assert "no column 'dx'" in line

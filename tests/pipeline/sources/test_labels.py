@@ -6,7 +6,7 @@ from pipeline.sources.class_folders import read_tree
 from pipeline.sources.labels import find_labels_file
 from pipeline.sources.reading import AS_FOUND, Reading
 
-HAM = LabelColumns(path="image_id", label="dx", split="split", group="lesion_id")
+HAM = LabelColumns(path="image_id", label="dx", split="split", group="lesion_id", time="time")
 
 
 def read(
@@ -83,7 +83,13 @@ def test_ham10000():
     reading = read(files, f"lesion_id,image_id,dx\n{rows}", columns=HAM)
     assert reading.classes == {"mel": 2, "nv": 4}
     assert {file.path: file.group for file in reading} == {path: f"L{i // 2}" for i, path in enumerate(files)}
+    assert {file.time for file in reading} == {""}
     assert reading.notes == ("labels.csv: 6 of 6 rows have a file, and 6 of 6 pictures a row",)
+
+
+def test_times_are_kept_as_they_are_written():
+    reading = read(FILES[:1], f"path,label,time\n{FILES[0]},cat,2024:05:31 18:02:11\n")
+    assert [file.time for file in reading] == ["2024:05:31 18:02:11"]
 
 
 def test_splits_are_read_by_words_and_by_the_map():
@@ -112,7 +118,12 @@ def test_rows_and_pictures_that_are_left_over_are_counted_and_named():
 
 @pytest.mark.parametrize(
     ("header", "first", "second"),
-    [("label", "cat", "dog"), ("label,split", "cat,train", "cat,test"), ("label,group", "cat,p1", "cat,p2")],
+    [
+        ("label", "cat", "dog"),
+        ("label,split", "cat,train", "cat,test"),
+        ("label,group", "cat,p1", "cat,p2"),
+        ("label,time", "cat,1", "cat,2"),
+    ],
 )
 def test_rows_that_contradict_each_other_are_refused_with_their_numbers(header, first, second):
     line = refusal(FILES, f"path,{header}\na,{first}\nb,{first}\nimages/a.jpg,{second}\n")

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params
-from pipeline.config.sections import TransferRecipe
+from pipeline.config.recipe_sections import TransferRecipe
 from tests.code_digests import write_code
 from tests.tfrecords import make_coloured_split, write_records
 

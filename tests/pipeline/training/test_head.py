@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from pipeline.config.sections import FeatureLinearRecipe, TransferRecipe
+from pipeline.config.recipe_sections import FeatureLinearRecipe, TransferRecipe
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.runtime.errors import PipelineError
 from stages.embed import embed

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params
+from pipeline.config.recipe_sections import Recipe
 from pipeline.config.recipes import resolve_recipe
-from pipeline.config.sections import Recipe
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.runtime.errors import PipelineError
 from tests.conftest import ROOT

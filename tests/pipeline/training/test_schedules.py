@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.sections import Recipe, Schedule
+from pipeline.config.recipe_sections import Recipe, Schedule
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.svm import LinearSVC
 
-from pipeline.config.sections import LinearRecipe
+from pipeline.config.recipe_sections import LinearRecipe
 from tests.tfrecords import make_coloured_split, make_noise, write_records
 
 SIZE, NAMES = 8, ["red", "green", "blue"]
