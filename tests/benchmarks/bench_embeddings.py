@@ -56,7 +56,7 @@ def train_as_studies(params: Params) -> "keras.Model":
     """The frozen backbone inside `fit`, on the data in the working directory."""
     import keras
 
-    from pipeline.config.sections import TransferRecipe
+    from pipeline.config.recipe_sections import TransferRecipe
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.batches import make_training_batches, read_batches
     from pipeline.data.tfrecords import load_dataset_facts

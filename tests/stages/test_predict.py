@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config.sections import PixelLinearRecipe
+from pipeline.config.recipe_sections import PixelLinearRecipe
 from pipeline.data.image import decode_image
 from pipeline.evaluation.calibration import apply_temperature
 from pipeline.report.tables import make_summary
