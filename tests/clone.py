@@ -68,6 +68,11 @@ def run(command: list[str], folder: Path, *, expect: int = 0, **environment: str
     return output
 
 
+def audited(folder: Path) -> dict[str, str]:
+    """Environment in which the files that stages open are noted in `folder`, see tests/audit."""
+    return {"AUDIT": str(folder), "PYTHONPATH": str(PROJECT / "tests" / "audit")}
+
+
 def draw_pictures(folder: Path, *, classes: list[str], count: int, start: int = 0, shade: int = 0) -> Path:
     """`count` different small pictures in each class folder, numbered from `start`."""
     for number, label in enumerate(classes):

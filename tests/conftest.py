@@ -18,17 +18,27 @@ from filelock import FileLock
 from PIL import Image
 
 from pipeline.runtime.tensorflow import configure_tensorflow
-from tests.clone import commit, make_clone, run, small_overrides
+from tests.clone import audited, commit, make_clone, run, small_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# Minutes each, in processes of their own: first, so that the other files fill the other cores meanwhile.
-_LONG = ("test_pipeline", "test_dvc_yaml", "test_every_family")
+# The long files first, so that short ones fill the gaps at the end. The first makes `finished_clone`, for which others would
+# wait if they came at once.
+_LONG = (
+    "test_pipeline",
+    "test_every_family",
+    "test_head",
+    "test_search",
+    "test_reruns",
+    "test_dvc_yaml",
+    "test_cache_links",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in _LONG)
+    ranks = {name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(_LONG)))
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +123,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture(scope="session")
 def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Copies a clone in which the default pipeline has run once, small, and whose results are committed. It runs once for all
-    processes of the tests."""
+    processes of the tests. Beside each copy, in `<name>.audit`, are the lists of the files that its stages opened."""
     shared = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         shared = shared.parent
@@ -121,11 +131,16 @@ def finished_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path],
     with FileLock(shared / "finished.lock"):
         if not finished.exists():
             folder = make_clone(shared / "running")
-            run(["dvc", "exp", "run", *small_overrides()], folder)
+            audit = shared / "audit"
+            audit.mkdir()
+            run(["dvc", "exp", "run", *small_overrides()], folder, **audited(audit))
+            for log in audit.iterdir():
+                log.write_text(log.read_text().replace(f"{folder}{os.sep}", ""))  # relative: every copy has the files
             commit(folder, "results")
             folder.rename(finished)
 
     def copy(target: Path) -> Path:
+        shutil.copytree(shared / "audit", target.with_name(f"{target.name}.audit"))
         return shutil.copytree(finished, target, symlinks=True)
 
     return copy

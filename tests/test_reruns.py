@@ -1,5 +1,6 @@
 """A change re-runs what it changes: in a real repository, after a full run, by `dvc repro`."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ def set_params(clone: Path, changes: dict[str, Any]) -> None:
     (clone / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def repro(clone: Path) -> list[str]:
-    return list_stages_run(run(["dvc", "repro"], clone))
+def repro(clone: Path, *stages: str) -> list[str]:
+    return list_stages_run(run(["dvc", "repro", *stages], clone))
 
 
 FAMILIES = ("linear_svm", "underfit", "efficientnet_lite0")
@@ -72,6 +73,7 @@ def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clo
     assert set(repro(clone)) == {"code", "check", "embed@tiny", "train@tiny", "evaluate@tiny", "report"}
 
 
+@pytest.mark.slow
 def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path, edit: Edit) -> None:
     edit(
         "pipeline/training/schedules.py",
@@ -96,12 +98,22 @@ def test_a_change_in_a_chart_reruns_the_report_only(clone: Path, edit: Edit) -> 
     assert repro(clone) == ["code", "report"]
 
 
+@pytest.mark.slow
 def test_a_change_in_a_template_reruns_the_report_only(clone: Path, edit: Edit) -> None:
     edit("pipeline/report/templates/report.html", '<script src="run.js">', '<p>ours</p><script src="run.js">')
     assert repro(clone) == ["code", "report"]
 
 
 def test_a_parameter_reruns_the_families_whose_settings_it_changes(clone: Path) -> None:
+    set_params(clone, {"train": {"dropout": 0.2}})
+    assert repro(clone, "check") == ["check"]
+    changed = set(json.loads(run(["dvc", "status", "--json"], clone)))
+    families = ("underfit", "efficientnet_lite0")
+    assert changed == {*(f"{verb}@{name}" for verb in ("train", "evaluate") for name in families), "report"}
+
+
+@pytest.mark.slow
+def test_then_they_are_trained_and_all_that_follows(clone: Path) -> None:
     set_params(clone, {"train": {"dropout": 0.2}})
     ran = set(repro(clone))
     assert "train@linear_svm" not in ran

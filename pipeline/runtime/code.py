@@ -8,9 +8,9 @@ import hashlib
 import io
 import re
 import tokenize
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import grimp
@@ -78,11 +78,12 @@ def _list_parents(module: str) -> Iterator[str]:
         yield module
 
 
-def compute_module_digest(source: str, registries: Collection[str] = ()) -> str:
+@cache
+def compute_module_digest(source: str, registries: tuple[str, ...] = ()) -> str:
     """What a module says, 32 hex digits: of its tokens, without comments, docstrings and layout.
 
     Tokens, as a dump of the syntax tree differs between versions of Python. registries: names of module-level dicts whose
-    entries do not count: whoever uses one entry has its digest elsewhere.
+    entries do not count: whoever uses one entry has its digest elsewhere. Kept, as most modules are in many closures.
     """
     digest = hashlib.blake2b(digest_size=16)
     skipped = list(_find_skipped(source, registries))
@@ -92,7 +93,7 @@ def compute_module_digest(source: str, registries: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def _find_skipped(source: str, registries: Collection[str]) -> Iterator[tuple[Position, Position]]:
+def _find_skipped(source: str, registries: tuple[str, ...]) -> Iterator[tuple[Position, Position]]:
     """Where docstrings and the contents of registries begin and end."""
     tree = ast.parse(source)
     lines = source.splitlines()

@@ -1,33 +1,43 @@
-"""Loaded by every Python that starts with this folder on PYTHONPATH: notes each file that it opens for reading or writing.
+"""Loaded by every Python that starts with this folder on PYTHONPATH: notes each file that a stage opens for reading or writing.
 
-Worker processes start their own Python and so are noted too. The list goes to the file that AUDIT_LOG names.
+The list of `python -m stages.train underfit` goes to the file `train underfit` in the folder that AUDIT names. Worker
+processes start their own Python, and are noted where the stage that started them is.
 """
 
 import os
 import sys
 
-_LOG = os.environ.get("AUDIT_LOG")
+
+def _name_log() -> str | None:
+    """None in a process that is no stage's."""
+    command = sys.orig_argv
+    if "AUDIT" in os.environ and "-m" in command:
+        module, *arguments = command[command.index("-m") + 1 :]
+        if module.startswith("stages."):
+            os.environ["AUDIT_LOG"] = os.path.join(  # noqa: PTH118 - pathlib would open more files
+                os.environ["AUDIT"], " ".join([module.removeprefix("stages."), *arguments])
+            )
+    return os.environ.get("AUDIT_LOG")
 
 
-def _note(event: str, arguments: tuple) -> None:
-    if event == "open" and isinstance(arguments[0], str | bytes):
-        path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - pathlib would open more files
-        descriptor = os.open(
-            _LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
-        )  # os.open is audited under this name too
-        os.write(descriptor, f"{path}\n".encode(errors="replace"))
-        os.close(descriptor)
+def _note(arguments: tuple) -> None:
+    path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - as above
+    descriptor = os.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)  # audited under this name too
+    os.write(descriptor, f"{path}\n".encode(errors="replace"))
+    os.close(descriptor)
 
+
+_LOG = _name_log()
 
 if _LOG:
     _busy = False
 
     def _hook(event: str, arguments: tuple) -> None:
         global _busy
-        if not _busy:
+        if not _busy and event == "open" and isinstance(arguments[0], str | bytes):
             _busy = True
             try:
-                _note(event, arguments)
+                _note(arguments)
             finally:
                 _busy = False
 
