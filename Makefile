@@ -7,7 +7,7 @@ INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.
 COVERAGE ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro show test test-network test-slow lint format bench venv clean
+.PHONY: repro show test test-ci test-network test-slow lint format bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,7 +24,10 @@ test: venv ## all tests that need no network and no patience
 test-network: venv ## tests that fetch from a package registry
 	pytest -m network
 
-test-slow: venv ## tests that take minutes
+test-ci: venv ## tests that take up to a minute each, most of the whole pipeline: CI runs them too
+	pytest -m ci
+
+test-slow: venv ## tests that take minutes each
 	pytest -m slow
 
 lint: venv ## style, types and imports, as CI checks them

@@ -80,7 +80,7 @@ def test_a_write_through_a_link_would_be_seen(clone: Path) -> None:
     assert find_damaged(clone) == []
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_stages_run_by_hand_leave_the_cache_as_it_is(clone: Path) -> None:
     """DVC deletes a stage's outputs before it runs it; whoever runs it by hand leaves the links where they are."""
     # Other images and weights, so that whatever a stage writes differs from what is in the cache.

@@ -60,14 +60,14 @@ def test_the_same_stages_again_write_the_same_bytes(clone: Path) -> None:
     assert run(["git", "status", "--porcelain"], clone) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_another_clone_gives_the_same_lock_byte_for_byte(clone: Path, tmp_path: Path) -> None:
     other = make_clone(tmp_path / "other")
     run(["dvc", "exp", "run", *small_overrides()], other)
     assert (other / "dvc.lock").read_bytes() == (clone / "dvc.lock").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
     output = run(
         ["dvc", "exp", "run", "--temp", "-S", "train.dropout=0.3", "-S", "families=[linear_svm,underfit]"], clone
@@ -78,13 +78,13 @@ def test_dropout_reruns_training_and_what_follows_only(clone: Path) -> None:
     assert ran - {"code", "check", "locate"} <= {"train", "evaluate", "report"}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_one_recipe_reruns_one_family(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.underfit.batch_size=8"], clone)
     assert [name for name in list_stages_run(output) if "@" in name] == ["train@underfit", "evaluate@underfit"]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_change_of_the_head_computes_no_features_anew(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.efficientnet_lite0.dropout=0.1"], clone)
     ran = [name for name in list_stages_run(output) if "@" in name]
@@ -111,7 +111,7 @@ def test_plots_load_for_all_families(clone: Path) -> None:
     assert len(_show_plots(clone)) == 7 + len(FAMILIES), "7 as below for all, and one matrix each"
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_plots_load_for_one_family(clone: Path) -> None:
     for families in ("[linear_svm]", "[underfit]"):
         run(["dvc", "exp", "run", "-S", f"families={families}"], clone)
@@ -127,7 +127,7 @@ def _go_back(clone: Path) -> None:
     run(["dvc", "checkout"], clone)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_again(clone: Path, tmp_path: Path) -> None:
     outside = draw_pictures(tmp_path / "outside", classes=["sea", "elsewhere"], count=3)
     (outside / "sea" / "broken.jpg").write_bytes(b"no picture")

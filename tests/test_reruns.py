@@ -73,7 +73,7 @@ def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clo
     assert set(repro(clone)) == {"code", "check", "embed@tiny", "train@tiny", "evaluate@tiny", "report"}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path, edit: Edit) -> None:
     edit(
         "pipeline/training/schedules.py",
@@ -98,7 +98,7 @@ def test_a_change_in_a_chart_reruns_the_report_only(clone: Path, edit: Edit) -> 
     assert repro(clone) == ["code", "report"]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_change_in_a_template_reruns_the_report_only(clone: Path, edit: Edit) -> None:
     edit("pipeline/report/templates/report.html", '<script src="run.js">', '<p>ours</p><script src="run.js">')
     assert repro(clone) == ["code", "report"]
@@ -112,7 +112,7 @@ def test_a_parameter_reruns_the_families_whose_settings_it_changes(clone: Path) 
     assert changed == {*(f"{verb}@{name}" for verb in ("train", "evaluate") for name in families), "report"}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_then_they_are_trained_and_all_that_follows(clone: Path) -> None:
     set_params(clone, {"train": {"dropout": 0.2}})
     ran = set(repro(clone))

@@ -35,6 +35,7 @@ def make_code() -> str:
     return code
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("one_core")
 def test_the_search_that_the_docs_show_finds_a_point_of_its_grid_without_a_warning(project):
     project.set(sources__scenes__images_per_class=16, sources__scenes__image_size=32, split__seed=0)

@@ -231,6 +231,7 @@ class TestCommand:
 
 
 class TestContinuing:
+    @pytest.mark.ci
     def test_a_killed_process_costs_one_trial_and_two_trials_plus_two_are_the_same_as_four(self, data, finished):
         """SIGKILL during the second trial."""
         data.set(search__trials=2)
@@ -292,6 +293,7 @@ assert not {{"tensorflow", "keras"}} & set(sys.modules)
 
 
 class TestScores:
+    @pytest.mark.ci
     def test_by_crossval_they_are_the_mean_of_the_stage_crossval_on_the_same_folds(self, data, monkeypatch):
         from stages.crossval import crossval
 
@@ -313,7 +315,7 @@ class TestScores:
         assert summary["score"] == trial["score"] == pytest.approx(sum(scores) / 2, abs=1e-6)
         assert summary["sd"] == pytest.approx(pd.Series(scores).std(), abs=1e-6)
 
-    @pytest.mark.parametrize("score", ["validation", "crossval"])
+    @pytest.mark.parametrize("score", ["validation", pytest.param("crossval", marks=pytest.mark.ci)])
     def test_the_test_split_takes_no_part(self, data, score):
         settings = {"families": [LINEAR], "score": score, "trials": 1, "space": COSTS}
         data.set(crossval__folds=[1, 2], **{f"search__{key}": value for key, value in settings.items()})

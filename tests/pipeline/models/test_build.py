@@ -21,7 +21,10 @@ TRANSFER = [name for name, family in FAMILIES.items() if family.kind == "transfe
 PIXELS = [name for name, family in FAMILIES.items() if family.backbone is None]
 # A machine on features has the backbone of a family that is tested: one of them is enough.
 DIFFERENT = [*PIXELS, *TRANSFER, "mobilenet_svm"]
-EVERY_FAMILY = pytest.mark.parametrize("family", DIFFERENT)
+LIGHT = {*PIXELS, "mobilenet", "efficientnet_lite0", "mobilenet_svm"}
+EVERY_FAMILY = pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.ci]) for name in DIFFERENT]
+)
 EVERY_NETWORK = pytest.mark.parametrize("family", NETWORKS)
 SMALLEST = {name: FAMILIES[name].min_image_size for name in NETWORKS}  # pixels, each side
 FILTERS = (32, 64, 128, 256, 512)

@@ -97,13 +97,6 @@ def run_module(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("verb", ["locate", "download", "prune", "split", "preprocess"])
-def test_every_stage_is_a_module_with_help(tmp_path, verb):
-    ended = run_module(verb, "--help", cwd=tmp_path)
-    assert ended.returncode == 0
-    assert ended.stdout.startswith(f"usage: python -m stages.{verb}")
-
-
 def test_a_stage_outside_the_project_ends_in_one_line(tmp_path):
     ended = run_module("locate", cwd=tmp_path)
     assert ended.returncode == 1
