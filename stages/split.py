@@ -36,7 +36,9 @@ def split() -> None:
     near = find_near_copies(manifest, rules.near_duplicate) if rules.group == "near" else None
     grouping = make_grouping(manifest, rules.group, near)
     times = read_times(manifest) if rules.order == "time" else None
-    assigned = assign_splits(manifest, **fractions, seed=rules.seed, grouping=grouping, times=times)
+    assigned = assign_splits(
+        manifest, **fractions, seed=rules.seed, method=rules.method, grouping=grouping, times=times
+    )
     periods = "" if times is None else describe_periods(manifest["time"], times, assigned)
     duplicates = find_duplicates(manifest, assigned)
     leaks = find_leaks(manifest, assigned, near, grouping.groups if grouping and near is None else None)
@@ -49,7 +51,7 @@ def split() -> None:
     for table, file in found:
         if len(table):
             save_table(table, file)  # also where the splits are refused because of it
-    check_splits(manifest, assigned, grouping, periods)
+    check_splits(manifest, assigned, grouping, method=rules.method, periods=periods)
     for table, file in found:
         save_table(table, file)
     table = manifest.assign(split=assigned, group=None if grouping is None else grouping.groups)

@@ -54,6 +54,7 @@ class Split(Section):
     seed: Seed
     group: Literal["exact", "near", "column"]
     order: Literal["content", "time"]
+    method: Literal["exact", "independent"]
     near_duplicate: Annotated[Number, Field(gt=0, le=1)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.exact_draw import draw_exact
 from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.near_copies import NearCopies
@@ -69,6 +70,7 @@ def assign_splits(
     test_fraction: float,
     val_fraction: float,
     seed: int,
+    method: str = "independent",
     grouping: Grouping | None = None,
     times: pd.Series | None = None,
 ) -> pd.Series:
@@ -76,8 +78,10 @@ def assign_splits(
 
     The source's own splits are kept. If it has no test images, each image goes to test with probability `test_fraction`; if
     it has no val images, each one that is not in test goes to val with probability `val_fraction`. The draw is a hash of the
-    image's content and the seed: it is the same for identical bytes, it does not depend on the other images, and within each
-    class the fractions hold up to chance (a binomial draw).
+    image's content and the seed: it is the same for identical bytes.
+
+    method: independent: it does not depend on the other images, and within each class the fractions hold up to chance (a
+    binomial draw). exact: they hold exactly in each class, see `draw_exact`.
 
     grouping: images that are drawn together; None: those with the same bytes. Near copies are drawn by the content of one of
     them, in the same way. Groups of a column, which may be few and large, are drawn by `draw_groups`.
@@ -92,6 +96,8 @@ def assign_splits(
         split = split.mask(pool, draw_by_time(times[pool], groups[pool], _share(fractions)))
     elif grouping is not None and grouping.rule == "column":
         split = split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
+    elif method == "exact":
+        split = split.mask(pool, draw_exact(manifest["label"][pool], groups[pool], fractions, seed))
     else:
         sizes = groups.map(groups.value_counts())
         for name, fraction in fractions.items():
@@ -139,7 +145,14 @@ def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
     return table.assign(note=pd.Series(notes, index=table.index, dtype="str"))[DUPLICATES_COLUMNS]
 
 
-def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | None = None, periods: str = "") -> None:
+def check_splits(
+    manifest: pd.DataFrame,
+    split: pd.Series,
+    grouping: Grouping | None = None,
+    *,
+    method: str = "independent",
+    periods: str = "",
+) -> None:
     """Raises PipelineError if a class is missing from a split, and says why, and what would help.
 
     periods: of a split by time, in words.
@@ -157,6 +170,8 @@ def check_splits(manifest: pd.DataFrame, split: pd.Series, grouping: Grouping | 
         advice = advice if is_all else f"{left_out}; {advice}"
     elif name != "train" and name not in set(manifest["source_split"]):
         advice += f", or raise split.{name}_fraction"
+        if method == "independent" and not periods and (grouping is None or grouping.rule == "near"):
+            advice += ", or set split.method=exact, by which every class of three or more is in all splits"
     if grouping is not None:
         number = grouping.groups[manifest["label"] == label].nunique()
         advice += f". Its images are {number} group(s), none of which is divided (split.group={grouping.rule})"

@@ -219,6 +219,14 @@ class TestCheckSplits:
             check_splits(manifest, split, grouping)
         assert "\n" not in str(caught.value)
 
+    def test_the_exact_draw_is_advised_where_it_helps(self):
+        manifest = make_manifest(*make_class("cat", 50), *make_class("dog", 4))
+        with pytest.raises(PipelineError, match=r"split\.method=exact"):
+            check(manifest)
+        split = assign_splits(manifest, test_fraction=0.2, val_fraction=0.2, seed=42, method="exact")
+        check_splits(manifest, split, method="exact")
+        assert split[manifest["label"] == "cat"].value_counts().to_dict() == {"train": 32, "test": 10, "val": 8}
+
 
 class TestLeftOut:
     def describe(self, *rows: tuple[str, str, str]) -> str:
