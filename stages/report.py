@@ -19,6 +19,7 @@ from pipeline.report.sections.data_issues import describe_data_issues
 from pipeline.report.sections.mistakes import describe_mistakes
 from pipeline.report.sections.models import describe_models
 from pipeline.report.sections.outside import describe_outside
+from pipeline.report.sections.reading import describe_reading
 from pipeline.report.sections.sample_predictions import describe_samples
 from pipeline.report.tables import HEADLINES, make_timings
 from pipeline.runtime.cli import run_verb
@@ -59,6 +60,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_mistakes(findings.chosen, results, findings.ranked, facts.class_names, album),
         **describe_data_issues(findings.issues, examination.near_duplicates, results, findings.ranked, album),
         **describe_data(facts, examination),
+        **describe_reading(),
         augmented=describe_augmentation(results),
         outside=describe_outside(chosen.outside),
         source=params.data.source,

@@ -1,0 +1,57 @@
+"""What the page says of how the source was read: its classes, its splits, what was left out, and what leaks between splits."""
+
+from typing import Any, TypedDict
+
+import pandas as pd
+
+from pipeline.data.raw import load_facts
+from pipeline.data.splits import load_splits
+from pipeline.runtime.paths import LEAKS
+
+_CLASSES = 60  # named with their counts
+_LEAKS = 10  # rows of the table
+_LINES = 20  # of warnings, of what was left out
+
+
+class ReadingFacts(TypedDict):
+    """What `download` records; see pipeline.sources.reading."""
+
+    classes: dict[str, int]
+    splits: dict[str, int]
+    wrappers: list[str]
+    left_out: list[dict[str, Any]]
+    warnings: list[str]
+    notes: list[str]
+
+
+def describe_reading() -> dict[str, Any]:
+    """`reading`: None for a source that has nothing to decide, such as drawn pictures. `leaks`: of its own splits; `num_leaks`:
+    images of test and val that training has nearly seen; `num_copies_held`: of those whose copies were taken out of training.
+    `num_groups`: of images that belong together, None if there are none."""
+    reading: ReadingFacts | None = load_facts().get("reading")
+    leaks = pd.read_csv(LEAKS, dtype="str", keep_default_na=False)
+    splits, is_copy = load_splits(), leaks["kind"] == "copy"
+    return {
+        "reading": reading and _shorten(reading),
+        "num_leaks": {name: int((~is_copy & (leaks["split"] == name)).sum()) for name in ("test", "val")},
+        "num_copies_held": int(is_copy.sum()),
+        "leaks": leaks.sort_values("kind", key=lambda kinds: kinds == "copy", kind="stable")
+        .head(_LEAKS)
+        .to_dict("records"),
+        "num_groups": splits["group"].nunique() if "group" in splits else None,
+        "largest_group": int(splits["group"].value_counts().max()) if "group" in splits else None,
+    }
+
+
+def _shorten(reading: ReadingFacts) -> dict[str, Any]:
+    """With how many are not shown: `more_<name>`."""
+    return {
+        **reading,
+        "num_classes": len(reading["classes"]),
+        "classes": dict(list(reading["classes"].items())[:_CLASSES]),
+        "more_classes": max(0, len(reading["classes"]) - _CLASSES),
+        "warnings": reading["warnings"][:_LINES],
+        "more_warnings": max(0, len(reading["warnings"]) - _LINES),
+        "left_out": reading["left_out"][:_LINES],
+        "more_left_out": max(0, len(reading["left_out"]) - _LINES),
+    }
