@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.deep_pixels import ValueRange
+from pipeline.data.file_kinds import find_format
 from pipeline.data.guarded import make_bounds, map_guarded
 from pipeline.data.image import BadImageError, decode_image, inspect_image
+from pipeline.data.opening import open_image
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import in_chunks
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 32  # files per task
 _FEW = 64  # files; up to this many, decoding takes less time than starting other processes
+# Files that are decoded in this process: these formats, with at most so many bytes, pixels, and pixels times scans.
+_LIGHT_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+_LIGHT_BYTES, _LIGHT_PIXELS, _LIGHT_WORK = 16 << 20, 16_000_000, 200_000_000
 
 
 @dataclass(frozen=True)
@@ -84,19 +89,46 @@ def find_files(paths: Iterable[str]) -> Iterator[str]:
 
 
 def load_pictures(paths: Iterable[str], decoding: Decoding) -> Iterator[Picture]:
-    """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one.
-
-    If there are many, one that takes longer than max_seconds, or too much memory, costs only itself.
+    """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one. One that
+    takes longer than max_seconds, or too much memory, costs only itself.
     """
     names = iter(paths)
     first = list(islice(names, _FEW + 1))
-    if len(first) <= _FEW:
-        yield from (_load(path, decoding) for path in first)
+    if len(first) > _FEW:
+        yield from _load_guarded(in_chunks(chain(first, names), _CHUNK), decoding)
         return
-    chunks = in_chunks(chain(first, names), _CHUNK)
+    is_light = [_is_light(Path(path)) for path in first]
+    heavy = [path for path, light in zip(first, is_light, strict=True) if not light]
+    guarded = _load_guarded(in_chunks(heavy, 1), decoding) if heavy else iter(())
+    for path, light in zip(first, is_light, strict=True):
+        yield _load(path, decoding) if light else next(guarded)
+
+
+def _load_guarded(chunks: Iterator[list[str]], decoding: Decoding) -> Iterator[Picture]:
     bounds = make_bounds(max_seconds=decoding.max_seconds, max_megapixels=decoding.max_megapixels)
     for pictures in map_guarded(partial(_load, decoding=decoding), chunks, refuse=_refuse, bounds=bounds):
         yield from pictures
+
+
+def _is_light(file: Path) -> bool:
+    """Whether its header promises that it takes neither long nor much memory; a file that is refused unread does so too."""
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_IMAGE_BYTES:
+            return True
+        if file.stat().st_size > _LIGHT_BYTES:
+            return False
+        data = file.read_bytes()
+        kind = find_format(data)
+        if kind is None:
+            return True
+        if kind not in _LIGHT_FORMATS:
+            return False
+        width, height = open_image(data).size
+    except (OSError, BadImageError):
+        return True
+    # A progressive JPEG takes as long as all its scans, of which a small file has thousands.
+    scans = data.count(b"\xff\xda") if kind == "JPEG" else 1
+    return width * height <= _LIGHT_PIXELS and width * height * scans <= _LIGHT_WORK
 
 
 def _refuse(path: str, reason: str) -> Picture:

@@ -14,9 +14,10 @@ from pipeline.data.image import decode_image
 from pipeline.data.image_files import Decoding, Picture, find_files, label_by_folder, list_pictures, load_pictures
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.formats import MAX_IMAGE_BYTES
+from tests.pipeline.data.hostile import add_scans
 
 DECODING = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=1.0)
-FEW = 64  # files; up to this many are decoded in this process
+FEW = 64  # files; of up to this many, those that are light are decoded in this process
 
 
 def listed(folder: Path) -> list[str]:
@@ -257,6 +258,19 @@ class TestManyFiles:
         monkeypatch.setattr("pipeline.data.image_files.map_guarded", note)
         assert len(list(load_pictures(many[:number], DECODING))) == number
         assert asked == [make_bounds(max_seconds=30, max_megapixels=1)] * is_guarded
+
+    def test_of_few_files_those_that_may_take_long_are_guarded_and_all_come_in_order(
+        self, picture_folder, make_image_bytes, tmp_path
+    ):
+        limits = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=128.0, max_seconds=0.2)
+        (tmp_path / "scans.jpg").write_bytes(add_scans(80, (2000, 2000)))
+        (tmp_path / "small.tif").write_bytes(make_image_bytes(kind="TIFF"))
+        fine = list(list_pictures(picture_folder({"a": 3})))
+        files = [fine[0], str(tmp_path / "scans.jpg"), fine[1], str(tmp_path / "small.tif"), fine[2]]
+        pictures = list(load_pictures(files, limits))
+        assert [picture.path for picture in pictures] == files
+        assert [picture.pixels is not None for picture in pictures] == [True, False, True, True, True]
+        assert "takes too long" in pictures[1].reason
 
     def test_closing_the_iterator_early_does_not_read_the_rest(self, many):
         taken: list[int] = []
