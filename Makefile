@@ -7,7 +7,7 @@ INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.
 COVERAGE ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro show test test-ci test-network test-slow lint format bench venv clean
+.PHONY: repro show doctor test test-ci test-network test-slow lint format bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -17,6 +17,9 @@ repro: venv ## run the pipeline on the parameters in params.yaml, and say where 
 	dvc repro
 	@echo
 	@echo "The report is metrics/report.html: open it in a browser."
+
+doctor: venv ## what a run would read, need and take, and what to change
+	@python -m stages.doctor
 
 test: venv ## all tests that need no network and no patience
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)

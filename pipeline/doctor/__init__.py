@@ -1,0 +1,1 @@
+"""What a run would read, need and take, before anything runs."""

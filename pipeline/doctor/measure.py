@@ -1,0 +1,34 @@
+"""python -m pipeline.doctor.measure REQUEST: a line of JSON for each family as soon as it is measured.
+
+REQUEST is a `Request` as JSON, a line a `Speed`. stages.doctor runs this in a process of its own, so that it can be ended.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+
+from pipeline.config.reader import check_params, read_params
+from pipeline.doctor.speed import Request
+from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.runtime.timings import read_peak_memory
+
+
+def main(text: str) -> None:
+    """Writes lines until the time is over."""
+    request = Request(**json.loads(text))
+    params = check_params(read_params(), request.overrides)
+    configure_tensorflow(onednn=params.runtime.onednn)
+    from pipeline.doctor.steps import measure_family
+
+    # Not by the clock: the first import of all waits for the disk, and no stage of a run does so again.
+    start, began = time.process_time(), time.perf_counter()
+    for family in request.families:
+        if time.perf_counter() - began > request.seconds:
+            return
+        speed = measure_family(family, params, request.num_classes)
+        print(json.dumps(asdict(replace(speed, start=start, peak=int(read_peak_memory() * 1e6)))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,141 @@
+"""How long a run takes at most: what was measured, times pictures, epochs, folds and trials. Pure."""
+
+from dataclasses import dataclass, field
+
+from pipeline.config.families import FAMILIES
+from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
+from pipeline.config.recipes import resolve_family
+from pipeline.config.sections import Params
+from pipeline.doctor.pictures import Trials
+from pipeline.doctor.speed import Speed
+
+# What a stage takes besides its pictures, in units of Speed.start, from the times of the stages of one default run. A light
+# stage starts Python and DVC, a heavy one TensorFlow too; evaluate and report also draw and compare.
+_LIGHT, _HEAVY, _EVALUATE, _REPORT, _CODE = 0.3, 1.5, 2.2, 2.5, 2.5
+_EXAMINE = 0.5  # of what decoding takes, per picture
+_FORWARD = 0.35  # of a training step, per image
+_HEAD_STEP = 0.001  # seconds, on features
+_BACKWARD = 3.0  # times a pass forwards, of a backbone that is fine-tuned
+_EIGEN = 8.0  # products per number of images, cubed, of the axes of fewer images than features
+_LIGHT_STAGES = 7  # check, locate, download, prune, split, preprocess, examine
+
+
+@dataclass(frozen=True)
+class FamilyTime:
+    """Seconds, and in words what is trained."""
+
+    embed: float
+    train: float
+    evaluate: float
+    what: str
+
+    @property
+    def seconds(self) -> float:
+        return self.embed + self.train + self.evaluate
+
+
+@dataclass
+class Estimate:
+    """Seconds at most. data: of all stages before `embed`, and of code and report. families: of those that were measured.
+    crossval, search: by family. unmeasured: families for which there was no time."""
+
+    data: float = 0.0
+    families: dict[str, FamilyTime] = field(default_factory=dict)
+    crossval: dict[str, float] = field(default_factory=dict)
+    search: dict[str, float] = field(default_factory=dict)
+    unmeasured: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        times = sum(time.seconds for time in self.families.values())
+        return self.data + times + sum(self.crossval.values()) + sum(self.search.values())
+
+
+def estimate_run(
+    params: Params, splits: dict[str, int], num_classes: int, trials: Trials, speeds: dict[str, Speed], cores: float
+) -> Estimate:
+    """splits: pictures of train, val and test. cores: that work at a time. speeds: one at least."""
+    start = next(iter(speeds.values())).start
+    estimate = Estimate(unmeasured=[family for family in params.families if family not in speeds])
+    per_picture = trials.inspect_seconds + (1 + _EXAMINE) * trials.decode_seconds + trials.draw_seconds
+    estimate.data = sum(splits.values()) * per_picture / cores
+    estimate.data += start * (_LIGHT * _LIGHT_STAGES + _CODE + _REPORT)
+    embedded: set[tuple[object, ...]] = set()
+    for family in (family for family in params.families if family in speeds):
+        recipe, speed = resolve_family(params, family), speeds[family]
+        key = (FAMILIES[family].backbone, recipe.input_size, recipe.augment)
+        embed = 0.0 if key in embedded else _embed(recipe, speed, splits, params.embed.views)
+        embedded.add(key)
+        train, what = _train(recipe, speed, splits, num_classes, params.image_size)
+        estimate.families[family] = FamilyTime(
+            embed=embed + start * (_HEAVY if embed else _LIGHT),
+            train=train + start * _HEAVY,
+            evaluate=sum(splits.values()) * _FORWARD * _per_image(recipe, speed) + start * _EVALUATE,
+            what=what,
+        )
+        _add_repeats(estimate, family, train, params, splits, start * _HEAVY)
+    return estimate
+
+
+def _per_image(recipe: Recipe | LinearRecipe, speed: Speed) -> float:
+    """Seconds of a training step per image; 0 where features are there already, or a linear machine needs next to nothing."""
+    return speed.step / recipe.batch_size if isinstance(recipe, Recipe) and speed.step else 0.0
+
+
+def count_views(recipe: Recipe | LinearRecipe, views: int) -> int:
+    """How many augmented views of each training picture `embed` adds."""
+    augment = recipe.augment
+    if augment is None or not (augment.flip != "none" or augment.rotation or augment.zoom or augment.contrast):
+        return 0
+    return views
+
+
+def _embed(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], views: int) -> float:
+    if not speed.embed:
+        return 0.0
+    return speed.begin + speed.embed * (sum(splits.values()) + count_views(recipe, views) * splits["train"])
+
+
+def _train(
+    recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], num_classes: int, side: int
+) -> tuple[float, str]:
+    if isinstance(recipe, LinearRecipe):
+        return _train_linear(recipe, speed, splits["train"], side, num_classes)
+    steps = -(-splits["train"] // recipe.batch_size)
+    if isinstance(recipe, TransferRecipe):
+        tuned = recipe.fine_tune.epochs * splits["train"] * speed.embed * _BACKWARD
+        what = f"a head, {recipe.epochs} epochs" + (f"; {recipe.fine_tune.epochs} of fine-tuning" if tuned else "")
+        return speed.begin + recipe.epochs * steps * _HEAD_STEP + tuned, what
+    epoch = steps * speed.step + splits["val"] * _FORWARD * speed.step / recipe.batch_size
+    return 1.5 * speed.begin + recipe.epochs * epoch, f"{recipe.epochs} epochs of {epoch:.1f} s"
+
+
+def _train_linear(recipe: LinearRecipe, speed: Speed, rows: int, side: int, num_classes: int) -> tuple[float, str]:
+    """On features, a fraction of what `embed` takes; on pixels, see `pipeline.training.svm`. side: pixels of an image."""
+    if not speed.sweep:
+        return speed.begin, "on features"
+    columns = next(  # of pixels, averaged until they fit into max_gb
+        width
+        for pool in range(1, side + 1)
+        if rows * (width := 3 * (side // pool) ** 2) * 4 <= recipe.max_gb * 1e9 or pool == side
+    )
+    rank = min(rows, columns)
+    turn = (rows * rows * columns * 2 + _EIGEN * rows**3) * speed.product if rows < columns else 0.0
+    sweeps = 2 * recipe.max_iterations * rows * rank * max(1.0, num_classes / 8) * speed.sweep
+    return turn + sweeps, f"{recipe.max_iterations} passes"
+
+
+def _add_repeats(
+    estimate: Estimate, family: str, train: float, params: Params, splits: dict[str, int], start: float
+) -> None:
+    """Folds and trials: as many trainings as there are, by the recipe's own settings."""
+    folds = len(params.crossval.folds)
+    both = splits["train"] + splits["val"]
+    fold = train * both * (folds - 1) / folds / max(1, splits["train"])
+    if family in params.crossval.families:
+        estimate.crossval[family] = folds * (fold + start)
+    if family in params.search.families:
+        each = fold * folds if params.search.score == "crossval" else train
+        seconds = params.search.trials * each + start
+        limit = None if params.search.minutes is None else params.search.minutes * 60 + each
+        estimate.search[family] = seconds if limit is None else min(seconds, limit)

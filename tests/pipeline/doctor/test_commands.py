@@ -1,0 +1,72 @@
+import shlex
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides, dict_product, get_hydra_sweeps
+
+from pipeline.doctor.commands import parse_setting, quote_setting, write_command
+from pipeline.runtime.errors import PipelineError
+
+PATHS = [
+    "/home/me/pictures",
+    "/home/me/My Downloads/archive (1).zip",
+    "/data/it's",
+    '/data/a"b',
+    "/data/a\\b",
+    "/data/ends with\\",
+    "/data/$HOME/${x}",
+    "/data/a,b",
+    "/data/a=b",
+    "/data/~me",
+    "/data/Käfer/猫",
+    "/data/[x]{y}",
+    "/data/#1 %20",
+    "null",
+    "https://host/animals.zip?x=1&y=2",
+    "kaggle:owner/name",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_survives_shell_and_hydra(path, tmp_path):
+    """As `dvc exp run` reads it: first for a sweep, then for the file."""
+    option, setting = shlex.split(quote_setting("data.path", path))
+    assert option == "-S"
+    [swept] = get_hydra_sweeps({"params.yaml": [setting]})
+    file = tmp_path / "params.yaml"
+    file.write_text("data:\n  path: null\n")
+    apply_overrides(file, list(swept["params.yaml"]))
+    assert yaml.safe_load(file.read_text()) == {"data": {"path": path}}
+
+
+def test_plain_paths_are_not_quoted():
+    place = {"data.source": "folder", "data.path": "/home/me/pictures"}
+    assert write_command(place, []) == "dvc exp run -S data.source=folder -S data.path=/home/me/pictures"
+
+
+def test_settings_follow_as_they_were_given():
+    setting = "data.splits={holdout: test}"
+    words = shlex.split(write_command({}, [setting]))
+    assert words == ["dvc", "exp", "run", "-S", setting]
+    assert dict_product({"a": [setting]})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("train.dropout=0.3", 0.3),
+        ("data.path=null", None),
+        ('data.path="/a (1).zip"', "/a (1).zip"),
+        ("data.splits={holdout: test}", {"holdout": "test"}),
+        ("families=[overfit,underfit]", ["overfit", "underfit"]),
+        ("+recipes.overfit.dropout=0.1", 0.1),
+    ],
+)
+def test_a_setting_is_read_as_dvc_reads_it(text, value):
+    assert parse_setting(text)[1] == value
+
+
+@pytest.mark.parametrize("text", ["a b", "train.dropout", "train.dropout=0.1,0.2", "~train.dropout", "data.path=a (1)"])
+def test_what_is_no_value_of_a_parameter_is_refused_in_one_line(text):
+    with pytest.raises(PipelineError, match=r"^-S .*expected"):
+        parse_setting(text)
