@@ -5,6 +5,11 @@ import re
 # user:password@ after the scheme; the password may hold a slash. host:8080/@name is none.
 _LOGIN = re.compile(r"(?i)^(https?://)[^/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^@]*@(?:[^/?#@]*@)*")
 _USER = re.compile(r"(?i)^(https?://)[^/?#]*@")
+# Names of what opens a door, alone or with a prefix: ?token=, &X-Amz-Signature=, Azure's sig.
+_SECRET = re.compile(
+    r"(?i)[?&;](?:[\w.-]*[_.-])?(token|key|apikey|sig|signature|password|passwd|pwd|secret|auth|credential|credentials)="
+)
+_ANY_QUERY = re.compile(r"(?i)(https?://[^\s'\"?]*)\?[^\s'\"]*")
 _ANY_LOGIN = re.compile(r"(?i)(https?://)[^\s'\"?]*@")
 
 
@@ -13,12 +18,17 @@ def has_password(address: str) -> bool:
     return _LOGIN.match(address) is not None
 
 
-def refuse_password(address: str) -> str:
-    """The address; raises ValueError if it contains a password."""
+def refuse_secrets(address: str) -> str:
+    """The address; raises ValueError if it contains a password, or a token or signature in its query."""
     if has_password(address):
         raise ValueError(
             "an address without a password, which would reach dvc.lock, the run cache and git (take it out, and set "
             "IMAGE_PIPELINE_USER and IMAGE_PIPELINE_PASSWORD, or write it to ~/.netrc)"
+        )
+    if re.match(r"(?i)https?://", address) and (found := _SECRET.search(address)):
+        raise ValueError(
+            f"an address without a {found[1].lower()}, which would reach dvc.lock, the run cache and git (take it out, and set "
+            "IMAGE_PIPELINE_QUERY to what stands behind the question mark)"
         )
     return address
 
@@ -30,5 +40,5 @@ def show_address(address: str) -> str:
 
 
 def hide_logins(text: str) -> str:
-    """A text without what stands before the @ of the addresses in it."""
-    return _ANY_LOGIN.sub(r"\1…@", text)
+    """A text without what stands before the @ of the addresses in it, and behind their question marks."""
+    return _ANY_QUERY.sub(r"\1?…", _ANY_LOGIN.sub(r"\1…@", text))

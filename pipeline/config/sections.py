@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.config.address import refuse_password
+from pipeline.config.address import refuse_secrets
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
@@ -30,7 +30,7 @@ def _check_source(name: str) -> str:
 
 class Data(ReadingSettings):
     source: Annotated[str, AfterValidator(_check_source)]
-    path: Annotated[str, AfterValidator(refuse_password)] | None
+    path: Annotated[str, AfterValidator(refuse_secrets)] | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from pipeline.config.address import refuse_password
+from pipeline.config.address import refuse_secrets
 from pipeline.config.types import Count, NotNegative, Pixels, Positive, Section, Seed
 
 
@@ -20,7 +20,11 @@ def _write_names(splits: Any) -> Any:
     """Names that YAML reads as numbers, such as 2019."""
     if not isinstance(splits, dict):
         return splits
-    return {str(name) if type(name) is int else name: split for name, split in splits.items()}
+    return {_write_name(name): split for name, split in splits.items()}
+
+
+def _write_name(name: Any) -> Any:
+    return str(name) if type(name) is int else name
 
 
 class LabelColumns(Section):
@@ -36,7 +40,7 @@ class LabelColumns(Section):
 class ReadingSettings(Section):
     """The part of `data` that says what the folders and files of a source mean; see pipeline.sources.class_folders."""
 
-    root: str | None
+    root: Annotated[str | None, BeforeValidator(_write_name)]
     layout: Literal["auto", "flat", "split"]
     splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(_write_names)]
     classes: Literal["folders", "parent", "file"]
@@ -61,7 +65,7 @@ class ScenesSettings(SourceSettings):
 
 
 class Cifar10Settings(SourceSettings):
-    url: Annotated[str, AfterValidator(refuse_password)]
+    url: Annotated[str, AfterValidator(refuse_secrets)]
     npm_package: str
     timeout: Positive
 

@@ -13,6 +13,9 @@ ValueRange: TypeAlias = Literal["auto", "full", "minmax"]
 _ROWS = 1 << 20  # samples converted at a time, so that memory is bounded
 _SAMPLE = 1 << 22  # samples from which percentiles are computed, at most
 _OUTLIERS = 0.001  # fraction of samples at either end which `auto` may clip
+_OUTLYING_BITS = 3  # bits that outliers need more than the rest
+_SHADES = 16  # of 256; with fewer, a picture is nearly of one colour
+_SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0)  # written for pixels without data, if far below all others
 _HUGE = 1e30
 _NO_DATA = 42113  # GDAL's tag: the value of a pixel that was not measured
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: premultiplied and not
@@ -137,18 +140,25 @@ def choose_range(values: np.ndarray, value_range: ValueRange) -> tuple[float, fl
     from 1e30 on do not count.
 
     full: what the number type can hold; 0 and 1 for floats. minmax: the smallest and the largest value. auto: whole numbers
-    from 0 on have as many bits as their maximum needs, 8 at least (3000 has 12: white is 4095). Floats within 0 to 1, or 0 to
-    255, that reach the upper half have these ranges. All others, such as Hounsfield units, metres and counts, go from the
-    smallest to the largest value, but for 0.1 % of the values at either end.
+    from 0 on have as many bits as their maximum needs, 8 at least (3000 has 12: white is 4095); if 0.1 % of them alone need
+    three bits more than the rest, such as hot pixels, the rest decides. Floats within 0 to 1, or 0 to 255, that reach the upper
+    half have these ranges. All others, such as Hounsfield units, metres and counts, and whole numbers that would be left with
+    fewer than 16 of 256 shades, such as those of thermal cameras, go from the smallest to the largest value, but for 0.1 % of
+    the values at either end. Numbers such as -9999 that stand for missing data do not count if they are far below all others.
     """
     kind = values.dtype.kind
     if value_range == "full":
         limits = np.iinfo(values.dtype) if kind in "ui" else None
         return (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
     low, high = _find_extremes(values)
+    if value_range == "auto" and low in _SENTINELS:
+        rest = values[values > low]
+        bottom, top = _find_extremes(rest) if rest.size else (low, high)
+        if bottom - low > top - bottom:
+            return choose_range(rest, "auto")
     if value_range == "auto" and low >= 0:
         if kind in "ui":
-            return 0.0, float((1 << max(8, int(high).bit_length())) - 1)
+            return _find_whole_range(values, high)
         white = next((white for white in (1.0, 255.0) if white / 2 < high <= white), None)
         if white:
             return 0.0, white
@@ -156,6 +166,18 @@ def choose_range(values: np.ndarray, value_range: ValueRange) -> tuple[float, fl
         inner = _find_inner(values)
         low, high = inner if inner[0] < inner[1] else (low, high)
     return (low, high) if low < high else (min(low, 0.0), max(high, 1.0))
+
+
+def _find_whole_range(values: np.ndarray, high: float) -> tuple[float, float]:
+    """Of whole numbers from 0 on."""
+    bits = max(8, int(high).bit_length())
+    if bits > 8:
+        first, last = _find_inner(values)
+        inner = max(8, int(last).bit_length())
+        bits = inner if bits - inner >= _OUTLYING_BITS and last > first else bits
+        if first < last and (last - first) * 256 < _SHADES * (1 << bits):
+            return (first, last)
+    return 0.0, float((1 << bits) - 1)
 
 
 def _blocks(values: np.ndarray) -> list[np.ndarray]:
@@ -193,7 +215,10 @@ def _find_inner(values: np.ndarray) -> tuple[float, float]:
 
 
 def to_eight_bits(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white."""
+    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. Raises DeepPixelsError if no value is
+    measured."""
+    if values.dtype.kind == "f" and not any(_is_measured(block).any() for block in _blocks(values)):
+        raise DeepPixelsError("no pixel has a value: all are NaN, infinite, or marked as missing")
     return scale(values, *choose_range(values, value_range))
 
 

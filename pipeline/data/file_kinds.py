@@ -17,6 +17,7 @@ _BEGINNINGS = (
 )
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_RAW = (b"FUJIFILM", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb")  # Fujifilm, Olympus (three), Panasonic, Sigma
 _OTHERS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer instead of the picture: run `git lfs pull`"),
     (b"/annex/objects/", "a git-annex pointer instead of the picture: run `git annex get`"),
@@ -33,10 +34,25 @@ _OTHERS = (
     (b"Rar!", "a RAR archive"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"\x1f\x8b", "a gzip file"),
-    (b"FUJIFILM", "a camera's raw file, which is not read: develop it to JPEG or TIFF"),
+    *((beginning, "a camera's raw file, which is not read: develop it to JPEG or TIFF") for beginning in _RAW),
+    (b"PF", "a PFM in colour, which is not read: save it as TIFF"),
+    (b"P7", "a PAM, which is not read: convert it to PNG"),
+    (b"v/1\x01", "OpenEXR, which is not read: save it as TIFF"),
+    (b"#?RADIANCE", "Radiance HDR, which is not read: save it as TIFF"),
+    *(
+        (b"\x0a" + version + b"\x01", "PCX, which is not read: convert it to PNG")
+        for version in (b"\0", b"\2", b"\3", b"\5")
+    ),
+    (b"icns", "an icon (ICNS), which is not read: convert it to PNG"),
+    (b"DDS ", "a DDS texture, which is not read: convert it to PNG"),
+    (b"\x01\xda", "an SGI picture, which is not read: convert it to PNG"),
+    (b"qoif", "QOI, which is not read: convert it to PNG"),
+    (b"%!PS", "a PostScript document, which is not read: convert it to PNG"),
     (b"gimp xcf", "a GIMP document, which is not read: export it as PNG"),
     (b"\x00\x00\x01\x00", "an icon (ICO), which is not read: convert it to PNG"),
 )
+_LEAST_TEXT = 14  # bytes, as of `404: Not Found`
+_QUOTED = 40  # characters of a text that a reason shows
 _HEAD = 1024  # bytes in which an HTML or SVG page shows itself, below comments and an XML declaration
 
 
@@ -44,6 +60,8 @@ def find_format(data: bytes) -> str | None:
     """Pillow's name of the format of an encoded image (HEIF for HEIC), or None if it is none that is decoded."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[8:11] == b"CR\2" and data.startswith(b"II*"):
+        return None  # Canon's raw files begin as TIFF
     if data[4:8] == b"ftyp":
         brands = _read_brands(data)
         return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIC_BRANDS else None
@@ -59,6 +77,8 @@ def _read_brands(data: bytes) -> set[bytes]:
 def describe_other(data: bytes) -> str:
     """Why bytes that no format of `find_format` begins with can't be used."""
     kind = next((words for beginning, words in _OTHERS if data.startswith(beginning)), "")
+    if data.startswith(b"II*") or data[4:12] == b"ftypcrx ":  # Canon: CR2 and CR3
+        kind = "a camera's raw file, which is not read: develop it to JPEG or TIFF"
     head = data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not kind and head.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<meta")):
         kind = "an HTML page instead of the picture: perhaps a login or an error page of the site that it came from"
@@ -74,7 +94,16 @@ def describe_other(data: bytes) -> str:
         kind = "a DICOM file, which is not read: export it as PNG or TIFF"
     elif not kind and len(data) > 16 and not any(data):
         kind = f"{len(data):,} bytes, all 0: a download or a copy that was cut off"
+    elif not kind and (text := _read_text(data)):
+        kind = f"a text instead of the picture, which begins with {text!r}"
     return f"not an image: {kind or 'no known format in its first bytes'}"
+
+
+def _read_text(data: bytes) -> str:
+    """The beginning of what is nothing but text in ASCII, or empty; a few letters say nothing."""
+    text = data[:_HEAD]
+    is_text = len(text) >= _LEAST_TEXT and text.isascii() and all(byte >= 32 or byte in b"\t\n\r" for byte in text)
+    return " ".join(text.decode().split())[:_QUOTED] if is_text else ""
 
 
 def is_picture_name(name: str) -> bool:

@@ -1,5 +1,6 @@
 """What quarantine costs each class, when that is too much, and the same bytes under two labels. Pure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def check_losses(losses: list[Loss], num_used: int, max_loss: float) -> None:
         raise PipelineError(
             f"{lost:,} of {lost + num_used:,} pictures ({total:.1%}) can't be used: expected {max_loss:.1%} at most, of all "
             f"and of each class (prune.max_loss); received: {_list(losses)}. Mend or delete these files, or allow "
-            f"the loss: prune.max_loss={max(total, losses[0].share):.3f}"
+            f"the loss: prune.max_loss={math.ceil(1000 * max(total, losses[0].share)) / 1000:.3f}"
         )
 
 

@@ -49,10 +49,10 @@ class Opened:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, pixels, as stored."""
-        if self.image is not None:
-            return self.image.size
-        assert self.deep is not None
-        return self.deep.width, self.deep.height
+        if self.deep is not None:  # Pillow turns the size of a TIFF by its orientation before it turns the pixels
+            return self.deep.width, self.deep.height
+        assert self.image is not None
+        return self.image.size
 
     @property
     def mode(self) -> str:
@@ -161,7 +161,10 @@ def decode_opened(opened: Opened, side: int, value_range: ValueRange) -> tuple[I
     image = _load(opened, side)
     orientation = _read_orientation(image)
     if image.mode in _DEEP_MODES:
-        image = Image.fromarray(to_eight_bits(np.asarray(image), value_range))
+        try:
+            image = Image.fromarray(to_eight_bits(np.asarray(image), value_range))
+        except DeepPixelsError as error:
+            raise BadImageError(f"can't be decoded: {error}") from error
     return image, orientation
 
 

@@ -152,7 +152,7 @@ def _read_files(
     reader: ArchiveReader, members: list[Member], files: dict[int, TreeFile], what: str
 ) -> Iterator[RawImage]:
     """The images; between them, in their places, files that can't be used. files: by the index of their member."""
-    reasons = {index: file.reason or members[index].reason for index, file in files.items()}
+    reasons = {index: members[index].reason or file.reason for index, file in files.items()}
     order, done, num_damaged = list(files), 0, 0
     position = {index: number for number, index in enumerate(order)}
 

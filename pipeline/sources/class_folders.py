@@ -15,13 +15,19 @@ from pipeline.sources.copies import Contents
 from pipeline.sources.decision import Decision
 from pipeline.sources.labels import read_labels
 from pipeline.sources.layout import decide_layout
-from pipeline.sources.names import find_class_in_file_name, is_litter, make_unique_names
+from pipeline.sources.names import find_class_in_file_name, find_words, is_litter, make_unique_names
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, is_picture
 
+_LINK = "link to a folder, which is not entered"
 _TABLES = (".csv", ".tsv")
 _TABLE_DEPTH = 2  # folders above a CSV file, at most
+_LABEL_WORDS = frozenset(
+    {"train", "training", "label", "labels", "metadata", "annotation", "annotations", "groundtruth"}
+)
+_TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample"})
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z", ".001")
 _OUTSIDE = "lies in no class folder"
 
 LeftOut = dict[str, list[str]]  # paths by reason
@@ -51,13 +57,15 @@ def read_tree(
     left_out: LeftOut = {}
     kept = _drop_litter(sorted(paths), left_out)
     if links:
-        left_out["link to a folder, which is not entered"] = sorted(links)
+        left_out[_LINK] = sorted(links)
+    everything = kept
     if settings.root:
         kept = _enter_root(kept, settings.root, where, left_out)
     _check_kept(kept, where, links)
     if settings.labels:
-        return read_labels(kept, where, settings, left_out, read_file)
-    root = build_tree([name for name in kept.values() if is_picture(name)], map(_normalize, folders))
+        return read_labels(kept, where, settings, left_out, read_file, everything)
+    above = {name.rpartition("/")[0] for name in kept.values()}  # an archive need not list its folders
+    root = build_tree([name for name in kept.values() if is_picture(name)], {*map(_normalize, folders), *above} - {""})
     contents = _describe_contents(kept, sizes, identify)
     return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out)
 
@@ -80,6 +88,11 @@ def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> No
             + (also.format(min(links)) if links else "")
         )
     if not any(map(is_picture, kept.values())):
+        if packed := find_archives(kept.values()):
+            raise PipelineError(
+                f"{where} has no image, but {len(packed):,} archive(s), such as {packed[0]!r}: expected pictures; archives "
+                "inside are not read, so unpack them, each into a folder of its name, and set data.source to folder"
+            )
         raise PipelineError(
             f"{where} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm; received "
             f"{len(kept):,} other file(s), such as {readable_name(min(kept))!r}"
@@ -92,11 +105,26 @@ def _read_folders(
     empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
     decision = decide_layout(root, where, settings, contents, _list_tables(kept))
     files = _label_files(_place_files(kept, decision, left_out), decision)
+    if not files:
+        reasons = ", ".join(sorted(reason for reason, found in left_out.items() if found))
+        raise PipelineError(f"{where} has no file that is not left out ({reasons}): expected some to be left")
     if not any(file.label for file in files if is_picture(file.path)):
+        if decision.by_file:
+            example = next((file.name for file in files if is_picture(file.path)), "none")
+            raise PipelineError(
+                f"{where} has no picture whose name begins with a class: expected names such as cat_1.jpg, as data.classes is "
+                f"file; received {example!r}"
+            )
         raise PipelineError(
             f"{where} has no class folders: expected <class>/<image>, or train/<class>/<image> and so on; "
             f"received files such as {min(file.name for file in files)!r} with no folder above them"
         )
+    if packed := find_archives(kept.values()):
+        decision.warn(
+            f"{len(packed):,} archive(s) inside, such as {packed[0]!r}, are not read: unpack them if they matter"
+        )
+    if links := left_out.get(_LINK):
+        decision.warn(f"{len(links):,} link(s) to folders, such as {links[0]!r}, are not entered, and are no classes")
     review(files, decision, contents, empty, kept)
     return Reading(
         where,
@@ -109,9 +137,20 @@ def _read_folders(
 
 
 def _list_tables(kept: Mapping[str, str]) -> list[str]:
-    """CSV files that may hold labels, those that lie highest first."""
+    """CSV files that may hold labels: those whose names say so first, then those that lie highest. A form to hand in answers,
+    as in Kaggle's competitions, holds none."""
+
+    def rank(name: str) -> tuple[int, int, str]:
+        words = set(find_words(PurePosixPath(name).stem))
+        return (1 if words & _TEST_WORDS else -1 if words & _LABEL_WORDS else 0), name.count("/"), name
+
     tables = [name for name in kept.values() if name.lower().endswith(_TABLES) and name.count("/") <= _TABLE_DEPTH]
-    return sorted(tables, key=lambda name: (name.count("/"), name))
+    return sorted((name for name in tables if "submission" not in name.lower()), key=rank)
+
+
+def find_archives(names: Iterable[str]) -> list[str]:
+    """Files that are archives by their extensions, sorted."""
+    return sorted(name for name in names if name.lower().endswith(_ARCHIVES))
 
 
 def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut) -> dict[str, tuple[str, str]]:

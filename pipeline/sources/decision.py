@@ -1,5 +1,6 @@
 """What was decided about the folders of a source, and the two kinds of questions that only a person can answer."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +9,10 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.reading import list_names
 from pipeline.sources.tree import Folder
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ +@%-]*")
+_PLAIN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z](?:[A-Za-z0-9_./ +@%-]*[A-Za-z0-9_./+@%-])?")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +@%*?-]")
+_PATTERN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z][A-Za-z0-9_./ +@%*?-]*[A-Za-z0-9_./+@%*?-]")
+_NUMBER = re.compile(r"(?i)[\d._]+(?:e[-+]?\d+)?|0[xob][\da-f_]+")
 
 
 @dataclass
@@ -54,7 +58,7 @@ class Decision:
             path = f"{path}/{name}" if path else name
             if reason := self.ignored.get(path):
                 return "", "", reason
-            label = label or self.classes.get(path, "")
+            label = self.classes.get(path, label)
             split = self.splits.get(path, split)
         return label, split, ""
 
@@ -65,6 +69,25 @@ def quote(folders: Iterable[Folder | str]) -> str:
 
 
 def suggest_map(names: Iterable[str], value: str) -> str:
-    """`data.splits={a: ignore}`, as `dvc exp run -S` takes it where it can; a name that needs quotes goes into params.yaml."""
-    pairs = ", ".join(f"{name if _PLAIN.fullmatch(name) else repr(name)}: {value}" for name in names)
-    return f"data.splits={{{pairs}}}"
+    """`data.splits={a: ignore}`, as both `-S` and params.yaml take it. `-S` has no quotes around keys: brackets and the like
+    become `?`, which any one character fits; names that can't be written so are quoted, for params.yaml only."""
+    return f"data.splits={{{', '.join(f'{_write_pattern(name)}: {value}' for name in names)}}}"
+
+
+def _write_pattern(name: str) -> str:
+    if is_plain(name) or (name.isdecimal() and name.isascii() and name[0] != "0"):
+        return name
+    if name[0].isdigit() and is_plain(f"a{name}") and not _NUMBER.fullmatch(name):
+        return name
+    pattern = _NOT_PLAIN.sub("?", name) if name.isascii() else name
+    return pattern if _PATTERN.fullmatch(pattern) else write_name(name)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name needs no quotes, neither after `-S` nor in params.yaml."""
+    return bool(_PLAIN.fullmatch(name))
+
+
+def write_name(name: str) -> str:
+    """A name as a value of `-S` or of params.yaml, in quotes where it needs them."""
+    return name if is_plain(name) else repr(name) if name.isprintable() else json.dumps(name)

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.decision import Decision, quote
+from pipeline.sources.decision import Decision, quote, suggest_map, write_name
 from pipeline.sources.names import (
     are_parts,
     find_class_in_file_name,
@@ -16,6 +16,7 @@ from pipeline.sources.names import (
 )
 from pipeline.sources.tree import Folder
 
+_SPLITS = 12  # folders that one line lists
 _YEAR = re.compile(r"(19|20)\d\d")
 
 
@@ -32,16 +33,35 @@ def check_tops(level: Folder, decision: Decision, tables: list[str]) -> None:
     if _hold_splits(tops):
         decision.warn(f"{quote(_shared(tops))} in each class are read as its splits; data.layout=flat reads no splits")
         decision.splits |= {child.path: find_split_word(child.name) for top in tops for child in top.filled}
-    elif shared := _shared(tops):
+    elif (shared := _shared(tops)) and all(find_split_word(name) in ("train", "val", "test") for name in shared):
+        decision.ask(
+            f"as top folders {quote(tops)} hold the same splits ({quote(shared)}), the top folders are the classes "
+            f"(data.layout=flat), or data sets that each have splits ({_suggest_splits(tops)}); "
+            f"data.root={write_name(tops[0].path)} reads one of them alone"
+        )
+    elif shared:
         decision.ask(
             f"as top folders {quote(tops)} hold the same folders ({quote(shared)}), the top folders are the classes "
             f"(data.layout=flat), or parts of the set that each hold the classes (data.classes=parent); "
-            f"data.root={tops[0].path} reads one of them alone"
+            f"data.root={write_name(tops[0].path)} reads one of them alone"
         )
     else:
         _check_labels_elsewhere(tops, decision, tables)
     decision.take_classes(level)
     _note_deep_classes(tops, decision)
+
+
+def _suggest_splits(tops: list[Folder]) -> str:
+    """data.splits for the splits inside top folders: by their paths; of many tops, of the first."""
+    pairs = [(child.path, find_split_word(child.name)) for top in tops for child in _enter(top).filled]
+    parts = [suggest_map([path], split) for path, split in pairs if split in ("train", "val", "test")]
+    listed = ", ".join(part[len("data.splits={") : -1] for part in parts[:_SPLITS])
+    return f"data.splits={{{listed}{', and so on' if len(parts) > _SPLITS else ''}}}"
+
+
+def holds_pictures(folder: Folder) -> bool:
+    """Whether there are no folders in it but those that say no more than that pictures are in them."""
+    return all(means_images(child.name) and not child.filled for child in folder.filled)
 
 
 def find_parts(level: Folder) -> list[Folder]:
@@ -81,36 +101,47 @@ def _hold_splits(tops: list[Folder]) -> bool:
     """Whether classes hold splits: cat/train and cat/test, dog/train and dog/test, with pictures in them."""
     inside = [child for top in tops for child in top.filled]
     words = {find_split_word(child.name) for child in inside}
-    is_deep = any(child.filled for child in inside) or any(not top.only_below() for top in tops)
+    is_deep = not all(map(holds_pictures, inside)) or any(not top.only_below() for top in tops)
     return bool(_shared(tops)) and "train" in words and words <= {"train", "val", "test"} and not is_deep
 
 
 def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list[str]) -> None:
     """Folders that can be no classes: parts with pictures in them, or one folder of images beside a CSV file."""
-    beside = f"; {tables[0]} may hold the labels (data.labels={tables[0]})" if tables else ""
+    beside = f"; {tables[0]} may hold the labels (data.labels={write_name(tables[0])})" if tables else ""
     if are_parts(top.name for top in tops):
         decision.ask(
             f"{quote(tops)} are classes (data.layout=flat), or parts of one set, whose labels stand elsewhere: in a CSV file "
             f"(data.labels) or in the names of files (data.classes=file){beside}"
         )
     elif all(means_images(top.name) for top in tops) or (len(tops) == 1 and tables):
+        if len(tops[0].filled) > 1:
+            beside += (
+                f"; data.root={write_name(tops[0].path)} reads the folders in it ({quote(tops[0].filled)}) instead"
+            )
         decision.ask(
             f"{quote(tops)} is a class (data.layout=flat), or a folder of pictures whose labels stand elsewhere: in a CSV file "
             f"(data.labels) or in the names of files (data.classes=file){beside}"
         )
     elif tables:
         decision.notes.append(
-            f"{tables[0]} is beside the class folders and not read; data.labels={tables[0]} reads it instead"
+            f"{tables[0]} is beside the class folders and not read; data.labels={write_name(tables[0])} reads it instead"
         )
 
 
 def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
-    """One top folder that holds only folders, beside others with pictures, may be the data set itself."""
+    """One top folder that holds only folders, beside others with pictures, may be the data set itself; where most hold only
+    folders, these may be the classes."""
     deep = [top for top in tops if top.only_below() and sum(not child.filled for child in top.filled) > 1]
     if len(deep) == 1 and len(tops) > 1:
         decision.warn(
             f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(tops[:5])}: if those "
-            f"are the classes, set data.root={deep[0].path}"
+            f"are the classes, set data.root={write_name(deep[0].path)}"
+        )
+    inside = [child for top in deep for child in top.filled if _tells(child.name) and not find_split_word(child.name)]
+    if 2 <= len(deep) >= len(tops) / 2 and inside:
+        decision.warn(
+            f"folders in class folders, such as {quote(inside[:5])}, are read as parts of {quote(deep[:5])}; "
+            "data.classes=parent makes classes of them"
         )
 
 
@@ -119,12 +150,9 @@ def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:
     pictures = sorted(level.list_pictures())
     expected = "expected <class>/<image>, or train/<class>/<image> and so on"
     received = f"; received files such as {pictures[0]!r} with no class folder above them" if pictures else ""
-    if tables:
-        return f"{expected}{received}; {tables[0]} may hold the labels: set data.labels={tables[0]}"
+    hint = f"; {tables[0]} may hold the labels: set data.labels={write_name(tables[0])}" if tables else ""
     counts = Counter(filter(None, map(find_class_in_file_name, pictures)))
-    usual = [name for name, count in counts.most_common() if count > 1]
+    usual = [name for name, count in counts.most_common() if count > 1 and not find_split_word(name)]
     if len(usual) > 1 and 2 * sum(counts[name] for name in usual) > len(pictures):
-        return (
-            f"{expected}{received}; names begin with {quote(sorted(usual)[:5])}: data.classes=file makes them classes"
-        )
-    return expected + received
+        hint += f"; names begin with {quote(sorted(usual)[:5])}: data.classes=file makes them classes"
+    return expected + received + hint

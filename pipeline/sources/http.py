@@ -16,7 +16,7 @@ import platformdirs
 import requests
 from urllib3.exceptions import HTTPError as TransportError
 
-from pipeline.config.address import refuse_password, show_address
+from pipeline.config.address import refuse_secrets, show_address
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, remove
 from pipeline.sources.transfer import Limits, SlowError, TooLargeError, open_response, save_body
@@ -27,6 +27,7 @@ _ATTEMPTS = 5
 _PROGRESS_BYTES = 1 << 16  # more than this, and the attempts are counted anew
 _NAME_LENGTH = 80  # characters kept of a file name: file systems end at 255 bytes
 USER_VARIABLE, PASSWORD_VARIABLE = "IMAGE_PIPELINE_USER", "IMAGE_PIPELINE_PASSWORD"
+QUERY_VARIABLE = "IMAGE_PIPELINE_QUERY"  # a token or a signature, which must not be in params.yaml
 
 
 def cache_folder() -> Path:
@@ -49,9 +50,9 @@ def check_sha256(file: Path, expected: str | None, what: str) -> None:
 
 
 def check_address(url: str) -> None:
-    """Raises PipelineError if an address can't be one, or contains a password, which DVC would write to dvc.lock."""
+    """Raises PipelineError if an address can't be one, or contains a secret, which DVC would write to dvc.lock."""
     try:
-        refuse_password(url)
+        refuse_secrets(url)
     except ValueError as error:
         raise PipelineError(f"data.path {show_address(url)}: expected {error}") from None
     _split(url)
@@ -61,9 +62,9 @@ def fetch(url: str, *, sha256: str | None, limits: Limits, may_log_in: bool = Fa
     """Downloads `url` into the cache folder and returns the file, complete and checked.
 
     sha256: 64 hex digits or None; a file that is there already is reused only if it has this checksum. may_log_in: whether
-    user and password of the environment may be sent. Five attempts in a row may fail without getting on; each resumes where
-    the last one stopped if the server allows. Raises PipelineError if the file can't be downloaded, is larger or slower than
-    the limits, or has a different checksum.
+    user, password and query of the environment may be sent. Five attempts in a row may fail without getting on; each resumes
+    where the last one stopped if the server allows. Raises PipelineError if the file can't be downloaded, is larger or slower
+    than the limits, or has a different checksum.
     """
     target = cache_folder() / _name_file(url)
     if target.exists() and sha256 is not None and compute_sha256(target) == sha256.lower():
@@ -71,7 +72,7 @@ def fetch(url: str, *, sha256: str | None, limits: Limits, may_log_in: bool = Fa
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
     login = _find_login() if may_log_in else None
-    _Download(url, partial, limits, login).run()
+    _Download(url, partial, limits, login, os.environ.get(QUERY_VARIABLE, "") if may_log_in else "").run()
     try:
         check_sha256(partial, sha256, show_address(url))
     except PipelineError:
@@ -99,6 +100,12 @@ def _name_file(url: str) -> str:
     """The last part of the address, after a digest of the whole: two addresses never share a file."""
     name = re.sub(r"[^\w.-]", "_", unquote(Path(_split(url).path).name)) or "download"
     return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name.encode()[-_NAME_LENGTH:].decode(errors='ignore')}"
+
+
+def _add_query(url: str, query: str) -> str:
+    """The address that is asked for: with the query of the environment behind its own."""
+    query = query.strip().lstrip("?&")
+    return f"{url.partition('#')[0]}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def _find_login() -> tuple[str, str] | None:
@@ -129,6 +136,7 @@ class _Download:
     partial: Path
     limits: Limits
     login: tuple[str, str] | None
+    query: str = ""
     resumes: bool = False
 
     def __post_init__(self) -> None:
@@ -164,7 +172,8 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": self._tag_file.read_text()}
-        with open_response(self.url, headers=headers, login=self.login, timeout=self.limits.timeout) as response:
+        url = _add_query(self.url, self.query)
+        with open_response(url, headers=headers, login=self.login, timeout=self.limits.timeout) as response:
             if response.status_code == 416:  # nothing beyond what we have, or a different file: start over
                 self._forget()
                 raise requests.ConnectionError("the server refused the range")
@@ -205,7 +214,10 @@ class _Download:
         reason = " ".join((error.response.reason or "").split())
         advice = "check the address"
         if status in (401, 403, 407):
-            advice = f"if it needs a login, set {USER_VARIABLE} and {PASSWORD_VARIABLE}, or write it to ~/.netrc"
+            advice = (
+                f"if it needs a login, set {USER_VARIABLE} and {PASSWORD_VARIABLE}, or write it to ~/.netrc; if a token, "
+                f"{QUERY_VARIABLE}"
+            )
         raise PipelineError(f"{show_address(self.url)} answered {status} {reason}: {advice}") from error
 
     def _give_up(self, failure: Exception) -> PipelineError:

@@ -1,7 +1,5 @@
 """A reading by a CSV file of labels: which picture each row means, and what is left over on either side."""
 
-import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,13 +9,13 @@ from unicodedata import normalize
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
-from pipeline.sources.label_table import LabelRow, parse_labels
+from pipeline.sources.label_finder import Finder
+from pipeline.sources.label_table import LabelRow, find_doubts, parse_labels
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.names import find_split_word, fold_name, make_unique_names
 from pipeline.sources.reading import Reading, TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
-_DRIVE = re.compile(r"^[A-Za-z]:/")
 _NO_ROW = "no row in data.labels"
 _IGNORED = "data.splits says ignore"
 
@@ -38,49 +36,60 @@ def read_labels(
     settings: ReadingSettings,
     left_out: dict[str, list[str]],
     read_file: Callable[[str], bytes] | None,
+    tables: Mapping[str, str],
 ) -> Reading:
-    """kept: normal form of each path of a file. left_out: paths by reason, of what is left out already. read_file: of a path.
+    """kept: normal form of each path of a file. tables: the same of all that data.labels may mean, also outside data.root.
+    left_out: paths by reason, of what is left out already. read_file: of a path.
 
     A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of; the
     extension may be missing. Raises PipelineError if no row has a file, and for rows that contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
-    rows = parse_labels(_load(settings.labels, kept, where, read_file), settings.label_columns, name)
+    data = _load(settings.labels, tables, where, read_file)
+    rows = parse_labels(data, settings.label_columns, name)
     pictures = {path: text for path, text in kept.items() if is_picture(path) and not _is_ignored(text, settings)}
-    matches = _match(rows, _Finder(pictures, settings, where), name)
+    finder = Finder(pictures, settings.root, where)
+    matches = _match(rows, finder, settings, name)
     if not matches.chosen:
-        _refuse_all(rows, pictures, matches.unlabelled, where, name)
+        _refuse_all(rows, finder, matches.unlabelled, where, name)
     for path in kept:
         if path not in matches.chosen:
-            reason = _NO_ROW if path in pictures else _IGNORED if is_picture(path) else "no picture"
+            is_ignored = path in matches.ignored or path not in pictures
+            reason = "no picture" if not is_picture(path) else _IGNORED if is_ignored else _NO_ROW
             left_out.setdefault(reason, []).append(path)
     num_chosen, matched = len(matches.chosen), len(rows) - len(matches.unmatched)
     note = (
         f"{name}: {matched:,} of {len(rows):,} rows have a file, and {num_chosen:,} of {len(pictures):,} pictures a row"
     )
     files = _make_files(matches.chosen, settings, name)
-    return Reading(
-        where, files, (), _summarize(left_out), _warn(where, name, matches, left_out.get(_NO_ROW, [])), (note,)
+    warnings = _warn(where, name, matches, left_out.get(_NO_ROW, []))
+    warnings += tuple(
+        f"{where}: {line}" for line in [*finder.describe(name), *find_doubts(data, settings.label_columns, name)]
     )
+    return Reading(where, files, (), _summarize(left_out), warnings, (note,))
 
 
 @dataclass
 class _Matches:
-    """chosen: by path of a file. The others: rows without a file, those that repeat one before, and those without a label."""
+    """chosen: by path of a file. ignored: paths of files whose split is ignored. The others: rows without a file, those that
+    repeat one before, and those without a label."""
 
     chosen: dict[str, LabelRow] = field(default_factory=dict)
     unmatched: list[LabelRow] = field(default_factory=list)
     repeated: list[LabelRow] = field(default_factory=list)
     unlabelled: list[LabelRow] = field(default_factory=list)
+    ignored: set[str] = field(default_factory=set)
 
 
-def _match(rows: list[LabelRow], finder: "_Finder", name: str) -> _Matches:
+def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, name: str) -> _Matches:
     matches = _Matches()
     for row in rows:
         path = finder.find(row, name)
         if path is None:
             matches.unmatched.append(row)
+        elif row.split and settings.splits.get(row.split) == "ignore":
+            matches.ignored.add(path)
         elif not row.label:
             matches.unlabelled.append(row)
         elif path in matches.chosen:
@@ -116,50 +125,7 @@ def _is_ignored(text: str, settings: ReadingSettings) -> bool:
     folders = text.split("/")[:-1]
     above = {"/".join(folders[: i + 1]) for i in range(len(folders))} | set(folders)
     patterns = [pattern.strip("/") for pattern, split in settings.splits.items() if split == "ignore"]
-    return any(fnmatchcase(folder, pattern) for folder in above for pattern in patterns)
-
-
-class _Finder:
-    """Finds the picture that a row means. pictures: normal form by path."""
-
-    def __init__(self, pictures: Mapping[str, str], settings: ReadingSettings, where: str) -> None:
-        self._where = where
-        self._root = (settings.root or "").strip("/")
-        self._pictures = pictures
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for path, text in pictures.items():
-            self._by_stem[_drop_extension(normalize("NFC", text).rpartition("/")[2])].append(path)
-
-    def find(self, row: LabelRow, name: str) -> str | None:
-        """Raises PipelineError if several pictures are meant alike."""
-        text = normalize("NFC", row.path.replace("\\", "/"))
-        parts = [part for part in _DRIVE.sub("/", text).split("/") if part not in ("", ".")]
-        if not parts:
-            return None
-        paths = self._by_stem.get(_drop_extension(parts[-1]), [])
-        near = [(path, normalize("NFC", self._pictures[path]).split("/")) for path in paths]
-        near = [found for found in near if _agree(found[1], parts)]
-        near = [found for found in near if found[1][-1] == parts[-1]] or near
-        exact = [found for found in near if found[1] in (parts, [*self._root.split("/"), *parts])]
-        near = exact or near
-        if len(near) > 1:
-            raise PipelineError(
-                f"data.labels {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
-                f"{near[0][0]!r} and {near[1][0]!r}: expected one; write their folders into the column, or set data.root"
-            )
-        return near[0][0] if near else None
-
-
-def _drop_extension(name: str) -> str:
-    return name.rpartition(".")[0] if is_picture(name) else name
-
-
-def _agree(file: list[str], row: list[str]) -> bool:
-    """Whether a row's path is the end of a file's, or the other way round; of the last part the extension may be missing."""
-    if is_picture(row[-1]) and row[-1] != file[-1]:
-        return False
-    length = min(len(file), len(row))
-    return file[-length:-1] == row[-length:-1]
+    return any(folder == pattern or fnmatchcase(folder, pattern) for folder in above for pattern in patterns)
 
 
 def _check_agreement(first: LabelRow, second: LabelRow, name: str) -> None:
@@ -172,16 +138,19 @@ def _check_agreement(first: LabelRow, second: LabelRow, name: str) -> None:
             )
 
 
-def _refuse_all(
-    rows: list[LabelRow], pictures: Mapping[str, str], unlabelled: list[LabelRow], where: str, name: str
-) -> None:
+def _refuse_all(rows: list[LabelRow], finder: Finder, unlabelled: list[LabelRow], where: str, name: str) -> None:
     """Raises PipelineError, as nothing is left."""
     if unlabelled:
         raise PipelineError(
             f"data.labels {name!r}, row {unlabelled[0].number}: no row has a label: expected one in each"
         )
-    received = next(iter(pictures.values()), None)
+    received = next(iter(finder.pictures.values()), None)
     example = f"files such as {received!r}" if received else "no picture"
+    if other := finder.find_other_extension(rows[0]):
+        raise PipelineError(
+            f"data.labels {name!r}: none of its {len(rows):,} rows is a file of {where}: row {rows[0].number} has "
+            f"{rows[0].path!r}, the source {other!r}; correct the extension in the column, or leave it off"
+        )
     raise PipelineError(
         f"data.labels {name!r}: none of its {len(rows):,} rows is a file of {where}: row {rows[0].number} has "
         f"{rows[0].path!r}, the source {example}; set data.label_columns.path to the column of file names, or data.root"
@@ -207,7 +176,8 @@ def _warn(where: str, name: str, matches: _Matches, rest: list[str]) -> tuple[st
 
 def _make_files(chosen: Mapping[str, LabelRow], settings: ReadingSettings, name: str) -> tuple[TreeFile, ...]:
     labels = {row.label for row in chosen.values()}
-    _check_spellings(labels, name)
+    if settings.layout != "flat":
+        _check_spellings(labels, name)
     names = make_unique_names(chosen)
     splits = {row.split: _read_split(row, settings, name) for row in list(chosen.values())[::-1]}
     return tuple(
@@ -225,13 +195,14 @@ def _make_files(chosen: Mapping[str, LabelRow], settings: ReadingSettings, name:
 
 
 def _check_spellings(labels: set[str], name: str) -> None:
-    """Raises PipelineError for two classes that differ by case or blanks only: in a table that is a slip."""
+    """Raises PipelineError for two classes that look alike, see `fold_name`: in a table that is most often a slip."""
     seen: dict[str, str] = {}
     for label in sorted(labels):
         other = seen.setdefault(fold_name(label), label)
         if normalize("NFC", other) != normalize("NFC", label):
             raise PipelineError(
-                f"data.labels {name!r} has classes {other!r} and {label!r}, which differ by case only: expected one spelling"
+                f"data.labels {name!r} has classes {other!r} and {label!r}, which look alike: expected one spelling; correct "
+                "them, or set data.layout=flat if they are two classes (prune.merge_classes then makes one of them)"
             )
 
 

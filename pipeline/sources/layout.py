@@ -4,14 +4,13 @@ What a folder's name and its neighbours say without doubt is decided; what can b
 names both readings and the parameters that choose; `data.layout`, `data.splits`, `data.classes` and `data.root` settle it.
 """
 
-from fnmatch import fnmatchcase
-
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.copies import Contents, find_nested_copy
-from pipeline.sources.decision import Decision, quote, suggest_map
+from pipeline.sources.decision import Decision, quote, suggest_map, write_name
+from pipeline.sources.extras import leave_out_inside_classes, leave_out_neighbours
 from pipeline.sources.flat_layout import check_tops
-from pipeline.sources.names import find_split_word, is_plain_split, means_images, means_masks, means_thumbnails
+from pipeline.sources.names import find_split_word, fits, is_plain_split, means_images
 from pipeline.sources.split_layout import decide_splits, has_class_folders
 from pipeline.sources.tree import Folder, drop
 
@@ -25,16 +24,26 @@ def decide_layout(
     chosen = {pattern: split for pattern, split in settings.splits.items() if split != "ignore"}
     decision = Decision(where, is_settled=settings.layout != "auto" or bool(chosen) or settings.classes != "folders")
     dropped = [pattern for pattern, split in settings.splits.items() if split == "ignore"]
-    for folder in _match(root, root, dropped, where):
-        decision.ignore([folder], "data.splits says ignore")
-        _drop(folder, root)
-    if not root.count and dropped:
-        raise PipelineError(f"{where} has no picture but in folders that data.splits ignores: expected some to be left")
+    from_root = [pattern for pattern in dropped if any(_fits(folder, root, pattern) for folder in root.walk())]
+    _ignore(from_root, root, root, decision)
     level = _find_level(root, decision, contents, settings)
+    if from_root != dropped:  # the others are names inside wrappers; without those folders there may be more wrappers
+        _ignore([pattern for pattern in dropped if pattern not in from_root], level, root, decision)
+        level = _find_level(level, decision, contents, settings)
     for folder in _match(level, root, list(chosen), where):
         decision.splits[folder.path] = next(chosen[p] for p in chosen if _fits(folder, level, p))
     _decide(level, decision, settings, tables)
     return decision
+
+
+def _ignore(patterns: list[str], level: Folder, root: Folder, decision: Decision) -> None:
+    for folder in _match(level, root, patterns, decision.where):
+        decision.ignore([folder], "data.splits says ignore")
+        _drop(folder, root)
+    if not root.count and patterns:
+        raise PipelineError(
+            f"{decision.where} has no picture but in folders that data.splits ignores: expected some to be left"
+        )
 
 
 def _decide(level: Folder, decision: Decision, settings: ReadingSettings, tables: list[str]) -> None:
@@ -47,7 +56,7 @@ def _decide(level: Folder, decision: Decision, settings: ReadingSettings, tables
     else:
         _decide_alone(level, decision, tables)
     if settings.layout != "flat" and settings.classes == "folders":
-        _leave_out_masks(level, decision)
+        leave_out_inside_classes(level, decision)
 
 
 def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettings) -> None:
@@ -59,10 +68,14 @@ def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettin
     if settings.classes == "file":
         decision.by_file = True
         return
-    for folder in level.walk():
-        if folder.pictures and folder is not level and folder.path not in decision.splits:
-            decision.classes[folder.path] = folder.name
-            decision.classes |= {below.path: below.name for below in folder.walk() if below.pictures}
+    pairs = [(above, folder) for above in level.walk() for folder in above.filled if folder.pictures]
+    named = [(above, folder) for above, folder in pairs if folder.path not in decision.splits]
+    only_images = all(
+        means_images(folder.name) and above is not level and above.path not in decision.splits
+        for above, folder in named
+    )
+    for above, folder in named:  # in n01440764/images the class is n01440764
+        decision.classes[folder.path] = above.name if only_images else folder.name
 
 
 def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:
@@ -98,12 +111,13 @@ def _decide_mixture(level: Folder, decision: Decision, others: list[Folder]) -> 
         raise PipelineError(
             f"{decision.where} mixes splits ({quote(splits)}) with other folders ({quote(others[:5])}): expected either class "
             f"folders or train/val/test folders; leave the others out ({_suggest_ignoring(others[:5])}), say what they "
-            "are (data.splits), or read all as classes (data.layout=flat)"
+            f"are ({_suggest_split(splits, others)}), or read all as classes (data.layout=flat)"
         )
     if any(has_class_folders(top) for top in splits):
         decision.ask(
             f"all top folders are classes, {quote(odd)} too (data.layout=flat), or {quote(splits)} is a split that holds them "
-            f"and {quote(others[:5])} are no part of it ({_suggest_ignoring(others[:5])})"
+            f"and {quote(others[:5])} are no part of it ({_suggest_ignoring(others[:5])}), or splits too "
+            f"({_suggest_split(splits, others)})"
         )
     elif all(find_split_word(top.name) == "train" for top in odd):
         decision.warn(f"folder {quote(odd)} beside {quote(others[:5])} is read as a class, not as a split")
@@ -124,7 +138,15 @@ def _are_opposites(tops: list[Folder], others: list[Folder]) -> bool:
 
 
 def _suggest_ignoring(folders: list[Folder]) -> str:
-    return suggest_map([folder.name for folder in folders], "ignore")
+    return suggest_map([folder.path for folder in folders], "ignore")
+
+
+def _suggest_split(splits: list[Folder], others: list[Folder]) -> str:
+    """Others that hold classes may be the split that is missing."""
+    known = {find_split_word(top.name) for top in splits}
+    missing = next(split for split in ("train", "test", "val") if split not in known or split == "val")
+    labelled = [top.name for top in others if has_class_folders(top)][:5]
+    return suggest_map(labelled, missing) if labelled else "data.splits"
 
 
 def _find_level(root: Folder, decision: Decision, contents: Contents, settings: ReadingSettings) -> Folder:
@@ -133,7 +155,7 @@ def _find_level(root: Folder, decision: Decision, contents: Contents, settings: 
     while True:
         if settings.layout == "auto":
             _leave_out_copies(level, decision, contents)
-            _leave_out_neighbours(level, decision)
+            leave_out_neighbours(level, decision)
         wrapper = _find_wrapper(level)
         if wrapper is None:
             return level
@@ -175,10 +197,11 @@ def _leave_out_copies(level: Folder, decision: Decision, contents: Contents) -> 
         if not is_copy:
             decision.ask(
                 f"{folder.name} holds folders of the same names as those beside it ({quote(originals)}): it is the whole set "
-                f"once more ({_suggest_ignoring([folder])}), or the set itself (data.root={folder.path})"
+                f"once more ({_suggest_ignoring([folder])}), or the set itself (data.root={write_name(folder.path)})"
             )
             return
-        if all(find_split_word(top.name) for top in (folder, *originals)):
+        words = {find_split_word(top.name) for top in (folder, *originals)}
+        if "" not in words and len(words) > 1:  # test is train: said, and left as it is
             decision.warn(f"all {folder.count:,} pictures of {folder.name} have a copy in {quote(originals)}")
             return
         decision.ignore([folder], "copy of the set")
@@ -186,38 +209,6 @@ def _leave_out_copies(level: Folder, decision: Decision, contents: Contents) -> 
             f"folder {folder.path} is a copy of {quote(originals)} beside it: its {folder.count:,} pictures are left out"
         )
         drop(folder, level)
-
-
-def _leave_out_neighbours(level: Folder, decision: Decision) -> None:
-    """Thumbnails, and masks of pictures, in folders of their own: images/… and masks/… ."""
-    tops = level.filled
-    extra = [top for top in tops if means_thumbnails(top.name) or means_masks(top.name)]
-    rest = [top for top in tops if top not in extra]
-    if extra and rest and all(means_images(top.name) or find_split_word(top.name) for top in rest):
-        for folder in extra:
-            decision.ignore([folder], "masks or thumbnails")
-            decision.warn(
-                f"folder {folder.path} ({folder.count:,} pictures) beside {quote(rest)} is left out: masks or thumbnails"
-            )
-            drop(folder, level)
-
-
-def _leave_out_masks(level: Folder, decision: Decision) -> None:
-    """Masks and thumbnails in folders inside classes, beside pictures: <class>/images and <class>/masks."""
-    found: dict[str, list[Folder]] = {}
-    for folder in level.walk():
-        if folder.path in decision.classes:
-            for child in folder.filled:
-                is_extra = means_masks(child.name) or means_thumbnails(child.name)
-                if is_extra and (folder.pictures or len(folder.filled) > 1):
-                    found.setdefault(child.name, []).append(child)
-    for name, folders in found.items():
-        count = sum(folder.count for folder in folders)
-        decision.ignore(folders, "masks or thumbnails")
-        decision.warn(
-            f"{count:,} pictures in folders {name} inside {len(folders)} classes are left out as masks or thumbnails of the "
-            "others: data.layout=flat reads them too"
-        )
 
 
 def _match(level: Folder, root: Folder, patterns: list[str], where: str) -> list[Folder]:
@@ -238,7 +229,7 @@ def _fits(folder: Folder, level: Folder, pattern: str) -> bool:
     """Whether a pattern names a folder, by its path from the root or from the folder that holds splits or classes."""
     pattern = pattern.strip("/")
     below = folder.path[len(level.path) :].strip("/") if folder.path.startswith(level.path) else folder.path
-    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for path in (folder.path, below))
+    return any(fits(path, pattern) for path in (folder.path, below))
 
 
 def _drop(folder: Folder, root: Folder) -> None:

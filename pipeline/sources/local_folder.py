@@ -103,20 +103,22 @@ def check_listing(listing: Listing, path: str) -> None:
             "can't store: rename them, for example with convmv -f latin1 -t utf8, or pack the folder into a tar and set "
             "data.source to archive"
         )
-    _check_projects(listing.projects, path)
+    check_projects(listing.projects, f"data.path {path!r}")
 
 
 def _is_utf8(name: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
-def _check_projects(projects: list[str], path: str) -> None:
+def check_projects(projects: list[str], what: str) -> None:
+    """Raises PipelineError, one line, for a folder in which DVC would not notice changes. projects: see `Listing`. what: the
+    parameter and the path, as the user wrote it."""
     if not projects:
         return
     first = min(projects, key=lambda name: (name.count("/"), name))
     folder = first.rpartition("/")[0]
     raise PipelineError(
-        f"data.path {path!r} contains {first!r}: {repr(folder) if folder else 'it'} belongs to a DVC project of its own, "
-        "in which DVC would not notice changes; set data.path to a folder of pictures below or beside it, or move "
+        f"{what} contains {first!r}: {repr(folder) if folder else 'it'} belongs to a DVC project of its own, "
+        f"in which DVC would not notice changes; set {what.split()[0]} to a folder of pictures below or beside it, or move "
         f"{', '.join(map(repr, sorted(projects)[:3]))} away"
     )

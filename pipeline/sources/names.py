@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from pipeline.runtime.files import readable_name
@@ -96,8 +97,20 @@ _PARTS = frozenset(
     }
 )
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
-_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
+_HELD_OUT = re.compile(r"(?i)(?<![^\W_])(?:hold|held)[ _-]?out(?![^\W_])")
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
+_BETWEEN = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
+_COPY = re.compile(  # cat - Copy (2), cat (1), cat_aug, Copy of cat, augmented_cat
+    r"(?i)[ _-]+(?:copy(?: ?\(?\d+\)?)?|aug|augmented)$| ?\(\d+\)$|^copy (?:\(\d+\) )?of |^(?:aug|augmented)[ _-]+"
+)
 _NUMBER = re.compile(r"[\s._#-]*(?:\(\d+\)|\[\d+\]|\d+)$")
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether a pattern of data.splits means a folder: `*` is any name or part of one, and what is equal always fits, as names
+    may have brackets."""
+    return path == pattern or (path.count("/") == pattern.count("/") and fnmatchcase(path, pattern))
 
 
 def is_litter(name: str) -> bool:
@@ -115,7 +128,9 @@ def find_split_word(name: str) -> str:
     """train, val, test, eval, pred or unlabelled, if the name has such a word; else, or if it has two, empty."""
     if name.lower() in PLAIN_SPLITS:
         return PLAIN_SPLITS[name.lower()]
-    found = {_WORDS[match[1]] for word in find_words(name) if (match := _WORD.fullmatch(word))}
+    name = _HELD_OUT.sub("holdout", name)
+    words = {*find_words(name), *_NOT_LETTERS.sub(" ", name.casefold()).split()}  # TrainSet, and TRAINset
+    found = {_WORDS[match[1]] for word in words if (match := _WORD.fullmatch(word))}
     if found == {"train", "val"}:
         return "train"
     return next(iter(found)) if len(found) == 1 else ""
@@ -157,8 +172,16 @@ def _drop_letter(name: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """The same text for names that differ by case, by Unicode form or by blanks around them only."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+    """The same text for names that look alike: they differ only by case, by Unicode form, by characters that can't be seen, by
+    blanks or dots around them, or by blank, hyphen or underscore between words."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _INVISIBLE.sub("", name)).casefold())
+    return _BETWEEN.sub(" ", text.strip(" .\t")) or text
+
+
+def find_copied_name(name: str) -> str:
+    """cat for `cat (1)`, `cat - Copy`, `Copy of cat` and `cat_aug`; empty for a name that is not that of a copy."""
+    rest = _COPY.sub("", name).strip(" _-")
+    return rest if rest != name.strip(" _-") else ""
 
 
 def find_class_in_file_name(path: str) -> str:

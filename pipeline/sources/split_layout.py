@@ -1,9 +1,17 @@
 """Top folders that are splits: which of train, val and test each is, and where the classes in it begin."""
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.decision import Decision, quote
-from pipeline.sources.flat_layout import explain_no_classes, find_parts
-from pipeline.sources.names import PLAIN_UNLABELLED, find_split_word, fold_name, is_plain_split, means_images
+from pipeline.sources.decision import Decision, quote, write_name
+from pipeline.sources.extras import leave_out_neighbours
+from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
+from pipeline.sources.names import (
+    PLAIN_UNLABELLED,
+    find_split_word,
+    find_words,
+    fold_name,
+    is_plain_split,
+    means_images,
+)
 from pipeline.sources.tree import Folder
 
 
@@ -14,18 +22,20 @@ def decide_splits(level: Folder, decision: Decision, tables: list[str], *, is_to
     does not say it. Raises PipelineError if no folder is train, or if there are no class folders.
     """
     tops = level.filled
+    for top in tops:
+        leave_out_neighbours(top, decision)
     words = _name_splits(tops, decision)
     unlabelled = [top for top in tops if words[top.path] in ("pred", "unlabelled")]
     splits = [top for top in tops if words[top.path] in ("train", "val", "test")]
     _check_unknown(tops, words, decision)
     labelled = [top for top in splits if has_class_folders(top)]
-    if not is_told and _is_flat(splits, labelled, words, decision):
+    if not is_told and _is_flat(splits, labelled, words, decision, tables):
         decision.take_classes(level)
         return
-    if not labelled:
+    if not labelled and not decision.classes:
         flat = "" if is_told else "; data.layout=flat reads the folders themselves as classes"
         raise PipelineError(f"{decision.where} has no class folders: {explain_no_classes(level, tables)}{flat}")
-    if "train" not in {words[top.path] for top in labelled}:
+    if "train" not in {*(words[top.path] for top in labelled), *(decision.splits.values() if decision.classes else ())}:
         raise PipelineError(
             f"{decision.where} has {quote(splits)} but no train folder: expected one with class folders, or data.splits to say "
             "which folder is train; data.layout=flat reads all as classes"
@@ -60,14 +70,16 @@ def _check_unknown(tops: list[Folder], words: dict[str, str], decision: Decision
     inside = [top for top in tops if not words[top.path]]
     for top in inside:
         named = [folder for folder in top.walk() if folder.path in decision.splits]
-        if any(folder.pictures and not folder.filled for folder in named):
+        if any(holds_pictures(folder) for folder in named):
             decision.classes[top.path] = top.name  # <class>/train
         for folder in named:
-            if folder.filled and not folder.pictures:
+            if folder.only_below() and not holds_pictures(folder):
                 _take_split(folder, decision.splits[folder.path], decision)
 
 
-def _is_flat(splits: list[Folder], labelled: list[Folder], words: dict[str, str], decision: Decision) -> bool:
+def _is_flat(
+    splits: list[Folder], labelled: list[Folder], words: dict[str, str], decision: Decision, tables: list[str]
+) -> bool:
     """Whether folders with words such as train in longer names are classes after all: bullet_train and steam_train.
 
     Asks where both can be meant; says which was chosen where one is plain.
@@ -77,6 +89,14 @@ def _is_flat(splits: list[Folder], labelled: list[Folder], words: dict[str, str]
     kinds = {words[top.path] for top in splits}
     named = ", ".join(f"{top.name} ({words[top.path]})" for top in splits)
     if not labelled and len(kinds) == 1:
+        if len(splits) == 1:
+            return False
+        if tables or len({" ".join(find_words(top.name)) for top in splits}) == 1:
+            labels = f"data.labels={write_name(tables[0])}" if tables else "data.labels"
+            decision.ask(
+                f"{quote(splits)} are classes (data.layout=flat), or parts of a split, whose labels stand elsewhere: in a CSV "
+                f"file ({labels}) or in the names of files (data.classes=file)"
+            )
         decision.warn(
             f"{quote(splits)} are read as classes, not as splits, as there are pictures and no folders in them"
         )

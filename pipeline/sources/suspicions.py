@@ -2,11 +2,38 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
 from pipeline.sources.copies import Contents, find_copied_classes
-from pipeline.sources.decision import Decision, quote, suggest_map
-from pipeline.sources.names import fold_name, is_litter, make_class_names
+from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, write_name
+from pipeline.sources.names import find_copied_name, find_words, fold_name, is_litter, make_class_names
 from pipeline.sources.reading import TreeFile
+from pipeline.sources.tree import is_picture
+
+_FEW = 3  # files that go unused without a warning
+_SHARE = 0.05  # fraction of the pictures that are used, likewise
+_SIDECARS = frozenset(  # what lies beside pictures, and is none
+    {
+        *(
+            ".txt",
+            ".xml",
+            ".json",
+            ".csv",
+            ".tsv",
+            ".yaml",
+            ".yml",
+            ".md",
+            ".mat",
+            ".npy",
+            ".xmp",
+            ".html",
+            ".log",
+            ".pdf",
+        ),
+        *(".ini", ".db", ".pts", ".py", ".ipynb", ".xlsx", ".doc", ".docx", ".h5", ".hdf5", ".pkl", ".aae"),
+    }
+)
+_AUGMENTED = frozenset({"augmented", "augmentation", "augmentations", "aug"})
 
 
 def merge_spellings(found: Iterable[tuple[str, str]], decision: Decision) -> dict[tuple[str, str], str]:
@@ -34,10 +61,11 @@ def _choose_spelling(by_spelling: Mapping[str, set[str]], decision: Decision) ->
     if len(names) == 1:
         return {names[0]: names[0]}
     if sum(map(len, by_spelling.values())) > len(set().union(*by_spelling.values())):
-        pair = ", ".join(map(repr, names))
+        merged = next(filter(is_plain, [*names, fold_name(names[0])]), names[0])
+        pair, spellings = ", ".join(map(repr, names)), ", ".join(map(write_name, names))
         decision.ask(
-            f"{pair} differ by case or blanks only: they are different classes (data.layout=flat, or split, says so), or one, "
-            f"which prune.merge_classes={{{names[0]}: [{', '.join(names)}]}} beside it makes of them"
+            f"{pair} look alike: they are different classes (data.layout=flat, or split, says so), or one, "
+            f"which prune.merge_classes={{{write_name(merged)}: [{spellings}]}} beside it makes of them"
         )
         return {name: name for name in names}
     first = next((name for name in names if "train" in by_spelling[name]), names[0])
@@ -50,9 +78,10 @@ def review(
 ) -> None:
     """Adds warnings to the decision. empty: paths of folders without pictures. kept: normal form of each path."""
     used = [file for file in files if not file.reason]
-    _report_empty(empty, decision, files)
+    _report_empty(empty, decision, files, kept)
     _report_missing(used, decision)
     _report_odd(files, decision)
+    _report_names(used, decision)
     by_class: dict[str, list[str]] = defaultdict(list)
     for file in used:
         if file.source_split in ("", "train"):
@@ -65,16 +94,45 @@ def _report_copied(copied: dict[str, str], by_class: Mapping[str, list[str]], de
     """Of classes that are copies of each other, the largest is the one made of others."""
     if not copied:
         return
-    name = max(sorted(copied), key=lambda label: len(by_class[label]))
-    folders = sorted(path for path, label in decision.classes.items() if label == name)
-    pattern = folders[0] if folders else name
+    name = max(sorted(copied), key=lambda label: (len(by_class[label]), bool(find_copied_name(label)), len(label)))
     decision.ask(
         f"each of the {len(by_class[name]):,} pictures of class {name!r} is also in another class, such as {copied[name]!r}: "
-        f"it is no class, but a copy of others ({suggest_map([pattern], 'ignore')}), or they have two labels (data.layout=flat)"
+        f"it is no class, but a copy of others ({_suggest_ignoring(name, decision)}), or they have two labels "
+        "(data.layout=flat)"
     )
 
 
-def _report_empty(empty: list[str], decision: Decision, files: list[TreeFile]) -> None:
+def _report_names(used: list[TreeFile], decision: Decision) -> None:
+    """One class only, classes with the names of copies, and folders of augmented pictures, which leak into test."""
+    classes = sorted({file.label for file in used})
+    if len(classes) == 1:
+        decision.warn(
+            f"there is only one class, {classes[0]!r}: a classifier needs two; if its pictures have labels elsewhere, set "
+            "data.labels (a CSV file), data.classes=parent (folders inside) or data.classes=file (names of files)"
+        )
+    folded = {fold_name(label): label for label in classes}
+    for label in classes:
+        if original := folded.get(fold_name(find_copied_name(label) or "/")):
+            decision.warn(
+                f"class {label!r} has the name of a copy of {original!r}: if it is one, leave it out "
+                f"({_suggest_ignoring(label, decision)}); if both are one class, prune.merge_classes merges them"
+            )
+    folders = {file.path.rpartition("/")[0] for file in used}
+    changed = {path for path in folders if any(_AUGMENTED & set(find_words(name)) for name in path.split("/"))}
+    augmented = [file for file in used if file.path.rpartition("/")[0] in changed]
+    if augmented and len(augmented) < len(used) and not any(file.source_split for file in used):
+        decision.warn(
+            f"{len(augmented):,} pictures, such as {augmented[0].name!r}, lie in folders of augmented pictures: a changed copy "
+            "in test makes it too easy; split.group=near keeps copies together"
+        )
+
+
+def _suggest_ignoring(label: str, decision: Decision) -> str:
+    folders = sorted(path for path, name in decision.classes.items() if name == label)
+    return suggest_map(folders or [label], "ignore")
+
+
+def _report_empty(empty: list[str], decision: Decision, files: list[TreeFile], kept: Mapping[str, str]) -> None:
     """Folders without pictures beside class folders. A folder in a class is no class."""
     beside = {path.rpartition("/")[0] for path in decision.classes}
     found = [path for path in empty if path.rpartition("/")[0] in beside and not decision.place(path)[2]]
@@ -85,10 +143,12 @@ def _report_empty(empty: list[str], decision: Decision, files: list[TreeFile]) -
     known = {file.label for file in files}
     lost = [name for name in names if name not in known]
     what = "class folder" if len(found) == 1 else "class folders"
+    below = tuple(f"{path}/" for path in found)
+    inside = [file for file in files if file.reason and kept[file.path].startswith(below)]
+    others = f" ({len(inside):,} other files, such as {inside[0].name!r})" if inside else ""
     decision.warn(
-        f"{what} {quote(sorted(found))} without any picture: no class of {'its' if len(found) == 1 else 'their'} name is made"
-        if lost
-        else f"{what} {quote(sorted(found))} without any picture"
+        f"{what} {quote(sorted(found))} without any picture{others}"
+        + (f": no class of {'its' if len(found) == 1 else 'their'} name is made" if lost else "")
     )
 
 
@@ -105,8 +165,22 @@ def _report_missing(used: list[TreeFile], decision: Decision) -> None:
 
 
 def _report_odd(files: list[TreeFile], decision: Decision) -> None:
-    """Pictures outside classes, and files in classes that are no pictures: how many, and one of them."""
-    reasons = Counter(file.reason for file in files if file.reason)
-    for reason, count in sorted(reasons.items()):
-        example = next(file.name for file in files if file.reason == reason)
-        decision.notes.append(f"not used: {count:,} file(s), such as {example!r} ({reason})")
+    """Pictures outside classes, and files in classes that are no pictures: how many, and one of them. Many are a warning."""
+    unused: dict[str, list[TreeFile]] = defaultdict(list)
+    for file in files:
+        if file.reason:
+            unused[file.reason].append(file)
+    most = max(_FEW, _SHARE * sum(not file.reason for file in files))
+    for reason, found in sorted(unused.items()):
+        lost = [file for file in found if is_picture(file.path) or (file.label and _is_odd(file.path))]
+        example = (lost or found)[0].name
+        line = f"not used: {len(found):,} file(s), such as {example!r} ({reason})"
+        if len(lost) > most:
+            decision.warn(line)
+        else:
+            decision.notes.append(line)
+
+
+def _is_odd(path: str) -> bool:
+    """Whether a file that is no picture by its extension may be one still."""
+    return PurePosixPath(path).suffix.lower() not in _SIDECARS

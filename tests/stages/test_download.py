@@ -141,7 +141,7 @@ class TestLabels:
         for number, file in enumerate(sorted(folder.rglob("*.png"))):
             file.rename(file.with_name(f"{number}.png"))
         (folder / "meta.csv").write_text("\n".join(["image_id,dx,patient", *rows, "99,nv,r"]) + "\n")
-        columns = {"path": "image_id", "label": "dx", "split": "split", "group": "patient"}
+        columns = {"path": "image_id", "label": "dx", "split": "split", "group": "patient", "time": None}
         project.set(families=["linear_svm"], data__source="folder", data__path=str(folder))
         project.set(data__labels="meta.csv", data__label_columns=columns)
         return folder

@@ -204,6 +204,14 @@ class TestLoss:
         assert "received: 'eel' 1 of 10 (10.0%), the first because: empty: 0 bytes; 'cat' 1 of 51 (2.0%)" in said
         assert said.endswith("allow the loss: prune.max_loss=0.100")
 
+    def test_the_loss_that_is_advised_is_allowed(self, raw, project):
+        raw({"cat/bad.png": b"", "cat/worse.png": b"bad"}, cat=30, dog=30)
+        project.set(prune__max_loss=0.05)
+        advised = refusal(project).rpartition("=")[2]
+        project.set(prune__max_loss=float(advised))
+        prune()
+        assert classes() == {"cat": 30, "dog": 30}
+
     def test_below_the_limit_each_class_is_named(self, raw, project, caplog):
         raw({"eel/bad.png": b"", "cat/bad.png": b""}, cat=25, dog=25, eel=25)
         project.set(prune__max_loss=0.05)

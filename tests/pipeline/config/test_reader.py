@@ -415,6 +415,15 @@ class TestReading:
         project.set(data__splits={2019: "train", "0": "test", "b c": "ignore"})
         assert load_params().data.splits == {"2019": "train", "0": "test", "b c": "ignore"}
 
+    def test_names_of_folders_may_look_like_answers_and_dates(self, project):
+        """DVC writes YAML 1.2, in which these are text."""
+        file = project.folder / "params.yaml"
+        text = file.read_text().replace("  root: null", "  root: 2019")
+        file.write_text(text.replace("  splits: {}", "  splits: {no: ignore, on: test, 2021-05-01: train}"))
+        data = load_params().data
+        assert data.root == "2019"
+        assert data.splits == {"no": "ignore", "on": "test", "2021-05-01": "train"}
+
     @pytest.mark.parametrize(
         ("key", "value"),
         [

@@ -147,7 +147,7 @@ def list_bad() -> Iterator[tuple[str, bytes, str]]:
         ("mac.jpg", b"\0\5\x16\7\0\2\0\0Mac OS X", "AppleDouble"),
         ("scan.tif", bytes(128) + b"DICM" + bytes(50), "DICOM"),
         ("zeros.jpg", bytes(5000), "5,000 bytes, all 0"),
-        ("text.jpg", b"just a text", "no known format"),
+        ("text.jpg", b"nothing but a text", "a text instead of the picture, which begins with 'nothing but"),
         ("tiny.png", encode(draw(1, (7, 40)), "PNG"), "too small: 7x40"),
     ):
         yield name, data, said

@@ -64,6 +64,33 @@ class TestRange:
     def test_auto_takes_the_bits_that_are_in_use(self, dtype, low, high, white):
         assert choose_range((low + RAMP * (high - low)).astype(dtype), "auto") == (0, white)
 
+    @pytest.mark.parametrize("dtype", ["uint16", "int32"])
+    def test_a_hot_pixel_does_not_make_the_others_black(self, dtype):
+        values = (RAMP * 400).astype(dtype)
+        values[5, 5] = 30_000
+        assert choose_range(values, "auto") == (0, 511)
+        assert decode(tiff(values)).mean() > 80
+
+    @pytest.mark.parametrize(("dtype", "sentinel", "white"), [("int16", -32768, 2047), ("float32", -9999, 1500)])
+    def test_numbers_for_missing_data_do_not_count(self, dtype, sentinel, white):
+        values = (RAMP * 1500).astype(dtype)
+        values[:9] = sentinel
+        assert choose_range(values, "auto")[1] == pytest.approx(white, abs=5)
+        assert choose_range(values, "auto")[0] >= 0
+        assert choose_range(np.full((9, 9), sentinel, dtype), "auto")[0] < 0
+        assert choose_range((RAMP * 20_000 - 9999).astype(dtype), "auto")[0] < -9000
+
+    def test_some_bright_pixels_are_part_of_the_picture(self):
+        values = (RAMP * 400).astype(np.uint16)
+        values[5] = 30_000
+        assert choose_range(values, "auto") == (0, 32_767)
+
+    def test_auto_stretches_what_would_be_nearly_one_colour(self):
+        thermal = (30_000 + RAMP * 1000).astype(np.uint16)
+        assert choose_range(thermal, "auto") == pytest.approx((30_000, 31_000), abs=5)
+        assert decode(tiff(thermal)).std() > 60
+        assert choose_range(np.full((9, 9), 30_000, np.uint16), "auto") == (0, 32_767)
+
     @pytest.mark.parametrize(
         ("dtype", "low", "high"),
         [
@@ -224,3 +251,8 @@ class TestRefused:
         data = tiff(np.zeros((400, 400, 3), np.float64), photometric="rgb")
         with pytest.raises(BadImageError, match=r"400x400 pixels, which count as 1 million for their memory"):
             inspect_image(data, min_side=8, max_megapixels=0.5)
+
+
+def test_the_size_of_a_turned_picture_is_as_shown():
+    data = tiff(colours(0, 4095, "uint16")[:16], photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    assert inspect_image(data, min_side=8, max_megapixels=1) == ImageFacts(16, 32, "RGB")

@@ -37,3 +37,21 @@ def test_without_its_decoder_heic_is_named_with_the_command_that_installs_it(hei
 )
 def test_pictures_are_told_by_their_names(name, expected):
     assert is_picture_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(500), "a camera's raw file"),
+        (b"\0\0\0\x18ftypcrx rest", "a camera's raw file"),
+        (b"IIRO\x08\0\0\0", "a camera's raw file"),
+        (b"\x0a\5\1\x08", "PCX"),
+        (b"v/1\1rest", "OpenEXR"),
+        (b"404: Not Found\n", "a text instead of the picture, which begins with '404: Not Found'"),
+        (b"data:image/png;base64,iVBORw0", "a text instead of the picture"),
+        (b"x\0y", "no known format"),
+    ],
+)
+def test_what_is_no_picture_is_named(data, words):
+    with pytest.raises(BadImageError, match=f"^not an image: {words}"):
+        inspect_image(data, min_side=8, max_megapixels=1)

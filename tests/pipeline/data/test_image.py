@@ -183,8 +183,14 @@ class TestColour:
         assert pixels[9, 9].tolist() == [expected] * 3
 
     def test_nan_is_black(self):
-        values = np.full((20, 20), np.nan, np.float32)
-        assert colour(encode(Image.fromarray(values), "TIFF")) == [0, 0, 0]
+        values = np.tile(np.float32([1, np.nan]), (20, 10))
+        assert decode_image(encode(Image.fromarray(values), "TIFF"), image_size=20, resize="stretch").min() == 0
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_not_one_measured_value_is_refused(self, value):
+        values = np.full((20, 20), value, np.float32)
+        with pytest.raises(BadImageError, match="no pixel has a value"):
+            inspect(encode(Image.fromarray(values), "TIFF"))
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
     @pytest.mark.parametrize(("value", "expected"), [(0, 0), (1, 255)])

@@ -527,3 +527,14 @@ class TestKaggle:
         line = refusal("kaggle:owner/name")
         assert "kaggle:owner/name can't be downloaded" in line
         assert "403" in line
+
+
+@zip_and_tar
+def test_archives_in_an_archive_are_named(tmp_path, kind):
+    archive = PACKERS[kind](tmp_path / f"x.{kind}", {"cat.zip": b"PK", "README.md": b"x"})
+    assert "has no image, but 1 archive(s), such as 'cat.zip'" in refusal(archive)
+
+
+def test_a_link_has_its_own_reason_where_it_is_no_class_either(tmp_path):
+    archive = pack_zip_link(tmp_path / "x.zip", CATS_AND_DOGS, "eel", "cat")
+    assert read(archive)["eel"].reason == "a link in the archive: not followed"

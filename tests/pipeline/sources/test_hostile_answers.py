@@ -174,6 +174,7 @@ REFUSALS: dict[str, tuple[Script, str]] = {
     "shorter than announced": (answer(f"{OK}\nContent-Length: 99", b"abc"), "after 5 attempts"),
     "shorter, from the beginning each time": (in_pieces(size=200_000, ranges=False), "after 5 attempts"),
 }
+SILENT = ("head byte by byte", "silent after the head")  # each attempt takes its whole time
 
 
 def test_there_are_more_than_thirty():
@@ -187,8 +188,11 @@ def test_the_file_is_complete(raw, case):
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_the_line_says_what_is_wrong(raw, case, cache):
+def test_the_line_says_what_is_wrong(raw, case, cache, monkeypatch):
     raw.script, expected = REFUSALS[case]
+    if case in SILENT:
+        monkeypatch.setattr("pipeline.sources.http._ATTEMPTS", 2)
+        expected = expected.replace("5 attempts", "2 attempts")
     began = time.monotonic()
     with pytest.raises(PipelineError) as caught:
         fetch(raw.url, sha256=None, limits=LIMITS)
@@ -296,6 +300,23 @@ class TestSecrets:
         assert fetch(guarded.url, sha256=None, limits=LIMITS, may_log_in=True).read_bytes() == BODY
         with pytest.raises(PipelineError, match="answered 401"):
             fetch(guarded.url, sha256=None, limits=LIMITS)
+
+    @pytest.mark.parametrize("own", ["", "?download=1"])
+    def test_a_query_comes_from_the_environment_and_is_not_shown(self, raw, own, monkeypatch, caplog):
+        def script(send: Send, request: str, _: int) -> None:
+            wanted = f"/cats.zip{own}{'&' if own else '?'}token=cret "
+            accepted = wanted in request.splitlines()[0]
+            answer(OK if accepted else "HTTP/1.1 403 Forbidden\nContent-Length: 0", BODY if accepted else b"")(
+                send, "", 0
+            )
+
+        raw.script = script
+        monkeypatch.setenv("IMAGE_PIPELINE_QUERY", "?token=cret")
+        file = fetch(f"{raw.url}{own}", sha256=None, limits=LIMITS, may_log_in=True)
+        assert file.read_bytes() == BODY
+        with pytest.raises(PipelineError, match="IMAGE_PIPELINE_QUERY") as caught:
+            fetch(f"{raw.url}{own}", sha256=None, limits=LIMITS)
+        assert "cret" not in str(caught.value) + caplog.text + file.name
 
     def test_come_from_netrc(self, guarded, monkeypatch, tmp_path: Path):
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.label_table import parse_labels
+from pipeline.sources.label_table import find_doubts, parse_labels
 
 COLUMNS = LabelColumns(path="path", label="label", split="split", group="group", time="time")
 
@@ -112,3 +112,53 @@ def test_another_encoding_is_refused_with_the_row():
 def test_rows_know_their_lines():
     rows = parse_labels(b'path,label\n\na,"x\ny"\nb,z\n', COLUMNS, "labels.csv")
     assert [row.number for row in rows] == [4, 5]
+
+
+def test_excels_line_with_the_separator():
+    assert parse("sep=;\r\npath;label\r\na.jpg;cat\r\nb.jpg;dog\r\n") == TWO
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"PK\3\4rest", "an Excel workbook"),
+        (b"\x1f\x8brest", "packed by gzip"),
+        (b'\n[{"path": "a.jpg"}]', "a JSON file"),
+        (b"PAR1", "a Parquet file"),
+    ],
+)
+def test_another_kind_of_file_is_named(data, words):
+    assert f"is {words}" in refusal(data)
+
+
+def test_classes_as_true_and_false():
+    text = "path,cat,dog\na.jpg,TRUE,FALSE\nb.jpg,False,True\n"
+    assert parse(text, label=None) == TWO
+
+
+def test_probabilities_are_no_classes():
+    assert "has no two columns of nothing but 0 and 1" in refusal("path,cat,dog\na.jpg,0.9,0.1\n", label=None)
+
+
+def doubts(text: str, **columns: str | None) -> list[str]:
+    return list(find_doubts(text.encode(), COLUMNS.model_copy(update=columns), "labels.csv"))
+
+
+class TestDoubts:
+    @pytest.mark.parametrize("label", ["nan", "NA", "None", "?"])
+    def test_labels_that_look_like_missing_ones(self, label):
+        assert f"have the label {label!r}" in doubts(f"path,label\na,{label}\nb,cat\n")[0]
+
+    def test_splits_that_are_not_read(self):
+        text = "path,label,set\na,cat,train\nb,dog,Test\nc,dog,\n"
+        assert "data.label_columns.split=set" in doubts(text)[0]
+        assert doubts(text, split="set") == []
+
+    def test_groups_that_are_not_read(self):
+        text = "path,label,PatientID\na,cat,p1\nb,dog,p1\nc,dog,p2\n"
+        assert "data.label_columns.group=PatientID with split.group=column" in doubts(text)[0]
+        assert doubts(text, group="PatientID") == []
+
+    def test_nothing_else(self):
+        text = "path,label,patient,width,MEL,mode\na,cat,1,20,0,fast\nb,dog,2,20,1,train it\nc,dog,3,9,0,test\n"
+        assert doubts(text) == []

@@ -141,8 +141,10 @@ def test_no_label_at_all_is_refused():
     assert "row 2: no row has a label" in refusal(FILES, "path,label\na,\nb,\n")
 
 
-def test_classes_that_differ_by_case_only_are_refused():
-    assert "'Cat' and 'cat'" in refusal(FILES, "path,label\na,cat\nb,Cat\n")
+def test_classes_that_look_alike_are_refused_unless_they_are_said_to_be_two():
+    text = "path,label\na,cat\nb,Cat\n"
+    assert "'Cat' and 'cat'" in refusal(FILES, text)
+    assert read(FILES, text, layout="flat").classes == {"Cat": 1, "cat": 1}
 
 
 def test_classes_have_one_unicode_form():
@@ -175,3 +177,18 @@ def test_what_to_watch_is_in_the_source_first(tmp_path, monkeypatch):
     (source / "labels.csv").touch()
     assert find_labels_file("labels.csv", source) == source / "labels.csv"
     assert find_labels_file(None, source) is None
+
+
+def test_a_split_may_be_ignored():
+    reading = read(FILES, "path,label,split\na,cat,train\nb,dog,train\nc,cat,junk\n", splits={"junk": "ignore"})
+    assert reading.classes == {"cat": 1, "dog": 1}
+    assert ("data.splits says ignore", 1, "more/c.PNG") in reading.left_out
+
+
+def test_the_table_may_lie_outside_the_root():
+    files = ["train/a.jpg", "test/a.jpg"]
+    assert "or set data.root, or leave the others out (data.splits={train: ignore})" in refusal(
+        files, "path,label\na.jpg,cat\n"
+    )
+    assert labels_of(files, "path,label\na.jpg,cat\n", root="train") == {"train/a.jpg": "cat"}
+    assert labels_of(files, "path,label\na.jpg,cat\n", splits={"test": "ignore"}) == {"train/a.jpg": "cat"}

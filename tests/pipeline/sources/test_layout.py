@@ -281,7 +281,7 @@ class TestCopies:
     def test_a_copy_with_other_pictures_is_asked(self):
         files = fill(inside("cells")) | fill(inside("cells/cells"), first=1)
         line = question(files)
-        assert "data.splits={cells: ignore}" in line
+        assert "data.splits={cells/cells: ignore}" in line
         assert "data.root=cells/cells" in line
         assert read(files, root="cells/cells").classes == PAIR
         assert read(files, splits={"cells/cells": "ignore"}).classes == PAIR
@@ -425,6 +425,9 @@ class TestParameters:
     def test_all_ignored_is_refused(self):
         assert "ignores" in question(PAIR, splits={"*": "ignore"})
 
+    def test_the_root_itself_ignored_is_refused(self):
+        assert "no file that is not left out" in question(inside("x"), root="x", splits={"x": "ignore"})
+
     def test_the_parent_is_the_class_however_deep(self):
         reading = read({"a/b/cat": 2, "c/cat": 3, "d/e/f/dog": 4}, classes="parent")
         assert reading.classes == {"cat": 5, "dog": 4}
@@ -433,6 +436,11 @@ class TestParameters:
         reading = read({"train/x/cat": 2, "train/y/dog": 3, "test/x/cat": 4}, classes="parent")
         assert reading.classes == {"cat": 6, "dog": 3}
         assert reading.splits == {"train": 5, "test": 4}
+
+    def test_names_without_any_class_are_refused(self):
+        line = question({"images": 9, "a.csv": b"x"}, classes="file")
+        assert "no picture whose name begins with a class" in line
+        assert "received 'images/000.jpg'" in line
 
     def test_a_name_without_a_class_is_said(self):
         reading = read_tree(["cat1.jpg", "cat2.jpg", "003.jpg"], "x", AS_FOUND.model_copy(update={"classes": "file"}))
@@ -455,3 +463,199 @@ def test_files_are_sorted_and_names_differ():
     reading = read(inside("train", "test"))
     assert all(a.path < b.path for a, b in pairwise(reading.files))
     assert len({file.name for file in reading}) == len(reading.files)
+
+
+class TestHeldBackLayouts:
+    """Layouts of Kaggle and of published data sets, and what a person would say of them."""
+
+    @pytest.mark.parametrize("name", ["hold_out", "held-out", "Hold Out set"])
+    def test_held_out_pictures_are_test(self, name):
+        assert read(inside("train", name)).splits == {"train": 26, "test": 26}
+
+    def test_an_unknown_folder_that_holds_classes_may_be_a_split_too(self):
+        line = question(inside("train", "cv"))
+        assert "data.splits={cv: ignore}" in line
+        assert "data.splits={cv: test}" in line
+        assert read(inside("train", "cv"), splits={"cv": "test"}).splits == {"train": 26, "test": 26}
+
+    def test_a_train_folder_without_that_name_is_pointed_at(self):
+        tree = {**inside("rps/rps", "rps-test-set/rps-test-set"), "rps-validation": 6}
+        assert "data.splits={rps: train}" in question(tree)
+        assert read(tree, splits={"rps": "train"}).splits == {"train": 26, "test": 26}
+
+    @pytest.mark.parametrize("wrapper", ["", "VOCdevkit/VOC2012/"])
+    def test_pictures_and_segmentations_of_voc_are_no_classes(self, wrapper):
+        tree = {f"{wrapper}{name}": 5 for name in ("JPEGImages", "SegmentationClass", "SegmentationObject")}
+        assert "labels stand elsewhere" in question(tree)
+
+    @pytest.mark.parametrize("inner", ["", "/cat"])
+    def test_masks_in_splits_are_no_class(self, inner):
+        tree = {f"{split}/{kind}{inner}": 5 for split in ("train", "test") for kind in ("images", "masks")}
+        if inner:
+            reading = read(tree)
+            assert reading.classes == {"cat": 10}
+            warning(reading, "train/masks", "left out")
+        else:
+            assert "has no class folders" in question(tree)
+
+    @pytest.mark.parametrize("wrapper", ["", "ISIC_2019_Training_Input/"])
+    def test_one_split_of_pictures_beside_its_table(self, wrapper):
+        tree = {f"ISIC_2019_Training_Input/{wrapper}": 9, "ISIC_2019_Training_GroundTruth.csv": b"image,MEL"}
+        assert "set data.labels=ISIC_2019_Training_GroundTruth.csv" in question(tree)
+
+    @pytest.mark.parametrize(
+        "names", [("train_part_1", "train_part_2"), ("train_1", "train_2"), ("train_a", "train_ab")]
+    )
+    def test_parts_of_a_split_beside_a_table_are_no_classes(self, names):
+        tree = {**dict.fromkeys(names, 9), "train.csv": b"id,label"}
+        assert "data.labels=train.csv" in question(tree)
+        assert read(tree, layout="flat").classes == dict.fromkeys(names, 9)
+
+    def test_the_table_that_is_named_is_the_one_with_labels(self):
+        tables = dict.fromkeys(("sample_submission.csv", "test.csv", "train.csv"), b"id,label")
+        assert "data.labels=train.csv" in question({"images": 9, **tables})
+        assert "data.labels=train.csv" in question({"train_images": 9, "test_images": 9, **tables})
+
+    def test_dogs_and_cats_in_file_names_beside_a_form_for_answers(self):
+        names = [f"train/{label}.{number}.jpg" for label in ("cat", "dog") for number in range(9)]
+        files = {**dict.fromkeys(names, b"x"), "test1/1.jpg": b"x", "sampleSubmission.csv": b"id,label"}
+        line = question(files)
+        assert "names begin with cat, dog: data.classes=file" in line
+        assert "sampleSubmission" not in line
+        assert read(files, classes="file").splits == {"train": 18}
+
+    def test_names_that_say_a_split_are_no_classes(self):
+        names = [f"{split}_{number}.jpg" for split in ("Train", "Test") for number in range(9)]
+        assert "data.classes=file" not in question(dict.fromkeys(names, b"x"))
+
+    def test_the_same_splits_in_each_top_folder(self):
+        tree = inside("raw/train", "raw/valid", "resized (1)/train", "resized (1)/valid")
+        line = question(tree)
+        assert (
+            "data.splits={raw/train: train, raw/valid: val, resized ?1?/train: train, resized ?1?/valid: val}" in line
+        )
+        given = {"raw/train": "train", "raw/valid": "val", "resized ?1?/train": "train", "resized ?1?/valid": "val"}
+        assert read(tree, splits=given).splits == {"train": 52, "val": 52}
+        assert "data.root=raw" in line
+        splits = {"*/train": "train", "*/valid": "val"}
+        assert read(tree, splits=splits).classes == {"cat": 56, "dog": 48}
+        assert read(tree, splits=splits).splits == {"train": 52, "val": 52}
+        assert read(tree, root="resized (1)").splits == {"train": 26, "val": 26}
+
+    def test_the_same_splits_below_wrappers(self):
+        tree = inside("a/a/train", "a/a/test", "b/b/train", "b/b/test")
+        assert "data.splits={a/a/test: test, a/a/train: train, b/b/test: test, b/b/train: train}" in question(tree)
+        assert read(tree, splits={"*/*/test": "test", "*/*/train": "train"}).splits == {"train": 52, "test": 52}
+
+    def test_splits_in_classes_around_folders_of_images(self):
+        tree = {f"{label}/{split}/images": 9 for label in PAIR for split in ("train", "test")}
+        assert read(tree).classes == {"cat": 18, "dog": 18}
+        assert read(tree).splits == {"train": 18, "test": 18}
+        assert read(tree, splits={"*/train": "train", "*/test": "test"}).splits == {"train": 18, "test": 18}
+
+    def test_the_same_split_twice_counts_once(self):
+        files = fill({**inside("train"), "test": 3})
+        reading = read({**files, **copy(files, "train", "Train")})
+        assert reading.classes == PAIR
+        warning(reading, "is a copy of")
+
+    def test_folders_in_all_classes_are_said(self):
+        tree = {"colon/aca": 9, "colon/benign": 8, "lung/scc": 9, "lung/healthy": 7}
+        reading = read(tree)
+        assert reading.classes == {"colon": 17, "lung": 16}
+        warning(reading, "aca", "data.classes=parent")
+        assert set(read(tree, classes="parent").classes) == {"aca", "benign", "scc", "healthy"}
+
+    def test_class_folders_below_many_strays_are_pointed_at(self):
+        files = {**fill(inside("data")), **{f"{number}.jpg": b"x" for number in range(40)}}
+        assert "data.root=data reads the folders in it (cat, dog)" in question(files)
+        assert read(files, root="data").classes == PAIR
+
+
+class TestLosses:
+    """Nothing is lost with no more than a note."""
+
+    def test_a_class_without_pictures_is_named_in_archives_too(self):
+        files = {**fill(PAIR), **{f"eel/{number}.dcm": b"x" for number in range(20)}}
+        warning(read(files), "eel", "20 other files")
+
+    def test_many_pictures_outside_classes(self):
+        files = {**fill(PAIR), **{f"{number}.jpg": b"x" for number in range(9)}}
+        warning(read(files), "9 file(s)", "lies in no class folder")
+
+    def test_many_files_of_other_formats_in_classes(self):
+        files = {**fill(PAIR), **{f"cat/{number}.nef": b"x" for number in range(9)}}
+        warning(read(files), "cat/0.nef", ".nef")
+        assert read({**fill(PAIR), **{f"cat/{number:03d}.txt": b"x" for number in range(14)}}).warnings == ()
+
+    def test_archives_inside(self):
+        warning(read({**fill(PAIR), "eel.zip": b"x"}), "eel.zip", "unpack")
+        assert "no image, but 2 archive(s), such as 'cat.zip'" in question({"dog.zip": b"x", "cat.zip": b"x"})
+
+    def test_links_to_class_folders(self):
+        reading = read_tree(list(fill(PAIR)), "folder 'x'", links=["eel"])
+        assert any("eel" in line and "not entered" in line for line in reading.warnings)
+
+    def test_one_class_only(self):
+        warning(read({"animals": 9}), "only one class", "data.classes=file")
+
+
+class TestCopiesByName:
+    def test_the_copy_is_the_one_with_the_name_of_a_copy(self):
+        files = fill(PAIR)
+        files |= copy(files, "cat", "cat - Copy")
+        assert "data.splits={cat - Copy: ignore}" in question(files)
+        assert read(files, splits={"cat - Copy": "ignore"}).classes == PAIR
+
+    @pytest.mark.parametrize("name", ["cat (1)", "Copy of cat", "cat_aug"])
+    def test_a_class_with_the_name_of_a_copy_is_said(self, name):
+        warning(read({**PAIR, name: 9}), "has the name of a copy of 'cat'")
+
+    def test_augmented_copies_beside_their_originals_leak(self):
+        tree = {f"{label}/{kind}": 9 for label in PAIR for kind in ("augmented", "pictures")}
+        warning(read(tree), "split.group=near")
+
+
+class TestLookAlikes:
+    @pytest.mark.parametrize("other", ["cat ", "cat.", "cat\u200b", "\uff43at", "CAT"])
+    def test_are_asked(self, other):
+        assert "look alike" in question({"cat": 9, other: 9, "dog": 9})
+        assert len(read({"cat": 9, other: 9, "dog": 9}, layout="flat").classes) == 3
+
+    def test_separators_between_words(self):
+        assert "look alike" in question({"hot_dog": 9, "hot-dog": 9})
+        assert read({"train/hot_dog": 9, "train/x": 9, "test/hot dog": 9, "test/x": 9}).classes == {
+            "hot_dog": 18,
+            "x": 18,
+        }
+
+    def test_the_suggestion_keeps_blanks(self):
+        assert "prune.merge_classes={cat: [cat, 'cat ']}" in question({"cat": 9, "cat ": 9})
+
+
+class TestAdviceIsTaken:
+    """What a line advises settles the question, also where wrappers are around."""
+
+    def test_folders_to_ignore_in_wrappers(self):
+        tree = {**{f"my/set/{folder}": count for folder, count in PAIR.items()}, "my/set/test": 4}
+        assert "data.splits={my/set/test: ignore}" in question(tree)
+        for name in ("my/set/test", "test", "te*"):
+            assert read(tree, splits={name: "ignore"}).classes == PAIR
+
+    def test_a_wrapper_that_is_left_over_is_skipped(self):
+        tree = {**inside("my/set/data"), "my/set/test": 4}
+        assert read(tree, splits={"test": "ignore"}).classes == PAIR
+
+    def test_names_with_brackets(self):
+        assert read({**PAIR, "old [1]": 9}, splits={"old [1]": "ignore"}).classes == PAIR
+        labels = {"labels": "l.csv", "splits": {"old [1]": "ignore"}}
+        files = {"new/1.jpg": b"x", "old [1]/1.jpg": b"x", "l.csv": b"path,label\n1.jpg,cat\n"}
+        assert read(files, **labels).classes == {"cat": 1}
+
+    def test_the_nearest_folder_is_the_parent(self):
+        assert read({"dog": 4, "dog/beagle": 5}, classes="parent").classes == {"dog": 4, "beagle": 5}
+
+    def test_a_parent_that_only_says_images_is_passed_by(self):
+        tree = {f"train/n{number}/images": 9 for number in (1, 2)}
+        assert read(tree, classes="parent").classes == {"n1": 9, "n2": 9}
+        assert read({"train/images": 9, "test/images": 8}, classes="parent").classes == {"images": 17}

@@ -5,6 +5,7 @@ import pytest
 from pipeline.sources.names import (
     are_parts,
     find_class_in_file_name,
+    find_copied_name,
     find_split_word,
     fold_name,
     is_litter,
@@ -29,6 +30,11 @@ from pipeline.sources.names import (
         ("valid", "val"),
         ("devset", "val"),
         ("testimages", "test"),
+        ("TESTset", "test"),
+        ("TRAINimages", "train"),
+        ("hold_out", "test"),
+        ("Held-Out images", "test"),
+        ("household_out", ""),
         ("Test 1", "test"),
         ("evaluation", "eval"),
         ("single_prediction", "pred"),
@@ -58,6 +64,8 @@ def test_no_litter(name):
 def test_kinds_of_pictures():
     assert means_images("images")
     assert means_images("JPEG Images")
+    assert means_images("JPEGImages")
+    assert means_masks("SegmentationClass")
     assert not means_images("cat images")
     assert means_masks("lung masks")
     assert means_masks("Ground_Truth")
@@ -97,7 +105,9 @@ def test_classes_in_names_of_files(path, label):
 
 def test_folded_names():
     assert fold_name("Ka\u0308fer ") == fold_name("K\u00c4FER")
+    assert fold_name("hot_dog.") == fold_name("Hot - dog\u200b")
     assert fold_name("cat") != fold_name("cats")
+    assert len({fold_name(name) for name in ("1", "-1", "_", "...", "a+", "a")}) == 6
 
 
 def test_names_that_tables_can_hold_are_one_to_one():
@@ -114,3 +124,17 @@ def test_names_that_tables_can_hold_are_one_to_one():
 def test_classes_whose_bytes_differ_stay_apart_and_those_of_two_forms_do_not():
     names = make_class_names(["k\udce4fer", "k\udcf6fer", "K\u00e4fer", unicodedata.normalize("NFD", "K\u00e4fer")])
     assert len(set(names.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        *(
+            (name, "cat")
+            for name in ("cat (1)", "cat - Copy", "cat - Copy (2)", "Copy of cat", "cat_aug", "augmented_cat")
+        ),
+        *((name, "") for name in ("cat", "photocopy", "copy", "1", "aug")),
+    ],
+)
+def test_names_of_copies(name, original):
+    assert find_copied_name(name) == original

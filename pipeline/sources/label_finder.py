@@ -1,0 +1,115 @@
+"""Which picture a row of a CSV file of labels means."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from unicodedata import normalize
+from urllib.parse import unquote
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.decision import suggest_map
+from pipeline.sources.label_table import LabelRow
+from pipeline.sources.tree import is_picture
+
+_DRIVE = re.compile(r"^[A-Za-z]:/")
+
+
+class Finder:
+    """Finds the picture that a row means. pictures: normal form by path. root: data.root."""
+
+    def __init__(self, pictures: Mapping[str, str], root: str | None, where: str) -> None:
+        self.pictures = pictures
+        self._where = where
+        self._root = (root or "").strip("/").split("/")
+        self._exact = _Index(pictures, _keep)
+        self._folded: _Index | None = None
+        self._indirect: list[LabelRow] = []
+
+    def find(self, row: LabelRow, name: str) -> str | None:
+        """Its path, or None. What differs by case only, or is encoded as in a URL, counts if nothing else fits.
+
+        Raises PipelineError if several pictures are meant alike.
+        """
+        parts = _split(row.path)
+        if not parts:
+            return None
+        if found := self._choose(row, parts, self._exact, name):
+            return found
+        if self._folded is None:
+            self._folded = _Index(self.pictures, str.casefold)
+        found = self._choose(row, _split(unquote(row.path)), self._folded, name)
+        self._indirect += [row] if found else []
+        return found
+
+    def find_other_extension(self, row: LabelRow) -> str | None:
+        """A picture that has the name of a row's, but for the extension."""
+        parts = _split(row.path)
+        found = self._exact.by_stem.get(_drop_extension(parts[-1]), []) if parts else []
+        return self.pictures[found[0][0]] if found else None
+
+    def describe(self, name: str) -> Iterator[str]:
+        """What a person should look at: rows that are not written as their files are. name: of the CSV file."""
+        if self._indirect:
+            row = self._indirect[0]
+            yield (
+                f"{len(self._indirect):,} rows of {name} name a file by other case or in the encoding of URLs, such as row "
+                f"{row.number}: {row.path!r}"
+            )
+
+    def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
+        near = index.find(parts, self._root)
+        if len(near) > 1:
+            folder = self.pictures[near[-1]].rpartition("/")[0]
+            ignoring = f", or leave the others out ({suggest_map([folder], 'ignore')})" if folder else ""
+            raise PipelineError(
+                f"data.labels {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
+                f"{near[0]!r} and {near[1]!r}: expected one; write their folders into the column, or set data.root"
+                f"{ignoring}"
+            )
+        return near[0] if near else None
+
+
+def _keep(text: str) -> str:
+    return text
+
+
+class _Index:
+    """Pictures by their folded names. by_stem: (path, folded parts of its normal form) by folded name without extension."""
+
+    def __init__(self, pictures: Mapping[str, str], fold: Callable[[str], str]) -> None:
+        self._fold = fold
+        self.by_stem: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+        self._whole: dict[str, list[str]] = defaultdict(list)
+        for path, text in pictures.items():
+            parts = [fold(part) for part in normalize("NFC", text).split("/")]
+            self.by_stem[_drop_extension(parts[-1])].append((path, parts))
+            self._whole["/".join(parts)].append(path)
+
+    def find(self, parts: list[str], root: list[str]) -> list[str]:
+        """Paths of the pictures that these parts of a row's path mean: whole paths, from the source's root or `root` on, before
+        ends of paths."""
+        wanted = [self._fold(part) for part in parts]
+        starts = {"/".join(wanted), "/".join([*map(self._fold, root), *wanted])}
+        if whole := [path for start in sorted(starts) for path in self._whole.get(start, [])]:
+            return whole
+        near = self.by_stem.get(_drop_extension(wanted[-1]), [])
+        if is_picture(wanted[-1]):  # else the extension may be missing
+            near = [found for found in near if found[1][-1] == wanted[-1]]
+        near = [found for found in near if _agree(found[1], wanted)]
+        near = [found for found in near if found[1][-1] == wanted[-1]] or near
+        return [path for path, _ in near]
+
+
+def _split(path: str) -> list[str]:
+    text = _DRIVE.sub("/", normalize("NFC", path.replace("\\", "/")))
+    return [part for part in text.split("/") if part not in ("", ".")]
+
+
+def _drop_extension(name: str) -> str:
+    return name.rpartition(".")[0] if is_picture(name) else name
+
+
+def _agree(file: list[str], row: list[str]) -> bool:
+    """Whether a row's path is the end of a file's, or the other way round, but for their last parts."""
+    length = min(len(file), len(row))
+    return file[-length:-1] == row[-length:-1]
