@@ -18,6 +18,7 @@ from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import WATCH
 from pipeline.sources.labels import find_labels_file
 from pipeline.sources.loader import load_source
+from pipeline.sources.local_folder import check_projects, list_folder
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.reading import log_reading
 
@@ -46,7 +47,8 @@ def watch(entry: Path, target: Path | None, otherwise: str) -> None:
 
 
 def locate_outside(path: str | None) -> Path | None:
-    """The folder of pictures that are in no split. Raises PipelineError if it does not exist or contains no picture."""
+    """The folder of pictures that are in no split. Raises PipelineError if it does not exist, contains no picture, or
+    contains another DVC project."""
     if path is None:
         return None
     folder = resolve_path(path)
@@ -57,6 +59,7 @@ def locate_outside(path: str | None) -> Path | None:
         raise PipelineError(
             f"evaluate.outside_path {path!r} contains no picture: expected files such as .jpg or .png below it, or null"
         )
+    check_projects(list_folder(folder).projects, f"evaluate.outside_path {path!r}")
     return folder
 
 

@@ -52,17 +52,17 @@ def report() -> None:
 def render_report(params: Params, results: dict[str, Results], findings: Findings, key: str) -> str:
     """The page, section by section."""
     facts, examination = load_dataset_facts(), load_examination()
-    album, chosen = open_album(facts.resize), results[findings.chosen]
+    album, chosen = open_album(facts.resize, params.preprocess.range), results[findings.chosen]
     return render_page(
         "report.html",
         **describe_models(findings, results, facts.class_names),
         **describe_samples(chosen.predictions, album),
         **describe_mistakes(findings.chosen, results, findings.ranked, facts.class_names, album),
         **describe_data_issues(findings.issues, examination.near_duplicates, results, findings.ranked, album),
-        **describe_data(facts, examination),
-        **describe_reading(),
+        **describe_data(facts, examination, params.preprocess.range),
+        **describe_reading(params.split.group),
         augmented=describe_augmentation(results),
-        outside=describe_outside(chosen.outside),
+        outside=describe_outside(chosen.outside, params.preprocess.range),
         source=params.data.source,
         overrides=describe_overrides(params),
         facts=describe_run(params.train.seed),

@@ -1,13 +1,15 @@
 """Addresses on the network, and the secrets that people write into them."""
 
 import re
+from urllib.parse import unquote
 
 # user:password@ after the scheme; the password may hold a slash. host:8080/@name is none.
 _LOGIN = re.compile(r"(?i)^(https?://)[^/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^@]*@(?:[^/?#@]*@)*")
 _USER = re.compile(r"(?i)^(https?://)[^/?#]*@")
 # Names of what opens a door, alone or with a prefix: ?token=, &X-Amz-Signature=, Azure's sig.
 _SECRET = re.compile(
-    r"(?i)[?&;](?:[\w.-]*[_.-])?(token|key|apikey|sig|signature|password|passwd|pwd|secret|auth|credential|credentials)="
+    r"(?i)[?&;](?:[\w.-]*[_.-]|access|api|auth|id|refresh|secret|session|sas)?"
+    r"(token|key|sig|signature|password|passwd|pwd|secret|auth|credential|credentials|jwt)="
 )
 _ANY_QUERY = re.compile(r"(?i)(https?://[^\s'\"?]*)\?[^\s'\"]*")
 _ANY_LOGIN = re.compile(r"(?i)(https?://)[^\s'\"?]*@")
@@ -25,7 +27,7 @@ def refuse_secrets(address: str) -> str:
             "an address without a password, which would reach dvc.lock, the run cache and git (take it out, and set "
             "IMAGE_PIPELINE_USER and IMAGE_PIPELINE_PASSWORD, or write it to ~/.netrc)"
         )
-    if re.match(r"(?i)https?://", address) and (found := _SECRET.search(address)):
+    if re.match(r"(?i)https?://", address) and (found := _SECRET.search(unquote(address))):
         raise ValueError(
             f"an address without a {found[1].lower()}, which would reach dvc.lock, the run cache and git (take it out, and set "
             "IMAGE_PIPELINE_QUERY to what stands behind the question mark)"

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.manifest import load_manifest
 from pipeline.report.thumbnails import encode_picture, load_picture
 
@@ -27,11 +28,14 @@ class Card(TypedDict):
     hit: bool
 
 
-def open_album(resize: str) -> Album:
-    """The pictures of the manifest by name. resize: the policy by which the models see them."""
+def open_album(resize: str, value_range: ValueRange = "auto") -> Album:
+    """The pictures of the manifest by name. resize, value_range: as in `preprocess`: pictures are shown as the
+    models see them."""
     manifest = load_manifest()
     row_of = {name: row for row, name in enumerate(manifest["name"])}
-    return lambda name: load_picture(manifest.iloc[row_of[name]], image_size=_SIDE, resize=resize)
+    return lambda name: load_picture(
+        manifest.iloc[row_of[name]], image_size=_SIDE, resize=resize, value_range=value_range
+    )
 
 
 def make_card(row: Any, album: Album) -> Card:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.image import decode_image
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_bytes
@@ -22,16 +23,18 @@ def encode_picture(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def load_picture(row: pd.Series, *, image_size: int, resize: str) -> np.ndarray:
-    """One image of the manifest, uint8 (image_size, image_size, 3), RGB. row: shard, offset, size."""
-    return decode_image(read_bytes(row["shard"], row["offset"], row["size"]), image_size=image_size, resize=resize)
+def load_picture(row: pd.Series, *, image_size: int, resize: str, value_range: ValueRange = "auto") -> np.ndarray:
+    """One image of the manifest, uint8 (image_size, image_size, 3), RGB. row: shard, offset, size. resize, value_range: as in
+    `preprocess`."""
+    data = read_bytes(row["shard"], row["offset"], row["size"])
+    return decode_image(data, image_size=image_size, resize=resize, value_range=value_range)
 
 
-def draw_class_strip(images: pd.DataFrame, *, count: int, resize: str) -> str:
+def draw_class_strip(images: pd.DataFrame, *, count: int, resize: str, value_range: ValueRange = "auto") -> str:
     """`count` images of one class side by side, as a data URI; fewer are filled up with grey. The sample is drawn by a hash of
     the image's content, so it is the same each time."""
     order = np.argsort(hash_uniform(images["image_id"], "sample"), kind="stable")[:count]
-    tiles = [load_picture(images.iloc[i], image_size=_THUMBNAIL, resize=resize) for i in order]
+    tiles = [load_picture(images.iloc[i], image_size=_THUMBNAIL, resize=resize, value_range=value_range) for i in order]
     tiles += [np.full((_THUMBNAIL, _THUMBNAIL, 3), 128, np.uint8)] * (count - len(tiles))
     return encode_picture(np.concatenate(tiles, axis=1))
 

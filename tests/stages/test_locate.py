@@ -146,6 +146,16 @@ class TestOutsidePictures:
         assert str(caught.value) == f"evaluate.outside_path {path!r} {words}"
         assert project.files() == []
 
+    def test_a_dvc_project_in_it_is_refused_as_its_changes_would_go_unnoticed(self, project, picture_folder):
+        folder = picture_folder({"cat": 1})
+        (folder / "cat/.dvc").mkdir()
+        project.set(evaluate__outside_path=str(folder))
+        with pytest.raises(
+            PipelineError, match=r"^evaluate.outside_path .* contains 'cat/.dvc': .*set evaluate.outside_path"
+        ):
+            locate()
+        assert project.files() == []
+
 
 class TestReading:
     """What the folders are taken for is said, and asked, before anything is copied."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.examination import Examination
 from pipeline.data.faults import describe_faults
 from pipeline.data.losses import find_losses
@@ -24,8 +25,8 @@ _BINS = 24  # of a histogram
 _PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def describe_data(facts: DatasetFacts, examination: Examination) -> dict[str, Any]:
-    """What the page's section on the data needs."""
+def describe_data(facts: DatasetFacts, examination: Examination, value_range: ValueRange) -> dict[str, Any]:
+    """What the page's section on the data needs. value_range: as preprocess.range."""
     classes, images = examination.classes, examination.images
     return {
         "class_names": facts.class_names,
@@ -37,7 +38,7 @@ def describe_data(facts: DatasetFacts, examination: Examination) -> dict[str, An
         "homogeneity": examination.facts,
         "shapes": describe_shapes(images),
         "light": draw_light(summarize_light(images), facts.class_names),
-        "strips": draw_strips(facts),
+        "strips": draw_strips(facts, value_range),
         "faults": describe_faults(examination.faults),
         **describe_unused(),
     }
@@ -53,11 +54,13 @@ def count_images(facts: DatasetFacts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "split", "images", "position"])
 
 
-def draw_strips(facts: DatasetFacts) -> dict[str, str]:
+def draw_strips(facts: DatasetFacts, value_range: ValueRange) -> dict[str, str]:
     """Class to a strip of training images, as a data URI, for the first classes."""
     train = load_splits().query("split == 'train'")[["name"]].merge(load_manifest(), on="name")
     return {
-        name: draw_class_strip(train[train["label"] == name], count=_STRIP, resize=facts.resize)
+        name: draw_class_strip(
+            train[train["label"] == name], count=_STRIP, resize=facts.resize, value_range=value_range
+        )
         for name in facts.class_names[:_STRIPS]
     }
 

@@ -24,10 +24,10 @@ class ReadingFacts(TypedDict):
     notes: list[str]
 
 
-def describe_reading() -> dict[str, Any]:
+def describe_reading(group: str) -> dict[str, Any]:
     """`reading`: None for a source that has nothing to decide, such as drawn pictures. `leaks`: of its own splits; `num_leaks`:
     images of test and val that training has nearly seen; `num_copies_held`: of those whose copies were taken out of training.
-    `num_groups`: of images that belong together, None if there are none."""
+    `num_groups`: of images that belong together, None if there are none. group: as split.group."""
     reading: ReadingFacts | None = load_facts().get("reading")
     leaks = pd.read_csv(LEAKS, dtype="str", keep_default_na=False)
     splits, is_copy = load_splits(), leaks["kind"] == "copy"
@@ -38,6 +38,7 @@ def describe_reading() -> dict[str, Any]:
         "leaks": leaks.sort_values("kind", key=lambda kinds: kinds == "copy", kind="stable")
         .head(_LEAKS)
         .to_dict("records"),
+        "group": group,
         "num_groups": splits["group"].nunique() if "group" in splits else None,
         "largest_group": int(splits["group"].value_counts().max()) if "group" in splits else None,
     }

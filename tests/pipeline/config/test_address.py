@@ -59,6 +59,10 @@ def test_params_with_a_password_are_refused_in_a_line_without_it(project, sectio
         "sv=2024&sig=cret",
         "API_KEY=cret",
         "access_token=cret",
+        "accessToken=cret",
+        "apikey=cret",
+        "%74oken=cret",
+        "jwt=cret",
         "X-Goog-Credential=cret",
     ],
 )

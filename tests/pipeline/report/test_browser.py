@@ -62,6 +62,12 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path("metrics").resolve()
 
 
+@pytest.fixture(scope="module")
+def view(metrics: Path, tmp_path_factory: pytest.TempPathFactory) -> View:
+    """The page as it is, with its run."""
+    return open_page(metrics / "report.html", tmp_path_factory.mktemp("view") / "profile")
+
+
 @pytest.fixture
 def page(metrics: Path, tmp_path: Path) -> Path:
     """A copy of the page with run.js beside it, which a test may change."""
@@ -76,8 +82,7 @@ def profile(tmp_path: Path) -> Path:
 
 
 class TestRun:
-    def test_what_the_run_cost_is_in_a_table(self, page, profile):
-        view = open_page(page, profile)
+    def test_what_the_run_cost_is_in_a_table(self, view):
         head, *rows = view.rows(view.costs)
         assert head[:3] == ["Family", "Training, s", "One image, ms"]
         assert rows == [["linear_svm", "4.5", "12.5", "1,234", "2.5", "–", "–"], ["underfit", *"–––", "2.5", *"––"]]
@@ -85,8 +90,7 @@ class TestRun:
         assert view.costs.count("<svg") == 1
         assert view.console == []
 
-    def test_where_it_ran_is_among_the_facts(self, page, profile):
-        view = open_page(page, profile)
+    def test_where_it_ran_is_among_the_facts(self, view):
         facts = dict(view.rows(view.dom[view.dom.index('id="facts"') :]))
         assert {"Processor", "Memory", "System", "Commit", "Training seed"} <= set(facts)
         assert facts["Parameters changed since that commit"] == "none"
@@ -118,16 +122,14 @@ class TestRun:
 
 
 class TestPage:
-    def test_no_name_becomes_a_picture_or_a_script(self, page, profile):
-        view = open_page(page, profile)
+    def test_no_name_becomes_a_picture_or_a_script(self, view):
         assert "<title>Which model? linear_svm" in view.dom
         assert all(
             tag.startswith('src="data:image/jpeg;base64,') for tag in re.findall(r"<img[^>]*?(src=\S*)", view.dom)
         )
         assert view.dom.count("&lt;img src=x") > 10
 
-    def test_it_has_every_section_and_every_kind_of_picture(self, page, profile):
-        view = open_page(page, profile)
+    def test_it_has_every_section_and_every_kind_of_picture(self, view):
         sections = ["which", "sure", "samples", "wrong", "data", "cost", "outside", "again"]
         assert re.findall(r'<h2 id="(\w+)"', view.dom) == sections
         for words in ("looked in its mistakes", "How training sees them", "Ensemble of all families", "cat/one.png"):

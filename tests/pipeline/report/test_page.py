@@ -68,6 +68,26 @@ def make_architecture(**changes: Any) -> dict[str, Any]:
     return {"picture": SVG, "layers": [layer | changes]}
 
 
+def make_reading(**changes: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1, "classes": {"cat": 1234}, "more_classes": 0, "splits": {"train": 1000}, "wrappers": ["archive"],
+        "left_out": [{"reason": "no picture", "count": 2, "example": "notes.txt"}], "more_left_out": 0,
+        "warnings": ["two readings"], "more_warnings": 0, "notes": ["labels.csv is read"],
+    } | changes  # fmt: skip
+
+
+def make_leak(**changes: str) -> dict[str, str]:
+    leak = {
+        "name": "a.png",
+        "label": "cat",
+        "split": "test",
+        "kind": "near",
+        "train_name": "b.png",
+        "train_label": "dog",
+    }
+    return leak | changes
+
+
 def make_outside(**changes: Any) -> dict[str, Any]:
     card = {"picture": PIXEL, "name": "cat/1.png", "label": "cat", "predicted": "dog", "confidence": 0.75}
     return {
@@ -125,6 +145,13 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "faults": {},
         "num_copies": 0,
         "num_left_out": 0,
+        "reading": None,
+        "leaks": [],
+        "num_leaks": {"test": 0, "val": 0},
+        "num_copies_held": 0,
+        "group": "exact",
+        "num_groups": None,
+        "largest_group": None,
         "outside": None,
         "source": "scenes",
         "overrides": {},
@@ -167,6 +194,11 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
         "faults": {"nearly black": "2 of cat"},
         "num_copies": 3,
         "num_left_out": 2,
+        "reading": make_reading(),
+        "leaks": [make_leak()],
+        "num_leaks": {"test": 1, "val": 0},
+        "num_groups": 1200,
+        "largest_group": 3,
         "outside": make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1),
         "overrides": {"train.epochs": "5"},
     }
@@ -249,6 +281,12 @@ class TestNames:
             {"outside": make_outside(cards=[make_outside()["cards"][0] | {"name": EVIL}])},
             {"outside": make_outside(cards=[make_outside()["cards"][0] | {"predicted": EVIL}])},
             {"outside": make_outside(bad=[{"name": EVIL, "reason": EVIL}], num_bad=1)},
+            {"reading": make_reading(classes={EVIL: 1})},
+            {"reading": make_reading(wrappers=[EVIL])},
+            {"reading": make_reading(left_out=[{"reason": EVIL, "count": 1, "example": EVIL}])},
+            {"reading": make_reading(warnings=[EVIL])},
+            {"reading": make_reading(notes=[EVIL])},
+            {"leaks": [make_leak(name=EVIL, train_name=EVIL, train_label=EVIL)]},
             {"source": EVIL},
             {"overrides": {"train.optimizer": EVIL}},
             {"facts": {EVIL: EVIL}},

@@ -60,10 +60,6 @@ def test_the_complete_library_is_in_it(page):
     assert page.count("<script>") == page.count("</script>") == 1
 
 
-def test_the_same_version_gives_the_same_bytes(page):
-    assert render_plots_page() == page
-
-
 def test_dvc_draws_in_it(page, tmp_path):
     (tmp_path / "template.html").write_text(page, encoding="utf-8")
     points = [{"x": x, "y": x * x, "rev": "workspace"} for x in range(3)]
@@ -88,7 +84,7 @@ class TestSaving:
 
     def test_it_is_written_completely_and_only_if_it_is_not_there(self, page, tmp_path):
         file = tmp_path / "new" / "plots.html"
-        save_plots_page(file)
+        save_plots_page(file)  # renders it anew: the same version gives the same bytes
         written = file.stat().st_mtime_ns
         save_plots_page(file)
         assert file.read_text(encoding="utf-8") == page

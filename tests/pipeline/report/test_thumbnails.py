@@ -1,8 +1,10 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline.data.raw import load_index, save_raw
 from pipeline.report.thumbnails import draw_class_strip, encode_picture, load_picture, overlay_heat
@@ -49,6 +51,19 @@ class TestLoading:
         picture = load_picture(images.iloc[4], image_size=16, resize="letterbox")
         assert (picture[0] == 0).all()
         assert (picture[8] == 160).all()
+
+    @pytest.mark.parametrize(("value_range", "shade"), [("full", 16), ("minmax", 255)])
+    def test_deep_pictures_are_scaled_as_the_models_see_them(self, tmp_path, monkeypatch, value_range, shade):
+        monkeypatch.chdir(tmp_path)
+        values = np.zeros((20, 20), np.uint16)
+        values[10:] = 4095
+        Image.fromarray(values).save("deep.png")
+        save_raw([RawImage("cat/1.png", "cat", "", Path("deep.png").read_bytes())], {"source": "folder"})
+        images = load_index().assign(image_id="0" * 64)
+        picture = load_picture(images.iloc[0], image_size=20, resize="stretch", value_range=value_range)
+        assert picture[-1, 0, 0] == shade
+        strip = draw_class_strip(images, count=1, resize="stretch", value_range=value_range)
+        assert decode(strip)[-1, 0, 0] == pytest.approx(shade, abs=3)
 
 
 class TestStrip:

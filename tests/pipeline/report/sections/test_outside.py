@@ -38,7 +38,7 @@ def describe(*rows: dict):
     """As evaluate writes the table and the report reads it."""
     table = pd.DataFrame(list(rows), columns=[*OUTSIDE, "p:cat", "p:NA"])
     save_table(table, Path("outside.csv"))
-    return describe_outside(load_table(Path("outside.csv")))
+    return describe_outside(load_table(Path("outside.csv")), "auto")
 
 
 def test_without_outside_pictures_there_is_no_section():

@@ -32,7 +32,7 @@ def describe(tmp_path, monkeypatch):
         names = groups or ["a", "b"]
         table = pd.DataFrame({"image_id": names, "name": names, "label": "cat", "split": "train"})
         (table if groups is None else table.assign(group=groups)).to_csv(SPLITS, index=False)
-        found = describe_reading()
+        found = describe_reading("near")
         return found, render(found)
 
     return make
@@ -93,4 +93,13 @@ def test_near_copies_and_groups_count_as_leaks_and_copies_were_left_out(describe
 def test_groups_are_counted(describe):
     found, section = describe(None, groups=["x", "x", "x", "y"])
     assert (found["num_groups"], found["largest_group"]) == (2, 3)
-    assert "2 groups of images that belong together, the largest of 3" in section
+    assert "2 groups of images that belong together (split.group: near), the largest of 3" in section
+
+
+@pytest.mark.parametrize(
+    ("sign", "shown"), [("\x07", "\\x07"), ("\x1b", "\\x1b"), ("\u202e", "\\u202e"), ("\u2067", "\\u2067")]
+)
+def test_what_can_not_be_seen_in_a_name_is_shown_and_turns_no_text_around(describe, sign, shown):
+    _, section = describe({"classes": {f"a{sign}b": 12, "cat": 37}, "wrappers": [sign], "warnings": [sign]})
+    assert f"a{shown}b 12, cat 37" in section
+    assert sign not in section
