@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -60,7 +61,7 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], bounds: Bounds) -> None:
         # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([function.__module__])  # imported once, for all workers
+        context.set_forkserver_preload([find_module(function)])  # imported once, for all workers
         self.pipe, theirs = context.Pipe()
         self.current = context.RawValue(
             "q", -1
@@ -115,6 +116,13 @@ def map_guarded(
                 waiting.append(_Chunk(items))
             _hand_out(workers, waiting, count, function, bounds)
             _collect(workers, refuse, bounds)
+
+
+def find_module(function: Callable[..., Any]) -> str:
+    """The module of a function, or of the one within partials, whose own is functools."""
+    while isinstance(function, partial):
+        function = function.func
+    return function.__module__
 
 
 def _hand_out(workers: list[_Worker], waiting: list[Any], count: int, function: Any, bounds: Bounds) -> None:

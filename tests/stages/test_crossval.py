@@ -32,6 +32,9 @@ NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
 def _configured(tensorflow, monkeypatch, caplog):  # noqa: ARG001 - the verb does it itself, but only once in a process
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+    from tests.small_backbone import shrink_mobilenet
+
+    shrink_mobilenet(monkeypatch)
 
 
 @pytest.fixture
@@ -211,14 +214,14 @@ def save_features(weights: str) -> None:
     network = build_backbone("mobilenet", INPUT_SIZE)
     network.save_weights(weights)
     digest = compute_weights_digest(network)
-    facts = EmbeddingFacts("mobilenet", "the key", digest, 1024, "float32", 1, load_dataset_facts().num_images)
+    facts = EmbeddingFacts("mobilenet", "the key", digest, 64, "float32", 1, load_dataset_facts().num_images)
     (EMBEDDINGS / TRANSFER).mkdir(parents=True)
     writer = EmbeddingWriter(EMBEDDINGS / TRANSFER, facts.dtype)
     for split, views in (("train", 2), ("val", 1)):
         _, labels = load_split(split)
         for view in range(views):
             shown = (labels + view) % 3
-            features = np.random.default_rng(view).normal(0, 0.01, (len(labels), 1024)).astype(np.float32)
+            features = np.random.default_rng(view).normal(0, 0.01, (len(labels), 64)).astype(np.float32)
             features[np.arange(len(labels)), shown] += 10 if view else 1
             writer.write(split, view, [(features, labels)])
     save_facts(facts, EMBEDDINGS / TRANSFER)

@@ -39,6 +39,9 @@ def _logged(caplog):
 def _configured(tensorflow):  # noqa: ARG001 - the verb does it itself, but only once in a process
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stages.embed.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+        from tests.small_backbone import shrink_mobilenet
+
+        shrink_mobilenet(patch)
         yield
 
 
@@ -86,7 +89,7 @@ def fast(build_once, monkeypatch) -> None:
     """Backbones are built once, and not applied: every feature is the mean of the pixels."""
 
     def freeze(_):
-        return lambda images: np.repeat(np.asarray(images, np.float32).mean(axis=(1, 2, 3))[:, None], 1024, axis=1)
+        return lambda images: np.repeat(np.asarray(images, np.float32).mean(axis=(1, 2, 3))[:, None], 64, axis=1)
 
     monkeypatch.setattr("pipeline.models.backbones.loader.build_backbone", build_once)
     monkeypatch.setattr("pipeline.models.inference.freeze", freeze)
@@ -136,7 +139,7 @@ class TestFeatures:
     def test_every_split_has_one_row_per_image_and_its_label(self, finished):
         found = load(finished)
         for split, (_, labels) in SPLITS.items():
-            assert read_all(found, split).shape == (len(labels), 1024)
+            assert read_all(found, split).shape == (len(labels), 64)
             np.testing.assert_array_equal(found.labels(split), labels)
 
     def test_rows_are_the_networks_output_in_the_order_of_the_records(self, finished, build_once):
@@ -149,7 +152,7 @@ class TestFeatures:
 
     def test_only_training_images_have_augmented_views(self, finished):
         found = load(finished)
-        assert [read_all(found, "train", view).shape for view in (1, 2)] == [(26, 1024), (26, 1024)]
+        assert [read_all(found, "train", view).shape for view in (1, 2)] == [(26, 64), (26, 64)]
         assert all(len(found.features(split, view)) == 0 for split in ("val", "test") for view in (1, 2))
         assert len(found.features("train", 3)) == 0
 
@@ -157,7 +160,7 @@ class TestFeatures:
         from pipeline.models.backbones.backbone import compute_weights_digest
 
         facts = load(finished).facts
-        assert (facts.backbone, facts.num_features, facts.dtype, facts.views) == ("mobilenet", 1024, "float32", 2)
+        assert (facts.backbone, facts.num_features, facts.dtype, facts.views) == ("mobilenet", 64, "float32", 2)
         assert facts.num_images == COUNTS
         assert facts.weights_sha256 == compute_weights_digest(build_once("mobilenet", SIZE, "none"))
 

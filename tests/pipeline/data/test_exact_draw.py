@@ -70,7 +70,7 @@ def test_the_order_does_not_matter_and_the_seed_does():
 
 @pytest.mark.parametrize("added", [1, 7])
 def test_images_more_move_at_most_as_many_old_ones_across_each_border(added):
-    for size in range(3, 120):
+    for size in (*range(3, 20), 50, 99, 119):
         groups = hash_names(size + added)
         before, after = (draw(["cat"] * n, groups[:n]) for n in (size, size + added))
         after = after[:size]

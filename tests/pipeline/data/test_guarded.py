@@ -3,10 +3,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from pipeline.data.guarded import Bounds, map_guarded
+from pipeline.data.guarded import Bounds, find_module, map_guarded
 
 BOUNDS = Bounds(seconds=0.3, memory=1 << 30)
 MB = 1 << 20
@@ -42,6 +43,11 @@ def run(*chunks: list[str], bounds: Bounds = BOUNDS, num_workers: int = 2) -> li
 def test_results_come_in_the_order_of_the_items(num_workers):
     chunks = [[f"{chunk}.{i}" for i in range(chunk % 4)] for chunk in range(40)]
     assert run(*chunks, num_workers=num_workers) == [[item.upper() for item in chunk] for chunk in chunks]
+
+
+def test_the_module_of_a_partial_is_that_of_its_function():
+    """Workers start in a tenth of the time if it is imported before."""
+    assert find_module(partial(partial(work), "a")) == find_module(work) == work.__module__
 
 
 def test_without_items_no_process_is_started():

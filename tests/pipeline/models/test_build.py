@@ -1,6 +1,7 @@
 import math
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,14 @@ PIXELS = [name for name, family in FAMILIES.items() if family.backbone is None]
 # A machine on features has the backbone of a family that is tested: one of them is enough.
 DIFFERENT = [*PIXELS, *TRANSFER, "mobilenet_svm"]
 LIGHT = {*PIXELS, "mobilenet", "efficientnet_lite0", "mobilenet_svm"}
-EVERY_FAMILY = pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.ci]) for name in DIFFERENT]
-)
+
+
+def mark_heavy(families: list[str]) -> list[Any]:
+    """Parameters of which those that take seconds to build are left to CI."""
+    return [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.ci]) for name in families]
+
+
+EVERY_FAMILY = pytest.mark.parametrize("family", mark_heavy(DIFFERENT))
 EVERY_NETWORK = pytest.mark.parametrize("family", NETWORKS)
 SMALLEST = {name: FAMILIES[name].min_image_size for name in NETWORKS}  # pixels, each side
 FILTERS = (32, 64, 128, 256, 512)
@@ -34,11 +40,20 @@ def build(family: str, *, image_size: int = 32, num_classes: int = 3, **settings
     return build_model(family, image_size=image_size, num_classes=num_classes, **settings)
 
 
+def outline(family: str, **settings):
+    """A model whose weights have shapes and no values: to count them and to look at layers, in half the time."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        return build(family, **settings)
+
+
 @cache
 def build_small(family: str):
-    """The smallest model that every family has, for three classes; built once, as some have millions of weights."""
+    """A small model that every family has, for three classes; built once."""
     backbone = FAMILIES[family].backbone
-    return build(family, image_size=size_of(family), **({"network": build_once(backbone)} if backbone else {}))
+    settings = {"network": build_once(backbone)} if backbone else {"width": 0.25} if family in NETWORKS else {}
+    return build(family, image_size=size_of(family), **settings)
 
 
 def size_of(family: str) -> int:
@@ -219,15 +234,16 @@ class TestEveryFamily:
     @pytest.mark.parametrize("family", [*PIXELS, "mobilenet", "mobilenet_svm"])
     @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (50, 100)])
     def test_any_size_and_number_of_classes_works(self, family, image_size, num_classes):
-        model = build(family, image_size=image_size, num_classes=num_classes)
+        model = outline(family, image_size=image_size, num_classes=num_classes)
         assert model.input_shape == (None, image_size, image_size, 3)
         assert model.output_shape == (None, num_classes)
 
     @pytest.mark.parametrize("family", PIXELS)
     def test_it_can_resize_its_images(self, family):
-        model = build(family, image_size=48, input_size=32)
+        narrow = {"width": 0.25} if family in NETWORKS else {}
+        model = build(family, image_size=48, input_size=32, **narrow)
         assert model.input_shape == (None, 48, 48, 3)
-        assert model.count_params() == build(family, image_size=32).count_params()
+        assert model.count_params() == outline(family, image_size=32, **narrow).count_params()
         assert predict(model, noise(1, 48)).shape == (1, 3)
 
     @EVERY_FAMILY
@@ -247,26 +263,26 @@ def test_an_unknown_family_is_refused_by_a_line_that_names_the_nearest(name, nam
 
 class TestPublishedCounts:
     @pytest.mark.parametrize("family", PUBLISHED)
-    def test_as_the_studies_state_them(self, family, network):
+    def test_as_the_studies_state_them(self, family):
         expected, backbone = PUBLISHED[family], FAMILIES[family].backbone
         # A backbone has the same weights at any size, and the smallest is built the fastest.
-        settings = {"network": network(backbone), "image_size": size_of(family)} if backbone else {}
-        model = build(family, **{"image_size": expected.image_size, "num_classes": expected.num_classes} | settings)
+        image_size = size_of(family) if backbone else expected.image_size
+        model = outline(family, image_size=image_size, num_classes=expected.num_classes)
         assert (model.count_params(), count_trainable(model)) == (expected.parameters, expected.trainable)
 
     def test_fine_tuning_trains_all_of_inception_but_the_statistics(self, network):
-        model = build("inceptionv3", image_size=75, num_classes=10, network=network("inceptionv3"))
+        model = outline("inceptionv3", image_size=75, num_classes=10, network=network("inceptionv3"))
         unfreeze("inceptionv3", network("inceptionv3"), "all")
         assert count_trainable(model) == 23_876_778
 
     def test_lite_has_a_hidden_layer_of_512(self, network):
-        model = build("efficientnet_lite0", network=network("efficientnet_lite0"))
+        model = outline("efficientnet_lite0", network=network("efficientnet_lite0"))
         assert count_trainable(model) == count_dense(1280, 512, 3)
 
-    @pytest.mark.parametrize("family", TRANSFER)
+    @pytest.mark.parametrize("family", mark_heavy(TRANSFER))
     def test_of_a_backbone_only_the_head_is_trainable_and_grows_with_the_classes(self, family):
         network = build_once(FAMILIES[family].backbone)
-        larger = build(family, image_size=size_of(family), num_classes=7, network=network)
+        larger = outline(family, image_size=size_of(family), num_classes=7, network=network)
         few, many = count_trainable(build_small(family)), count_trainable(larger)
         per_class = (build_small(family).get_layer("probabilities").kernel.shape[0]) + 1
         assert many - few == 4 * per_class
@@ -274,22 +290,22 @@ class TestPublishedCounts:
     @EVERY_NETWORK
     @pytest.mark.parametrize(("image_size", "num_classes"), [(32, 2), (64, 10), (101, 6)])
     def test_at_other_sizes_and_class_counts(self, family, image_size, num_classes):
-        model = build(family, image_size=image_size, num_classes=num_classes)
+        model = outline(family, image_size=image_size, num_classes=num_classes)
         assert model.count_params() == COUNTS[family](image_size, num_classes)
 
     @pytest.mark.parametrize(("image_size", "num_classes"), [(1, 2), (32, 10), (101, 6)])
     def test_a_linear_machine_has_one_weight_per_value_and_class(self, image_size, num_classes):
-        model = build("linear_svm", image_size=image_size, num_classes=num_classes)
+        model = outline("linear_svm", image_size=image_size, num_classes=num_classes)
         assert model.count_params() == (3 * image_size**2 + 1) * num_classes
 
     @pytest.mark.parametrize(("image_size", "pool", "side"), [(32, 2, 16), (32, 5, 6), (32, 32, 1)])
     def test_a_linear_machine_on_averaged_pixels_has_fewer(self, image_size, pool, side):
-        assert build("linear_svm", image_size=image_size, pool=pool).count_params() == (3 * side**2 + 1) * 3
+        assert outline("linear_svm", image_size=image_size, pool=pool).count_params() == (3 * side**2 + 1) * 3
 
 
 class TestPublishedLayers:
     def kinds(self, family: str) -> list[str]:
-        return [type(layer).__name__ for layer in build(family).layers[1:]]
+        return [type(layer).__name__ for layer in outline(family).layers[1:]]
 
     def test_underfit(self):
         assert self.kinds("underfit") == ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense"]
@@ -306,17 +322,17 @@ class TestPublishedLayers:
         [("underfit", [6, 6]), ("overfit", [32, 64, 128, 256, 512]), ("optimized", [64, 128, 256, 512, 1024])],
     )
     def test_convolutions_are_three_by_three_same_relu(self, family, filters):
-        convolutions = layers_of(build(family), "Conv2D")
+        convolutions = layers_of(outline(family), "Conv2D")
         assert [layer.filters for layer in convolutions] == filters
         shapes = {(layer.kernel_size, layer.padding, layer.activation.__name__) for layer in convolutions}
         assert shapes == {((3, 3), "same", "relu")}
 
     def test_underfit_strides_by_five_at_first(self):
-        assert [layer.strides for layer in layers_of(build("underfit"), "Conv2D")] == [(5, 5), (1, 1)]
+        assert [layer.strides for layer in layers_of(outline("underfit"), "Conv2D")] == [(5, 5), (1, 1)]
 
     @pytest.mark.parametrize("family", ["overfit", "optimized"])
     def test_a_dense_layer_of_256_comes_before_the_last(self, family):
-        dense, last = layers_of(build(family), "Dense")
+        dense, last = layers_of(outline(family), "Dense")
         assert (dense.units, dense.activation.__name__) == (256, "relu")
         assert (last.units, last.activation.__name__) == (3, "softmax")
 
@@ -346,20 +362,20 @@ class TestDropout:
         ],
     )
     def test_the_published_rates_and_others(self, family, settings, rates):
-        found = [layer.rate for layer in layers_of(build(family, **settings), "Dropout")]
+        found = [layer.rate for layer in layers_of(outline(family, **settings), "Dropout")]
         assert found == pytest.approx(rates)
 
     @EVERY_NETWORK
     def test_every_network_can_have_dropout(self, family):
-        assert layers_of(build(family, dropout=0.5), "Dropout")
+        assert layers_of(outline(family, dropout=0.5), "Dropout")
 
     @EVERY_NETWORK
     def test_it_changes_no_count(self, family):
-        assert build(family, dropout=0.5).count_params() == build(family, dropout=0.0).count_params()
+        assert outline(family, dropout=0.5).count_params() == outline(family, dropout=0.0).count_params()
 
     @EVERY_NETWORK
     def test_nothing_is_dropped_when_predicting(self, family):
-        model = build(family, dropout=0.5)
+        model = build(family, dropout=0.5, width=0.25)
         np.testing.assert_array_equal(predict(model, noise(2)), predict(model, noise(2)))
 
 
@@ -380,24 +396,24 @@ class TestWeightPenalty:
         ],
     )
     def test_the_published_penalties_and_others(self, family, settings, penalties):
-        regularizers = [layer.kernel_regularizer for layer in layers_of(build(family, **settings), "Conv2D")]
+        regularizers = [layer.kernel_regularizer for layer in layers_of(outline(family, **settings), "Conv2D")]
         assert [float(one.l2) if one else 0 for one in regularizers] == pytest.approx(penalties)
 
     @EVERY_NETWORK
     def test_every_network_can_have_one(self, family):
-        assert not build(family, l2=0.0).losses
-        assert build(family, l2=0.1).losses
+        assert not build(family, l2=0.0, width=0.1).losses
+        assert build(family, l2=0.1, width=0.1).losses
 
 
 class TestWidth:
     @EVERY_NETWORK
     @pytest.mark.parametrize("width", [0.5, 3.0])
     def test_the_number_of_filters_is_multiplied(self, family, width):
-        assert build(family, width=width).count_params() == COUNTS[family](32, 3, width)
+        assert outline(family, width=width).count_params() == COUNTS[family](32, 3, width)
 
     @pytest.mark.parametrize("family", [name for name in NETWORKS if name != "dense_ann"])
     def test_a_filter_always_remains(self, family):
-        assert min(layer.filters for layer in layers_of(build(family, width=1e-6), "Conv2D")) == 1
+        assert min(layer.filters for layer in layers_of(outline(family, width=1e-6), "Conv2D")) == 1
 
 
 class TestHead:
@@ -410,24 +426,24 @@ class TestHead:
     @EVERY_NETWORK
     @pytest.mark.parametrize("head_units", [0, 10])
     def test_it_can_have_any_number_of_units_or_none(self, family, head_units):
-        model = build(family, head_units=head_units, width=1.0)
+        model = outline(family, head_units=head_units, width=1.0)
         assert model.count_params() == COUNTS[family](32, 3, 1.0, head_units)
-        *others, _, classes = self.units_of(build(family, head_units=7, width=1.0))
+        *others, _, classes = self.units_of(outline(family, head_units=7, width=1.0))
         assert self.units_of(model) == [*others, *([head_units] if head_units else []), classes]
 
     @EVERY_NETWORK
     def test_it_is_a_layer_with_relu_right_before_the_softmax(self, family):
-        *_, head, last = layers_of(build(family, head_units=10, width=1.0), "Dense")
+        *_, head, last = layers_of(outline(family, head_units=10, width=1.0), "Dense")
         assert (head.units, head.activation.__name__) == (10, "relu")
         assert (last.units, last.activation.__name__) == (3, "softmax")
 
     @EVERY_NETWORK
     def test_without_it_a_model_still_predicts(self, family):
-        probabilities = predict(build(family, head_units=0), noise(2))
+        probabilities = predict(build(family, head_units=0, width=0.25), noise(2))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
     def test_without_it_nothing_is_dropped_twice_in_a_row(self):
-        kinds = [type(layer).__name__ for layer in build("vgg_blocks", head_units=0).layers]
+        kinds = [type(layer).__name__ for layer in outline("vgg_blocks", head_units=0).layers]
         assert ("Dropout", "Dropout") not in list(pairwise(kinds))
 
     def test_no_units_are_no_layer(self):
@@ -455,11 +471,11 @@ class TestSearchedNetwork:
     )
     @pytest.mark.parametrize("image_size", [32, 50])
     def test_they_decide_its_parameters(self, image_size, sizes):
-        model = build("searched_cnn", image_size=image_size, head_units=9, **sizes)
+        model = outline("searched_cnn", image_size=image_size, head_units=9, **sizes)
         assert model.count_params() == count_searched_cnn(image_size, 3, 1.0, 9, **sizes)
 
     def test_its_layers_are_blocks_that_end_with_a_pool(self):
-        model = build("searched_cnn", blocks=2, layers=3, filters=4, kernel=5, dropout=0.5)
+        model = outline("searched_cnn", blocks=2, layers=3, filters=4, kernel=5, dropout=0.5)
         block = ["Conv2D"] * 3 + ["MaxPooling2D"]
         kinds = [type(layer).__name__ for layer in model.layers[1:]]
         assert kinds == ["Rescaling", *block * 2, "Flatten", "Dense", "Dropout", "Dense"]
@@ -481,7 +497,7 @@ class TestSmallImages:
     @EVERY_NETWORK
     def test_the_smallest_image_works(self, family):
         size = SMALLEST[family]
-        assert predict(build(family, image_size=size), noise(1, size)).shape == (1, 3)
+        assert predict(build(family, image_size=size, width=0.25), noise(1, size)).shape == (1, 3)
 
     @pytest.mark.parametrize("family", [name for name, size in SMALLEST.items() if size > 1])
     def test_a_smaller_one_is_refused_by_a_line_that_names_the_smallest(self, family):
@@ -494,7 +510,7 @@ class TestSmallImages:
     def test_the_smallest_is_not_larger_than_need_be(self, family, monkeypatch):
         monkeypatch.setattr("pipeline.models.build.check_image_size", lambda *_, **__: None)
         with pytest.raises((ValueError, AssertionError)):
-            self.check_values_are_left(build(family, image_size=SMALLEST[family] - 1))
+            self.check_values_are_left(outline(family, image_size=SMALLEST[family] - 1))
 
     def check_values_are_left(self, model) -> None:
         assert all(size for layer in model.layers for size in layer.output.shape[1:])

@@ -1,4 +1,4 @@
-"""TensorFlow's start, each time in a process of its own."""
+"""TensorFlow's start, in processes of their own."""
 
 import json
 import os
@@ -6,9 +6,13 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.tensorflow import configure_tensorflow
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,28 +29,21 @@ configure_tensorflow(onednn=True)
 """
 
 
-def test_tensorflow_starts_silently_and_leaves_garbage_collection_on():
-    started = run(
-        START.format(before="") + "print('tensorflow' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)"
-    )
-    assert (started.stdout, started.stderr) == ("True True True\n", "")
-
-
 @pytest.mark.parametrize("before", ["", "import sklearn.metrics"])
-def test_scikit_learn_can_be_imported_afterwards_whether_it_was_before_or_not(before):
-    """Without an import before, Keras is kept from importing it."""
+def test_it_is_silent_and_leaves_garbage_collection_on_and_scikit_learn_importable(before):
+    """Whether scikit-learn was imported before or not: if not, Keras is kept from importing it."""
     started = run(
-        START.format(before=before) + "import sklearn.metrics, keras; print(sklearn.metrics.accuracy_score([1], [1]))"
+        START.format(before=before)
+        + "print('tensorflow' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)\n"
+        + "import sklearn.metrics, keras; print(sklearn.metrics.accuracy_score([1], [1]))"
     )
-    assert (started.stdout, started.stderr) == ("1.0\n", "")
+    assert (started.stdout, started.stderr) == ("True True True\n1.0\n", "")
 
 
-def test_tensorflow_that_was_imported_before_is_refused():
-    script = START.format(before="import tensorflow") + "print('not refused')"
-    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert ended.stdout == ""
-    assert "TensorFlow was imported before it was configured" in ended.stderr
+def test_tensorflow_that_was_imported_before_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    with pytest.raises(PipelineError, match=r"^TensorFlow was imported before it was configured"):
+        configure_tensorflow(onednn=True)
 
 
 CHILD = """

@@ -92,6 +92,7 @@ def pretend(data, monkeypatch) -> Callable[..., list[tuple[Path, str, Params]]]:
             return SimpleNamespace(metrics={"accuracy": max(outcome)})
 
         monkeypatch.setattr("pipeline.search.scoring.train_and_measure", train)
+        monkeypatch.setattr("keras.backend.clear_session", lambda: None)  # it collects the garbage of all earlier tests
         return asked
 
     return prepare

@@ -19,7 +19,7 @@ HEAVY = {  # they take seconds to build and to trace, each
     name for name, family in FAMILIES.items() if family.backbone not in (None, "mobilenet", "efficientnet_lite0")
 }
 # What the others add is how they are built, which tests/pipeline/models checks for each.
-ONE_OF_EACH = ("linear_svm", "underfit", "optimized", "cifar_elu", "efficientnet_lite0", "efficientnet_lite0_svm")
+ONE_OF_EACH = ("linear_svm", "underfit", "optimized", "efficientnet_lite0")
 MARKS = {True: pytest.mark.slow, False: pytest.mark.ci}
 
 

@@ -1,5 +1,7 @@
+import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +38,12 @@ RECIPE: dict[str, Any] = {
     "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0},
     "class_weight": "none",
 }
+LEARN: dict[str, Any] = {"epochs": 4}
+MISLED: dict[str, Any] = {
+    "epochs": 6,
+    "early_stopping": {"monitor": "val_loss", "patience": None},
+    "reduce_lr": {"factor": 0.1, "patience": 1, "min_lr": 0.0005},
+}
 
 
 def make_recipe(**changes: Any) -> Recipe:
@@ -48,18 +56,26 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def easy(folder) -> Path:
+def write_easy() -> None:
     """Images that show their class by their colour."""
     write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=make_coloured_split(12, SIZE, seed=1))
+
+
+def write_misleading() -> None:
+    """The longer a network learns from the training images, the worse it is on the validation images."""
+    images, labels = make_coloured_split(12, SIZE, seed=1)
+    write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=(images, (labels + 1) % 3))
+
+
+@pytest.fixture
+def easy(folder) -> Path:
+    write_easy()
     return folder
 
 
 @pytest.fixture
 def misleading(folder) -> Path:
-    """The longer a network learns from the training images, the worse it is on the validation images."""
-    images, labels = make_coloured_split(12, SIZE, seed=1)
-    write_records(class_names=NAMES, train=make_coloured_split(48, SIZE), val=(images, (labels + 1) % 3))
+    write_misleading()
     return folder
 
 
@@ -121,32 +137,65 @@ def are_identical(model, other) -> bool:
     return all((a == b).all() for a, b in zip(weights_of(model), weights_of(other), strict=True))
 
 
+@dataclass(frozen=True)
+class Run:
+    """What training leaves: the model, the folder in which it ran, and the calls of watch."""
+
+    model: Any
+    folder: Path
+    heard: list[tuple[int, float]]
+
+
+@pytest.fixture(scope="module")
+def run_once(tensorflow, tmp_path_factory) -> Callable[..., Run]:  # noqa: ARG001 - must be configured before training
+    """Trains in a new folder, whose records `write` writes."""
+
+    def run(write: Callable[[], None], **settings: Any) -> Run:
+        folder, heard = tmp_path_factory.mktemp("run"), []
+        with contextlib.chdir(folder):
+            write()
+            model = train(folder, watch=lambda step, accuracy: heard.append((step, accuracy)), **settings)
+        return Run(model, folder, heard)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def learnt(run_once) -> Run:
+    """Four epochs on an easy problem, watched. Not to be changed."""
+    return run_once(write_easy, **LEARN)
+
+
+@pytest.fixture(scope="module")
+def misled(run_once) -> Run:
+    """Training whose best epoch is not the last; after 4 epochs it stops improving. Not to be changed."""
+    return run_once(write_misleading, **MISLED)
+
+
 class TestLearning:
-    def test_the_loss_falls_on_an_easy_problem(self, easy):
-        model = train(easy, epochs=4)
-        losses = curve(easy, "train/loss")
+    @pytest.mark.usefixtures("easy")
+    def test_the_loss_falls_on_an_easy_problem(self, learnt):
+        losses = curve(learnt.folder, "train/loss")
         assert losses[-1] < losses[0]
-        assert measure_accuracy(model) > 0.6
+        assert measure_accuracy(learnt.model) > 0.6
 
     @pytest.mark.parametrize(
         "changes",
         [
             {"augment": {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}},
-            {"batch_size": 1000, "dropout": 0.3, "l2": 0.01, "width": 2.0},
+            {"batch_size": 1000, "dropout": 0.3, "l2": 0.01, "width": 2.0, "class_weight": "balanced"},
         ],
     )
     def test_a_split_larger_than_memory_is_streamed(self, easy, changes):
-        train(easy, cache_gb=0.0, **changes)
-        assert np.isfinite(curve(easy, "train/loss")).all()
-
-    def test_the_model_is_returned_uncompiled(self, easy):
-        assert not train(easy, epochs=1).compiled
-
-    def test_the_model_has_the_recipes_width(self, easy):
         from pipeline.models.build import build_model
 
-        expected = build_model("underfit", image_size=SIZE, num_classes=3, width=2.0)
-        assert train(easy, epochs=1, width=2.0).count_params() == expected.count_params()
+        model = train(easy, cache_gb=0.0, epochs=1, **changes)
+        assert np.isfinite(curve(easy, "train/loss")).all()
+        expected = build_model("underfit", image_size=SIZE, num_classes=3, width=changes.get("width", 1.0))
+        assert model.count_params() == expected.count_params()
+
+    def test_the_model_is_returned_uncompiled(self, learnt):
+        assert not learnt.model.compiled
 
     def test_a_loss_that_is_not_finite_ends_in_one_line(self, easy):
         with pytest.raises(PipelineError, match=r"^underfit: the loss is no longer a number") as caught:
@@ -157,89 +206,87 @@ class TestLearning:
 
 
 class TestBestEpoch:
-    CHANGES: ClassVar = {"epochs": 4, "early_stopping": {"monitor": "val_loss", "patience": None}}
-
-    def test_its_weights_are_the_ones_returned(self, misleading):
-        model = train(misleading, **self.CHANGES)
-        losses = curve(misleading, "eval/loss")
+    @pytest.mark.usefixtures("misleading")
+    def test_its_weights_are_the_ones_returned(self, misled):
+        losses = curve(misled.folder, "eval/loss")
         assert min(losses) < losses[-1]
-        assert measure_loss(model) == pytest.approx(min(losses), rel=1e-3)
+        assert measure_loss(misled.model) == pytest.approx(min(losses), rel=1e-3)
 
-    def test_it_is_in_the_record_with_its_metrics(self, misleading):
-        train(misleading, **self.CHANGES)
+    def test_it_is_in_the_record_with_its_metrics(self, misled):
         names = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "eval/loss"}
-        row = int(best(misleading)["epoch"]) - 1
-        assert curve(misleading, "eval/loss")[row] == min(curve(misleading, "eval/loss"))
+        row = int(best(misled.folder)["epoch"]) - 1
+        assert curve(misled.folder, "eval/loss")[row] == min(curve(misled.folder, "eval/loss"))
         for key, name in names.items():
-            assert best(misleading)[key] == pytest.approx(curve(misleading, name)[row], rel=1e-6)
+            assert best(misled.folder)[key] == pytest.approx(curve(misled.folder, name)[row], rel=1e-6)
 
-    def test_the_monitor_determines_it(self, easy):
-        model = train(easy, epochs=3)
-        assert measure_accuracy(model) == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
-        assert best(easy)["val_accuracy"] == pytest.approx(max(curve(easy, "eval/accuracy")), abs=1e-6)
+    @pytest.mark.usefixtures("easy")
+    def test_the_monitor_determines_it(self, learnt):
+        accuracies = curve(learnt.folder, "eval/accuracy")
+        assert measure_accuracy(learnt.model) == pytest.approx(max(accuracies), abs=1e-6)
+        assert best(learnt.folder)["val_accuracy"] == pytest.approx(max(accuracies), abs=1e-6)
 
-    def test_patience_ends_training_early(self, misleading):
-        train(misleading, epochs=9, early_stopping={"monitor": "val_loss", "patience": 1})
+    def test_patience_ends_training_early_and_the_calls_of_watch(self, misleading):
+        heard: list[int] = []
+        settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1}}
+        train(misleading, watch=lambda step, _: heard.append(step), **settings)
         losses = curve(misleading, "eval/loss")
         assert len(losses) < 9
         assert losses[-1] > min(losses)
+        assert heard == list(range(len(losses)))
 
-    def test_without_patience_all_epochs_run(self, misleading):
-        train(misleading, **self.CHANGES)
-        assert len(curve(misleading, "eval/loss")) == 4
+    def test_without_patience_all_epochs_run(self, misled):
+        assert len(curve(misled.folder, "eval/loss")) == MISLED["epochs"]
 
-    def test_a_plateau_lowers_the_learning_rate_to_its_floor(self, misleading):
-        plateau = {"factor": 0.1, "patience": 1, "min_lr": 0.0005}
-        train(misleading, **self.CHANGES | {"epochs": 6, "reduce_lr": plateau})
-        rates = curve(misleading, "train/learning_rate")
+    def test_a_plateau_lowers_the_learning_rate_to_its_floor(self, misled):
+        rates = curve(misled.folder, "train/learning_rate")
         assert rates[0] == pytest.approx(0.01)
         assert rates[-1] == pytest.approx(0.0005)
 
 
 class TestRecord:
-    def test_it_has_one_row_per_epoch(self, easy):
-        train(easy, epochs=3)
+    def test_it_has_one_row_per_epoch(self, learnt):
         for name in ("train/loss", "train/accuracy", "eval/loss", "eval/accuracy"):
-            assert len(curve(easy, name)) == 3
+            assert len(curve(learnt.folder, name)) == LEARN["epochs"]
 
-    def test_accuracy_is_a_fraction(self, easy):
-        train(easy)
-        assert all(0 <= value <= 1 for value in curve(easy, "train/accuracy") + curve(easy, "eval/accuracy"))
-
-    def test_two_runs_write_the_same_bytes(self, easy):
-        files = []
-        for record in ("one", "two"):
-            train(easy, record=record)
-            written = sorted(path for path in (easy / record).rglob("*") if path.is_file())
-            files.append({path.relative_to(easy / record).as_posix(): path.read_bytes() for path in written})
-        assert files[0] == files[1]
+    def test_accuracy_is_a_fraction(self, learnt):
+        accuracies = curve(learnt.folder, "train/accuracy") + curve(learnt.folder, "eval/accuracy")
+        assert all(0 <= value <= 1 for value in accuracies)
 
     def test_an_earlier_record_is_replaced(self, easy):
-        train(easy, epochs=3, reduce_lr={"factor": 0.5, "patience": 1, "min_lr": 0.0})
+        earlier = easy / "record/plots/metrics/train/learning_rate.tsv"
+        earlier.parent.mkdir(parents=True)
+        earlier.write_text("step\tlearning_rate\n0\t0.01\n")
+        (earlier.parent / "loss.tsv").write_text("step\tloss\n0\t1\n1\t0.5\n")
+        (easy / "record/metrics.json").write_text('{"step": 1}')
         train(easy, epochs=1)
         assert len(curve(easy, "train/loss")) == 1
-        assert not (easy / "record/plots/metrics/train/learning_rate.tsv").exists()
+        assert not earlier.exists()
 
-    def test_the_last_epochs_metrics_are_beside_the_best_ones(self, easy):
-        train(easy)
-        last = json.loads((easy / "record/metrics.json").read_text())
-        assert last["train"]["loss"] == pytest.approx(curve(easy, "train/loss")[-1])
-        assert last["eval"]["accuracy"] == pytest.approx(curve(easy, "eval/accuracy")[-1])
+    def test_the_last_epochs_metrics_are_beside_the_best_ones(self, learnt):
+        last = json.loads((learnt.folder / "record/metrics.json").read_text())
+        assert last["train"]["loss"] == pytest.approx(curve(learnt.folder, "train/loss")[-1])
+        assert last["eval"]["accuracy"] == pytest.approx(curve(learnt.folder, "eval/accuracy")[-1])
 
-    def test_nothing_is_written_beside_it(self, easy):
-        train(easy)
-        assert sorted(path.name for path in easy.iterdir()) == ["data", "record"]
+    def test_nothing_is_written_beside_it(self, learnt):
+        assert sorted(path.name for path in learnt.folder.iterdir()) == ["data", "record"]
+
+
+def read_record(folder: Path, name: str) -> dict[str, bytes]:
+    files = [path for path in (folder / name).rglob("*") if path.is_file()]
+    return {path.relative_to(folder / name).as_posix(): path.read_bytes() for path in files}
 
 
 class TestSeeds:
     CHANGES: ClassVar = {"dropout": 0.3, "augment": {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}}
 
-    def test_one_seed_gives_bit_identical_weights_and_another_seed_others(self, easy):
+    def test_one_seed_gives_the_same_weights_and_record_to_the_bit_and_another_seed_others(self, easy):
         first, again, other = (
             train(easy, seed=seed, record=f"run {run}", **self.CHANGES) for run, seed in enumerate((1, 1, 2))
         )
         assert are_identical(first, again)
         assert not are_identical(first, other)
+        assert read_record(easy, "run 0") == read_record(easy, "run 1")
+        assert read_record(easy, "run 0").keys() >= {"metrics.json", "plots/metrics/train/loss.tsv"}
 
 
 class TestClassWeight:
@@ -250,10 +297,6 @@ class TestClassWeight:
         plain = train(folder, epochs=1, record="plain")
         balanced = train(folder, epochs=1, record="balanced", class_weight="balanced")
         assert not are_identical(plain, balanced)
-
-    def test_it_works_on_a_split_larger_than_memory(self, easy):
-        train(easy, epochs=1, class_weight="balanced", cache_gb=0.0)
-        assert len(curve(easy, "train/loss")) == 1
 
 
 class TestNormalization:
@@ -285,33 +328,26 @@ class EnoughError(Exception):
 class TestWatch:
     """It is called after each epoch, and can end training."""
 
-    def test_it_receives_every_epochs_number_and_validation_accuracy(self, easy):
-        heard: list[tuple[int, float]] = []
-        watched = train(easy, epochs=3, watch=lambda step, accuracy: heard.append((step, accuracy)))
-        assert [step for step, _ in heard] == [0, 1, 2]
-        assert [accuracy for _, accuracy in heard] == pytest.approx(curve(easy, "eval/accuracy"), abs=1e-6)
-        assert are_identical(watched, train(easy, epochs=3, record="unwatched"))
+    def test_it_receives_every_epochs_number_and_validation_accuracy(self, learnt):
+        assert [step for step, _ in learnt.heard] == list(range(LEARN["epochs"]))
+        accuracies = [accuracy for _, accuracy in learnt.heard]
+        assert accuracies == pytest.approx(curve(learnt.folder, "eval/accuracy"), abs=1e-6)
 
-    def test_early_stopping_ends_its_calls(self, misleading):
-        heard: list[int] = []
-        settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1}}
-        train(misleading, watch=lambda step, _: heard.append(step), **settings)
-        assert heard == list(range(len(curve(misleading, "eval/loss"))))
-        assert len(heard) < 9
+    def test_it_changes_nothing(self, easy, learnt):
+        assert are_identical(learnt.model, train(easy, **LEARN))
 
-    @pytest.mark.parametrize("last", [0, 1])
-    def test_an_exception_that_it_raises_ends_training(self, easy, last):
+    def test_an_exception_that_it_raises_ends_training(self, easy):
         heard: list[int] = []
 
         def watch(step: int, _: float) -> None:
             heard.append(step)
-            if step == last:
+            if step == 1:
                 raise EnoughError
 
         with pytest.raises(EnoughError):
             train(easy, epochs=4, watch=watch)
-        assert heard == list(range(last + 1))
-        assert len(curve(easy, "train/loss")) == last + 1
+        assert heard == [0, 1]
+        assert len(curve(easy, "train/loss")) == 2
 
 
 class TestCount:
