@@ -53,6 +53,7 @@ def test_each_family_has_its_files(clone: Path, family: str) -> None:
     assert (clone / "models" / f"{family}.keras").exists()
 
 
+@pytest.mark.ci
 def test_the_same_stages_again_write_the_same_bytes(clone: Path) -> None:
     stages = ["preprocess", "train@underfit", "evaluate@underfit", "report"]
     output = run(["dvc", "repro", "--force", "--no-run-cache", "--single-item", *stages], clone)

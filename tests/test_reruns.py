@@ -55,6 +55,7 @@ def test_comments_docstrings_and_layout_rerun_the_code_stage_and_nothing_else(cl
     assert repro(clone) == ["code"]
 
 
+@pytest.mark.ci
 def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clone: Path, edit: Edit) -> None:
     (clone / "pipeline/models/studies/mine.py").write_text(
         '"""A family of the user\'s own."""\n\nimport keras\nfrom pipeline.models.layers import make_input, softmax_head\n\n\n'
@@ -93,6 +94,7 @@ def test_a_change_in_one_source_reruns_nothing_where_another_is_in_use(clone: Pa
     assert repro(clone) == ["code"]
 
 
+@pytest.mark.ci
 def test_a_change_in_a_chart_reruns_the_report_only(clone: Path, edit: Edit) -> None:
     edit("pipeline/report/charts/theme.py", 'INK = "#', 'INK = "#0')
     assert repro(clone) == ["code", "report"]

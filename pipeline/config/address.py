@@ -9,7 +9,7 @@ _USER = re.compile(r"(?i)^(https?://)[^/?#]*@")
 # Names of what opens a door, alone or with a prefix: ?token=, &X-Amz-Signature=, Azure's sig.
 _SECRET = re.compile(
     r"(?i)[?&;](?:[\w.-]*[_.-]|access|api|auth|id|refresh|secret|session|sas)?"
-    r"(token|key|sig|signature|password|passwd|pwd|secret|auth|credential|credentials|jwt)="
+    r"(token|key|sig|signature|password|passwd|passphrase|pass|pwd|secret|auth|credential|credentials|jwt|bearer)="
 )
 _ANY_QUERY = re.compile(r"(?i)(https?://[^\s'\"?]*)\?[^\s'\"]*")
 _ANY_LOGIN = re.compile(r"(?i)(https?://)[^\s'\"?]*@")

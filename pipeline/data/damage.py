@@ -9,6 +9,7 @@ _SOS, _EOI = 0xDA, 0xD9
 _HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SCANS = 100  # of a JPEG: cameras write 1, web sites about 10. Decoding takes time in proportion
+_MAX_SEGMENTS = 10_000  # of a JPEG, scans and all else: an editor's profiles and drafts are a thousand at most
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset({b"tRNS", b"eXIf"})  # side chunks that change what is seen: transparency and orientation
@@ -26,18 +27,21 @@ def find_damage(data: bytes, kind: str) -> str:
 
 
 def _check_jpeg(data: bytes) -> str:
-    """Too many scans, or fewer bytes than its pixels need at the very least.
+    """Too many scans or segments, or fewer bytes than its pixels need at the very least.
 
     A Huffman code has one bit or more, and each block of 8 × 8 pixels has at least one code, so that a grey image of w × h
     pixels takes w · h / 512 bytes (ITU-T T.81, F.1.2.1 and G.1.2.1). Decoders fill what is missing with grey, without an error.
     """
-    scans, frame, width, height, position = 0, 0, 0, 0, 2
+    segments, scans, frame, width, height, position = 0, 0, 0, 0, 0, 2
     while (found := _MARKER.search(data, position)) is not None and found[1][0] != _EOI:
         marker, start = found[1][0], found.end()
         length = int.from_bytes(data[start : start + 2], "big")
         if marker in _FRAMES and not frame:
             frame, (height, width) = marker, struct.unpack(">HH", data[start + 3 : start + 7].ljust(4, b"\0"))
+        segments += 1
         scans += marker == _SOS
+        if segments > _MAX_SEGMENTS:
+            return f"more than {_MAX_SEGMENTS:,} segments in one JPEG: reading it could take minutes"
         if scans > _MAX_SCANS:
             return f"more than {_MAX_SCANS} scans in one JPEG: decoding it could take minutes"
         position = start + max(length, 2)
@@ -45,6 +49,16 @@ def _check_jpeg(data: bytes) -> str:
     if frame in _HUFFMAN_FRAMES and len(data) < least:
         return f"mostly empty: a JPEG of {width}x{height} pixels has {least:,} bytes or more, received {len(data):,}"
     return ""
+
+
+def has_many_chunks(data: bytes, most: int) -> bool:
+    """Whether a PNG has more than so many chunks, which take time to read whatever is in them."""
+    position = len(_PNG_SIGNATURE)
+    for _ in range(most):
+        if position >= len(data):
+            return False
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return position < len(data)
 
 
 def drop_side_chunks(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.damage import has_many_chunks
 from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.file_kinds import find_format
 from pipeline.data.guarded import make_bounds, map_guarded
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 _CHUNK = 32  # files per task
 _FEW = 64  # files; up to this many, decoding takes less time than starting other processes
 # Files that are decoded in this process: these formats, with at most so many bytes, pixels, and pixels times scans.
-_LIGHT_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-_LIGHT_BYTES, _LIGHT_PIXELS, _LIGHT_WORK = 16 << 20, 16_000_000, 200_000_000
+_LIGHT_BYTES = {"JPEG": 16 << 20, "PNG": 16 << 20, "BMP": 16 << 20, "WEBP": 16 << 20, "GIF": 1 << 20}
+_LIGHT_PACKED_BMP = 1 << 20  # bytes: Pillow unpacks these in Python, as it reads the blocks of a GIF
+_LIGHT_CHUNKS = 5_000  # of a PNG: editors write one per 8 kB
+_LIGHT_PIXELS, _LIGHT_WORK = 16_000_000, 200_000_000
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,13 @@ def _is_light(file: Path) -> bool:
     try:
         if not file.is_file() or file.stat().st_size > MAX_IMAGE_BYTES:
             return True
-        if file.stat().st_size > _LIGHT_BYTES:
+        if file.stat().st_size > max(_LIGHT_BYTES.values()):
             return False
         data = file.read_bytes()
         kind = find_format(data)
         if kind is None:
             return True
-        if kind not in _LIGHT_FORMATS:
+        if len(data) > _LIGHT_BYTES.get(kind, 0) or _has_many_parts(data, kind):
             return False
         width, height = open_image(data).size
     except (OSError, BadImageError):
@@ -129,6 +132,14 @@ def _is_light(file: Path) -> bool:
     # A progressive JPEG takes as long as all its scans, of which a small file has thousands.
     scans = data.count(b"\xff\xda") if kind == "JPEG" else 1
     return width * height <= _LIGHT_PIXELS and width * height * scans <= _LIGHT_WORK
+
+
+def _has_many_parts(data: bytes, kind: str) -> bool:
+    """Whether there may be so many that reading them takes seconds. A JPEG with many is refused when it is opened."""
+    if kind == "BMP":
+        is_packed = data[14:18] != b"\x0c\0\0\0" and int.from_bytes(data[30:34], "little") in (1, 2)
+        return is_packed and len(data) > _LIGHT_PACKED_BMP
+    return kind == "PNG" and has_many_chunks(data, _LIGHT_CHUNKS)
 
 
 def _refuse(path: str, reason: str) -> Picture:

@@ -1,16 +1,15 @@
 """Pages that need no other file, made from a template and what the sections say."""
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from pipeline.report.unseen import show_unseen
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPACE = "\N{NO-BREAK SPACE}"
-# Control characters, and those that turn the direction of all text behind them: one in a file name would reverse counts.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 
 
 def render_page(template: str, **content: Any) -> str:
@@ -30,7 +29,7 @@ def _open_templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_show_unseen,
+        finalize=lambda value: show_unseen(value) if isinstance(value, str) else value,
     )
     environment.filters |= {
         "percent": lambda value: "–" if value is None else f"{100 * value:.1f}{_SPACE}%",
@@ -41,10 +40,3 @@ def _open_templates() -> Environment:
         "thousands": lambda value: f"{int(value):,}",
     }
     return environment
-
-
-def _show_unseen(value: Any) -> Any:
-    """Text that a template shows, with each character that can't be seen as its number."""
-    if not isinstance(value, str) or not _UNSEEN.search(value):
-        return value
-    return type(value)(_UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), value))

@@ -102,6 +102,7 @@ def test_json_is_for_programs(doctor, picture_folder):
     assert "pictures" in found["sections"]
 
 
+@pytest.mark.ci
 def test_minutes_are_measured_in_a_process_of_its_own(project, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     project.set(families=["linear_svm"], crossval__families=["linear_svm"], sources__scenes__image_size=32)

@@ -10,6 +10,8 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from pipeline.report.unseen import show_unseen_within
+
 # The first block is readable on white and on near-black alike, so that one picture serves both themes.
 INK = "#7a828e"  # axes, labels, reference lines
 BLUE = "#3b82f6"
@@ -50,7 +52,8 @@ def to_svg(chart: Any, columns: int = 4) -> str:
     )  # fmt: skip
     # Altair refuses tables of more than 5,000 rows, meant for notebooks: the confusion matrix of 71 classes is one.
     with alt.data_transformers.enable("default", max_rows=None):
-        return vl_convert.vegalite_to_svg(styled.to_dict(format="vega-lite", validate=False))
+        # A control character in a class name is no XML: the renderer would end this process, without an error to catch.
+        return vl_convert.vegalite_to_svg(show_unseen_within(styled.to_dict(format="vega-lite", validate=False)))
 
 
 def number_axis(numbers: pd.Series, padding: int = 8, most: int = 8) -> alt.X:

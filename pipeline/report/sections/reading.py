@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from pipeline.data.raw import load_facts
-from pipeline.data.splits import load_splits
+from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.runtime.paths import LEAKS
 
 _CLASSES = 60  # named with their counts
@@ -45,10 +45,11 @@ def describe_reading(group: str) -> dict[str, Any]:
 
 
 def _shorten(reading: ReadingFacts) -> dict[str, Any]:
-    """With how many are not shown: `more_<name>`."""
+    """With how many are not shown: `more_<name>`. Splits are in the order of their use."""
     return {
         **reading,
         "num_classes": len(reading["classes"]),
+        "splits": {name: reading["splits"][name] for name in SPLIT_NAMES if name in reading["splits"]},
         "classes": dict(list(reading["classes"].items())[:_CLASSES]),
         "more_classes": max(0, len(reading["classes"]) - _CLASSES),
         "warnings": reading["warnings"][:_LINES],

@@ -45,6 +45,25 @@ def add_scans(count: int, size: tuple[int, int] = (64, 64)) -> bytes:
     return data[:last] + data[last:-2] * count + b"\xff\xd9"
 
 
+def add_segments(count: int) -> bytes:
+    """A JPEG with so many empty comments."""
+    data = encode(draw(1), "JPEG")
+    return data[:2] + b"\xff\xfe\0\2" * count + data[2:]
+
+
+def add_chunks(count: int) -> bytes:
+    """A PNG with so many empty chunks."""
+    return add_chunk(encode(draw(1), "PNG"), make_chunk(b"teXt", b"") * count)
+
+
+def pack_bmp(width: int, height: int, runs: bytes) -> bytes:
+    """A BMP of 256 shades of grey, packed in runs."""
+    shades = b"".join(bytes((i, i, i, 0)) for i in range(256))
+    start = 14 + 40 + len(shades)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 256)
+    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + shades + runs
+
+
 def claim_jpeg(width: int, height: int) -> bytes:
     """A small JPEG that says it is large."""
     data = bytearray(encode(draw(1), "JPEG"))
@@ -105,6 +124,12 @@ def list_good() -> Iterator[tuple[str, bytes]]:
         yield f"turned-{orientation}.jpg", encode(draw(orientation), "JPEG", exif=exif)
     yield "behind.jpg", encode(draw(7), "JPEG") + b"<?php trailing bytes ?>" * 9
     yield "scans-50.jpg", add_scans(40)
+    yield "segments-1000.jpg", add_segments(1000)
+    yield "chunks-9000.png", add_chunks(9000)
+    yield (
+        "packed.bmp",
+        pack_bmp(40, 32, b"".join(bytes((20, shade, 20, 255 - shade, 0, 0)) for shade in range(0, 128, 4))),
+    )
 
 
 def _list_side_chunks() -> Iterator[tuple[str, bytes]]:
@@ -134,6 +159,7 @@ def list_bad() -> Iterator[tuple[str, bytes, str]]:
     yield from _list_claims()
     for count in (101, 3000):
         yield f"scans-{count}.jpg", add_scans(count), "more than 100 scans"
+    yield "segments.jpg", add_segments(10_001), "more than 10,000 segments"
     for name, data, said in (
         ("page.jpg", b"<!DOCTYPE html><html><title>Log in</title></html>", "an HTML page"),
         ("lfs.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS"),

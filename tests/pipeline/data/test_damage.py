@@ -3,8 +3,17 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline.data.damage import drop_side_chunks, find_damage
-from tests.pipeline.data.hostile import add_chunk, add_scans, claim_jpeg, draw, encode, make_chunk
+from pipeline.data.damage import drop_side_chunks, find_damage, has_many_chunks
+from tests.pipeline.data.hostile import (
+    add_chunk,
+    add_chunks,
+    add_scans,
+    add_segments,
+    claim_jpeg,
+    draw,
+    encode,
+    make_chunk,
+)
 
 
 class TestJpeg:
@@ -26,6 +35,10 @@ class TestJpeg:
     @pytest.mark.parametrize(("more", "is_refused"), [(1, False), (85, False), (100, True), (3000, True)])
     def test_scans_are_counted(self, more, is_refused):
         assert (find_damage(add_scans(more), "JPEG") == "") != is_refused
+
+    @pytest.mark.parametrize(("count", "is_refused"), [(1000, False), (9900, False), (10_001, True), (500_000, True)])
+    def test_segments_are_counted(self, count, is_refused):
+        assert (find_damage(add_segments(count), "JPEG") == "") != is_refused
 
     def test_markers_within_other_segments_are_no_scans(self):
         data = encode(draw(1), "JPEG", comment=b"\xff\xda\0\2" * 500)
@@ -50,6 +63,14 @@ class TestPng:
         assert drop_side_chunks(data) == data
         broken = add_chunk(self.PLAIN, make_chunk(b"eXIf", exif.tobytes(), crc=1))
         assert drop_side_chunks(broken) == self.PLAIN
+
+    @pytest.mark.parametrize(("count", "has_many"), [(0, False), (7, False), (8, True), (900, True)])
+    def test_chunks_are_counted(self, count, has_many):
+        assert has_many_chunks(add_chunks(count), 10) == has_many  # three are of the picture
+
+    @pytest.mark.parametrize("end", [0, 8, 9, 20, 33, 41])
+    def test_a_file_cut_short_has_few(self, end):
+        assert not has_many_chunks(self.PLAIN[:end], 10)
 
     def test_damaged_pixels_stay_damaged(self):
         broken = bytearray(self.PLAIN)

@@ -1,6 +1,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.data.image import decode_image
 from pipeline.data.image_files import Decoding, Picture, find_files, label_by_folder, list_pictures, load_pictures
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.formats import MAX_IMAGE_BYTES
-from tests.pipeline.data.hostile import add_scans
+from tests.pipeline.data.hostile import add_chunks, add_scans, add_segments, draw, encode, pack_bmp
 
 DECODING = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=1.0)
 FEW = 64  # files; of up to this many, those that are light are decoded in this process
@@ -271,6 +272,35 @@ class TestManyFiles:
         assert [picture.path for picture in pictures] == files
         assert [picture.pixels is not None for picture in pictures] == [True, False, True, True, True]
         assert "takes too long" in pictures[1].reason
+
+    @pytest.mark.parametrize(
+        ("name", "data", "is_guarded"),
+        [
+            ("small.png", encode(draw(1), "PNG"), False),
+            ("small.bmp", pack_bmp(8, 8, b"\x08\x10\0\0" * 8), False),
+            ("segments.jpg", add_segments(500_000), False),  # refused before it is decoded
+            ("chunks.png", add_chunks(6000), True),
+            ("packed.bmp", pack_bmp(1200, 1200, b"\x01\x10" * 600_000), True),
+            ("plain.bmp", encode(draw(1, (700, 700)), "BMP"), False),
+            ("long.gif", encode(draw(1), "GIF") + bytes(1 << 20), True),
+            ("large.png", encode(Image.new("L", (4100, 4100)), "PNG", compress_level=1), True),
+            ("small.tif", encode(draw(1), "TIFF"), True),
+        ],
+    )
+    def test_a_single_file_is_guarded_if_it_may_take_seconds(self, tmp_path, monkeypatch, name, data, is_guarded):
+        asked: list[list[str]] = []
+
+        def note(chunks: Iterator[list[str]], _: Decoding) -> Iterator[Picture]:
+            for chunk in chunks:
+                asked.append(chunk)
+                yield from (Picture(path, None, "guarded") for path in chunk)
+
+        monkeypatch.setattr("pipeline.data.image_files._load_guarded", note)
+        file = str(tmp_path / name)
+        Path(file).write_bytes(data)
+        [picture] = load_pictures([file], replace(DECODING, max_megapixels=32.0))
+        assert asked == [[file]] * is_guarded
+        assert (picture.reason == "guarded") == is_guarded
 
     def test_closing_the_iterator_early_does_not_read_the_rest(self, many):
         taken: list[int] = []

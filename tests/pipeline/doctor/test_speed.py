@@ -36,6 +36,7 @@ def request_(project, monkeypatch):  # noqa: ARG001 - its params.yaml is read
     return make
 
 
+@pytest.mark.ci
 def test_a_process_of_its_own_measures_until_the_time_is_over(request_):
     speeds, trouble = measure_speeds(request_("linear_svm", "underfit", "overfit", seconds=0.05))
     assert trouble == ""

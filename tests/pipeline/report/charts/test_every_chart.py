@@ -21,6 +21,7 @@ from tests.pipeline.report.charts.svg import SVG, read_texts
 from tests.pipeline.report.charts.tables import make_costs, make_curves, make_names, make_trials
 
 ODD = ["<script>alert(1)</script>", 'a,b & "c"', "null", "1", "Käfer 猫"]
+UNSEEN = ["bell\x07", "turned\u202e", "no character\ufffe"]
 
 
 def draw_families(families: list[str]) -> str:
@@ -149,6 +150,13 @@ def test_any_name_is_only_text(draw):
     written = read_texts(svg)
     assert "<script" not in svg
     assert all(name in written for name in ("null", "1"))
+
+
+@pytest.mark.parametrize("chart", sorted(CHARTS.keys() - {"slices, parameters"}))  # its names are ours
+def test_no_name_ends_the_renderer(chart):
+    """It ends the whole process at a character that XML does not have."""
+    written = read_texts(CHARTS[chart](UNSEEN))
+    assert all(name in written for name in ("bell\\x07", "turned\\u202e", "no character\\ufffe"))
 
 
 @EVERY_CHART
