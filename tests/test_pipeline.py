@@ -133,7 +133,7 @@ def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_agai
     outside = draw_pictures(tmp_path / "outside", classes=["sea", "elsewhere"], count=3)
     (outside / "sea" / "broken.jpg").write_bytes(b"no picture")
     output = run(["dvc", "exp", "run", "-S", f"evaluate.outside_path={outside}"], clone)
-    assert {name.split("@")[0] for name in list_stages_run(output)} == {"locate", "evaluate", "report"}
+    assert {name.split("@")[0] for name in list_stages_run(output)} == {"check", "locate", "evaluate", "report"}
     with (clone / "data" / "evaluations" / "linear_svm" / "outside.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows].count("sea") == 4

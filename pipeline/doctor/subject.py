@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.config.address import hide_logins
 from pipeline.config.sections import Params
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
 from pipeline.data.manifest import check_classes, rename_classes
@@ -79,7 +80,7 @@ def _read(params: Params, subject: Subject) -> None:
         subject.findings += [Finding(text) for text in reading.warnings]
 
     source = load_source(name)
-    subject.lines.append(f"source {name}" + (f": {path}" if path else ""))
+    subject.lines.append(f"source {name}" + (f": {hide_logins(path)}" if path else ""))
     subject.target = source.locate(data.path, data, record)
     find_labels_file(data.labels, subject.target)
     if name == "archive" and subject.target is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from pipeline.config.address import hide_logins
 from pipeline.config.reader import parse_yaml
 from pipeline.config.sections import Params
 from pipeline.runtime.git import ask_git
@@ -75,7 +76,8 @@ def describe_commit() -> dict[str, str]:
 
 
 def find_changes() -> dict[str, str]:
-    """Parameters whose values differ from those of the commit, as 'old → new'; of an experiment, what `-S` has set."""
+    """Parameters whose values differ from those of the commit, as 'old → new'; of an experiment, what `-S` has set. Addresses
+    are without what may be secret."""
     before = ask_git("show", f"HEAD:./{PARAMS}")
     if before is None:
         return {}
@@ -96,4 +98,4 @@ def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _show(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return hide_logins(json.dumps(value, ensure_ascii=False, default=str))

@@ -63,6 +63,8 @@ def test_params_with_a_password_are_refused_in_a_line_without_it(project, sectio
         "apikey=cret",
         "%74oken=cret",
         "jwt=cret",
+        "pass=cret",
+        "bearer=cret",
         "X-Goog-Credential=cret",
     ],
 )

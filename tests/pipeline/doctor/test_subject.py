@@ -154,6 +154,11 @@ def test_outside_pictures_must_be_there(look):
     assert texts(look(evaluate__outside_path="outside").findings, stops=True) == ""
 
 
+def test_what_may_be_secret_in_an_address_is_not_shown(look):
+    lines = look(data__source="archive", data__path="https://host/a.zip?code=s3cret").lines
+    assert "source archive: https://host/a.zip?…" in lines
+
+
 def test_warnings_of_a_source_are_findings_each_once(look, tmp_path):
     pack_tar(tmp_path / "a", {f"{label}/h\udcfcndchen{n}.jpg": b"x" for label in ("cat", "dog") for n in range(20)})
     with collect_warnings("pipeline.sources") as found:

@@ -71,6 +71,13 @@ class TestChanges:
         }
 
     @pytest.mark.usefixtures("repository")
+    def test_what_may_be_secret_in_an_address_is_not_shown(self):
+        set_params(
+            {"train": {"epochs": 3, "augment": {"flip": "none"}}, "families": "https://me:pw@host/a.zip?code=s3cret"}
+        )
+        assert find_changes() == {"families": '["one"] → "https://…@host/a.zip?…"'}
+
+    @pytest.mark.usefixtures("repository")
     def test_comments_and_order_do_not_matter(self):
         content = yaml.safe_load(Path("params.yaml").read_text())
         Path("params.yaml").write_text("# why\n" + yaml.safe_dump(dict(reversed(content.items())), sort_keys=False))
