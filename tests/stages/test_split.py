@@ -19,7 +19,7 @@ from tests.planted import CHANGES
 
 
 @pytest.fixture
-def manifest():
+def manifest(project):  # noqa: ARG001 - the test is moved there
     """Writes data/manifest.csv with one row per (name, label, source split, content)."""
 
     def write(*rows: tuple[str, str, str, str]) -> None:
