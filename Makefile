@@ -14,6 +14,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 repro: venv ## run the pipeline on the parameters in params.yaml, and say where the report is
+	@python -m stages.check --params params.yaml
 	dvc repro
 	@echo
 	@echo "The report is metrics/report.html: open it in a browser."
@@ -52,6 +53,8 @@ show: venv ## the experiments of this commit: accuracies, and the parameters in 
 venv: $(VENV)/built ## the environment, from pinned versions
 
 $(VENV)/built: constraints.txt pyproject.toml
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: $(CURDIR) is not in a git repository, which DVC needs:" \
+		"clone the project with git; of a downloaded zip, git init && git add . && git commit -m start makes one" >&2; exit 1; }
 	@python=$$(.ci/find-python $(INTERPRETERS)) || exit 1; \
 	clear=$$([ "$$("$$python" -V)" = "$$($(VENV)/bin/python -V 2>&1)" ] || echo --clear); \
 	echo "$$python -m venv $(VENV)"; "$$python" -m venv $$clear $(VENV)

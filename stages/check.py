@@ -2,22 +2,44 @@
 
 data/settings/<embed|train>/<family>.json is the family's recipe as `train` overrides it. Stages depend on these files, so that
 a parameter re-runs the families whose settings it changes. data/settings/checked never changes: all other stages wait for it.
+
+Says what `train` sets and a family does not have, and which parameters differ from the last commit: an interrupted
+`dvc exp run -S …` leaves its values in params.yaml.
 """
 
 import json
 import logging
+import sys
+from pathlib import Path
 
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import describe_settings
-from pipeline.runtime.cli import run_verb
+from pipeline.config.recipes import describe_settings, list_ignored
+from pipeline.config.sections import Params
+from pipeline.config.since_commit import describe_changes
+from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
-from pipeline.runtime.paths import SETTINGS
+from pipeline.runtime.paths import PARAMS, SETTINGS
 
 logger = logging.getLogger(__name__)
 
 
+def main() -> int:
+    """Reads the command line; returns the exit status."""
+    parser = make_parser("check", __doc__)
+    parser.add_argument(
+        "--params",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="check these files instead of params.yaml, and write nothing",
+    )
+    arguments = configure(parser.parse_args())
+    return report_errors(lambda: check_only(arguments.params) if arguments.params else check())
+
+
 def check() -> None:
-    params = load_params()
+    params = check_file(PARAMS)
     with folder_aside(SETTINGS) as folder:
         for family in params.families:
             for purpose, settings in describe_settings(params, family).items():
@@ -25,8 +47,29 @@ def check() -> None:
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(json.dumps(settings, indent=1) + "\n")
         (folder / "checked").write_text("params.yaml is valid.\n")
+    for family in params.families:
+        if ignored := list_ignored(params, family):
+            do = "does" if len(ignored) == 1 else "do"
+            logger.info("%s is a linear machine: %s %s not apply to it", family, ", ".join(ignored), do)
     logger.info("params.yaml is valid; families: %s", ", ".join(params.families))
 
 
+def check_only(files: list[Path]) -> None:
+    for file in files:
+        check_file(file)
+
+
+def check_file(file: Path) -> Params:
+    """Its parameters. Raises PipelineError for what is wrong in it; of params.yaml, says how it differs from the commit."""
+    changes = describe_changes() if file.resolve() == PARAMS.resolve() else None
+    try:
+        params = load_params(file)
+    except PipelineError as error:
+        raise PipelineError(f"{error}; {changes}" if changes else str(error)) from error
+    if changes:
+        logger.info("%s", changes)
+    return params
+
+
 if __name__ == "__main__":
-    run_verb(check, __doc__)
+    sys.exit(main())

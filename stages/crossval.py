@@ -45,7 +45,7 @@ def crossval(family: str, fold: int) -> None:
     # Beside the data, as the system's folder for temporary files is often small or in memory.
     workspace = CROSSVAL / f".{family}-{fold}"
     with open_fold(workspace, family, facts, params.crossval, fold=folds.index(fold)):
-        configure_tensorflow(onednn=params.runtime.onednn)
+        configure_tensorflow(**params.runtime.model_dump())
         from pipeline.data.batches import read_names
         from pipeline.evaluation.held_out import train_and_measure
 

@@ -6,14 +6,13 @@ settle it.
 
 import logging
 from itertools import chain, islice
-from typing import Any
 
 from pipeline.config.reader import load_params
 from pipeline.data.raw import save_raw
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.progress import progress_bar
 from pipeline.sources.loader import load_source
-from pipeline.sources.reading import Reading, log_reading
+from pipeline.sources.reading import Reading, SourceFacts, log_reading
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 def download() -> None:
     params = load_params()
     name = params.data.source
-    facts: dict[str, Any] = {"source": name}
+    facts: SourceFacts = {"source": name}
 
     def record(reading: Reading) -> None:
         log_reading(reading)

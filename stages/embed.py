@@ -26,7 +26,7 @@ def embed(family: str) -> None:
         save_none(family)
         logger.info("%s trains on pixels: nothing to embed", family)
         return
-    configure_tensorflow(onednn=params.runtime.onednn)
+    configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.augmentation import Augmentation
     from pipeline.models.backbones.backbone import compute_weights_digest
     from pipeline.models.backbones.loader import build_backbone

@@ -1,19 +1,21 @@
 """Measures one family on train, val and test: metrics, tables, calibration, every prediction, heat maps, speed and memory.
 
-The temperature is fitted on val; nothing is ever chosen on test.
+The temperature is the model's own, fitted on val; nothing is ever chosen on test.
 """
 
 import logging
 
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
+from pipeline.config.recipes import describe_settings
 from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.calibration import fit_temperature
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table
+from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.results import Results, describe_model, load_curves, save_results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
+from pipeline.models.contract import check_trained_on, load_contract
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.paths import METRICS, MODELS, OUTSIDE
 from pipeline.runtime.tensorflow import configure_tensorflow
@@ -24,7 +26,10 @@ logger = logging.getLogger(__name__)
 def evaluate(family: str) -> None:
     params = load_params()
     check_family(family)
-    configure_tensorflow(onednn=params.runtime.onednn)
+    artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
+    contract, facts = load_contract(artifact), load_dataset_facts()
+    check_trained_on(contract, facts, describe_settings(params, family)["train"], artifact)
+    configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.batches import read_names
     from pipeline.evaluation.gradcam import explain_mistakes
     from pipeline.evaluation.latency import record_costs
@@ -35,12 +40,10 @@ def evaluate(family: str) -> None:
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
 
-    artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
-    model, facts = load_model(artifact), load_dataset_facts()
-    apply, class_names = freeze(model), facts.class_names
+    model = load_model(artifact)
+    apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted = predict_splits(family, model, apply, artifact)
-    temperature = fit_temperature(*predicted["val"])
-    metrics = compute_metrics(predicted, temperature) | describe_model(model, artifact, record)
+    metrics: Metrics = {**compute_metrics(predicted, temperature), **describe_model(model, artifact, record)}
     test = predicted["test"]
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(
@@ -57,12 +60,13 @@ def evaluate(family: str) -> None:
         outside=judge_pictures(
             model,
             OUTSIDE if params.evaluate.outside_path is not None else None,
-            decoding=decode_as_trained(facts, params.prune, params.preprocess.range),
+            decoding=decode_as_trained(contract, params.prune),
             class_names=class_names,
             temperature=temperature,
         ),
         heat_maps=explain_mistakes(model, predictions, class_names),
         augmented=draw_samples(family, params, facts),
+        contract=contract,
     )
     save_results(family, results)
     record_costs(family, apply, artifact, facts.image_size)

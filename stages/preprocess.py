@@ -1,12 +1,13 @@
 """Decodes every image once, turns it upright, converts it to RGB and resizes it; writes TFRecords to data/tfrecords."""
 
 import logging
+from dataclasses import replace
 
 from pipeline.config.reader import load_params
 from pipeline.data.groups import save_groups
 from pipeline.data.manifest import load_manifest
 from pipeline.data.raw import NOTES
-from pipeline.data.shards import count_images, plan_chunks, write_shards
+from pipeline.data.shards import compute_data_digest, count_images, plan_chunks, write_shards
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import DatasetFacts, save_dataset_facts
 from pipeline.runtime.cli import run_verb
@@ -42,8 +43,9 @@ def preprocess() -> None:
             resize=settings.resize,
             channel_mean=mean,
             channel_std=std,
+            range=settings.range,
         )
-        save_dataset_facts(facts, folder)
+        save_dataset_facts(replace(facts, digest=compute_data_digest(table, facts)), folder)
         save_groups(table, folder)
     logger.info(f"{len(table):,} images of {len(class_names)} classes at {image_size} px")
 

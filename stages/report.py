@@ -7,12 +7,12 @@ from pipeline.config.sections import Params
 from pipeline.data.examination import load_examination
 from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.results import Results, load_results, remove_leftovers
+from pipeline.evaluation.results import Results, check_evaluations, load_results, remove_leftovers
 from pipeline.report.cards import open_album
 from pipeline.report.findings import Findings, make_findings
 from pipeline.report.outputs import save_metrics, save_plots
 from pipeline.report.page import render_page
-from pipeline.report.run_facts import compute_key, describe_overrides, describe_run
+from pipeline.report.run_facts import compute_key, describe_ignored, describe_overrides, describe_run
 from pipeline.report.run_script import write_run
 from pipeline.report.sections.data import describe_augmentation, describe_data
 from pipeline.report.sections.data_issues import describe_data_issues
@@ -34,8 +34,9 @@ def report() -> None:
     params = load_params()
     remove_leftovers(params.families)
     results = {family: load_results(family) for family in params.families}
+    check_evaluations(results, facts := load_dataset_facts())
     digests = {family: result.metrics["model_sha256"] for family, result in results.items()}
-    findings, key = make_findings(results), compute_key(digests)
+    findings, key = make_findings(results, facts.counts["train"], params.evaluate), compute_key(digests)
     save_metrics(findings)
     save_plots(findings, results)
     with write_aside(METRICS / "report.html") as partial:
@@ -65,6 +66,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         outside=describe_outside(chosen.outside, params.preprocess.range),
         source=params.data.source,
         overrides=describe_overrides(params),
+        ignored=describe_ignored(params),
         facts=describe_run(params.train.seed),
         key=key,
     )

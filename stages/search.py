@@ -40,7 +40,7 @@ def search(family: str) -> None:
     if trials:
         logger.info("%s: found %d completed trials in %s", family, len(trials), store)
     if draw_next(dimensions, trials, params.search) is not None:
-        configure_tensorflow(onednn=params.runtime.onednn)
+        configure_tensorflow(**params.runtime.model_dump())
         from pipeline.search.run import run_trials
 
         trials = run_trials(family, content, dimensions, trials, store)
@@ -56,7 +56,7 @@ def save_results(family: str, params: Params, dimensions: list[Dimension], trial
     save_table(make_trial_table(trials), folder / "trials.csv")
     page = render_page("search.html", **describe_trials(family, params.search, dimensions, trials, importance))
     for name, text in {
-        "summary.json": json.dumps(summary | {"importance": importance}, indent=1) + "\n",
+        "summary.json": json.dumps({**summary, "importance": importance}, indent=1) + "\n",
         "command.txt": command + "\n",
         "report.html": page,
     }.items():

@@ -1,7 +1,15 @@
-"""Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train."""
+"""Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train.
 
-from pipeline.config.families import check_family
+The model file holds its contract: class names, how pictures become pixels, the temperature, fitted on val, and what it was
+trained on and with.
+"""
+
+from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
+from pipeline.config.recipes import describe_settings
+from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.temperature import fit_temperature
+from pipeline.models.contract import make_contract
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.paths import METRICS, MODELS
 from pipeline.runtime.tensorflow import configure_tensorflow
@@ -10,14 +18,22 @@ from pipeline.runtime.tensorflow import configure_tensorflow
 def train(family: str) -> None:
     params = load_params()
     check_family(family)
-    configure_tensorflow(onednn=params.runtime.onednn)
+    configure_tensorflow(**params.runtime.model_dump())
+    from pipeline.data.embeddings import load_embeddings
     from pipeline.models.artifacts import save_model
+    from pipeline.models.predictions import predict
     from pipeline.runtime.timings import read_peak_memory, record_readings, record_seconds
     from pipeline.training.dispatch import train_family
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     with record_seconds("train_seconds", family, artifact):
-        save_model(train_family(family, params, record=record), artifact)
+        model = train_family(family, params, record=record)
+        embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
+        temperature = fit_temperature(*predict(model, "val", embeddings))
+        settings = describe_settings(params, family)["train"]
+        save_model(
+            model, artifact, make_contract(family, load_dataset_facts(), temperature=temperature, settings=settings)
+        )
     record_readings(family, artifact, {"train_peak_mb": read_peak_memory()})
 
 

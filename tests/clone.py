@@ -20,6 +20,8 @@ _COPIED = (
     ".dvc/config",
     ".dvc/.gitignore",
     ".dvc/plots",
+    "data/watch/dvc.yaml",
+    "data/watch/seen",
 )
 
 # Small enough for a test, large enough for every family (five halvings need 32 px) and every split.

@@ -265,6 +265,6 @@ def tensorflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if "tensorflow" not in sys.modules:
-            configure_tensorflow(onednn=True)
+            configure_tensorflow(onednn=True, threads=2)
         import tensorflow as tf
     return tf

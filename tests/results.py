@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.calibration import fit_temperature
 from pipeline.evaluation.measure import Split, compute_metrics, make_calibration_table
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.results import Results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
+from pipeline.evaluation.temperature import fit_temperature
 
 OUTSIDE = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
 
@@ -63,6 +63,7 @@ def make_results(class_names: list[str], test: Split, val: Split | None = None, 
         "outside": pd.DataFrame(columns=[*OUTSIDE, *(f"p:{name}" for name in class_names)]),
         "heat_maps": np.zeros((0, 1, 1), np.float16),
         "augmented": np.zeros((0, 1, 8, 8, 3), np.uint8),
+        "contract": None,
     }
     metrics = make_metrics(test, val, temperature)
     metrics |= {name: value for name, value in changes.items() if name not in content}

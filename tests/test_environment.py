@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -105,6 +107,23 @@ def test_one_line_says_what_to_do_where_there_is_none(
         "error: Python 3.11, 3.12 or 3.13 is needed (TensorFlow 2.21 has no wheel for 3.14); "
         f"found: {found}; install one of them, then run: make venv PYTHON=/path/to/python3.13\n"
     )
+
+
+def test_outside_a_git_repository_nothing_is_built(no_repository: Path) -> None:
+    """A zip of the project, as a hosting page gives it."""
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, no_repository)
+    for target in ("venv", "repro"):
+        done = subprocess.run(["make", target], cwd=no_repository, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert f"error: {no_repository} is not in a git repository, which DVC needs" in done.stderr
+        assert not (no_repository / ".venv").exists()
+
+
+def test_the_dvc_of_the_environment_is_that_of_the_project() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["dvc"].partition(":")
+    assert callable(getattr(import_module(module), function))
 
 
 def test_make_venv_builds_with_the_newest(interpreters: Path, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_wrong_parameter_ends_in_one_line_before_any_work(clone: Path) -> None
     output = run(["dvc", "exp", "run", "--temp", "-S", "train.dropout=1.5"], clone, expect=255)
     assert "error: train.dropout: expected" in output
     assert "Traceback" not in output
-    assert list_stages_run(output)[-1:] in (["code"], ["check"])
+    assert set(list_stages_run(output)) <= {"code", "check"}  # none where the environment's dvc is the project's
 
 
 def _use_folder(clone: Path, pictures: Path) -> None:

@@ -38,9 +38,17 @@ def explain(error: ValidationError, content: Any, section: str = "") -> str:
         return f"{name} is unknown: {_suggest_beside(path, faults, content)}{more}"
     if fault["type"] == "missing":
         return f"{name} is missing: params.yaml must have it{more}"
-    message = re.sub(r"^(Input|Value|List|String) should (be |have )?|^Value error, ", "", fault["msg"])
+    message = re.sub(
+        r"^(Input|Value|List|String) should (be |have )?|^Value error, | after validation.*", "", fault["msg"]
+    )
     expected = "a mapping" if fault["type"] in _NO_SECTION else message
+    if fault["type"] == "list_type":
+        expected = f"a list in brackets, such as {_make_list(fault['input'])}"
     return f"{name}: expected {expected}, received {hide_logins(repr(fault['input']))}{more}"
+
+
+def _make_list(value: Any) -> str:
+    return f"[{value}]" if isinstance(value, str | int | float) else "[a, b]"
 
 
 def _name_path(fault: ErrorDetails) -> list[str]:

@@ -15,7 +15,7 @@ from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import expand_recipes, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
-from pipeline.config.sections import Params
+from pipeline.config.sections import Evaluate, Params
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
 
@@ -90,6 +90,7 @@ def _check(content: dict[str, Any]) -> Params:
     _check_part("crossval.families", params.crossval.families, params.families)
     _check_part("search.families", params.search.families, params.families)
     _check_folds(params.crossval.folds)
+    _check_choice(params.evaluate)
     for family in params.families:
         _check_family_size(params, family)
         try:
@@ -120,6 +121,14 @@ def _check_part(parameter: str, part: list[str], families: list[str]) -> None:
         raise PipelineError(
             f"{parameter}: {missing[0]} is not in families, for which features are cached: expected it there too, "
             f"received families {', '.join(families)}"
+        )
+
+
+def _check_choice(rules: Evaluate) -> None:
+    if rules.choose_by == "cost" and not rules.costs:
+        raise PipelineError(
+            "evaluate.costs is empty, but evaluate.choose_by is cost: expected the cost of an error by class, received none: "
+            "say it as -S '+evaluate.costs.CLASS=5'"
         )
 
 

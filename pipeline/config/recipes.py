@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES
 from pipeline.config.messages import explain
 from pipeline.config.nested import KeyPath, merge, walk
-from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train
+from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train, Training
 from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
@@ -16,6 +16,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 _DEFAULTS = "defaults"
 _INHERITED = ("backbone", "input_size", "augment")  # by X_svm, from X
+_LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 
 
 def expand_recipes(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def trace_origins(recipes: Mapping[str, Any], params: Params, family: str) -> di
     overrides = {path for path, value in walk(params.train.model_dump()) if value is not None}
     origins = {}
     for path, value in walk(_expand(recipes, family)):
-        is_overridden = path in overrides and (path[0] == "augment" or FAMILIES[family].kind != "linear")
+        is_overridden = path in overrides and (path[0] in _LINEAR or FAMILIES[family].kind != "linear")
         is_capped = path == ("epochs",) and resolved[path] != value
         origins[path] = "train" if is_overridden else "train.max_epochs" if is_capped else found[path]
     return origins
@@ -99,13 +100,25 @@ def resolve_augment(train: Train, augment: Augment) -> Augment:
 
 
 def resolve_family(params: Params, family: str) -> Recipe | LinearRecipe:
-    """A family's recipe with what `train` overrides. Of a linear machine, that is how its views are augmented."""
+    """A family's recipe with what `train` overrides. Of a linear machine, that is how its views are augmented, and the weights
+    of classes."""
     recipe = params.recipes[family]
     if isinstance(recipe, Recipe):
         return resolve_recipe(params.train, recipe)
-    if recipe.augment is None:
-        return recipe
-    return recipe.model_copy(update={"augment": resolve_augment(params.train, recipe.augment)})
+    augment = recipe.augment and resolve_augment(params.train, recipe.augment)
+    return recipe.model_copy(
+        update={"augment": augment, "class_weight": params.train.class_weight or recipe.class_weight}
+    )
+
+
+def list_ignored(params: Params, family: str) -> list[str]:
+    """What `train` sets and a linear machine does not have, by name, such as train.dropout; nothing of other families."""
+    declared = FAMILIES[family]
+    if declared.kind != "linear":
+        return []
+    taken = set(_LINEAR) if declared.backbone else {"class_weight"}
+    overrides = params.train.model_dump(include={*Training.model_fields, "max_epochs"} - taken)
+    return [".".join(["train", *path]) for path, value in walk(overrides) if value is not None]
 
 
 def _override(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,11 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
     recipe = params.recipes[family]
     section, *path = dimension.name.split(".")
     if section == "train" and path and path != ["seed"]:
-        is_used = isinstance(recipe, Recipe) and (hasattr(recipe, path[0]) or path == ["max_epochs"])
+        is_network = isinstance(recipe, Recipe)
+        is_used = (is_network and (hasattr(recipe, path[0]) or path == ["max_epochs"])) or path == ["class_weight"]
     elif section == "recipes" and len(path) > 1:
         is_used = path.pop(0) == family
-        if is_used and isinstance(recipe, Recipe):
+        if is_used and (isinstance(recipe, Recipe) or path == ["class_weight"]):
             _check_not_overridden(dimension, path, params)
     else:
         raise PipelineError(

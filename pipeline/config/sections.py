@@ -11,6 +11,7 @@ from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     Count,
     Fraction,
+    Measure,
     Natural,
     NotNegative,
     Number,
@@ -120,11 +121,16 @@ class Examine(Section):
 
 
 class Evaluate(Section):
+    """costs: see `pipeline.evaluation.measures.make_cost_matrix`."""
+
     outside_path: str | None
+    choose_by: Measure | None
+    costs: dict[str, NotNegative | dict[str, NotNegative]]
 
 
 class Runtime(Section):
     onednn: bool
+    threads: Count
 
 
 class Params(Section):

@@ -36,46 +36,51 @@ _WINDOWS = {size: _build_window(size) for size in (16, 32)}
 _REDUCTIONS = {8: _build_reduction(8, 2), 16: _build_reduction(16, 1), 32: _build_reduction(32, 0.7)}
 
 
-def compare_pairs(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """float32 (n,): how similar each pair is, -1 to 1, when the second is laid over the first or the first over the second.
+def compare_pairs(ones: np.ndarray, others: np.ndarray, precision: type[np.floating] = np.float32) -> np.ndarray:
+    """(n,) of `precision`: how similar each pair is, -1 to 1, the second laid over the first or the first over the second.
 
-    ones, others: uint8 (n, SIDE, SIDE).
+    ones, others: uint8 (n, SIDE, SIDE). precision: float32, which differs by up to 1e-4 on another CPU, or float64, which is
+    half as fast.
     """
-    similarity = compare_aligned(ones, others)
-    promising = similarity > _UNLIKELY
-    similarity[promising] = np.maximum(similarity[promising], compare_aligned(others[promising], ones[promising]))
+    similarity = compare_aligned(ones, others, precision)
+    promising = np.flatnonzero(similarity > _UNLIKELY)
+    reverse = compare_aligned(others[promising], ones[promising], precision)
+    similarity[promising] = np.maximum(similarity[promising], reverse)
     return similarity
 
 
-def compare_aligned(templates: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """float32 (n,): the similarity of each template and of the picture that is laid over it.
+def compare_aligned(
+    templates: np.ndarray, pictures: np.ndarray, precision: type[np.floating] = np.float32
+) -> np.ndarray:
+    """(n,) of `precision`: the similarity of each template and of the picture that is laid over it.
 
     It is that of their edges at 16 × 16 pixels; at 32 × 32 it may be FINE_SLACK less. A pair that is unlikely to be near at
     16 × 16 has its similarity there.
     """
-    place = _align(_reduce(templates, 8), _reduce(pictures, 8), np.zeros((len(templates), 4), np.float32), _STEPS)
-    one, other = _reduce(templates, 16), _reduce(pictures, 16)
+    start = np.zeros((len(templates), 4), precision)
+    place = _align(_reduce(templates, 8, precision), _reduce(pictures, 8, precision), start, _STEPS)
+    one, other = _reduce(templates, 16, precision), _reduce(pictures, 16, precision)
     similarity = _compare_edges(one, other, place)
     rest = np.flatnonzero(similarity > _HOPELESS)
     place = _align(one[rest], other[rest], place[rest], _STEPS)
     similarity[rest] = _compare_edges(one[rest], other[rest], place)
     near = similarity[rest] > _UNLIKELY
     rest, place = rest[near], place[near]
-    one, other = _reduce(templates[rest], 32), _reduce(pictures[rest], 32)
+    one, other = _reduce(templates[rest], 32, precision), _reduce(pictures[rest], 32, precision)
     fine = _compare_edges(one, other, _align(one, other, place, _FINE_STEPS))
     similarity[rest] = np.minimum(similarity[rest], fine + FINE_SLACK)
     return similarity
 
 
-def _reduce(greys: np.ndarray, size: int) -> np.ndarray:
-    """float32 (n, size, size)."""
-    return _REDUCTIONS[size] @ greys.astype(np.float32) @ _REDUCTIONS[size].T
+def _reduce(greys: np.ndarray, size: int, precision: type[np.floating]) -> np.ndarray:
+    """(n, size, size) of `precision`, as is all that is computed from it."""
+    return _REDUCTIONS[size] @ greys.astype(precision) @ _REDUCTIONS[size].T
 
 
 def _align(templates: np.ndarray, pictures: np.ndarray, place: np.ndarray, steps: int) -> np.ndarray:
-    """float32 (n, 4): stretch and shift along y, then along x, with which the picture shows what the template shows.
+    """(n, 4): stretch and shift along y, then along x, with which the picture shows what the template shows.
 
-    templates, pictures: float32 (n, size, size). place: where to begin. Shifts are fractions of a side.
+    templates, pictures: (n, size, size). place: where to begin. Shifts are fractions of a side.
     """
     templates = _standardize(templates)
     count, pixels = len(templates), templates.shape[1] ** 2  # written out, as there may be no pair at all
@@ -98,7 +103,7 @@ def _standardize(pictures: np.ndarray) -> np.ndarray:
 
 
 def _build_slopes(pictures: np.ndarray) -> np.ndarray:
-    """float32 (n, 4, size, size): how each pixel changes with each number of a place."""
+    """(n, 4, size, size): how each pixel changes with each number of a place."""
     size = pictures.shape[1]
     from_centre = np.arange(size, dtype=np.float32) - (size - 1) / 2
     down, right = np.gradient(pictures, axis=(1, 2))
@@ -106,14 +111,14 @@ def _build_slopes(pictures: np.ndarray) -> np.ndarray:
 
 
 def _find_positions(place: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (n, size) each: from which row and column of the picture each one comes."""
+    """(n, size) each: from which row and column of the picture each one comes."""
     middle = (size - 1) / 2
     from_centre = np.arange(size, dtype=np.float32) - middle
     return tuple((1 + place[:, i : i + 1]) * from_centre + place[:, i + 1 : i + 2] * size + middle for i in (0, 2))
 
 
 def _find_overlap(place: np.ndarray, size: int) -> np.ndarray:
-    """float32 (n, size, size): 1 where the moved picture has pixels, 0 beyond its edge."""
+    """(n, size, size): 1 where the moved picture has pixels, 0 beyond its edge."""
     rows, columns = (((u >= -0.5) & (u <= size - 0.5)).astype(np.float32) for u in _find_positions(place, size))
     return rows[:, :, None] * columns[:, None, :]
 
@@ -129,7 +134,7 @@ def _move(pictures: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def _compare_edges(templates: np.ndarray, pictures: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """float32 (n,): the cosine of the differences between neighbouring pixels, around each pixel, as the mean over those that
+    """(n,): the cosine of the differences between neighbouring pixels, around each pixel, as the mean over those that
     have edges in either picture.
 
     The mean counts places, not strengths: a frame, a horizon or a silhouette does not outweigh what it surrounds, and flat
@@ -152,6 +157,6 @@ def _compare_edges(templates: np.ndarray, pictures: np.ndarray, place: np.ndarra
 
 
 def _find_edges(pictures: np.ndarray) -> np.ndarray:
-    """float32 (n, 2, size - 1, size - 1)."""
+    """(n, 2, size - 1, size - 1)."""
     down, right = np.diff(pictures, axis=1)[:, :, 1:], np.diff(pictures, axis=2)[:, 1:, :]
     return np.stack([down, right], axis=1)

@@ -1,13 +1,15 @@
 """Pictures that are in no data set: finds their files and decodes them as in training, with a bounded number in memory."""
 
 import errno
+import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,15 +19,16 @@ from pipeline.data.file_kinds import find_format
 from pipeline.data.guarded import make_bounds, map_guarded
 from pipeline.data.image import BadImageError, decode_image, inspect_image
 from pipeline.data.opening import open_image
-from pipeline.data.tfrecords import DatasetFacts
-from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import in_chunks
 from pipeline.sources.formats import IMAGE_EXTENSIONS, MAX_IMAGE_BYTES
 
 if TYPE_CHECKING:
     from pipeline.config.sections import Prune
 
+logger = logging.getLogger(__name__)
+
 _CHUNK = 32  # files per task
+_LIST_BYTES = 1 << 16  # of a list, at a time: more than the longest path has
 _FEW = 64  # files; up to this many, decoding takes less time than starting other processes
 # Files that are decoded in this process: these formats, with at most so many bytes, pixels, and pixels times scans.
 _LIGHT_BYTES = {"JPEG": 16 << 20, "PNG": 16 << 20, "BMP": 16 << 20, "WEBP": 16 << 20, "GIF": 1 << 20}
@@ -43,6 +46,9 @@ class Picture:
     reason: str = ""
 
 
+Named: TypeAlias = str | Picture  # a file's path, or what is known to be no picture
+
+
 @dataclass(frozen=True)
 class Decoding:
     """image_size: pixels, each side. resize: stretch, crop or letterbox. min_side, max_megapixels, max_seconds: as in `prune`.
@@ -56,58 +62,160 @@ class Decoding:
     value_range: ValueRange = "auto"
 
 
-def decode_as_trained(facts: DatasetFacts, prune: "Prune", value_range: ValueRange) -> Decoding:
-    """As preprocess decoded the data set with these facts; what prune refuses is refused. value_range: preprocess.range."""
+class Preparation(Protocol):
+    """How pictures became pixels before training, as `DatasetFacts` and a model's contract say it."""
+
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def resize(self) -> str: ...
+    @property
+    def range(self) -> ValueRange: ...
+
+
+def decode_as_trained(preparation: Preparation, prune: "Prune") -> Decoding:
+    """As preprocess decoded the pictures that a model was trained on; what prune refuses is refused."""
     return Decoding(
-        facts.image_size, facts.resize, prune.min_side, prune.max_megapixels, prune.max_seconds, value_range
+        preparation.image_size,
+        preparation.resize,
+        prune.min_side,
+        prune.max_megapixels,
+        prune.max_seconds,
+        preparation.range,
     )
 
 
 def list_pictures(folder: Path) -> Iterator[str]:
     """Paths of all files below a folder with an image's extension, sorted within each folder, beginning with `folder`. Hidden
-    ones and links to folders are left out."""
-    with os.scandir(folder) as found:
-        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from list_pictures(Path(entry.path))
-        elif Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS and not entry.is_dir():
+    ones and links to folders are left out. Raises OSError for a folder that can't be read."""
+    for found in _walk(str(folder)):
+        if isinstance(found, _Unread):
+            raise found.error
+        if isinstance(found, str):
+            yield found
+
+
+def find_files(paths: Iterable[str]) -> Iterator[Named]:
+    """These files, and the pictures below these folders, as they are found: in place of what has none, why. `-` stands for a
+    list of paths on stdin. A link to a folder is followed where it is named itself; where it is only found, a warning says so.
+    """
+    for path in paths:
+        if path == "-":
+            yield from _find_listed()
+        else:
+            yield from _find(path)
+
+
+def _find(path: str) -> Iterator[Named]:
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for some names
+        # Whoever loads it says what is wrong with it, if anything. An empty one would be this folder.
+        yield path or Picture(path, None, "an empty name: expected a file or a folder")
+        return
+    is_empty = True
+    for found in _walk(path):
+        if isinstance(found, _Link):
+            logger.warning("%s is a link to a folder: name it to have its pictures classified", found.path)
+            continue
+        is_empty = False
+        yield Picture(found.path, None, _explain(found.error)) if isinstance(found, _Unread) else found
+    if is_empty:
+        reason = "contains no picture: expected files such as .jpg, .png, .bmp, .gif, .webp or .tif below it"
+        yield Picture(path, None, reason)
+
+
+def _find_listed() -> Iterator[Named]:
+    is_empty = True
+    for path in read_list(sys.stdin.buffer):
+        is_empty = False
+        yield from _find(path)
+    if is_empty:
+        yield Picture("-", None, "names no file: expected one path per line on stdin")
+
+
+def read_list(stream: BinaryIO) -> Iterator[str]:
+    """Paths from a list, as they come: one per line, or with a zero byte behind each, as `find -print0` writes them. Empty
+    lines are left out."""
+    read = getattr(stream, "read1", stream.read)  # what there is, without waiting for more
+    data, rest = read(_LIST_BYTES), b""
+    end = b"\0" if b"\0" in data else b"\n"
+    while data:
+        *whole, rest = (rest + data).split(end)
+        yield from _decode_names(whole, end)
+        data = read(_LIST_BYTES)
+    yield from _decode_names([rest], end)
+
+
+def _decode_names(names: Iterable[bytes], end: bytes) -> Iterator[str]:
+    for name in names:
+        # A list that was written on Windows ends its lines with both.
+        if kept := name.removesuffix(b"\r") if end == b"\n" else name:
+            yield os.fsdecode(kept)
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A folder that can't be read."""
+
+    path: str
+    error: OSError
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A link to a folder, which is not followed: it may lead to one above it."""
+
+    path: str
+
+
+def _walk(folder: str) -> Iterator[str | _Unread | _Link]:
+    """Depth first, sorted within each folder. A stack, as folders may be nested deeper than Python can call functions."""
+    waiting: list[Iterator[os.DirEntry[str]]] = []
+    found: str | None = folder
+    while found is not None or waiting:
+        if found is not None:
+            try:
+                with os.scandir(found) as entries:
+                    visible = [entry for entry in entries if not entry.name.startswith(".")]
+                waiting.append(iter(sorted(visible, key=lambda entry: entry.name)))
+            except OSError as error:
+                yield _Unread(found, error)
+            found = None
+            continue
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+        elif entry.is_dir(follow_symlinks=False):
+            found = entry.path
+        elif _is_linked_folder(entry):
+            yield _Link(entry.path)
+        elif Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS:
             yield entry.path
 
 
-def find_files(paths: Iterable[str]) -> Iterator[str]:
-    """These files, and the pictures below these folders. Raises PipelineError for a folder without pictures."""
-    for path in paths:
-        if not Path(path).is_dir():
-            yield path  # whoever loads it says what is wrong with it, if anything
-            continue
-        found = 0
-        for file in list_pictures(Path(path)):
-            found += 1
-            yield file
-        if not found:
-            raise PipelineError(
-                f"{path} contains no picture: expected files such as .jpg, .png, .bmp, .gif, .webp or .tif below it"
-            )
+def _is_linked_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link to itself, or to where nobody may look: whoever loads it says so
+        return False
 
 
-def load_pictures(paths: Iterable[str], decoding: Decoding) -> Iterator[Picture]:
+def load_pictures(paths: Iterable[Named], decoding: Decoding) -> Iterator[Picture]:
     """Decodes files as preprocess does, in their order, on all cores if there are many; never raises for a bad one. One that
-    takes longer than max_seconds, or too much memory, costs only itself.
+    takes longer than max_seconds, or too much memory, costs only itself. What can't be used already stays as it is.
     """
     names = iter(paths)
     first = list(islice(names, _FEW + 1))
     if len(first) > _FEW:
         yield from _load_guarded(in_chunks(chain(first, names), _CHUNK), decoding)
         return
-    is_light = [_is_light(Path(path)) for path in first]
+    is_light = [isinstance(path, Picture) or _is_light(Path(path)) for path in first]
     heavy = [path for path, light in zip(first, is_light, strict=True) if not light]
     guarded = _load_guarded(in_chunks(heavy, 1), decoding) if heavy else iter(())
     for path, light in zip(first, is_light, strict=True):
         yield _load(path, decoding) if light else next(guarded)
 
 
-def _load_guarded(chunks: Iterator[list[str]], decoding: Decoding) -> Iterator[Picture]:
+def _load_guarded(chunks: Iterator[list[Named]], decoding: Decoding) -> Iterator[Picture]:
     bounds = make_bounds(max_seconds=decoding.max_seconds, max_megapixels=decoding.max_megapixels)
     for pictures in map_guarded(partial(_load, decoding=decoding), chunks, refuse=_refuse, bounds=bounds):
         yield from pictures
@@ -142,11 +250,13 @@ def _has_many_parts(data: bytes, kind: str) -> bool:
     return kind == "PNG" and has_many_chunks(data, _LIGHT_CHUNKS)
 
 
-def _refuse(path: str, reason: str) -> Picture:
-    return Picture(path, None, reason)
+def _refuse(path: Named, reason: str) -> Picture:
+    return path if isinstance(path, Picture) else Picture(path, None, reason)
 
 
-def _load(path: str, decoding: Decoding) -> Picture:
+def _load(path: Named, decoding: Decoding) -> Picture:
+    if isinstance(path, Picture):
+        return path
     try:
         file = Path(path)
         if file.exists() and not file.is_file() and not file.is_dir():
@@ -162,8 +272,18 @@ def _load(path: str, decoding: Decoding) -> Picture:
     except BadImageError as error:
         return Picture(path, None, str(error))
     except OSError as error:
-        known = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder", errno.EACCES: "no permission to read it"}
-        return Picture(path, None, known.get(error.errno or 0, f"not readable: {error.strerror}"))
+        is_broken = error.errno == errno.ENOENT and Path(path).is_symlink()
+        return Picture(path, None, "is a link to a file that does not exist" if is_broken else _explain(error))
+
+
+def _explain(error: OSError) -> str:
+    known = {
+        errno.ENOENT: "does not exist",
+        errno.EISDIR: "is a folder",
+        errno.EACCES: "no permission to read it",
+        errno.ELOOP: "is a link that leads back to itself",
+    }
+    return known.get(error.errno or 0, f"not readable: {error.strerror}")
 
 
 def label_by_folder(path: str, class_names: Iterable[str]) -> str:

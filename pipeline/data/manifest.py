@@ -1,6 +1,7 @@
 """data/manifest.csv and data/quarantine.csv: the images that can be used, and the files that can't; which classes are kept."""
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from pipeline.data.raw import NOTES
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import MANIFEST, QUARANTINE
+from pipeline.sources.names import describe_rewritten, make_class_names
+
+logger = logging.getLogger(__name__)
 
 MANIFEST_COLUMNS = ["image_id", "name", "label", "source_split", "width", "height", "mode", "shard", "offset", "size"]
 QUARANTINE_COLUMNS = ["name", "label", "reason"]
@@ -19,11 +23,15 @@ QUARANTINE_COLUMNS = ["name", "label", "reason"]
 def rename_classes(labels: pd.Series, *, drop_classes: Iterable[str], merge_classes: dict[str, list[str]]) -> pd.Series:
     """Labels after dropping and merging; images of a dropped class have no label (NA).
 
-    labels: str, one per image. merge_classes: new name to old names. Raises PipelineError for a class that does not exist,
+    labels: str, one per image. merge_classes: new name to old names; characters that can't be seen become their numbers in a
+    new one, as the sources write them. Raises PipelineError for a class that does not exist,
     or that would have to go two ways.
     """
     known = sorted(label for label in labels.unique() if label)
-    new_names = _invert(merge_classes)
+    written = make_class_names(merge_classes)
+    if line := describe_rewritten(written, "names in prune.merge_classes"):
+        logger.warning(line)
+    new_names = _invert({written[new]: olds for new, olds in merge_classes.items()})
     dropped = set(drop_classes)
     for key, name in [*(("drop_classes", n) for n in sorted(dropped)), *(("merge_classes", n) for n in new_names)]:
         if name not in known:

@@ -1,32 +1,39 @@
 """Finds the images that are near copies of each other, in all of data/raw, without comparing all pairs.
 
 Candidates are the nearest neighbours of each image and of its mirror image among the descriptions of `signatures`. They are
-found through an inverted file (Sivic and Zisserman 2003; IVF in faiss): each image is in the cell of its nearest pivot, and is
-compared with the images of the few cells whose pivots are nearest. `alignment` verifies them. By hand: hnswlib has
-no wheel, so it needs a compiler, and faiss-cpu is 19 MB more for what fifty lines of NumPy do here.
+found by faiss (Douze et al. 2024) through an inverted file (Sivic and Zisserman 2003): each image is in the cell of its nearest
+pivot, and is compared with the images of the few cells whose pivots are nearest. `alignment` verifies them.
+
+Pivots are descriptions, not k-means centres, which find no more and take training; and faiss is given whole numbers so small
+that float32 holds every sum exactly: candidates are the same on any number of cores and on any CPU.
 """
 
 import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.alignment import compare_pairs
-from pipeline.data.signatures import measure_signatures, mirror
+from pipeline.data.signatures import STEPS, measure_signatures, mirror
 from pipeline.runtime.paths import SPLITS
-from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.processes import map_in_order, num_cores
 from pipeline.runtime.progress import progress_bar
+
+if TYPE_CHECKING:
+    import faiss
 
 _NEIGHBOURS = 10  # candidates of an image, and of its mirror image
 _LEAST_COSINE = 0.5  # of descriptions; copies that were cropped by a tenth have 0.5 and more
-_PROBES = 32  # cells that are searched for each image
+_PIVOTS = 6  # times the root of the number of images
+_PROBES = 64  # cells that are searched for each image
+_WIDTH = 16  # descriptions are padded to a multiple, or faiss reads them number by number, six times as slowly
 _QUERIES = 1 << 16  # images whose neighbours are sought at a time
-_CELL_BLOCK = 1 << 22  # cosines that are held at a time
 _PAIRS = 1024  # per message to a worker
+_ROUNDING = 1e-3  # ten times what the similarity of a pair may differ by on another CPU, in float32
 
 
 class NearCopies(NamedTuple):
@@ -55,94 +62,86 @@ def find_near_copies(images: pd.DataFrame, least: float, num_workers: int | None
 def find_candidates(descriptions: np.ndarray) -> np.ndarray:
     """int32 (n, 3), sorted: row, another row above it, and 1 if it is the mirror image that is near.
 
-    descriptions: float32 (n, values), length 1, or all 0: such an image has no candidate.
+    descriptions: (n, values), length 1, or all 0: such an image has no candidate. They are rounded to steps of 1 / STEPS.
     """
+    packed = _look_up(descriptions)
+    candidates = np.empty((len(packed), 3), np.int32)
+    candidates[:, 0] = packed >> 32
+    candidates[:, 1] = (packed >> 1) & 0x7FFFFFFF
+    candidates[:, 2] = packed & 1
+    return candidates
+
+
+def _look_up(descriptions: np.ndarray) -> np.ndarray:
+    """Packed candidates, int64 (n,), sorted, each once: an eighth of the memory of sorting rows."""
     rows = np.flatnonzero(descriptions.any(axis=1))
-    descriptions = descriptions[rows]
+    packed = np.zeros(0, np.int64)
     if len(rows) < 2:
-        return np.zeros((0, 3), np.int32)
-    index = _Index(descriptions)
-    parts = []
+        return packed
+    index, rows = _build_index(descriptions, rows)
     with progress_bar(total=2 * len(rows), desc="near copies", unit=" lookups") as progress:
         for start in range(0, len(rows), _QUERIES):
-            block = slice(start, start + _QUERIES)
-            for is_mirrored in (0, 1):
-                queries = mirror(descriptions[block]) if is_mirrored else descriptions[block]
-                query, neighbour = index.search(queries, np.arange(len(rows))[block])
-                low, high = np.minimum(query, neighbour), np.maximum(query, neighbour)
-                parts.append(_pack(rows[low], rows[high], is_mirrored))
-                progress.update(len(queries))
-            parts = [np.unique(np.concatenate(parts))]
-    return _unpack(parts[0])
+            block = rows[start : start + _QUERIES]
+            for is_mirrored, queries in enumerate((descriptions[block], mirror(descriptions[block]))):
+                query, place = _search(index, _to_steps(queries), np.arange(start, start + len(block)))
+                one, other = rows[query], rows[place]
+                low, high = np.minimum(one, other), np.maximum(one, other)
+                packed = _add(packed, (low << 32) | (high << 1) | is_mirrored)
+                progress.update(len(block))
+    return packed
 
 
-def _pack(low: np.ndarray, high: np.ndarray, is_mirrored: int) -> np.ndarray:
-    """One int64 per candidate, an eighth of the memory of sorting rows."""
-    return (low << 32) | (high << 1) | is_mirrored
+def _add(packed: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Both, sorted, each value once. Not np.union1d, whose hash table takes a gigabyte for a million images."""
+    joined = np.concatenate([packed, more])
+    joined.sort()
+    first = np.ones(len(joined), bool)
+    first[1:] = joined[1:] != joined[:-1]
+    return joined[first]
 
 
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    return np.stack([packed >> 32, (packed & 0xFFFFFFFF) >> 1, packed & 1], axis=1, dtype=np.int32, casting="unsafe")
+def _build_index(descriptions: np.ndarray, rows: np.ndarray) -> "tuple[faiss.IndexIVFScalarQuantizer, np.ndarray]":
+    """The index of these rows of `descriptions`, around pivots that are evenly spread over them, and the rows in its order.
+
+    They are in the order of their cells: images that are looked up one after the other need the same cells, from the cache.
+    """
+    import faiss  # a tenth of a second, and only where near copies are sought
+
+    faiss.omp_set_num_threads(num_cores())
+    count = min(len(rows), round(np.sqrt(len(rows)) * _PIVOTS))
+    pivots = _to_steps(descriptions[rows[np.linspace(0, len(rows) - 1, count).astype(int)]])
+    quantizer = faiss.IndexFlatL2(pivots.shape[1])
+    quantizer.add(pivots)
+    cells = [quantizer.search(_to_steps(descriptions[part]), 1)[1][:, 0] for part in _in_blocks(rows)]
+    rows = rows[np.argsort(np.concatenate(cells), kind="stable")]
+    fp16, l2 = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2
+    index = faiss.IndexIVFScalarQuantizer(quantizer, quantizer.d, count, fp16, l2, False)
+    index.train(pivots)  # learns nothing, as all pivots are there
+    for part in _in_blocks(rows):
+        index.add(_to_steps(descriptions[part]))
+    index.nprobe = _PROBES
+    return index, rows
 
 
-class _Index:
-    """Descriptions in cells around pivots, which are descriptions too, evenly spread over the rows."""
+def _in_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + _QUERIES] for start in range(0, len(rows), _QUERIES))
 
-    def __init__(self, descriptions: np.ndarray) -> None:
-        count = max(1, round(np.sqrt(len(descriptions)) * 2))
-        self._descriptions = descriptions
-        self._pivots = descriptions[np.linspace(0, len(descriptions) - 1, count).astype(int)]
-        cells = self._find_cells(descriptions, 1)[:, 0]
-        self._order = np.argsort(cells, kind="stable")
-        self._bounds = np.searchsorted(cells[self._order], np.arange(count + 1))
 
-    def _find_cells(self, queries: np.ndarray, probes: int) -> np.ndarray:
-        """int64 (n, probes): the nearest pivots."""
-        size = max(1, _CELL_BLOCK // len(self._pivots))
-        return np.concatenate(
-            [
-                np.argpartition(-(queries[i : i + size] @ self._pivots.T), probes - 1, axis=1)[:, :probes]
-                for i in range(0, len(queries), size)
-            ]
-        )
+def _to_steps(descriptions: np.ndarray) -> np.ndarray:
+    """float32 (n, values and zeros): whole numbers up to STEPS, which faiss compares without rounding."""
+    steps = np.zeros((len(descriptions), -(-descriptions.shape[1] // _WIDTH) * _WIDTH), np.float32)
+    steps[:, : descriptions.shape[1]] = np.rint(descriptions.astype(np.float32) * STEPS)
+    return steps
 
-    def search(self, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of the queries and of their neighbours, pair by pair; an image is no neighbour of itself."""
-        probes = min(_PROBES, len(self._pivots))
-        cells = self._find_cells(queries, probes)
-        cosines = np.full((len(queries), probes, _NEIGHBOURS), -1, np.float32)
-        neighbours = np.zeros(cosines.shape, np.int64)
-        order = np.argsort(cells, axis=None, kind="stable")
-        bounds = np.searchsorted(cells.ravel()[order], np.arange(len(self._pivots) + 1))
-        for cell in range(len(self._pivots)):
-            members = self._order[self._bounds[cell] : self._bounds[cell + 1]]
-            if len(members):
-                places = order[bounds[cell] : bounds[cell + 1]]
-                self._search_cell(queries, rows, members, places, (cosines, neighbours))
-        flat, names = cosines.reshape(len(queries), -1), neighbours.reshape(len(queries), -1)
-        best = np.argpartition(-flat, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
-        near = np.take_along_axis(flat, best, axis=1) >= _LEAST_COSINE
-        return np.repeat(rows, near.sum(axis=1)), np.take_along_axis(names, best, axis=1)[near]
 
-    def _search_cell(
-        self,
-        queries: np.ndarray,
-        rows: np.ndarray,
-        members: np.ndarray,
-        places: np.ndarray,
-        found: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        """Fills in the nearest members of one cell. places: (query, probe), flat, that look into it."""
-        cosines, neighbours = found
-        kept = min(_NEIGHBOURS, len(members))
-        size = max(1, _CELL_BLOCK // len(members))
-        for start in range(0, len(places), size):
-            query, probe = np.divmod(places[start : start + size], cosines.shape[1])
-            values = queries[query] @ self._descriptions[members].T
-            values[rows[query][:, None] == members[None, :]] = -1
-            best = np.argpartition(-values, kept - 1, axis=1)[:, :kept]
-            cosines[query, probe, :kept] = np.take_along_axis(values, best, axis=1)
-            neighbours[query, probe, :kept] = members[best]
+def _search(
+    index: "faiss.IndexIVFScalarQuantizer", queries: np.ndarray, own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the queries, which are `own`, and of their neighbours, pair by pair; none is a neighbour of itself."""
+    distances, found = index.search(queries, _NEIGHBOURS + 1)
+    squared = 2 * (1 - _LEAST_COSINE) * STEPS**2
+    near = (found >= 0) & (found != own[:, None]) & (distances <= squared)
+    return np.repeat(own, near.sum(axis=1)), found[near]
 
 
 def verify(candidates: np.ndarray, greys: Path, least: float, num_workers: int | None = None) -> NearCopies:
@@ -153,7 +152,9 @@ def verify(candidates: np.ndarray, greys: Path, least: float, num_workers: int |
     found = [np.zeros((0, 3))]
     with progress_bar(total=len(candidates), desc="near copies", unit=" pairs") as progress:
         tasks: Iterator[np.ndarray] = (candidates[i : i + _PAIRS] for i in range(0, len(candidates), _PAIRS))
-        for number, similarity in enumerate(map_in_order(partial(_compare, greys=greys), tasks, num_workers)):
+        for number, similarity in enumerate(
+            map_in_order(partial(_compare, greys=greys, least=least), tasks, num_workers)
+        ):
             part = candidates[number * _PAIRS : (number + 1) * _PAIRS]
             near = similarity >= least
             found.append(np.column_stack([part[near, :2], similarity[near]]))
@@ -163,9 +164,12 @@ def verify(candidates: np.ndarray, greys: Path, least: float, num_workers: int |
     return NearCopies(best["one"].to_numpy(np.int64), best["other"].to_numpy(np.int64), best["similarity"].to_numpy())
 
 
-def _compare(candidates: np.ndarray, greys: Path) -> np.ndarray:
-    """float64 (n,), four digits; runs in a worker."""
+def _compare(candidates: np.ndarray, greys: Path, least: float) -> np.ndarray:
+    """float64 (n,), four digits, which are the same on every CPU for those that are near; runs in a worker."""
     content = np.load(greys, mmap_mode="r")
     ones, others = content[candidates[:, 0]], content[candidates[:, 1]]
     others = np.where(candidates[:, 2, None, None] == 1, others[:, :, ::-1], others)
-    return compare_pairs(ones, others).astype(np.float64).round(4)
+    similarity = compare_pairs(ones, others).astype(np.float64)
+    near = np.flatnonzero(similarity >= least - _ROUNDING)
+    similarity[near] = compare_pairs(ones[near], others[near], np.float64)
+    return similarity.round(4)

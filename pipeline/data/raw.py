@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import RAW
 from pipeline.sources.raw_image import RawImage
+from pipeline.sources.reading import SourceFacts
 
 _INDEX = "index.csv"
 _FACTS = "source.json"
@@ -24,7 +25,7 @@ _SHARD_BYTES = 256 << 20  # a new tar is started after this much
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
 
-def save_raw(images: Iterable[RawImage], facts: dict[str, Any], folder: Path = RAW) -> int:
+def save_raw(images: Iterable[RawImage], facts: SourceFacts, folder: Path = RAW) -> int:
     """Writes all images and the index; returns how many files have bytes. Raises PipelineError if none has.
 
     facts: what else is known about the source, kept in source.json; read after the last image, so that a source may add to it.
@@ -118,9 +119,10 @@ def load_index(folder: Path = RAW) -> pd.DataFrame:
     return index
 
 
-def load_facts(folder: Path = RAW) -> dict[str, Any]:
+def load_facts(folder: Path = RAW) -> SourceFacts:
     """The facts that `save_raw` was given."""
-    return json.loads((folder / _FACTS).read_text())
+    facts: SourceFacts = json.loads((folder / _FACTS).read_text())
+    return facts
 
 
 def read_bytes(shard: str, offset: int, size: int, folder: Path = RAW) -> bytes:

@@ -3,6 +3,8 @@
 The bytes do not depend on the number of workers, nor does memory on the number of images.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from pipeline.data.image import BadImageError, compute_image_id, decode_pillow
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES
-from pipeline.data.tfrecords import compute_mean_and_deviation, encode_record, record_length
+from pipeline.data.tfrecords import DatasetFacts, compute_mean_and_deviation, encode_record, record_length
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import map_in_order
 from pipeline.runtime.progress import progress_bar
@@ -82,6 +84,17 @@ def count_images(table: pd.DataFrame, class_names: list[str]) -> dict[str, dict[
     """Split to class to number of images. table: label, split; one row per image."""
     counts = {split: table.loc[table["split"] == split, "label"].value_counts() for split in SPLIT_NAMES}
     return {split: {label: int(count.get(label, 0)) for label in class_names} for split, count in counts.items()}
+
+
+def compute_data_digest(table: pd.DataFrame, facts: DatasetFacts) -> str:
+    """What a model is trained on, as 64 hex digits: each image's content, class and split, and how it became pixels. Neither
+    names of files nor shards change it. table: image_id, label, split; one row per image."""
+    how = [facts.class_names, facts.image_size, facts.resize, facts.range, facts.channel_mean, facts.channel_std]
+    images = sorted(zip(table["split"], table["image_id"], table["label"], strict=True))
+    digest = hashlib.sha256(json.dumps(how).encode())
+    for image in images:
+        digest.update(json.dumps(image).encode())
+    return digest.hexdigest()
 
 
 def write_shards(

@@ -162,13 +162,15 @@ def check_splits(
         return
     label, name, count = missing[0]
     more = f" (and {len(missing) - 1} more such)" if len(missing) > 1 else ""
-    advice = "add images, or drop or merge the class (prune.*)"
+    is_small = count < len(SPLIT_NAMES)
+    least = f"-S prune.min_images_per_class={len(SPLIT_NAMES)}, which leaves out every class of fewer"
+    advice = f"add images, or drop or merge the class (prune.*){', or ' + least if is_small else ''}"
     left_out = describe_left_out(manifest, split) if name == "train" else ""
     is_all = left_out and not (split == "train").any()
     if left_out:
         advice = "delete the copies (data/duplicates.csv lists them), or leave a folder out (data.splits)"
         advice = advice if is_all else f"{left_out}; {advice}"
-    elif name != "train" and name not in set(manifest["source_split"]):
+    elif name != "train" and name not in set(manifest["source_split"]) and not is_small:
         advice += f", or raise split.{name}_fraction"
         if method == "independent" and not periods and (grouping is None or grouping.rule == "near"):
             advice += ", or set split.method=exact, by which every class of three or more is in all splits"

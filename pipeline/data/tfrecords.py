@@ -16,6 +16,7 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import TFRECORDS
 
 DATASET_FILE = "dataset.json"
@@ -123,7 +124,8 @@ class DatasetFacts:
 
     class_names: sorted; a label is an index into this list. num_images: split to images. counts: split to class to images.
     image_size: pixels, each side. resize: stretch, crop or letterbox. channel_mean, channel_std: mean and standard deviation
-    of the training images, red, green, blue, 0 to 255.
+    of the training images, red, green, blue, 0 to 255. range: as preprocess.range. digest: of all this and of which image is
+    in which split, see pipeline.data.shards; empty where no model file is made from the data, as in folds.
     """
 
     class_names: list[str]
@@ -133,6 +135,8 @@ class DatasetFacts:
     resize: str
     channel_mean: list[float]
     channel_std: list[float]
+    range: str = "auto"
+    digest: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -141,8 +145,15 @@ class DatasetFacts:
 
 
 def load_dataset_facts(folder: Path = TFRECORDS) -> DatasetFacts:
-    """Reads what `save_dataset_facts` wrote."""
-    return DatasetFacts(**json.loads((folder / DATASET_FILE).read_text(encoding="utf-8")))
+    """Reads what `save_dataset_facts` wrote. Raises PipelineError where something else stands there."""
+    file = folder / DATASET_FILE
+    try:
+        return DatasetFacts(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise PipelineError(
+            f"{file} can't be read ({type(error).__name__}): expected what this version of preprocess writes; run "
+            "`dvc repro -f preprocess`"
+        ) from error
 
 
 def save_dataset_facts(facts: DatasetFacts, folder: Path) -> None:

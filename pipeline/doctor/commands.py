@@ -1,24 +1,10 @@
 """Commands that can be pasted into a shell."""
 
-import re
 import shlex
 from typing import Any
 
 from pipeline.runtime.errors import PipelineError
-
-# What neither the shell nor Hydra's grammar, which `dvc exp run -S` follows, reads otherwise.
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._+:-]*")
-
-
-def quote_setting(name: str, value: str) -> str:
-    """`-S name=value`, with quotes for Hydra inside quotes for the shell where the value needs them."""
-    if _PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
-        return f"-S {name}={value}"
-    from hydra.core.override_parser.types import Quote, QuotedString  # a third of a second
-
-    # `${` would begin a reference to another parameter.
-    quoted = QuotedString(text=value.replace("${", "\\${"), quote=Quote.double).with_quotes()
-    return f"-S {shlex.quote(f'{name}={quoted}')}"
+from pipeline.runtime.overrides import quote_setting
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ def main(text: str) -> None:
     """Writes lines until the time is over."""
     request = Request(**json.loads(text))
     params = check_params(read_params(), request.overrides)
-    configure_tensorflow(onednn=params.runtime.onednn)
+    configure_tensorflow(**params.runtime.model_dump())
     from pipeline.doctor.steps import measure_family
 
     # Not by the clock: the first import of all waits for the disk, and no stage of a run does so again.

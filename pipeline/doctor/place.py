@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.doctor.findings import Finding
 from pipeline.runtime.dvc_facts import DvcFacts
 from pipeline.runtime.environment import Environment, describe_environment
+from pipeline.runtime.experiment_place import NO_IDENTITY, find_faults, has_identity
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.paths import PARAMS
 
@@ -25,7 +26,7 @@ def describe_place(project: Path, dvc: DvcFacts | None) -> Place:
     place = Place()
     for heading, (lines, findings) in {
         "dvc": _describe_dvc(dvc, project),
-        "git": _describe_git(needs_git=dvc is None or dvc.needs_git),
+        "git": _describe_git(project, dvc),
         "python": _describe_environment(describe_environment(project)),
     }.items():
         place.sections[heading] = lines
@@ -59,7 +60,8 @@ def _describe_dvc(facts: DvcFacts | None, project: Path) -> tuple[list[str], lis
     return lines, findings
 
 
-def _describe_git(*, needs_git: bool) -> tuple[list[str], list[Finding]]:
+def _describe_git(project: Path, dvc: DvcFacts | None) -> tuple[list[str], list[Finding]]:
+    needs_git = dvc is None or dvc.needs_git
     if ask_git("rev-parse", "--git-dir") is None:
         advice = "clone the project with git, or make a repository: `git init`, `git add --all`, `git commit -m start`"
         text = "DVC works in a git repository only" if needs_git else "experiments need a git repository"
@@ -68,15 +70,13 @@ def _describe_git(*, needs_git: bool) -> tuple[list[str], list[Finding]]:
     if not head:
         text = "the git repository has no commit, which experiments start from: `git add --all`, `git commit -m start`"
         return ["no commit"], [Finding(text, stops=True)]
-    has_name = all((ask_git("config", f"user.{key}") or "").strip() for key in ("name", "email"))
+    has_name = has_identity(project)
     changed = (ask_git("status", "--porcelain", "--untracked-files=no", "--", str(PARAMS)) or "").strip()
     line = f"commit {head}; " + ("identity set" if has_name else "no identity")
-    findings = []
+    faults = find_faults(project, dvc.cache) if dvc is not None else []
     if not has_name:
-        advice = "`git config user.name …` and `git config user.email …`"
-        findings.append(
-            Finding(f"git has no user.name and user.email, with which experiments are committed: set them by {advice}")
-        )
+        faults = list(dict.fromkeys([NO_IDENTITY, *faults]))
+    findings = [Finding(fault) for fault in faults]
     if changed:
         line += f"; {PARAMS} differs from the commit"
     return [line], findings

@@ -1,15 +1,14 @@
 """The doctor's answer as text: headings on the left, lines wrapped beside them, what to change at the end."""
 
-import re
 import shutil
 import textwrap
 
 from pipeline.doctor.diagnosis import Diagnosis
 from pipeline.doctor.findings import Finding
+from pipeline.runtime.unseen import show_unseen_in_name
 
 _LEFT = 10  # characters of a heading
 _WIDEST = 120
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN = str.maketrans({"…": "...", "×": "x", "–": "-", "’": "'", "±": "+-"})
 
 
@@ -49,6 +48,5 @@ def _wrap(heading: str, line: str, width: int) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    r"""Control characters, which may come from names of files, as \x1b; bytes that are not UTF-8 likewise."""
-    text = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-    return text.encode("utf-8", "backslashreplace").decode()
+    """What can't be seen in names of files as its number, such as `\\x1b`; bytes that are not UTF-8 likewise."""
+    return show_unseen_in_name(text)

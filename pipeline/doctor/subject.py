@@ -15,6 +15,7 @@ from pipeline.data.manifest import check_classes, rename_classes
 from pipeline.doctor.findings import Finding, find_refusal
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.archive import read_archive
+from pipeline.sources.finding import is_forgiven
 from pipeline.sources.labels import find_labels_file
 from pipeline.sources.loader import load_source
 from pipeline.sources.local_paths import resolve_path
@@ -81,6 +82,9 @@ def _read(params: Params, subject: Subject) -> None:
 
     source = load_source(name)
     subject.lines.append(f"source {name}" + (f": {hide_logins(path)}" if path else ""))
+    if is_forgiven("source", data.path, data.model_dump(mode="json")):
+        subject.lines.append("not on this machine: what was downloaded from it is used (`dvc pull` brings it)")
+        return
     subject.target = source.locate(data.path, data, record)
     find_labels_file(data.labels, subject.target)
     if name == "archive" and subject.target is None:
@@ -186,5 +190,5 @@ def _describe_counts(subject: Subject) -> None:
 
 def _check_outside(params: Params) -> None:
     path = params.evaluate.outside_path
-    if path is not None and not resolve_path(path).is_dir():
+    if path is not None and not resolve_path(path).is_dir() and not is_forgiven("outside", path, {"path": path}):
         raise PipelineError(f"evaluate.outside_path {path!r} is not a folder: expected a folder of pictures, or null")

@@ -7,6 +7,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
 from pipeline.doctor.findings import Finding
+from pipeline.sources.local_paths import resolve_path
 
 _PACKAGED = ("efficientnet_lite0",)  # backbones whose weights come with a package
 _FILES = {  # how the names begin that Keras gives them
@@ -29,7 +30,7 @@ def find_missing_weights(params: Params, keras: Path = _KERAS) -> list[Finding]:
         if weights == "imagenet":
             if backbone not in _PACKAGED and not _is_kept(backbone, keras.expanduser()):
                 downloads.append(backbone)
-        elif not Path(weights).exists():
+        elif not resolve_path(weights).exists():
             text = f"recipes.{family}.backbone.weights: {weights} is not here: expected imagenet, none or a file of weights"
             findings.append(Finding(text, stops=True))
     if downloads:

@@ -11,9 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.data.image_files import Picture
-from pipeline.evaluation.calibration import apply_temperature
+from pipeline.evaluation.temperature import apply_temperature
+from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import in_chunks
 from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.unseen import show_unseen_in_name
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +33,21 @@ class Writer(Protocol):
         """ranking: empty if the picture can't be used; then reason says why."""
 
 
-def load_classifier(artifact: Path, temperature: float) -> Classify:
-    """A saved model with calibrated probabilities. Imports TensorFlow, which must have been configured."""
+def load_classifier(artifact: Path, contract: Contract) -> Classify:
+    """A saved model with calibrated probabilities. Imports TensorFlow, which must have been configured. Raises PipelineError
+    where the model's inputs and outputs are not those that its contract promises."""
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
 
-    apply = freeze(load_model(artifact))
-    return lambda pixels: apply_temperature(apply(pixels), temperature)
+    model, size, classes = load_model(artifact), contract.image_size, len(contract.class_names)
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if shapes != ((None, size, size, 3), (None, classes)):
+        raise PipelineError(
+            f"{artifact} takes {shapes[0]} and gives {shapes[1]}: expected {size} px and {classes} classes, as its "
+            f"{CONTRACT_FILE} says; {describe_remedy(artifact)}"
+        )
+    apply = freeze(model)
+    return lambda pixels: apply_temperature(apply(pixels), contract.temperature)
 
 
 def write_answers(
@@ -103,13 +114,15 @@ class _CsvWriter:
 
 
 class _TextWriter:
-    """One line per picture; those that can't be used are reported on stderr."""
+    """One line per picture; those that can't be used are reported on stderr. No name moves the terminal's cursor."""
 
     def __init__(self, family: str) -> None:
         logger.info("%s:", family)
 
     def write(self, path: str, ranking: Ranking, reason: str) -> None:
+        shown = show_unseen_in_name(path)
         if reason:
-            logger.error("%s: %s", path, reason)
+            logger.error("%s: %s", shown, show_unseen_in_name(reason))
         else:
-            print(f"{path}  " + ", ".join(f"{label} {100 * p:.1f} %" for label, p in ranking), flush=True)
+            answer = ", ".join(f"{show_unseen_in_name(label)} {100 * p:.1f} %" for label, p in ranking)
+            print(f"{shown}  {answer}", flush=True)

@@ -15,10 +15,12 @@ from pipeline.config.recipes import resolve_recipe
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import load_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.metric_types import HeldOutMetrics
 from pipeline.evaluation.metrics import compute_basic_metrics
 from pipeline.evaluation.results import load_curves
 from pipeline.models.predictions import predict
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.local_paths import resolve_path
 from pipeline.training.dispatch import train_family
 from pipeline.training.fit import Watch
 from pipeline.training.head import train_head
@@ -28,10 +30,9 @@ _RECORD = Path("record")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """metrics: see `compute_basic_metrics`, and images, training_images, best_epoch (from 1, or None). curves: split, epoch,
-    accuracy, loss. labels, int (n,), and probabilities, float32 (n, classes), of val."""
+    """curves: split, epoch, accuracy, loss. labels, int (n,), and probabilities, float32 (n, classes), of val."""
 
-    metrics: dict[str, Any]
+    metrics: HeldOutMetrics
     curves: pd.DataFrame
     labels: np.ndarray
     probabilities: np.ndarray
@@ -49,7 +50,8 @@ def train_and_measure(workspace: Path, family: str, params: Params, watch: Watch
             # The weights that divergence keeps are deleted with the workspace.
             raise PipelineError(str(error).split("; the last good weights")[0]) from error
         best = json.loads((_RECORD / "metrics.json").read_text())["best"]
-        metrics = compute_basic_metrics(labels, probabilities) | {
+        metrics: HeldOutMetrics = {
+            **compute_basic_metrics(labels, probabilities),
             "images": len(labels),
             "training_images": load_dataset_facts().num_images["train"],
             "best_epoch": best.get("epoch"),
@@ -74,6 +76,6 @@ def with_absolute_weights(params: Params, family: str) -> Params:
     recipe = params.recipes[family]
     if recipe.backbone is None or recipe.backbone.weights in ("imagenet", "none"):
         return params
-    backbone = recipe.backbone.model_copy(update={"weights": str(Path(recipe.backbone.weights).absolute())})
+    backbone = recipe.backbone.model_copy(update={"weights": str(resolve_path(recipe.backbone.weights))})
     recipes = params.recipes | {family: recipe.model_copy(update={"backbone": backbone})}
     return params.model_copy(update={"recipes": recipes})

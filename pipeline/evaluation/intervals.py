@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from pipeline.evaluation.measures import compute_p, count_images_needed
 from pipeline.training.scores import DIGITS
 
 LEVEL = 0.95
@@ -45,24 +46,37 @@ def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, 
     }
 
 
-def compare_families(hits: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
-    """family, only_family, only_reference, difference, p, p_corrected, distinguishable: every family but the reference.
+def compare_families(
+    hits: dict[str, np.ndarray], reference: str, parts: dict[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """family, only_family, only_reference, difference, p, p_corrected, distinguishable, images_needed: every family but the
+    reference.
 
     hits: family to bool (n,), which test images it classifies correctly, the same images in the same order. only_*: images
     that only one of the two classifies correctly. difference: of accuracies. p: McNemar's exact test (1947), two-sided;
-    corrected for the number of comparisons by Holm's method (1979). distinguishable: p_corrected below 0.05.
+    corrected for the number of comparisons by Holm's method (1979). distinguishable: p_corrected below 0.05. parts: family to
+    what each image contributes to another measure, see `measure_images`: then difference and p are of that. images_needed: see
+    `count_images_needed`.
     """
     rows = []
     for family, correct in hits.items():
         if family == reference:
             continue
         mine, other = int((correct & ~hits[reference]).sum()), int((hits[reference] & ~correct).sum())
-        p = float(binomtest(mine, mine + other).pvalue) if mine + other else 1.0
-        rows.append((family, mine, other, round((mine - other) / len(correct), DIGITS), p))
-    table = pd.DataFrame(rows, columns=["family", "only_family", "only_reference", "difference", "p"])
+        if parts is None:
+            difference = (mine - other) / len(correct)
+            p = float(binomtest(mine, mine + other).pvalue) if mine + other else 1.0
+            needed = count_images_needed(correct.astype(float), hits[reference].astype(float))
+        else:
+            difference = float((parts[family] - parts[reference]).mean())
+            p = compute_p(parts[family], parts[reference])
+            needed = count_images_needed(parts[family], parts[reference])
+        rows.append((family, mine, other, round(difference, DIGITS), p, needed))
+    table = pd.DataFrame(rows, columns=["family", "only_family", "only_reference", "difference", "p", "images_needed"])
     corrected = correct_holm(table["p"].to_numpy(float))
-    table = table.assign(p_corrected=corrected, distinguishable=corrected < 1 - LEVEL)
-    return table.round({"p": 8, "p_corrected": 8})
+    table.insert(5, "p_corrected", corrected)
+    table.insert(6, "distinguishable", corrected < 1 - LEVEL)
+    return table.round({"p": 8, "p_corrected": 8}).astype({"images_needed": "Int64"})
 
 
 def correct_holm(p: np.ndarray) -> np.ndarray:

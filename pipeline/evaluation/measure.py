@@ -1,21 +1,25 @@
 """All metrics that evaluate reports of a family, from its probabilities for train, val and test. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from pipeline.evaluation.calibration import apply_temperature, compute_calibration, make_reliability_table
+from pipeline.evaluation.calibration import compute_calibration, make_reliability_table
 from pipeline.evaluation.intervals import compute_accuracy_interval, compute_bootstrap_intervals
+from pipeline.evaluation.measures import measure_images, pick_measure
+from pipeline.evaluation.metric_types import FamilyMetrics
 from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics, judge_fit
+from pipeline.evaluation.temperature import apply_temperature
+from pipeline.training.scores import DIGITS
 
 Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # labels, int (n,), and probabilities, float (n, classes)
 
 
-def compute_metrics(predicted: Mapping[str, Split], temperature: float) -> dict[str, Any]:
-    """train_*, val_* and test_* metrics, temperature and verdict. predicted: by split. temperature: fitted on val."""
+def compute_metrics(predicted: Mapping[str, Split], temperature: float) -> FamilyMetrics:
+    """predicted: by split, train, val and test in this order. temperature: fitted on val."""
     labels, probabilities = predicted["test"]
     metrics: dict[str, Any] = {
         f"{split}_{name}": value
@@ -25,8 +29,19 @@ def compute_metrics(predicted: Mapping[str, Split], temperature: float) -> dict[
     metrics |= {f"test_{name}": value for name, value in compute_classification_metrics(labels, probabilities).items()}
     metrics |= compute_intervals(labels, probabilities)
     metrics |= compute_calibration_metrics(labels, probabilities, apply_temperature(probabilities, temperature))
-    verdict = judge_fit(metrics["train_accuracy"], metrics["val_accuracy"], probabilities.shape[1])
-    return metrics | {"temperature": temperature, "verdict": verdict}
+    more = compute_classification_metrics(*predicted["val"])
+    metrics |= {"temperature": temperature, "verdict": _judge(predicted["train"], predicted["val"])}
+    metrics |= {f"val_{name}": more[name] for name in ("balanced_accuracy", "roc_auc")}
+    return cast(FamilyMetrics, metrics)
+
+
+def _judge(train: Split, val: Split) -> str:
+    """By accuracy, or by balanced accuracy where classes are so unequal that a family can be accurate and know nothing."""
+    counts = np.bincount(train[0])
+    measure = pick_measure(None, {str(label): int(n) for label, n in enumerate(counts) if n})
+    on_train, on_val = (round(float(measure_images(measure, *split).mean()), DIGITS) for split in (train, val))
+    shares = counts[counts > 0] / counts.sum()
+    return judge_fit(on_train, on_val, shares.max() if measure == "accuracy" else 1 / len(shares))
 
 
 def compute_intervals(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -46,9 +61,12 @@ def compute_calibration_metrics(
 ) -> dict[str, float]:
     """test_ece and test_brier, and after calibration test_ece_calibrated, test_brier_calibrated and test_loss_calibrated."""
     before, after = compute_calibration(labels, probabilities), compute_calibration(labels, calibrated)
-    after["loss"] = compute_basic_metrics(labels, calibrated)["loss"]
-    return {f"test_{name}": value for name, value in before.items()} | {
-        f"test_{name}_calibrated": value for name, value in after.items()
+    return {
+        "test_ece": before["ece"],
+        "test_brier": before["brier"],
+        "test_ece_calibrated": after["ece"],
+        "test_brier_calibrated": after["brier"],
+        "test_loss_calibrated": compute_basic_metrics(labels, calibrated)["loss"],
     }
 
 

@@ -4,7 +4,7 @@ What is undefined, such as the ROC AUC of a class without images, is None (null 
 warning.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,21 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.evaluation.metric_types import BasicMetrics, ClassificationMetrics
 from pipeline.training.scores import DIGITS, compute_accuracy_and_loss
 
 
-def compute_basic_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def compute_basic_metrics(labels: np.ndarray, probabilities: np.ndarray) -> BasicMetrics:
     """accuracy, loss (mean cross-entropy, nats) and macro_f1 (mean of the classes' F1, which is 0 without a true positive).
 
     labels: int (n,), n ≥ 1. probabilities: float (n, classes), rows sum to 1.
     """
     predicted, classes = probabilities.argmax(axis=1), np.arange(probabilities.shape[1])
     macro_f1 = f1_score(labels, predicted, labels=classes, average="macro", zero_division=0)
-    return compute_accuracy_and_loss(labels, probabilities) | {"macro_f1": round(float(macro_f1), DIGITS)}
+    return {**compute_accuracy_and_loss(labels, probabilities), "macro_f1": round(float(macro_f1), DIGITS)}
 
 
-def compute_classification_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+def compute_classification_metrics(labels: np.ndarray, probabilities: np.ndarray) -> ClassificationMetrics:
     """The metrics of a split beyond `compute_basic_metrics`; arguments as there.
 
     balanced_accuracy: mean recall of the classes that have images. macro_*, weighted_*: means over all classes, unweighted
@@ -44,11 +45,11 @@ def compute_classification_metrics(labels: np.ndarray, probabilities: np.ndarray
     metrics = compute_label_metrics(labels, probabilities.argmax(axis=1), num_classes)
     for top in (2, 5):
         metrics[f"top{top}_accuracy"] = compute_top_accuracy(labels, probabilities, top) if num_classes > top else None
-    areas = compute_areas(labels, probabilities)
-    for name in ("roc_auc", "pr_auc"):
-        defined = [value for value in areas[name] if value is not None]
+    for name, values in compute_areas(labels, probabilities).items():
+        defined = [value for value in values if value is not None]
         metrics[name] = float(np.mean(defined)) if defined else None
-    return {name: None if value is None else round(float(value), DIGITS) for name, value in metrics.items()}
+    rounded = {name: None if value is None else round(float(value), DIGITS) for name, value in metrics.items()}
+    return cast(ClassificationMetrics, rounded)
 
 
 def compute_label_metrics(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> dict[str, float | None]:
@@ -92,13 +93,12 @@ def compute_areas(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, li
     return areas
 
 
-def judge_fit(train_accuracy: float, val_accuracy: float, num_classes: int) -> str:
+def judge_fit(train_accuracy: float, val_accuracy: float, chance: float) -> str:
     """underfitted, overfitted, both or balanced.
 
     Overfitted: training accuracy is more than 0.10 above validation accuracy. Underfitted: training accuracy is less than
-    halfway from chance (one over the number of classes) to 1. The test split takes no part.
+    halfway from chance to 1. The test split takes no part. chance: what guessing gives; accuracies may be balanced ones.
     """
-    chance = 1 / num_classes
     # Rounded as metrics are: otherwise 0.8 - 0.7 is above 0.1, and 0.2 + 0.5 * 0.8 above 0.6.
     under = train_accuracy < round(chance + 0.5 * (1 - chance), DIGITS)
     over = round(train_accuracy - val_accuracy, DIGITS) > 0.10

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from pipeline.data.batches import read_batches
 from pipeline.data.image_files import Decoding, Picture, label_by_folder, list_pictures, load_pictures
-from pipeline.evaluation.calibration import apply_temperature
+from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
 from pipeline.models.layers import unwrap
 from pipeline.runtime.files import readable_name

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,30 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.manifest import save_table
+from pipeline.data.tfrecords import DatasetFacts
+from pipeline.evaluation.metric_types import Metrics, ModelFacts
+from pipeline.evaluation.plot_text import make_drawable
+from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract, parse_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
-from pipeline.runtime.paths import EVALUATIONS, METRICS
+from pipeline.runtime.paths import EVALUATIONS, METRICS, MODELS, TFRECORDS
 
-_PUBLISHED = ("metrics.json", "classes.csv", "confusion.csv", "predictions.csv", "calibration.json")
+_PUBLISHED = ("metrics.json", "classes.csv", "predictions.csv", "calibration.json")
 _TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
 _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
 
 
 @dataclass(frozen=True)
 class Results:
-    """metrics: name to number; see pipeline.evaluation.measure and `describe_model`. classes, confusion, predictions,
-    val_predictions: see pipeline.evaluation.metrics. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
+    """metrics: see pipeline.evaluation.metric_types. classes, confusion, predictions, val_predictions: see
+    pipeline.evaluation.metrics. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
     pipeline.evaluation.roc_pr. reliability: see pipeline.evaluation.calibration, and state (before or after calibration).
     layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
     heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
-    augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment."""
+    augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment.
+    contract: the model's; None in evaluations by older versions."""
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     classes: pd.DataFrame
     confusion: pd.DataFrame
     predictions: pd.DataFrame
@@ -41,6 +47,7 @@ class Results:
     outside: pd.DataFrame
     heat_maps: np.ndarray
     augmented: np.ndarray
+    contract: Contract | None = None
 
 
 _TABLES = tuple(field.name for field in fields(Results) if field.type is pd.DataFrame)
@@ -49,10 +56,13 @@ _ARRAYS = tuple(field.name for field in fields(Results) if field.type is np.ndar
 
 def save_results(family: str, results: Results) -> None:
     """Writes data/evaluations/<family>/ for the report and metrics/<family>/ for people."""
-    calibration = {key: results.metrics[key] for key in ("temperature", "model_sha256")}
+    metrics = results.metrics
+    calibration = {"temperature": metrics["temperature"], "model_sha256": metrics["model_sha256"]}
     with folder_aside(EVALUATIONS / family) as folder:
         (folder / "metrics.json").write_text(json.dumps(results.metrics, indent=1) + "\n")
         (folder / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
+        if results.contract is not None:
+            (folder / CONTRACT_FILE).write_text(dump_contract(results.contract), encoding="utf-8")
         for name in _TABLES:
             save_table(getattr(results, name), folder / f"{name}.csv")
         for name in _ARRAYS:
@@ -60,12 +70,18 @@ def save_results(family: str, results: Results) -> None:
     for name in _PUBLISHED:
         with write_aside(METRICS / family / name) as partial:
             shutil.copyfile(EVALUATIONS / family / name, partial)
+    save_table(make_drawable(results.confusion), METRICS / family / "confusion.csv")
 
 
 def load_results(family: str, folder: Path = EVALUATIONS) -> Results:
     """What `save_results` wrote. Class names remain text, whatever they look like."""
+    contract = folder / family / CONTRACT_FILE
     content: dict[str, Any] = {name: load_table(folder / family / f"{name}.csv") for name in _TABLES}
     content |= {name: np.load(folder / family / f"{name}.npy") for name in _ARRAYS}
+    try:
+        content["contract"] = parse_contract(contract.read_bytes()) if contract.exists() else None
+    except ValueError as error:
+        raise PipelineError(f"{contract} is damaged ({error}): run `dvc repro -f evaluate@{family}`") from error
     return Results(metrics=json.loads((folder / family / "metrics.json").read_text()), **content)
 
 
@@ -77,27 +93,21 @@ def load_table(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=numbers)
 
 
-def load_temperature(family: str, artifact: Path, folder: Path = METRICS) -> float:
-    """The temperature that evaluate fitted to this very model. Raises PipelineError if there is none."""
-    file = folder / family / "calibration.json"
-    remedy = f"run `dvc repro evaluate@{family}`"
-    try:
-        content = json.loads(file.read_text())
-        temperature, digest = float(content["temperature"]), content["model_sha256"]
-    except FileNotFoundError as error:
-        raise PipelineError(f"{file} is not here: expected the temperature of a calibrated model; {remedy}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise PipelineError(f"{file} can't be read: expected temperature and model_sha256; {remedy}") from error
-    if digest != compute_sha256(artifact):
-        raise PipelineError(f"{file} was made for another model than {artifact}: {remedy}")
-    return temperature
+def check_evaluations(results: Mapping[str, Results], facts: DatasetFacts, folder: Path = MODELS) -> None:
+    """Raises PipelineError, one line, for evaluations that can't stand side by side: measured on other data than `facts`
+    describes, or of another model than the one that is there. A model that is not there, as where only results were pulled, is
+    no fault. results: by family."""
+    for family, result in results.items():
+        file, remedy = folder / f"{family}.keras", f"run `dvc repro evaluate@{family}`"
+        data = result.contract.data if result.contract else ""
+        if data != facts.digest:
+            raise PipelineError(f"{EVALUATIONS / family} was measured on other data than {TFRECORDS} has: {remedy}")
+        if file.exists() and compute_sha256(file) != result.metrics["model_sha256"]:
+            raise PipelineError(f"{EVALUATIONS / family} was measured on another model than {file}: {remedy}")
 
 
-def describe_model(model: Any, artifact: Path, record: Path) -> dict[str, Any]:
-    """parameters, trainable_parameters, model_bytes, best_epoch (from 1; None without epochs) and model_sha256.
-
-    model: from Keras. artifact: its file. record: dvclive's folder.
-    """
+def describe_model(model: Any, artifact: Path, record: Path) -> ModelFacts:
+    """model: from Keras. artifact: its file. record: dvclive's folder."""
     return {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(weight.shape.num_elements()) for weight in model.trainable_weights),

@@ -7,24 +7,28 @@ from typing import Any
 
 import keras
 
+from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy, dump_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
-def save_model(model: keras.Model, file: Path) -> None:
-    """Saves a model in Keras' format, uncompiled, without what differs each time: clock times and memory addresses."""
+def save_model(model: keras.Model, file: Path, contract: Contract | None = None) -> None:
+    """Saves a model in Keras' format, uncompiled, without what differs each time: clock times and memory addresses.
+
+    contract: a further member of the archive, to which Keras pays no attention; None for what nobody predicts with.
+    """
     with write_aside(file) as partial:
         written = partial.with_name(file.name + ".timed.partial.keras")
         try:
             model.save(written)
-            _make_stable(written, partial)
+            _make_stable(written, partial, contract)
         finally:
             written.unlink(missing_ok=True)
 
 
-def _make_stable(source: Path, target: Path) -> None:
+def _make_stable(source: Path, target: Path, contract: Contract | None) -> None:
     with zipfile.ZipFile(source) as written, zipfile.ZipFile(target, "w") as stable:
         for name in sorted(written.namelist()):
             content = written.read(name)
@@ -33,6 +37,8 @@ def _make_stable(source: Path, target: Path) -> None:
             if name == "config.json":
                 content = json.dumps(_renumber_shared(json.loads(content), {})).encode()
             stable.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+        if contract is not None:
+            stable.writestr(zipfile.ZipInfo(CONTRACT_FILE, _EPOCH), dump_contract(contract))
 
 
 def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:
@@ -55,7 +61,10 @@ def load_model(file: Path) -> keras.Model:
         raise PipelineError(f"{file} is not here: expected a trained model; run `dvc repro train@{file.stem}`")
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
+    except (MemoryError, PermissionError):  # which say nothing of the file's content
+        raise
     except Exception as error:  # Keras raises whatever type the damage leads to
+        said = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise PipelineError(
-            f"{file} can't be loaded ({type(error).__name__}): train it again with `dvc repro -f train@{file.stem}`"
+            f"{file} can't be loaded ({type(error).__name__}{said and f': {said}'}): {describe_remedy(file)}"
         ) from error

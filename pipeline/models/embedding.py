@@ -12,6 +12,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import read_views
 from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
 from pipeline.models.inference import Apply
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import EMBEDDINGS
 from pipeline.runtime.progress import progress_bar
@@ -31,7 +32,7 @@ def embed_images(
     def features(split: str, view: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         batches = read_views(split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation)
         for images, labels in batches:
-            yield extract(images), labels.numpy()
+            yield check_finite(extract(images), family, settings), labels.numpy()
             progress.update(len(labels))
 
     with (
@@ -44,3 +45,20 @@ def embed_images(
         save_facts(facts, folder)
     rate = total / (time.perf_counter() - start)
     logger.info("%s: %d images, %d features each, %.0f images/s", family, total, facts.num_features, rate)
+
+
+def check_finite(features: np.ndarray, family: str, settings: Embed) -> np.ndarray:
+    """The same features. Raises PipelineError for such as training would end in a loss that is no number."""
+    with np.errstate(over="ignore"):
+        stored = features.astype(settings.dtype, copy=False)
+    if np.isfinite(stored).all():
+        return features
+    if np.isfinite(features).all():
+        raise PipelineError(
+            f"{family}: features of up to {np.abs(features).max():.3g} do not fit embed.dtype {settings.dtype}: expected at "
+            f"most {np.finfo(settings.dtype).max:.3g}; set embed.dtype to float32"
+        )
+    raise PipelineError(
+        f"{family}: its backbone gives features that are no numbers: expected finite ones; check the weights that "
+        f"recipes.{family}.backbone.weights names"
+    )

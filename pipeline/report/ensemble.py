@@ -1,28 +1,31 @@
 """The families' ensemble, made of what evaluate left of each; and every family, and the ensemble, against the chosen one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.calibration import apply_temperature, compute_calibration
+from pipeline.config.types import Measure
+from pipeline.evaluation.calibration import compute_calibration
 from pipeline.evaluation.ensemble import ENSEMBLE, fit_weights, mix
 from pipeline.evaluation.intervals import compare_families, compute_accuracy_interval
+from pipeline.evaluation.measures import measure_images
+from pipeline.evaluation.metric_types import EnsembleMetrics, Size
 from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics
 from pipeline.evaluation.results import Results
-from pipeline.report.prediction_table import get_hits, get_labels, get_probabilities
-
-_SUMS = ("parameters", "trainable_parameters", "model_bytes")  # of all members
+from pipeline.evaluation.temperature import apply_temperature
+from pipeline.report.prediction_table import get_labels, get_probabilities
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """weights: by family. metrics: those of a family, but for training. hits: bool (n,), by test image."""
+    """weights: by family. metrics: those of a family, but for training. probabilities: float64 (n, classes), of test."""
 
     weights: dict[str, float]
-    metrics: dict[str, Any]
-    hits: np.ndarray
+    metrics: EnsembleMetrics
+    probabilities: np.ndarray
 
 
 def combine(results: dict[str, Results]) -> Ensemble | None:
@@ -36,14 +39,20 @@ def combine(results: dict[str, Results]) -> Ensemble | None:
     weights = fit_weights(val_labels, val)
     probabilities = mix(test, weights)
     metrics = _name_metrics("val", compute_basic_metrics(val_labels, mix(val, weights)))
-    for part in (compute_basic_metrics, compute_classification_metrics, compute_calibration):
-        metrics |= _name_metrics("test", part(labels, probabilities))
+    metrics |= _name_metrics("test", compute_basic_metrics(labels, probabilities))
+    metrics |= _name_metrics("test", compute_classification_metrics(labels, probabilities))
+    metrics |= _name_metrics("test", compute_calibration(labels, probabilities))
     hits = probabilities.argmax(axis=1) == labels
     low, high = compute_accuracy_interval(int(hits.sum()), len(hits))
     metrics |= {"test_accuracy_low": low, "test_accuracy_high": high, "temperature": 1.0}
     members = [results[family].metrics for family, weight in weights.items() if weight > 0]
-    metrics |= {name: sum(member[name] for member in members) for name in _SUMS}
-    return Ensemble(weights, metrics, hits)
+    sizes: Size = {
+        "parameters": sum(member["parameters"] for member in members),
+        "trainable_parameters": sum(member["trainable_parameters"] for member in members),
+        "model_bytes": sum(member["model_bytes"] for member in members),
+    }
+    metrics |= sizes
+    return Ensemble(weights, cast(EnsembleMetrics, metrics), probabilities)
 
 
 def _calibrate(results: dict[str, Results], table: str) -> dict[str, np.ndarray]:
@@ -54,13 +63,24 @@ def _calibrate(results: dict[str, Results], table: str) -> dict[str, np.ndarray]
     }
 
 
-def _name_metrics(split: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _name_metrics(split: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{split}_{name}": value for name, value in metrics.items()}
 
 
-def compare_with_chosen(results: dict[str, Results], ensemble: Ensemble | None, chosen: str) -> pd.DataFrame:
+def compare_with_chosen(
+    results: dict[str, Results],
+    ensemble: Ensemble | None,
+    chosen: str,
+    measure: Measure = "accuracy",
+    costs: np.ndarray | None = None,
+) -> pd.DataFrame:
     """Every other family, and the ensemble, against the chosen one on the same test images; see `compare_families`."""
-    hits = {family: get_hits(result.predictions) for family, result in results.items()}
+    labels = get_labels(results[chosen].predictions)
+    probabilities = {family: get_probabilities(result.predictions) for family, result in results.items()}
     if ensemble is not None:
-        hits[ENSEMBLE] = ensemble.hits
-    return compare_families(hits, chosen)
+        probabilities[ENSEMBLE] = ensemble.probabilities
+    hits = {family: table.argmax(axis=1) == labels for family, table in probabilities.items()}
+    if measure == "accuracy":
+        return compare_families(hits, chosen)
+    parts = {family: measure_images(measure, labels, table, costs) for family, table in probabilities.items()}
+    return compare_families(hits, chosen, parts)

@@ -6,11 +6,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.report.experiments import WORKSPACE, Experiment
+from pipeline.report.experiments import SCORES, WORKSPACE, Experiment
 
 SEED = "train.seed"
-SCORES = ["val_accuracy", "test_accuracy", "test_macro_f1"]
 FOLDS = "crossval.folds"
+OTHERS = "others"  # a column that stands for all parameters without one of their own
+_MOST_SHOWN = 12  # parameters with a column of their own
+_LEADING = ("train.", "recipes.", "split.", "prune.", "preprocess.", "data.")  # come first where there are more
 _MAX_CURVES = 16  # models whose learning curves are drawn: the best by validation
 # These say what to run, and how fast, not how a model is trained.
 _BOOKKEEPING = ("families", "crossval.families", FOLDS, "runtime", "preprocess.num_workers")
@@ -22,25 +24,53 @@ def find_varied(experiments: list[Experiment]) -> list[str]:
     return [
         name
         for name in names
-        if not name.startswith(_BOOKKEEPING)
-        and len({json.dumps(experiment.params.get(name)) for experiment in experiments}) > 1
+        if not name.startswith(_BOOKKEEPING) and _differ([experiment.params.get(name) for experiment in experiments])
     ]
+
+
+def _differ(values: list[Any]) -> bool:
+    """Whether they are not all the same as JSON; most are one object, as sections of params.yaml are parsed once."""
+    return len({json.dumps(value) for value in {id(value): value for value in values}.values()}) > 1
 
 
 def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     """experiment, family, SCORES, and a column for each parameter that varies: one row per experiment and family, the best
     by validation first. The workspace is left out where it is one of the experiments, applied."""
-    varied = find_varied(experiments)
-    tables = []
+    shown, hidden = divide_varied(experiments)
+    varied = [*shown, *([OTHERS] if hidden else [])]
+    numbers: dict[str, str] = {}
+    rows = []
     for experiment in experiments:
-        table = experiment.summary[["family", *SCORES]].assign(experiment=experiment.name)
-        for name in varied:
-            table[name] = show_value(experiment.params.get(name))
-        tables.append(table[table["family"] != ENSEMBLE])
-    runs = pd.concat(tables, ignore_index=True)[["experiment", "family", *SCORES, *varied]]
+        settings = {name: show_setting(experiment, name) for name in shown}
+        if hidden:
+            rest = json.dumps([show_setting(experiment, name) for name in hidden])
+            settings[OTHERS] = numbers.setdefault(rest, f"set {len(numbers) + 1}")
+        summary = experiment.summary
+        for family, *scores in zip(summary["family"], *(summary[name] for name in SCORES), strict=True):
+            if family != ENSEMBLE:
+                rows.append((experiment.name, family, *scores, *settings.values()))
+    runs = pd.DataFrame(rows, columns=["experiment", "family", *SCORES, *varied])
     runs = runs.assign(_last=runs["experiment"] == WORKSPACE).sort_values("_last", kind="stable")
     runs = runs.drop_duplicates(["family", *SCORES, *varied]).drop(columns="_last")
     return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def divide_varied(experiments: list[Experiment]) -> tuple[list[str], list[str]]:
+    """`find_varied`, divided into parameters that tables show and the others: after a change of params.yaml itself, a hundred
+    differ. Those that all experiments have come first, then those of training. Both are sorted."""
+    varied = find_varied(experiments)
+    if len(varied) <= _MOST_SHOWN:
+        return varied, []
+    lacking = {name: sum(name not in experiment.params for experiment in experiments) for name in varied}
+    ranked = sorted(
+        varied, key=lambda name: (lacking[name] > 0, not name.startswith(_LEADING[:2]), not name.startswith(_LEADING))
+    )
+    return sorted(ranked[:_MOST_SHOWN]), sorted(ranked[_MOST_SHOWN:])
+
+
+def show_setting(experiment: Experiment, name: str) -> str:
+    """A parameter's value as text; a dash where the experiment has no parameter of this name."""
+    return show_value(experiment.params[name]) if name in experiment.params else "–"
 
 
 def get_varied(runs: pd.DataFrame) -> list[str]:

@@ -1,13 +1,16 @@
 """Experiments as DVC keeps them: files in git under refs/exps, outputs in DVC's cache.
 
-Both are read by DVC's own functions, and without its lock, even while a queue is at work. dvc.api does not serve: for
-200 experiments `exp_show` takes 80 s and turns null and lists into text; `read` parses all of dvc.yaml and dvc.lock for each
-file, 0.09 s for one in git and 0.6 s for one in the cache, against 0.004 s and 0.05 s here.
+DVC's own functions say which experiments there are and read its cache, without its lock, even while a queue is at work; git
+reads the files. dvc.api does not serve: for 200 experiments `exp_show` takes 80 s and turns null and lists into text; `read`
+parses all of dvc.yaml and dvc.lock for each file, 0.09 s for one in git and 0.6 s for one in the cache, against 0.0003 s and
+0.05 s here. DVC's own file system of a commit lists all of its files first, 0.005 s for each commit.
 """
 
 import io
 import logging
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,21 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import yaml
 
 from pipeline.config.reader import parse_yaml
 from pipeline.report.run_facts import flatten
 from pipeline.report.tables import CURVE_COLUMNS
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.git import read_blobs
 from pipeline.runtime.paths import CROSSVAL_METRICS, METRICS, PARAMS
 from pipeline.runtime.progress import progress_bar
 
 if TYPE_CHECKING:  # DVC takes 0.3 s to import: inside functions, for what compares experiments alone
     from dvc.repo import Repo
     from dvc.scm import Git
-    from scmrepo.fs import GitFileSystem
 
 WORKSPACE = "workspace"
 SUMMARY = METRICS / "summary.csv"
+SCORES = ["val_accuracy", "test_accuracy", "test_macro_f1"]  # what a summary must have for each family
+_LOCK = Path("dvc.lock")
+_SECTION = re.compile(r"^(?=\w)", re.MULTILINE)
+_NAMED = 3  # experiments that are left out for the same reason get a line each up to this many
 
 logger = logging.getLogger(__name__)
 
@@ -67,20 +75,22 @@ class ExperimentStore:
 
     def __init__(self, git: "Git", stack: ExitStack) -> None:
         self._git, self._stack = git, stack
-        # By revision, as most are read more than once.
-        self._trees: dict[str, GitFileSystem] = {}
+        self._files: dict[tuple[Path, str], str | None] = {}
         self._locks: dict[str, dict[str, Any]] = {}
+        self._sections: dict[str, dict[str, Any]] = {}
 
-    def list(self, names: list[str]) -> list[tuple[str, str | None]]:
+    def list(self, names: list[str], *, everywhere: bool = False) -> list[tuple[str, str | None]]:
         """(name, revision) of experiments, commits, branches or tags; the revision of the workspace is None. Without names:
-        all experiments on HEAD, sorted, then the workspace. Raises PipelineError for a name that git does not know."""
+        all experiments on HEAD, sorted, then the workspace. everywhere: those on other commits too; where a name is on several,
+        that of the commit follows it. Raises PipelineError for a name that git does not know."""
         from dvc.repo.experiments.utils import exp_refs
 
         refs = list(exp_refs(self._git))
         head = self._resolve("HEAD")
         on_head = {ref.name: self._git.get_ref(str(ref)) for ref in refs if ref.baseline_sha == head}
         if not names:
-            return [*sorted(on_head.items()), (WORKSPACE, None)]
+            more = _name_apart((ref.name, ref.baseline_sha, self._git.get_ref(str(ref))) for ref in refs)
+            return [*sorted((more if everywhere else on_head).items()), (WORKSPACE, None)]
         # Experiments on other commits may have the same name: the one on HEAD is meant.
         known = {ref.name: self._git.get_ref(str(ref)) for ref in refs} | on_head
         return [(name, None if name == WORKSPACE else self._find(name, known)) for name in names]
@@ -100,23 +110,47 @@ class ExperimentStore:
         except RevError:
             return None
 
+    def count_elsewhere(self) -> int:
+        """How many experiments are on other commits than HEAD."""
+        return len(self.list([], everywhere=True)) - len(self.list([]))
+
+    def fetch(self, revisions: Iterable[str]) -> None:
+        """Reads at once what `load` needs of many commits."""
+        wanted = list(revisions)
+        for path in (SUMMARY, PARAMS):
+            self._fetch(path, wanted)
+
     def load(self, name: str, revision: str | None) -> Experiment | None:
-        """None if the experiment has no summary or no parameters."""
+        """None if the experiment has no summary or no parameters. Raises PipelineError if they can't be read."""
         summary, params = self._read(SUMMARY, revision), self._read(PARAMS, revision)
         if summary is None or params is None:
             return None
-        content = parse_yaml(params)
+        values = self._parse_params(params)
+        families = values.get("crossval.families")
         tables = {
-            family: self._read(CROSSVAL_METRICS / family / "folds.csv", revision)
-            for family in content.get("crossval", {}).get("families", [])
+            str(family): self._read(CROSSVAL_METRICS / str(family) / "folds.csv", revision)
+            for family in (families if isinstance(families, list) else [])
         }
         folds = {family: pd.read_csv(io.StringIO(text)) for family, text in tables.items() if text is not None}
-        return Experiment(name, revision, flatten(content), pd.read_csv(io.StringIO(summary)), folds)
+        return Experiment(name, revision, values, _parse_summary(summary), folds)
+
+    def _parse_params(self, text: str) -> dict[str, Any]:
+        """Parameters by their dotted names. Experiments have most sections in common, and parsing takes longest: each section
+        is parsed once. Where it is no file of sections alone, such as one with anchors, all of it is parsed."""
+        parts = [part for part in _SECTION.split(text) if part]
+        try:
+            for part in parts:
+                if part not in self._sections:
+                    self._sections[part] = _parse_section(part)
+        except (ValueError, yaml.YAMLError):
+            return _parse_whole(text)
+        return {name: value for part in parts for name, value in self._sections[part].items()} or _parse_whole(text)
 
     def load_curves(self, experiment: Experiment) -> pd.DataFrame:
         """CURVE_COLUMNS of all families; empty if neither the workspace nor DVC's cache has them."""
         table = self._load_output(experiment.revision, "report", METRICS / "plots", "curves.csv")
-        return pd.DataFrame(columns=CURVE_COLUMNS) if table is None else table
+        is_known = table is not None and set(CURVE_COLUMNS) <= set(table.columns)
+        return table if table is not None and is_known else pd.DataFrame(columns=CURVE_COLUMNS)
 
     def load_mean_curves(self, experiment: Experiment) -> dict[str, pd.DataFrame]:
         """Family to its curves averaged over the folds (split, epoch, accuracy, loss), where DVC has them."""
@@ -140,8 +174,11 @@ class ExperimentStore:
     def _load_lock(self, revision: str) -> dict[str, Any]:
         """Stage to what dvc.lock says of it."""
         if revision not in self._locks:
-            text = self._read(Path("dvc.lock"), revision)
-            self._locks[revision] = parse_yaml(text)["stages"] if text else {}
+            try:
+                content = parse_yaml(self._read(_LOCK, revision) or "")
+            except yaml.YAMLError:  # as a merge leaves it
+                content = None
+            self._locks[revision] = content.get("stages", {}) if isinstance(content, dict) else {}
         return self._locks[revision]
 
     def _load_cached(self, digest: str, name: str) -> pd.DataFrame | None:
@@ -165,33 +202,89 @@ class ExperimentStore:
 
     def _read(self, path: Path, revision: str | None) -> str | None:
         """The text of a file of the project; None if there is no such file."""
-        try:
-            if revision is None:
-                return path.read_text(encoding="utf-8")
-            # The project may be in a folder of the repository.
-            folder = Path.cwd().resolve().relative_to(Path(self._git.root_dir).resolve())
-            return self._open_tree(revision).read_text((folder / path).as_posix(), encoding="utf-8")
-        except FileNotFoundError:
-            return None
+        if revision is None:
+            return path.read_text(encoding="utf-8") if path.exists() else None
+        if (path, revision) not in self._files:
+            self._fetch(path, [revision])
+        return self._files[path, revision]
 
-    def _open_tree(self, revision: str) -> "GitFileSystem":
-        if revision not in self._trees:
-            self._trees[revision] = self._git.get_fs(revision)
-        return self._trees[revision]
+    def _fetch(self, path: Path, revisions: Iterable[str]) -> None:
+        # The project may be in a folder of the repository.
+        folder = Path.cwd().resolve().relative_to(Path(self._git.root_dir).resolve())
+        wanted = list(revisions)
+        blobs = read_blobs(wanted, (folder / path).as_posix())
+        for revision in wanted:
+            blob = blobs.get(revision)
+            self._files[path, revision] = None if blob is None else blob.decode("utf-8", "replace")
 
 
-def load_experiments(store: ExperimentStore, names: list[str]) -> list[Experiment]:
-    """Those that `store.list(names)` lists; one without results is left out, with a warning. Raises PipelineError if none is
-    left."""
+def _name_apart(found: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Name to revision. found: (name, baseline, revision); names that occur on several baselines get that of theirs."""
+    listed = list(found)
+    counts = Counter(name for name, _, _ in listed)
+    return {name if counts[name] == 1 else f"{name} on {base[:7]}": revision for name, base, revision in listed}
+
+
+def _parse_section(text: str) -> dict[str, Any]:
+    """Raises ValueError if it is neither one section nor a comment."""
+    content = parse_yaml(text)
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or len(content) != 1:
+        raise ValueError
+    return flatten(content)
+
+
+def _parse_whole(text: str) -> dict[str, Any]:
+    try:
+        content = parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise PipelineError(f"its {PARAMS} is not valid YAML") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"its {PARAMS} has no sections")
+    return flatten(content)
+
+
+def _parse_summary(text: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype={"family": "str"})
+    except ValueError as error:  # empty, or no table
+        raise PipelineError(f"its {SUMMARY} is no table") from error
+    if missing := [name for name in ("family", *SCORES) if name not in table.columns]:
+        raise PipelineError(f"its {SUMMARY} lacks {', '.join(missing)}")
+    return table
+
+
+def load_experiments(store: ExperimentStore, names: list[str], *, everywhere: bool = False) -> list[Experiment]:
+    """Those that `store.list` lists; one without results is left out, with a warning. Raises PipelineError if none is left."""
     found = []
-    for name, revision in progress_bar(store.list(names), desc="compare", unit=" experiments", disable=None):
-        experiment = store.load(name, revision)
+    left_out: dict[str, list[str]] = {}
+    listed = store.list(names, everywhere=everywhere)
+    store.fetch(revision for _, revision in listed if revision is not None)
+    for name, revision in progress_bar(listed, desc="compare", unit=" experiments", disable=None):
+        try:
+            experiment = store.load(name, revision)
+        except PipelineError as error:
+            left_out.setdefault(str(error), []).append(name)
+            continue
         if experiment is None:
-            logger.warning("%s: left out, it has no %s", name, SUMMARY)
+            left_out.setdefault(f"it has no {SUMMARY}", []).append(name)
         else:
             found.append(experiment)
+    for reason, lost in left_out.items():
+        _warn(reason, lost)
     if not found:
+        elsewhere = 0 if names or everywhere else store.count_elsewhere()
+        other = f"; {elsewhere:,} are on other commits: --all-commits compares them" if elsewhere else ""
         raise PipelineError(
-            f"there is nothing to compare: expected experiments with {SUMMARY}; make some with `dvc exp run -S …`"
+            f"there is nothing to compare: expected experiments with {SUMMARY}; make some with `dvc exp run -S …`{other}"
         )
     return found
+
+
+def _warn(reason: str, names: list[str]) -> None:
+    for name in names if len(names) <= _NAMED else ():
+        logger.warning("%s: left out, %s", name, reason)
+    if len(names) > _NAMED:
+        some = f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+        logger.warning("%d experiments are left out, of each: %s (%s)", len(names), reason, some)

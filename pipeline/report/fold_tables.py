@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluation.cv_summary import compare_settings, describe_folds
-from pipeline.report.experiment_tables import FOLDS, show_value
+from pipeline.report.experiment_tables import FOLDS, show_setting
 from pipeline.report.experiments import Experiment
 
 # Parameters that decide which images a fold holds out.
@@ -56,7 +56,7 @@ def _add_folds(experiments: list[Experiment], varied: list[str]) -> list[str]:
 
 
 def _describe_setting(experiment: Experiment, varied: list[str]) -> str:
-    return ", ".join(f"{name}={show_value(experiment.params.get(name))}" for name in varied) or "as it is"
+    return ", ".join(f"{name}={show_setting(experiment, name)}" for name in varied) or "as it is"
 
 
 def summarize_settings(folds: pd.DataFrame) -> list[dict[str, Any]]:

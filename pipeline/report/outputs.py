@@ -3,6 +3,7 @@
 import json
 
 from pipeline.data.manifest import save_table
+from pipeline.evaluation.plot_text import make_drawable
 from pipeline.evaluation.results import Results
 from pipeline.report.findings import Findings
 from pipeline.report.plot_tables import join_tables
@@ -32,5 +33,5 @@ def save_plots(findings: Findings, results: dict[str, Results]) -> None:
         save_table(findings.curves, folder / "curves.csv")
         save_table(make_comparison(findings.summary), folder / "comparison.csv")
         for name in ("roc", "pr", "reliability", "classes"):
-            save_table(join_tables(results, name), folder / f"{name}.csv")
+            save_table(make_drawable(join_tables(results, name)), folder / f"{name}.csv")
     save_plots_page()

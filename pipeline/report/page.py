@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from pipeline.report.unseen import show_unseen
+from pipeline.runtime.unseen import show_unseen
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPACE = "\N{NO-BREAK SPACE}"

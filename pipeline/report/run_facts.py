@@ -14,6 +14,7 @@ import psutil
 
 from pipeline.config.address import hide_logins
 from pipeline.config.reader import parse_yaml
+from pipeline.config.recipes import list_ignored
 from pipeline.config.sections import Params
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.paths import MANIFEST, PARAMS
@@ -40,6 +41,12 @@ def describe_overrides(params: Params) -> dict[str, str]:
         entries = {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
         found |= {f"train.{key}": str(v) for key, v in entries.items() if v is not None and key not in _NEUTRAL}
     return found
+
+
+def describe_ignored(params: Params) -> dict[str, list[str]]:
+    """Of each family that has not all of what `train` sets, the names of the rest; empty where all families are alike."""
+    ignored = {family: list_ignored(params, family) for family in params.families}
+    return {family: names for family, names in ignored.items() if names} if not all(ignored.values()) else {}
 
 
 def compute_key(digests: dict[str, str]) -> str:

@@ -1,10 +1,12 @@
 """The families' metrics as tables: the summary, and what follows from it. Pure, but for reading the summary back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.runtime.errors import PipelineError
 
@@ -28,7 +30,22 @@ SUMMARY_COLUMNS = [
     "temperature",
     "verdict",
     "model_bytes",
+    "val_macro_f1",
+    "val_balanced_accuracy",
+    "val_roc_auc",
+    "val_cost",
+    "p_guess",
+    "chosen",
 ]
+# What a choice is made by, on val.
+_COLUMN_OF: dict[Measure, str] = {
+    "accuracy": "val_accuracy",
+    "balanced_accuracy": "val_balanced_accuracy",
+    "macro_f1": "val_macro_f1",
+    "log_loss": "val_loss",
+    "roc_auc": "val_roc_auc",
+    "cost": "val_cost",
+}
 CURVE_COLUMNS = ["family", "split", "epoch", "accuracy", "loss"]
 HEADLINES = ["test_accuracy", "val_accuracy", "test_macro_f1"]
 
@@ -38,13 +55,15 @@ def to_records(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def make_summary(metrics: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def make_summary(metrics: Mapping[str, Mapping[str, Any]], measure: Measure = "accuracy") -> pd.DataFrame:
     """SUMMARY_COLUMNS: one row per family, the highest test accuracy first; equal ones in alphabetical order. What is not
-    defined is missing, such as an ensemble's training accuracy. metrics: family to name to value."""
+    defined is missing, such as an ensemble's training accuracy. metrics: family to name to value. measure: by which the family
+    to use is chosen."""
     table = pd.DataFrame([{"family": family, **values} for family, values in metrics.items()], columns=SUMMARY_COLUMNS)
-    words = ("family", "verdict")
+    words = ("family", "verdict", "chosen")
     numbers = {name: pd.to_numeric(table[name]) for name in SUMMARY_COLUMNS if name not in words}
     table = table.assign(**numbers).astype({"best_epoch": "Int64"})
+    table = table.assign(chosen=table["family"] == choose_family(table, measure))
     return table.sort_values(["test_accuracy", "family"], ascending=[False, True], ignore_index=True)
 
 
@@ -53,13 +72,22 @@ def rank_families(summary: pd.DataFrame) -> list[str]:
     return [name for name in summary["family"] if name != ENSEMBLE]
 
 
-def choose_family(summary: pd.DataFrame) -> str:
-    """The family to use: the highest validation accuracy; ties are broken by lower validation loss. The test split plays no
+def choose_family(summary: pd.DataFrame, measure: Measure = "accuracy") -> str:
+    """The family to use: the best by a measure on val; ties are broken by lower validation loss. The test split plays no
     part."""
     families = summary[summary["family"] != ENSEMBLE]
-    return str(
-        families.sort_values(["val_accuracy", "val_loss", "family"], ascending=[False, True, True])["family"].iloc[0]
+    more_is_better = measure not in ("log_loss", "cost")
+    ranked = families.sort_values(
+        [_COLUMN_OF[measure], "val_loss", "family"], ascending=[not more_is_better, True, True]
     )
+    return str(ranked["family"].iloc[0])
+
+
+def get_chosen(summary: pd.DataFrame) -> str:
+    """The family that the report recommends. Raises PipelineError if the summary was written before it said so."""
+    if "chosen" not in summary:
+        raise PipelineError("metrics/summary.csv has no column chosen: expected one; run `dvc repro report`")
+    return str(summary.loc[summary["chosen"].astype(bool), "family"].iloc[0])
 
 
 def load_summary(file: Path) -> pd.DataFrame:

@@ -2,12 +2,18 @@
 
 import argparse
 import errno
+import io
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.logging import configure_logging
+from pipeline.runtime.unseen import show_unseen
+
+_OUTPUTS = (("data",), ("models",), ("metrics",))  # stages write below these, which are relative paths
 
 
 def run_verb(verb: Callable[[], None], doc: str | None) -> None:
@@ -51,7 +57,15 @@ def report_errors(verb: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; nothing half-written was kept", 130)
     except BrokenProcessPool:
-        return _fail("a worker process was killed, probably out of memory: lower preprocess.num_workers", 1)
+        return _fail(
+            "a worker process ended before its answer: killed, probably out of memory, or crashed; close other programs, "
+            "or, in preprocess and examine, lower preprocess.num_workers",
+            1,
+        )
+    except MemoryError as error:
+        return _fail(
+            f"out of memory{f' ({error})' if str(error) else ''}: close other programs, or lower what needs it", 1
+        )
     except OSError as error:
         message = _explain(error)
         if message is None:
@@ -60,17 +74,35 @@ def report_errors(verb: Callable[[], None]) -> int:
     return 0
 
 
+def report_answers(verb: Callable[[], None]) -> int:
+    """The same for a verb that prints answers: names of any bytes can be printed, and a reader that has seen enough, as `head`
+    has, is no error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return report_errors(verb)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at exit
+        return 0
+
+
 def _explain(error: OSError) -> str | None:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{where}: free some space and run again; nothing half-written was kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission{where}: change the mode or the owner"
-    if error.errno == errno.ENOENT:
-        return f"{error.filename} is not here: expected what an earlier stage writes; run `dvc repro`"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"the path is too long{where[:200]}: expected at most 255 bytes a name and 4,096 in all; shorten it"
+    if error.errno == errno.ELOOP:
+        return f"links lead in a circle{where}: expected a file or folder; remove the link"
+    if error.errno == errno.ENOENT and error.filename is not None:
+        if Path(os.fsdecode(error.filename)).parts[:1] in _OUTPUTS:
+            return f"{error.filename} is not here: expected what an earlier stage writes; run `dvc repro`"
+        return f"{os.fsdecode(error.filename)} does not exist, or was removed meanwhile"
     return None
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"error: {show_unseen(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return status

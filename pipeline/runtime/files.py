@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from pipeline.runtime.unseen import show_unseen_in_name
+
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
@@ -56,12 +58,13 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 def readable_name(name: str) -> str:
-    """A file name as text that any table can hold: bytes that are not UTF-8, and carriage returns, become U+FFFD.
+    """A file name as text that any table and any terminal can hold: bytes that are not UTF-8, and carriage returns, become
+    U+FFFD; other characters that can't be seen become their numbers, such as `\\x1b`.
 
     Python keeps such bytes as surrogates, which can't be encoded; a carriage return ends a line for readers of CSV files.
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text.replace("\r", "\N{REPLACEMENT CHARACTER}")
+    return show_unseen_in_name(text.replace("\r", "\N{REPLACEMENT CHARACTER}"))
 
 
 @cache

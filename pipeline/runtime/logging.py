@@ -5,6 +5,8 @@ import os
 import sys
 from typing import TextIO
 
+from pipeline.runtime.unseen import show_unseen
+
 # Whose lines are shown; those of libraries only from a warning on. "__main__" is the verb that is running.
 _OWN = ("pipeline", "stages", "__main__")
 LEVEL_VARIABLE = "IMAGE_PIPELINE_LOG"
@@ -22,10 +24,10 @@ class _StderrHandler(logging.StreamHandler):
 
 
 class _Formatter(logging.Formatter):
-    """The message alone, as a person reads it; from a warning on with its level before it."""
+    """The message alone, as a person reads it; from a warning on with its level before it. No name controls the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = show_unseen(super().format(record))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 

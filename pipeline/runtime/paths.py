@@ -5,8 +5,12 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 CODE = Path("data/code")
 SETTINGS = Path("data/settings")
-WATCH = Path("data/watch")
-OUTSIDE = WATCH / "outside"  # a link to the pictures that are in no split
+WATCH = Path("data/watch")  # what DVC notices changes of; see pipeline.sources.watching
+WATCH_SEEN = WATCH / "seen"
+WATCH_LIST = WATCH / "params.yaml"
+WATCH_HERE = WATCH / "here"  # links, on this machine only
+LOCATED = Path("data/located")
+OUTSIDE = Path("data/outside")  # copies of the pictures that are in no split
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
 QUARANTINE = Path("data/quarantine.csv")

@@ -6,33 +6,51 @@ import re
 import sys
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.processes import num_cores
+
+# Each changes results, or ends in an error; the project's own settings are in params.yaml.
+_UNWANTED = (
+    "TF_DETERMINISTIC_OPS",  # seed_everything decides
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_USE_LEGACY_KERAS",
+    "TF_XLA_FLAGS",  # compiled kernels round otherwise
+    "TF_SET_ONEDNN_FPMATH_MODE",  # bfloat16 in place of float32
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+)
+_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that are loaded later
 
 
-def configure_tensorflow(*, onednn: bool) -> None:
-    """Sets the environment variables that TensorFlow reads on import, and imports it. Variables that the user has set win.
+def configure_tensorflow(*, onednn: bool, threads: int) -> None:
+    """Sets the environment variables that TensorFlow reads on import, imports it, and sets what Keras takes from the user's own
+    keras.json. What the user has set of these does not count, but for TF_ENABLE_ONEDNN_OPTS and TF_CPP_MIN_LOG_LEVEL.
 
     onednn: kernels that double the training speed on many CPUs; TensorFlow leaves them off on some (AMD, no AVX-512).
+    threads: of an operation, also of NumPy's matrix products, whatever number of cores there is: the order of floating-point
+    sums depends on it.
     """
     if "tensorflow" in sys.modules:
         raise PipelineError("TensorFlow was imported before it was configured: this is a bug, please report it")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1" if onednn else "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    for name in _UNWANTED:
+        os.environ.pop(name, None)
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", *_BLAS_THREADS), str(threads))
     _share_cores(*_find_queue_worker())
     _import_quickly()
+    threadpool_limits(threads)
 
 
 def _share_cores(worker: int, workers: int) -> None:
     """Pins this process to its share of the cores where DVC's queue has several workers, as after `dvc queue start -j 2`;
-    otherwise they would compete for all of them. The number of threads remains that of all cores, as the order of
-    floating-point sums depends on it: results are bit-identical for any number of workers."""
+    otherwise they would compete for all of them. The number of threads remains, so that results are the same."""
     if workers < 2 or not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(num_cores()))
     os.sched_setaffinity(0, set(cores[worker % len(cores) :: workers]))
 
 
@@ -81,9 +99,13 @@ def _import_silently() -> None:
     stderr, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 2)
+        import keras
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # the search for GPUs prints too
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
+        keras.config.set_image_data_format("channels_last")
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

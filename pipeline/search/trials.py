@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import pandas as pd
 
@@ -149,11 +149,23 @@ def describe_trial(trial: Trial, trials: list[Trial]) -> str:
     )
 
 
-def describe_search(trials: list[Trial]) -> dict[str, Any]:
-    """score (and sd) and number of the best trial, and how many trials there are, in all and by state."""
-    best = find_best(trials)
+class SearchSummary(TypedDict):
+    """score, sd (over folds), trial: of the best trial; none where none finished. trials: in all; finished, pruned, failed."""
+
+    score: NotRequired[float]
+    sd: NotRequired[float]
+    trial: NotRequired[int]
+    trials: int
+    finished: int
+    pruned: int
+    failed: int
+
+
+def describe_search(trials: list[Trial]) -> SearchSummary:
+    """What the trials have found so far."""
+    best, summary = find_best(trials), {}
+    if best is not None:
+        spread = {"sd": round(float(pd.Series(best.scores).std()), DIGITS)} if len(best.scores) > 1 else {}
+        summary = {"score": best.score, **spread, "trial": best.number}
     counted = {state: sum(trial.state == state for trial in trials) for state in ("finished", "pruned", "failed")}
-    if best is None:
-        return {"trials": len(trials), **counted}
-    spread = {"sd": round(float(pd.Series(best.scores).std()), DIGITS)} if len(best.scores) > 1 else {}
-    return {"score": best.score, **spread, "trial": best.number, "trials": len(trials), **counted}
+    return cast(SearchSummary, {**summary, "trials": len(trials), **counted})

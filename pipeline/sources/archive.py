@@ -47,7 +47,8 @@ def _find(path: str | None) -> Path | None:
     """The file that data.path names, or None for an address. Raises PipelineError if it can't be one."""
     if not path:
         raise PipelineError(
-            "data.source is archive, but data.path is null: expected a zip or tar file, http(s)://…, doi:… or kaggle:owner/name"
+            "data.source is archive, but data.path is null: expected a zip or tar file, http(s)://…, doi:… or "
+            """kaggle:owner/name, as -S data.path=/home/me/animals.zip or -S 'data.path="~/animals (1).zip"'"""
         )
     if _is_url(path):
         check_address(path)

@@ -15,7 +15,13 @@ from pipeline.sources.copies import Contents
 from pipeline.sources.decision import Decision
 from pipeline.sources.labels import read_labels
 from pipeline.sources.layout import decide_layout
-from pipeline.sources.names import find_class_in_file_name, find_words, is_litter, make_unique_names
+from pipeline.sources.names import (
+    describe_rewritten,
+    find_class_in_file_name,
+    find_words,
+    is_litter,
+    make_unique_names,
+)
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, is_picture
@@ -28,6 +34,7 @@ _LABEL_WORDS = frozenset(
 )
 _TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample"})
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z", ".001")
+_MOST_LEVELS = 200  # folders inside each other
 _OUTSIDE = "lies in no class folder"
 
 LeftOut = dict[str, list[str]]  # paths by reason
@@ -62,6 +69,7 @@ def read_tree(
     if settings.root:
         kept = _enter_root(kept, settings.root, where, left_out)
     _check_kept(kept, where, links)
+    _check_depth([*kept, *folders], where)
     if settings.labels:
         return read_labels(kept, where, settings, left_out, read_file, everything)
     above = {name.rpartition("/")[0] for name in kept.values()}  # an archive need not list its folders
@@ -77,6 +85,16 @@ def _describe_contents(
     given = {name: path for path, name in kept.items()}
     known = {name: sizes[path] for name, path in given.items() if path in sizes}
     return Contents(known, None if identify is None else lambda name: identify(given[name]))
+
+
+def _check_depth(paths: Iterable[str], where: str) -> None:
+    """Raises PipelineError for folders in folders without end, as a program that copies a folder into itself leaves them."""
+    deepest = max(paths, key=lambda path: path.count("/"), default="")
+    if deepest.count("/") > _MOST_LEVELS:
+        raise PipelineError(
+            f"{where} has {deepest.count('/'):,} folders inside each other, below {readable_name(deepest[:60])!r}: expected at "
+            f"most {_MOST_LEVELS}; move the inner ones away"
+        )
 
 
 def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> None:
@@ -168,6 +186,8 @@ def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut)
 def _label_files(places: Mapping[str, tuple[str, str]], decision: Decision) -> list[TreeFile]:
     labels = merge_spellings({(split, label) for label, split in places.values() if label}, decision)
     names = make_unique_names(places)
+    if line := describe_rewritten(names, "file names"):
+        decision.notes.append(line)
     return [
         TreeFile(path, labels.get((split, label), ""), split, _refuse(path, label, decision.by_file), names[path])
         for path, (label, split) in places.items()

@@ -22,7 +22,8 @@ def locate(path: str | None, reading: ReadingSettings | None = None, record: Rec
     """
     if not path:
         raise PipelineError(
-            "data.source is folder, but data.path is null: expected a folder, as -S data.path=~/pictures"
+            "data.source is folder, but data.path is null: expected a folder, as -S data.path=/home/me/pictures (a path with "
+            """~, blanks, brackets or umlauts takes two pairs of quotes: -S 'data.path="~/my pictures"')"""
         )
     folder = resolve_path(path)
     if not folder.exists():

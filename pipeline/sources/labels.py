@@ -12,7 +12,7 @@ from pipeline.runtime.files import readable_name
 from pipeline.sources.label_finder import Finder
 from pipeline.sources.label_table import LabelRow, find_doubts, parse_labels
 from pipeline.sources.local_paths import resolve_path
-from pipeline.sources.names import find_split_word, fold_name, make_unique_names
+from pipeline.sources.names import describe_rewritten, find_split_word, fold_name, make_class_names, make_unique_names
 from pipeline.sources.reading import Reading, TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
@@ -67,7 +67,10 @@ def read_labels(
     warnings += tuple(
         f"{where}: {line}" for line in [*finder.describe(name), *find_doubts(data, settings.label_columns, name)]
     )
-    return Reading(where, files, (), _summarize(left_out), warnings, (note,))
+    classes = make_class_names({row.label for row in matches.chosen.values()})
+    warnings += tuple(f"{where}: {line}" for line in [describe_rewritten(classes, "class names")] if line)
+    rewritten = describe_rewritten({file.path: file.name for file in files}, "file names")
+    return Reading(where, files, (), _summarize(left_out), warnings, tuple(filter(None, (note, rewritten))))
 
 
 @dataclass
@@ -178,12 +181,12 @@ def _make_files(chosen: Mapping[str, LabelRow], settings: ReadingSettings, name:
     labels = {row.label for row in chosen.values()}
     if settings.layout != "flat":
         _check_spellings(labels, name)
-    names = make_unique_names(chosen)
+    names, classes = make_unique_names(chosen), make_class_names(labels)
     splits = {row.split: _read_split(row, settings, name) for row in list(chosen.values())[::-1]}
     return tuple(
         TreeFile(
             path,
-            readable_name(normalize("NFC", row.label)),
+            classes[row.label],
             splits[row.split],
             "",
             names[path],

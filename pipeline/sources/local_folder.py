@@ -49,13 +49,16 @@ def list_folder(folder: Path) -> Listing:
 
 def _walk(folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path, entry) of all below, each folder before what is in it."""
-    with os.scandir(folder / path) as found:
-        entries = list(found)
-    for entry in entries:
-        below = f"{path}/{entry.name}" if path else entry.name
-        yield below, entry
-        if entry.is_dir(follow_symlinks=False) and entry.name not in _UNWATCHED:
-            yield from _walk(folder, below)
+    waiting = [path]
+    while waiting:  # no recursion: a thousand folders in each other would end it
+        above = waiting.pop()
+        with os.scandir(folder / above) as found:
+            entries = list(found)
+        for entry in entries:
+            below = f"{above}/{entry.name}" if above else entry.name
+            yield below, entry
+            if entry.is_dir(follow_symlinks=False) and entry.name not in _UNWATCHED:
+                waiting.append(below)
 
 
 def _add_file(listing: Listing, path: str, entry: os.DirEntry[str]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -203,6 +203,16 @@ def make_class_names(folders: Iterable[str]) -> dict[str, str]:
     """Each folder's name as the name of a class: text in Unicode's form NFC, so that composed and decomposed are one."""
     names = make_unique_names(set(folders))
     return {folder: unicodedata.normalize("NFC", name) for folder, name in names.items()}
+
+
+def describe_rewritten(names: Mapping[str, str], what: str) -> str:
+    """A line that says how many names are not written as they are, and one of them; empty if all are. names: as the source has
+    them, and as they are written. what: they are, in the plural."""
+    changed = [new for old, new in sorted(names.items()) if new not in (old, unicodedata.normalize("NFC", old))]
+    if not changed:
+        return ""
+    example = f"'{changed[0]}'" + (" and so on" if len(changed) > 1 else "")
+    return f"{what} with characters that can't be seen or stored: {len(changed):,}, written as {example}"
 
 
 def _mark(path: str, name: str) -> str:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from pipeline.config.sources import LabelColumns, ReadingSettings
+from pipeline.runtime.files import readable_name
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,32 @@ class TreeFile:
     name: str = ""
     group: str = ""
     time: str = ""
+
+
+class LeftOut(TypedDict):
+    """count: files or folders. example: the first of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+class ReadingFacts(TypedDict):
+    """A reading as it is recorded; see `Reading`."""
+
+    classes: dict[str, int]
+    splits: dict[str, int]
+    wrappers: list[str]
+    left_out: list[LeftOut]
+    warnings: list[str]
+    notes: list[str]
+
+
+class SourceFacts(TypedDict):
+    """What else is known about a source; reading: none where there is nothing to decide, as in drawn pictures."""
+
+    source: str
+    reading: NotRequired[ReadingFacts]
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Reading:
         lines += [f"left out: {count:,} ({reason}), such as {example!r}" for reason, count, example in self.left_out]
         return lines + list(self.notes)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ReadingFacts:
         """The same as JSON, the same for the same tree on any machine."""
         return {
             "classes": self.classes,
@@ -116,7 +143,7 @@ def log_reading(reading: Reading) -> None:
 def list_names(names: tuple[str, ...] | list[str]) -> str:
     """The first twenty names, and how many more there are."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(readable_name, names[:_SHOWN])) + more
 
 
 def list_counts(counts: dict[str, int]) -> str:

@@ -55,7 +55,7 @@ def fetch_kaggle(name: str) -> Path:
         return Path(kagglehub.dataset_download(name))
     except Exception as error:  # kagglehub raises a dozen types, none documented
         raise PipelineError(
-            f"kaggle:{name} can't be downloaded ({_in_one_line(error)}): check name and login"
+            f"kaggle:{name} can't be downloaded ({_in_one_line(error)}): check the name, the login and the network"
         ) from error
 
 

@@ -6,7 +6,14 @@ from pathlib import PurePosixPath
 
 from pipeline.sources.copies import Contents, find_copied_classes
 from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, write_name
-from pipeline.sources.names import find_copied_name, find_words, fold_name, is_litter, make_class_names
+from pipeline.sources.names import (
+    describe_rewritten,
+    find_copied_name,
+    find_words,
+    fold_name,
+    is_litter,
+    make_class_names,
+)
 from pipeline.sources.reading import TreeFile
 from pipeline.sources.tree import is_picture
 
@@ -43,12 +50,15 @@ def merge_spellings(found: Iterable[tuple[str, str]], decision: Decision) -> dic
     """
     pairs = sorted(set(found))
     names = make_class_names(label for _, label in pairs)
+    if line := describe_rewritten(names, "class names"):
+        decision.warn(line)
     by_name = Counter(names[label] for label in {label for _, label in pairs})
     for name in [name for name, count in by_name.items() if count > 1]:
         decision.warn(f"folders whose names are {name!r} in two Unicode forms count as one class")
     spellings: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for split, label in pairs:
-        spellings[fold_name(names[label])][names[label]].add(split)
+        # By the folder's own name: a blank without width, written as its number, still makes two names look alike.
+        spellings[fold_name(label)][names[label]].add(split)
     chosen: dict[str, str] = {}
     for by_spelling in spellings.values():
         chosen |= _choose_spelling(dict(by_spelling), decision)

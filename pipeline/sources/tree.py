@@ -24,10 +24,12 @@ class Folder:
     count: int = 0
 
     def walk(self) -> Iterator["Folder"]:
-        """This folder and all below it."""
-        yield self
-        for folder in self.folders.values():
-            yield from folder.walk()
+        """This folder and all below it, each before what is in it."""
+        waiting = [self]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting += reversed(folder.folders.values())
 
     def list_pictures(self) -> list[str]:
         """Paths of all pictures in it and below."""

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
-from pipeline.config.recipes import resolve_recipe
+from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
 from pipeline.runtime.tensorflow import seed_everything
 from pipeline.training.fit import Watch
@@ -21,14 +21,13 @@ def train_family(family: str, params: Params, *, record: Path, watch: Watch | No
     """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
     directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs, so it is never called for one.
     Raises PipelineError where training diverges."""
-    published = params.recipes[family]
+    published, recipe = params.recipes[family], resolve_family(params, family)
     seed_everything(params.train.seed)
-    if isinstance(published, LinearRecipe):
+    logger.info("%s: %s", family, describe_overrides(published, recipe))
+    if isinstance(recipe, LinearRecipe):
         from pipeline.training.svm import train_linear  # imports SciPy: half a second that no network needs
 
-        return train_linear(family, published, record=record)
-    recipe = resolve_recipe(params.train, published)
-    logger.info("%s: %s", family, describe_overrides(published, recipe))
+        return train_linear(family, recipe, record=record)
     settings: dict[str, Any] = {
         "seed": params.train.seed,
         "cache_gb": params.train.cache_gb,
@@ -41,7 +40,7 @@ def train_family(family: str, params: Params, *, record: Path, watch: Watch | No
     return train_network(family, recipe, **settings)
 
 
-def describe_overrides(published: Recipe, recipe: Recipe) -> str:
+def describe_overrides(published: Recipe | LinearRecipe, recipe: Recipe | LinearRecipe) -> str:
     """In words, how `train` changes a published recipe."""
     before, after = published.model_dump(), recipe.model_dump()
     changes = [f"{key} {after[key]} instead of {before[key]}" for key in before if before[key] != after[key]]

@@ -132,6 +132,7 @@ def _describe(facts: DatasetFacts, writers: "dict[str, _SplitWriter]") -> Datase
         },
         channel_mean=mean,
         channel_std=std,
+        digest="",
     )
 
 

@@ -1,10 +1,16 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import SETTINGS
-from stages.check import check
+from stages.check import check, main
+from tests.conftest import Project
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(purpose: str, family: str) -> bytes:
@@ -65,6 +71,57 @@ def test_what_other_stages_wait_for_is_always_the_same(checked):
     before = (SETTINGS / "checked").read_bytes()
     changed(checked, train__dropout=0.25)
     assert (SETTINGS / "checked").read_bytes() == before
+
+
+def test_class_weights_reach_the_linear_machines_too(checked):
+    names = {"linear_svm", "optimized", "efficientnet_lite0", "efficientnet_lite0_svm"}
+    assert changed(checked, train__class_weight="balanced") == {f"train/{name}.json" for name in names}
+
+
+def test_what_a_linear_machine_does_not_have_is_said(checked, caplog):
+    checked.set(train__width=None, train__max_epochs=None, train__dropout=0.25)
+    with caplog.at_level("INFO", logger="stages.check"):
+        check()
+    lines = [message for message in caplog.messages if "linear machine" in message]
+    assert lines == [
+        "linear_svm is a linear machine: train.dropout does not apply to it",
+        "efficientnet_lite0_svm is a linear machine: train.dropout does not apply to it",
+    ]
+
+
+def test_what_differs_from_the_last_commit_is_said_and_changes_no_output(no_repository, caplog):
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+        subprocess.run(["git", *who, *words], cwd=project.folder, check=True, capture_output=True)
+
+    project = Project(no_repository)
+    project.set(train__dropout=None)
+    git("init")
+    git("add", "params.yaml")
+    git("commit", "-m", "start")
+    caplog.set_level("INFO", logger="stages.check")
+    check()
+    assert "differs" not in caplog.text
+    before = {file: file.read_bytes() for file in SETTINGS.rglob("*") if file.is_file()}
+    project.set(examine__near_duplicate=0.5)
+    check()
+    assert "params.yaml differs from the last commit in examine.near_duplicate: `git restore" in caplog.text
+    assert {file: file.read_bytes() for file in before} == before
+    project.set(train__dropout=7)
+    with pytest.raises(
+        PipelineError, match=r"^train.dropout: .*; params.yaml differs from the last commit in .*`git restore"
+    ):
+        check()
+
+
+def test_other_files_are_checked_without_writing(project, monkeypatch, capsys):
+    project.set(train__dropout=7)
+    (project.folder / "other.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    for files, status in ((["other.yaml"], 0), (["other.yaml", "params.yaml"], 1), (["none.yaml"], 1)):
+        monkeypatch.setattr(sys, "argv", ["check", "--params", *files])
+        assert main() == status
+        assert capsys.readouterr().err.count("error: ") == status
+    assert not SETTINGS.exists()
 
 
 @pytest.mark.parametrize(("name", "value"), [("train__dropout", 1.5), ("split__seed", "x"), ("search__trials", 0)])

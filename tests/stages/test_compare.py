@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.compare import OUT, main
+from tests.clone import commit
 from tests.conftest import ROOT
 from tests.experiments import add_experiment, make_folds, make_params, make_repository, make_summary, write_results
 
@@ -208,3 +209,75 @@ def test_the_module_is_a_command(repository):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.endswith(f"page: {OUT}\n")
     assert "1 experiment, 1 trained" in read_page()
+
+
+class TestMany:
+    def test_experiments_on_other_commits_are_compared_if_asked_for(self, sweep, capsys):
+        commit(sweep, "next")
+        add_experiment(sweep, "a1", make_params(train__dropout=0.7), make_summary(optimized=0.9))
+        assert main(["--all-commits"]) == 0
+        assert [row[1] for row in read_rows(capsys.readouterr().out)] == ["0.7", "0.1", "0.2"]
+        assert read_page().count("<td>a1 on ") == 2
+
+    def test_after_a_commit_it_is_said_where_they_are(self, sweep, capsys):
+        commit(sweep, "next")
+        assert main([]) == 1
+        assert (
+            capsys.readouterr().err.splitlines()[-1].endswith("; 3 are on other commits: --all-commits compares them")
+        )
+
+    def test_parameters_of_another_name_are_a_dash_where_they_are_missing(self, sweep, capsys):
+        params = make_params(train__seed=1)
+        params["train"]["drop"] = params["train"].pop("dropout")
+        add_experiment(sweep, "renamed", params, make_summary(optimized=0.4, underfit=0.3))
+        assert main(["b1", "renamed"]) == 0
+        rows = read_rows(capsys.readouterr().out)
+        assert [row[:2] for row in rows] == [["optimized", "0.2"], ["optimized", "–"], ["underfit", "–"]]
+
+    def test_of_very_many_parameters_some_share_a_column_and_none_is_lost(self, sweep, capsys):
+        for number in range(3):
+            params = make_params()
+            params["old"] = {f"p{key:02}": key + number for key in range(30)}
+            add_experiment(sweep, f"old{number}", params, make_summary(optimized=0.5))
+        assert main(["b1", "old0", "old1", "old2"]) == 0
+        captured = capsys.readouterr()
+        assert len(captured.out.splitlines()) == 6  # a head, four settings, the page
+        assert len(captured.out.splitlines()[0].split()) < 25
+        assert "old.p29" in read_page()
+
+    def test_of_very_many_rows_the_best_are_printed_and_the_page_has_all(self, sweep, capsys):
+        families = {f"family{number}": 0.5 for number in range(60)}
+        add_experiment(sweep, "many", make_params(), make_summary(**families))
+        assert main(["many"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2] == "and 10 more rows, in the page"
+        assert "family59" in read_page()
+
+    @pytest.mark.parametrize(
+        ("file", "text", "reason"),
+        [
+            ("metrics/summary.csv", "", "its metrics/summary.csv is no table"),
+            ("metrics/summary.csv", "family,accuracy\na,1\n", "lacks val_accuracy, test_accuracy, test_macro_f1"),
+            ("params.yaml", "a: [", "its params.yaml is not valid YAML"),
+            ("params.yaml", "words", "its params.yaml has no sections"),
+        ],
+    )
+    def test_what_can_not_be_read_is_left_out_with_the_reason(self, sweep, capsys, file, text, reason):
+        add_experiment(sweep, "bad", make_params(), make_summary(optimized=0.5), files={file: text})
+        assert main(["bad", "b1"]) == 0
+        captured = capsys.readouterr()
+        assert captured.err.startswith("warning: bad: left out, ")
+        assert captured.err.rstrip().endswith(reason)
+
+    def test_many_without_results_are_one_line(self, sweep, capsys):
+        for number in range(5):
+            add_experiment(sweep, f"failed{number}", make_params(train__seed=number), None)
+        assert main([]) == 0
+        said = "it has no metrics/summary.csv (failed0, failed1, failed2 and 3 more)"
+        assert capsys.readouterr().err == f"warning: 6 experiments are left out, of each: {said}\n"
+
+    def test_a_value_controls_no_terminal(self, sweep, capsys):
+        add_experiment(sweep, "evil", make_params(data__path="\x1b[31mred"), make_summary(optimized=0.5))
+        assert main(["evil", "b1"]) == 0
+        captured = capsys.readouterr()
+        assert "\x1b" not in captured.out + captured.err + read_page()

@@ -31,7 +31,7 @@ NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
 @pytest.fixture(autouse=True)
 def _configured(tensorflow, monkeypatch, caplog):  # noqa: ARG001 - the verb does it itself, but only once in a process
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+    monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda **_: None)
     from tests.small_backbone import shrink_mobilenet
 
     shrink_mobilenet(monkeypatch)

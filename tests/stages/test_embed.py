@@ -38,7 +38,7 @@ def _logged(caplog):
 @pytest.fixture(scope="module", autouse=True)
 def _configured(tensorflow):  # noqa: ARG001 - the verb does it itself, but only once in a process
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.embed.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+        patch.setattr("stages.embed.configure_tensorflow", lambda **_: None)
         from tests.small_backbone import shrink_mobilenet
 
         shrink_mobilenet(patch)
@@ -200,6 +200,26 @@ class TestParameters:
         images, _ = SPLITS["val"]
         np.testing.assert_allclose(read_all(found, "val")[:, 0], images.mean(axis=(1, 2, 3)), rtol=1e-3)
 
+    @pytest.mark.parametrize(
+        ("features", "dtype", "line"),
+        [
+            (
+                [1e5, 1.0],
+                "float16",
+                "m: features of up to 1e+05 do not fit embed.dtype float16: expected at most 6.55e+04",
+            ),
+            ([np.nan, 1.0], "float16", "m: its backbone gives features that are no numbers"),
+            ([np.inf, 1.0], "float32", "m: its backbone gives features that are no numbers"),
+        ],
+    )
+    def test_features_of_which_no_loss_can_be_computed_are_refused(self, features, dtype, line):
+        from pipeline.models.embedding import check_finite
+
+        settings = Embed(**SETTINGS | {"dtype": dtype})
+        with pytest.raises(PipelineError) as caught:
+            check_finite(np.array([features], np.float32), "m", settings)
+        assert str(caught.value).startswith(line)
+
     def test_views_that_are_no_longer_wanted_are_deleted(self, run_embed, monkeypatch):
         folder = run_embed()
         monkeypatch.chdir(folder)
@@ -360,7 +380,7 @@ class TestRefusals:
         monkeypatch.chdir(tmp_path)
         make_project(tmp_path, recipes__mobilenet__backbone__weights="mine.weights.h5")
         Path("mine.weights.h5").write_bytes(b"nothing")
-        assert "mine.weights.h5 does not fit mobilenet" in self.refusal(monkeypatch, capsys, "mobilenet")
+        assert "mine.weights.h5 can't be read" in self.refusal(monkeypatch, capsys, "mobilenet")
 
     def test_missing_records(self, project, monkeypatch, capsys):
         project.set(recipes__mobilenet__backbone__weights="none")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation.calibration import apply_temperature
 from pipeline.evaluation.results import load_results
+from pipeline.evaluation.temperature import apply_temperature, fit_temperature
+from pipeline.models.contract import load_contract
 from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.files import compute_sha256
 from stages.evaluate import evaluate
 from stages.train import train
 from tests.conftest import Project
@@ -26,7 +28,7 @@ AUGMENT = {"flip": "both", "rotation": 0.25, "zoom": 0.25, "contrast": 0.0}
 def _configured(tensorflow):  # noqa: ARG001 - the verb does it itself, but only once in a process
     with pytest.MonkeyPatch.context() as patch:
         for verb in ("train", "evaluate"):
-            patch.setattr(f"stages.{verb}.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+            patch.setattr(f"stages.{verb}.configure_tensorflow", lambda **_: None)
         yield
 
 
@@ -52,7 +54,7 @@ def finished(tmp_path_factory) -> Path:
     """A project with two families trained and evaluated, and two images outside the splits. Not to be changed."""
     folder = tmp_path_factory.mktemp("project")
     project = make_project(folder)
-    outside = folder / "data/watch/outside/red"
+    outside = folder / "data/outside/red"
     outside.mkdir(parents=True)
     Image.new("RGB", (20, 30), (250, 10, 10)).save(outside / "a.png")
     (outside / "b.png").write_bytes(b"no image")
@@ -99,6 +101,27 @@ class TestResults:
 
         found = loss(results.metrics["temperature"])
         assert all(found <= loss(other) + 1e-5 for other in np.geomspace(0.05, 20, 50))
+
+    @pytest.mark.parametrize("family", [NETWORK, LINEAR])
+    def test_the_temperature_is_in_the_model_to_the_last_digit(self, family):
+        """As it is of the saved model, though `train` fits it before saving."""
+        from pipeline.models.artifacts import load_model
+        from pipeline.models.predictions import predict_split
+
+        artifact = Path(f"models/{family}.keras")
+        contract = load_contract(artifact)
+        assert contract.temperature == fit_temperature(*predict_split(load_model(artifact), "val"))
+        assert contract.temperature == load_results(family).metrics["temperature"]
+        assert json.loads(Path(f"metrics/{family}/calibration.json").read_text()) == {
+            "temperature": contract.temperature,
+            "model_sha256": compute_sha256(artifact),
+        }
+
+    @pytest.mark.parametrize("family", [NETWORK, LINEAR])
+    def test_the_contract_goes_with_the_results(self, family):
+        contract = load_results(family).contract
+        assert contract == load_contract(Path(f"models/{family}.keras"))
+        assert (contract.family, contract.class_names, contract.image_size) == (family, NAMES, SIZE)
 
     def test_metrics_describe_the_model_and_its_best_epoch(self):
         metrics, linear = load_results(NETWORK).metrics, load_results(LINEAR).metrics
@@ -183,6 +206,31 @@ class TestRefusals:
         (tmp_path / "models").symlink_to(finished / "models")
         assert f"metrics/{NETWORK}/train/metrics.json is not here" in self.refusal(monkeypatch, capsys, NETWORK)
         assert not Path("data/evaluations").exists()
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"digest": "other"}, "other pictures, labels or splits than data/tfrecords has"),
+            ({"class_names": ["red", "green", "violet"]}, "other classes than data/tfrecords has"),
+            ({"image_size": 32}, f"images of {SIZE} px"),
+        ],
+    )
+    def test_a_model_of_other_data(self, finished, tmp_path, monkeypatch, capsys, changes, words):
+        monkeypatch.chdir(tmp_path)
+        make_project(tmp_path)
+        (tmp_path / "models").symlink_to(finished / "models")
+        facts = Path("data/tfrecords/dataset.json")
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | changes))
+        message = self.refusal(monkeypatch, capsys, NETWORK)
+        assert message.startswith(f"error: models/{NETWORK}.keras was trained on {words}")
+        assert f"dvc repro train@{NETWORK}" in message
+        assert not Path("data/evaluations").exists()
+
+    def test_a_model_with_other_settings(self, finished, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        make_project(tmp_path).set(train__epochs=3)
+        (tmp_path / "models").symlink_to(finished / "models")
+        assert "trained with other settings than params.yaml has" in self.refusal(monkeypatch, capsys, NETWORK)
 
     @pytest.mark.usefixtures("inside")
     def test_an_unknown_family(self, monkeypatch, capsys):

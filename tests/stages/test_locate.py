@@ -1,27 +1,40 @@
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.watching import load_watched
 from stages.locate import locate
 from tests.pipeline.sources.packing import CATS_AND_DOGS, pack_zip
 
+LOCATED = Path("data/located")
 
-def test_a_folder_is_watched_through_a_link(project, picture_folder, caplog):
+
+def test_what_is_in_a_folder_reaches_download_as_a_digest(project, picture_folder, caplog):
     folder = picture_folder({"cat": 1, "dog": 1})
     project.set(data__source="folder", data__path=str(folder))
     caplog.set_level(logging.INFO)
     locate()
-    assert (project.folder / "data/watch/folder").readlink() == folder
+    text = (LOCATED / "folder").read_text()
+    assert len(text.strip()) == 32
     assert caplog.messages == ["folder 'pictures': 2 classes: cat 1, dog 1", f"images come from folder: {folder}"]
+    (folder / "cat/more.png").write_bytes(b"1")
+    locate()
+    assert (LOCATED / "folder").read_text() != text
+    (folder / "cat/more.png").unlink()
+    locate()
+    assert (LOCATED / "folder").read_text() == text
 
 
-def test_an_archive_is_watched_through_a_link(project, tmp_path):
+def test_an_archive_is_watched_where_it_is(project, tmp_path):
     pack_zip(tmp_path / "a.zip", CATS_AND_DOGS)
     project.set(data__source="archive", data__path="../a.zip")
     locate()
-    assert (project.folder / "data/watch/archive").readlink().samefile(tmp_path / "a.zip")
+    assert load_watched()["source"].samefile(tmp_path / "a.zip")
+    assert len((LOCATED / "archive").read_text().strip()) == 32
 
 
 @pytest.mark.parametrize(
@@ -31,10 +44,11 @@ def test_an_archive_is_watched_through_a_link(project, tmp_path):
 def test_a_source_that_can_not_change_gets_a_line_that_says_so(project, source, path):
     project.set(data__source=source, data__path=path)
     locate()
-    text = (project.folder / "data/watch" / source).read_text()
+    text = (LOCATED / source).read_text()
     assert source in text
     locate()
-    assert (project.folder / "data/watch" / source).read_text() == text
+    assert (LOCATED / source).read_text() == text
+    assert load_watched() == {}
 
 
 def test_another_source_replaces_the_earlier_one(project, picture_folder):
@@ -43,8 +57,93 @@ def test_another_source_replaces_the_earlier_one(project, picture_folder):
     locate()
     project.set(data__source="scenes", data__path=None)
     locate()
-    assert project.files() == ["watch", "watch/labels", "watch/outside", "watch/scenes"]
+    assert sorted(file.name for file in LOCATED.iterdir()) == ["labels", "scenes"]
+    assert load_watched() == {}
+    assert not Path("data/watch/here").exists()
     assert (folder / "cat/000.png").exists()
+
+
+class TestAnotherMachine:
+    """The parameters are those of a colleague; what they name is not here."""
+
+    @pytest.fixture
+    def moved(self, project, picture_folder) -> Path:
+        """The folder that data.path names, located once; it is elsewhere now."""
+        folder = picture_folder({"cat": 1, "dog": 1})
+        project.set(data__source="folder", data__path=str(folder))
+        locate()
+        return folder.rename(folder.with_name("elsewhere"))
+
+    def test_what_is_gone_since_stops_nothing(self, moved, caplog):
+        text = (LOCATED / "folder").read_text()
+        locate()
+        assert (LOCATED / "folder").read_text() == text
+        assert "is not on this machine: what was read from it is still used" in caplog.text
+        assert moved.exists()
+
+    def test_a_clone_has_no_more_than_git_knows(self, moved, tmp_path, monkeypatch):
+        text = (LOCATED / "folder").read_text()
+        clone = tmp_path / "clone"
+        shutil.copytree("data/watch/seen", clone / "data/watch/seen")
+        shutil.copyfile("params.yaml", clone / "params.yaml")
+        monkeypatch.chdir(clone)
+        locate()
+        assert (LOCATED / "folder").read_text() == text
+        assert load_watched() == {}
+        assert moved.exists()
+
+    @pytest.mark.usefixtures("moved")
+    def test_an_empty_folder_is_a_disk_that_is_not_mounted(self, tmp_path):
+        (tmp_path / "pictures").mkdir()
+        locate()
+
+    @pytest.mark.usefixtures("moved")
+    @pytest.mark.parametrize("asked", [{"data__path": "/elsewhere"}, {"data__layout": "flat"}, {"data__root": "cat"}])
+    def test_whoever_asks_for_it_again_is_told(self, project, asked):
+        project.set(**asked)
+        with pytest.raises(PipelineError, match=r"^data\.path .* does not exist: expected a folder"):
+            locate()
+
+    @pytest.mark.usefixtures("moved")
+    def test_pictures_outside_are_no_question_of_the_source(self, project, picture_folder):
+        project.set(evaluate__outside_path=str(picture_folder({"cat": 1}, "outside")))
+        locate()
+        assert (OUTSIDE / "cat/000.png").exists()
+
+    def test_it_is_watched_again_when_it_comes_back(self, moved, tmp_path):
+        locate()
+        assert load_watched()["source"] == tmp_path / "pictures"
+        moved.rename(tmp_path / "pictures")
+        locate()
+        assert load_watched()["source"] == tmp_path / "pictures"
+
+    def test_a_file_of_labels_that_is_gone_stops_nothing(self, project, picture_folder, tmp_path):
+        folder = picture_folder({"all": 2})
+        (tmp_path / "labels.csv").write_text("path,label\n000,cat\n001,dog\n")
+        project.set(data__source="folder", data__path=str(folder), data__labels="../labels.csv")
+        locate()
+        text = (LOCATED / "labels").read_text()
+        (tmp_path / "labels.csv").unlink()
+        folder.rename(tmp_path / "elsewhere")
+        locate()
+        assert (LOCATED / "labels").read_text() == text
+
+    def test_pictures_outside_are_kept_as_copies(self, project, picture_folder, tmp_path):
+        folder = picture_folder({"cat": 1})
+        project.set(evaluate__outside_path=str(folder))
+        locate()
+        folder.rename(tmp_path / "elsewhere")
+        locate()
+        assert (OUTSIDE / "cat/000.png").exists()
+
+    def test_without_copies_the_way_to_them_is_named(self, project, picture_folder, tmp_path):
+        folder = picture_folder({"cat": 1})
+        project.set(evaluate__outside_path=str(folder))
+        locate()
+        folder.rename(tmp_path / "elsewhere")
+        shutil.rmtree(OUTSIDE)
+        with pytest.raises(PipelineError, match=r"nor its copy: run `dvc pull data/outside`$"):
+            locate()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +171,7 @@ def test_a_wrong_parameter_of_a_later_stage_is_refused_before_any_work(project):
     assert project.files() == []
 
 
-OUTSIDE = Path("data/watch/outside")
+OUTSIDE = Path("data/outside")
 
 
 class TestOutsidePictures:
@@ -81,31 +180,34 @@ class TestOutsidePictures:
     def test_without_any_there_is_always_the_same_line(self, project):
         project.set(evaluate__outside_path=None)
         locate()
-        text = OUTSIDE.read_text()
+        text = (OUTSIDE / "none.txt").read_text()
         assert "evaluate.outside_path is null" in text
         locate()
-        assert OUTSIDE.read_text() == text
+        assert (OUTSIDE / "none.txt").read_text() == text
 
-    def test_their_folder_is_watched_through_a_link(self, project, picture_folder):
+    def test_they_are_copied_and_their_folder_is_watched(self, project, picture_folder):
         folder = picture_folder({"cat": 1})
+        (folder / "notes.txt").touch()
+        os.mkfifo(folder / "pipe.png")
         project.set(evaluate__outside_path=str(folder))
         locate()
-        assert OUTSIDE.readlink() == folder
-        assert (OUTSIDE / "cat/000.png").exists()
+        assert load_watched()["outside"] == folder
+        assert (OUTSIDE / "cat/000.png").read_bytes() == (folder / "cat/000.png").read_bytes()
+        assert sorted(path.name for path in OUTSIDE.iterdir()) == ["cat"]
 
     def test_a_relative_path_starts_from_the_projects_folder(self, project, picture_folder):
         folder = picture_folder({"deep/down": 1})
         project.set(evaluate__outside_path="../pictures")
         locate()
-        assert OUTSIDE.readlink().is_absolute()
-        assert OUTSIDE.samefile(folder)
+        assert load_watched()["outside"].is_absolute()
+        assert load_watched()["outside"].samefile(folder)
 
     def test_a_tilde_is_the_home_folder(self, project, picture_folder, monkeypatch):
         folder = picture_folder({"cat": 1})
         monkeypatch.setenv("HOME", str(folder.parent))
         project.set(evaluate__outside_path="~/pictures")
         locate()
-        assert OUTSIDE.samefile(folder)
+        assert load_watched()["outside"].samefile(folder)
 
     def test_a_link_to_a_folder_is_allowed(self, project, picture_folder):
         (project.folder / "outside").symlink_to(picture_folder({"cat": 1}))
@@ -113,21 +215,20 @@ class TestOutsidePictures:
         locate()
         assert (OUTSIDE / "cat/000.png").exists()
 
-    def test_their_link_is_removed_with_the_parameter_and_their_folder_stays(self, project, picture_folder):
+    def test_the_copies_are_removed_with_the_parameter_and_their_folder_stays(self, project, picture_folder):
         folder = picture_folder({"cat": 1})
         project.set(evaluate__outside_path=str(folder))
         locate()
         project.set(evaluate__outside_path=None)
         locate()
-        assert not OUTSIDE.is_symlink()
+        assert [path.name for path in OUTSIDE.iterdir()] == ["none.txt"]
         assert (folder / "cat/000.png").exists()
 
     def test_the_source_of_the_data_set_is_watched_too(self, project, picture_folder):
         dataset, outside = picture_folder({"cat": 1, "dog": 1}, "dataset"), picture_folder({"cat": 1}, "outside")
         project.set(data__source="folder", data__path=str(dataset), evaluate__outside_path=str(outside))
         locate()
-        assert Path("data/watch/folder").samefile(dataset)
-        assert OUTSIDE.samefile(outside)
+        assert load_watched() == {"source": dataset, "outside": outside}
 
     @pytest.mark.parametrize(
         ("path", "words"),
@@ -188,12 +289,12 @@ class TestReading:
         labels = "labels.csv" if place.startswith("pictures") else "../labels.csv"
         project.set(data__source="folder", data__path=str(folder), data__labels=labels)
         locate()
-        assert Path("data/watch/labels").samefile(tmp_path / place)
+        assert load_watched()["labels"].samefile(tmp_path / place)
 
     @pytest.mark.usefixtures("project")
     def test_without_a_table_there_is_always_the_same_line(self):
         locate()
-        text = Path("data/watch/labels").read_text()
+        text = (LOCATED / "labels").read_text()
         assert "no file of labels" in text
         locate()
-        assert Path("data/watch/labels").read_text() == text
+        assert (LOCATED / "labels").read_text() == text

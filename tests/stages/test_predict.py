@@ -3,8 +3,10 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,9 @@ import pytest
 
 from pipeline.config.recipe_sections import PixelLinearRecipe
 from pipeline.data.image import decode_image
-from pipeline.evaluation.calibration import apply_temperature
+from pipeline.evaluation.temperature import apply_temperature
+from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract
 from pipeline.report.tables import make_summary
-from pipeline.runtime.files import compute_sha256
 from stages.predict import main
 from tests.clone import run
 from tests.conftest import ROOT
@@ -56,9 +58,36 @@ def models(tensorflow, tmp_path_factory) -> Path:  # noqa: ARG001 - must be conf
             class_names=NAMES, train=make_coloured_split(30, SIZE, seed=1), val=make_coloured_split(9, SIZE, seed=2)
         )
         svm = train_linear("linear_svm", PixelLinearRecipe(**SVM), record=Path("record"))
-    save_model(svm, folder / "models/linear_svm.keras")
-    save_model(build_model("underfit", image_size=SIZE, num_classes=3), folder / "models/underfit.keras")
+    save_model(svm, folder / "models/linear_svm.keras", make_contract("linear_svm"))
+    network = build_model("underfit", image_size=SIZE, num_classes=3)
+    save_model(network, folder / "models/underfit.keras", make_contract("underfit"))
     return folder / "models"
+
+
+def make_contract(family: str, **changes: Any) -> Contract:
+    """Of a model of three colours."""
+    content = {"family": family, "class_names": NAMES, "image_size": SIZE, "resize": "stretch", "range": "auto"}
+    content |= {"temperature": TEMPERATURE, "data": "d" * 64, "settings": "s" * 64}
+    return Contract.model_validate(content | changes)
+
+
+def rewrite(family: str, contract: str | None = None, **changes: Any) -> Path:
+    """Gives a model another contract. contract: the text; None: with these changes."""
+    text = dump_contract(make_contract(family, **changes)) if contract is None else contract
+    return copy_model(family, text)
+
+
+def copy_model(family: str, contract: str | None, target: Path | None = None) -> Path:
+    """The model with this text for a contract; None: without one. target: by default, in its place."""
+    file = Path(f"models/{family}.keras")
+    target = target or file
+    with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive, zipfile.ZipFile(target, "w") as copy:
+        for name in archive.namelist():
+            if name != CONTRACT_FILE:
+                copy.writestr(name, archive.read(name))
+        if contract is not None:
+            copy.writestr(CONTRACT_FILE, contract)
+    return target
 
 
 @pytest.fixture
@@ -66,22 +95,20 @@ def trained(project, models, monkeypatch) -> Path:
     """A project as `dvc repro` leaves it, in which linear_svm is the best on validation images."""
     monkeypatch.setattr("stages.predict.configure_tensorflow", lambda **_: None)  # it has been configured already
     monkeypatch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
-    (project.folder / "models").symlink_to(models)
+    shutil.copytree(models, project.folder / "models")
     write_records(class_names=NAMES, train=make_coloured_split(30, SIZE, seed=1))
-    for family in FAMILIES:
-        calibrate(family, TEMPERATURE)
     compare(BETTER_IN_VALIDATION)
     return project.folder
 
 
-def calibrate(family: str, temperature: float, **changes: Any) -> None:
-    content = {"temperature": temperature, "model_sha256": compute_sha256(Path(f"models/{family}.keras"))} | changes
-    file = Path("metrics", family, "calibration.json")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
+def change_data(**changes: Any) -> None:
+    """Of data/tfrecords, as after preprocess with other settings."""
+    facts = Path("data/tfrecords/dataset.json")
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | changes))
 
 
 def compare(figures: dict[str, dict[str, float]]) -> None:
+    Path("metrics").mkdir(exist_ok=True)
     make_summary(figures).to_csv("metrics/summary.csv", index=False)
 
 
@@ -204,7 +231,7 @@ class TestProbabilities:
 
     def test_another_temperature_changes_them_but_not_their_order(self, answers, colours):
         before = answers(colours)
-        calibrate("linear_svm", 5.0)
+        rewrite("linear_svm", temperature=5.0)
         for warm, hot in zip(before, answers(colours), strict=True):
             expected = compute_expected(Path(hot["path"]).read_bytes(), temperature=5.0)
             assert hot["predictions"][0]["probability"] == pytest.approx(expected.max(), abs=2e-6)
@@ -213,11 +240,11 @@ class TestProbabilities:
 
     @pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
     def test_pictures_are_resized_as_in_training(self, answers, colours, make_image_bytes, resize):
-        """As dataset.json says: params.yaml may have changed since."""
+        """As the model says: params.yaml may have changed since."""
         data = make_image_bytes(seed=3, size=(60, 20), kind="JPEG")
         (colours / "noise.jpg").write_bytes(data)
-        facts = Path("data/tfrecords/dataset.json")
-        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"resize": resize}))
+        rewrite("linear_svm", resize=resize)
+        change_data(resize=resize)
         (answer,) = answers(colours / "noise.jpg")
         expected = compute_expected(data, resize=resize)
         found = {prediction["label"]: prediction["probability"] for prediction in answer["predictions"]}
@@ -279,12 +306,100 @@ class TestPictures:
         assert "too small: 19x40 pixels, prune.min_side is 20" in err
         assert "too large: 101x100 pixels, prune.max_megapixels is 0.01" in err
 
-    def test_a_folder_without_pictures_is_refused(self, refusal, tmp_path):
-        (tmp_path / "empty").mkdir()
-        (tmp_path / "empty/notes.txt").touch()
-        assert f"{tmp_path}/empty contains no picture: expected files such as .jpg" in refusal(
-            tmp_path / "empty", "--json"
-        )
+    def test_what_has_no_answer_has_a_line_and_all_else_has_its_answer(self, predict, colours):
+        """In every form, whatever stands beside it."""
+        (colours / "empty").mkdir()
+        (colours / "texts").mkdir()
+        (colours / "texts/notes.txt").touch()
+        (colours / "broken.png").symlink_to("gone.png")
+        (colours / "loop.png").symlink_to("loop.png")
+        (colours / "text.png").write_text("hello")
+        os.mkfifo(colours / "pipe.png")
+        reasons = {
+            "empty": "contains no picture",
+            "texts": "contains no picture",
+            "broken.png": "does not exist",
+            "loop.png": "leads back to itself",
+            "text.png": "not an image",
+            "pipe.png": "not a file: a pipe or a device may have no end",
+            "missing.png": "does not exist",
+            "missing/folder": "does not exist",
+        }
+        named = ["a.png", *reasons, "b.jpg"]
+        paths = [str(colours / name) for name in named]
+        status, out, _ = predict(*paths, "/dev/zero", "", "--json")
+        found = {answer["path"]: answer for answer in map(json.loads, out.splitlines())}
+        assert (status, list(found)) == (1, [*paths, "/dev/zero", ""])
+        for name, reason in reasons.items():
+            assert reason in found[str(colours / name)]["error"]
+        assert "predictions" in found[paths[0]]
+        assert "predictions" in found[paths[-1]]
+        assert "an empty name" in found[""]["error"]
+        rows = list(csv.DictReader(io.StringIO(predict(*paths, "--csv")[1])))
+        assert [row["path"] for row in rows] == paths
+        assert [bool(row["error"]) for row in rows] == [name in reasons for name in named]
+        status, out, err = predict(*paths)
+        assert [line.partition("  ")[0] for line in out.splitlines()] == [paths[0], paths[-1]]
+        assert [line.partition(": ")[2].partition(": ")[0] for line in err.splitlines()[1:]] == paths[1:-1]
+
+    def test_the_same_picture_twice_is_answered_twice(self, answers, colours):
+        assert [answer["path"] for answer in answers(colours / "a.png", colours / "a.png")] == [f"{colours}/a.png"] * 2
+
+    def test_a_loop_of_links_in_a_folder_costs_no_picture(self, predict, colours):
+        (colours / "deep/up").symlink_to(colours)
+        (colours / "deep/self").symlink_to("self")
+        status, out, err = predict(colours)
+        assert (status, len(out.splitlines())) == (0, 3)
+        assert f"warning: {colours}/deep/up is a link to a folder" in err
+
+    @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+    def test_a_folder_that_may_not_be_read_has_a_line(self, predict, colours):
+        (colours / "deep").chmod(0)
+        status, out, err = predict(colours)
+        (colours / "deep").chmod(0o755)
+        assert (status, len(out.splitlines())) == (1, 2)
+        assert f"{colours}/deep: no permission to read it" in err
+
+    def test_names_do_not_control_the_terminal(self, predict, colours):
+        rewrite("linear_svm", class_names=["a\x1b[2J", "b", "c"])
+        change_data(class_names=["a\x1b[2J", "b", "c"])
+        (colours / "\x1b[31m\n\u202e.png").write_bytes((colours / "a.png").read_bytes())
+        (colours / "\x1b]0;.jpg").write_bytes(b"hello")
+        status, out, err = predict(colours)
+        assert (status, "\x1b" in out + err, len(out.splitlines())) == (1, False, 4)
+        assert r"\x1b[31m\x0a\u202e.png" in out
+        assert r"a\x1b[2J" in out
+        assert r"\x1b]0;.jpg: not an image" in err
+        found = [json.loads(line) for line in predict(colours, "--json")[1].splitlines()]
+        assert f"{colours}/\x1b[31m\n\u202e.png" in [answer["path"] for answer in found]
+        rows = list(csv.DictReader(io.StringIO(predict(colours, "--csv")[1], newline="")))
+        assert f"{colours}/\x1b[31m\n\u202e.png" in [row["path"] for row in rows]
+
+
+class TestLists:
+    """`-` stands for a list on stdin."""
+
+    @pytest.fixture
+    def listed(self, predict, monkeypatch) -> Callable[..., tuple[int, list[dict[str, Any]]]]:
+        def read(content: bytes, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+            status, out, _ = predict(*arguments, "--json")
+            return status, [json.loads(line) for line in out.splitlines()]
+
+        return read
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\0"])
+    def test_it_names_files_and_folders(self, listed, colours, end):
+        names = [f"{colours}/b.jpg", f"{colours}/deep", f"{colours}/b.jpg", "gone.png"]
+        status, found = listed((end.join(names) + end).encode(), colours / "a.png", "-")
+        expected = [f"{colours}/{name}" for name in ("a.png", "b.jpg", "deep/c.bmp", "b.jpg")]
+        assert (status, [answer["path"] for answer in found]) == (1, [*expected, "gone.png"])
+        assert ["error" in answer for answer in found] == [False] * 4 + [True]
+
+    def test_an_empty_one_is_an_error_beside_the_other_answers(self, listed, colours):
+        status, found = listed(b"\n\n", "-", colours / "a.png")
+        assert (status, [answer["path"] for answer in found]) == (1, ["-", f"{colours}/a.png"])
+        assert "names no file" in found[0]["error"]
 
 
 class TestFamilies:
@@ -328,32 +443,13 @@ class TestFamilies:
 
 
 class TestProjectsThatAreNotReady:
-    def test_without_calibration(self, refusal, colours):
-        Path("metrics/linear_svm/calibration.json").unlink()
-        line = refusal(colours)
-        assert "metrics/linear_svm/calibration.json is not here" in line
-        assert "dvc repro evaluate@linear_svm" in line
-
-    def test_with_the_calibration_of_another_model(self, refusal, colours):
-        calibrate("linear_svm", TEMPERATURE, model_sha256="0" * 64)
-        line = refusal(colours)
-        assert "metrics/linear_svm/calibration.json was made for another model than models/linear_svm.keras" in line
-        assert "dvc repro evaluate@linear_svm" in line
-
-    @pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"temperature": "hot", "model_sha256": ""}'])
-    def test_with_a_damaged_one(self, refusal, colours, content):
-        Path("metrics/linear_svm/calibration.json").write_text(content)
-        assert "calibration.json can't be read" in refusal(colours)
-
-    def test_without_the_facts_of_the_dataset(self, refusal, colours):
-        Path("data/tfrecords/dataset.json").unlink()
-        assert "data/tfrecords/dataset.json is not here" in refusal(colours)
+    @pytest.mark.parametrize("folder", ["data", "metrics"])
+    def test_a_named_family_needs_nothing_but_its_model(self, answers, colours, folder):
+        shutil.rmtree(folder)
+        assert answers(colours / "a.png", "--family", "linear_svm")[0]["predictions"][0]["label"] == "red"
 
     def test_with_a_damaged_model(self, refusal, colours):
-        Path("models").unlink()
-        Path("models").mkdir()
         Path("models/linear_svm.keras").write_bytes(b"damaged")
-        calibrate("linear_svm", TEMPERATURE)
         assert "models/linear_svm.keras can't be loaded" in refusal(colours, "--json")
 
     def test_with_a_wrong_parameter(self, refusal, project, colours):
@@ -363,6 +459,71 @@ class TestProjectsThatAreNotReady:
     def test_outside_a_project(self, refusal, colours, monkeypatch):
         monkeypatch.chdir(colours)
         assert "run from the project's folder" in refusal("a.png")
+
+
+class TestContracts:
+    """Of models that don't belong to the data or the name, and of models from elsewhere."""
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"class_names": ["green", "red", "蓝"]},
+                'other classes than data/tfrecords has (with green, "dark" and without',
+            ),
+            ({"class_names": [*NAMES, "x"]}, "other classes than data/tfrecords has (without x)"),
+            ({"class_names": NAMES[:2]}, "other classes than data/tfrecords has (with 蓝)"),
+            ({"class_names": NAMES[::-1]}, "other classes than data/tfrecords has (in another order)"),
+            ({"image_size": 32}, "images of 16 px, but those in data/tfrecords have 32 px"),
+            ({"resize": "crop"}, "images of preprocess.resize stretch, but data/tfrecords has crop"),
+            ({"range": "full"}, "images of preprocess.range auto, but data/tfrecords has full"),
+        ],
+    )
+    def test_a_model_of_other_data_than_the_project_has_is_refused(self, refusal, answers, colours, changes, words):
+        change_data(**changes)
+        line = refusal(colours)
+        assert f"models/linear_svm.keras was trained on {words}" in line
+        assert "dvc repro train@linear_svm" in line
+        assert answers(colours, "--model", "models/linear_svm.keras")[0]["predictions"][0]["label"] == "red"
+
+    def test_a_model_under_the_name_of_another_family_is_refused(self, refusal, colours):
+        shutil.copy("models/underfit.keras", "models/linear_svm.keras")
+        assert "models/linear_svm.keras is a model of the family underfit" in refusal(colours)
+
+    def test_a_model_that_is_handed_on_needs_nothing_else(self, answers, colours, tmp_path):
+        contract = dump_contract(make_contract("friends_net", class_names=["x", "y", "z"], temperature=5.0))
+        model = copy_model("linear_svm", contract, tmp_path / "a friend's.keras")
+        for folder in ("data", "metrics", "models"):
+            shutil.rmtree(folder)
+        answer = answers(colours / "a.png", "--model", model)[0]
+        assert (answer["family"], answer["predictions"][0]["label"]) == ("friends_net", "x")
+
+    def test_a_family_and_a_file_at_once_are_refused(self, predict, colours):
+        assert predict(colours, "--family", "underfit", "--model", "models/underfit.keras")[0] == 2
+
+    @pytest.mark.parametrize("model", ["gone.keras", ".", "params.yaml"])
+    def test_what_is_no_model_file_is_refused(self, refusal, colours, model):
+        assert refusal(colours, "--model", model).startswith(f"error: {model} ")
+
+    def test_one_without_a_contract_is_refused_with_what_to_do(self, refusal, colours):
+        copy_model("linear_svm", None)
+        line = refusal(colours)
+        assert "models/linear_svm.keras has no contract.json" in line
+        assert "dvc repro -f train@linear_svm" in line
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\xff"])
+    def test_a_damaged_contract_is_one_line(self, refusal, colours, text):
+        rewrite("linear_svm", text)
+        line = refusal(colours)
+        assert "contract.json in models/linear_svm.keras is damaged" in line
+        assert "dvc repro -f train@linear_svm" in line
+
+    @pytest.mark.parametrize(
+        "changes", [{"class_names": NAMES[:2]}, {"class_names": [*NAMES, "x"]}, {"image_size": 32}]
+    )
+    def test_a_contract_that_does_not_fit_the_network_is_refused(self, refusal, colours, changes):
+        file = rewrite("linear_svm", **changes)
+        assert "contract.json says" in refusal(colours, "--model", file)
 
 
 class TestCommand:
@@ -376,7 +537,9 @@ class TestCommand:
 
     def test_help_lists_its_arguments(self, trained):
         output = run([sys.executable, "-m", "stages.predict", "--help"], trained, PYTHONPATH=str(ROOT))
-        assert all(word in output for word in ("FILE|FOLDER", "--family", "--top", "--json", "--csv", "calibrated"))
+        assert all(
+            word in output for word in ("FILE|FOLDER", "--family", "--model", "--top", "--json", "--csv", "calibrated")
+        )
 
     def test_a_reader_that_stops_early_is_not_an_error(self, trained, picture_folder, make_image_bytes):
         """As with `| head -1`."""

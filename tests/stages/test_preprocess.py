@@ -89,13 +89,25 @@ def test_dataset_json_describes_the_records():
     facts, table = load_dataset_facts(), load_splits()
     assert facts.class_names == CLASS_NAMES
     assert facts.image_size == 16
-    assert facts.resize == "stretch"
+    assert (facts.resize, facts.range) == ("stretch", "auto")
     assert facts.num_images == table["split"].value_counts().to_dict()
     for name, counts in facts.counts.items():
         assert counts == table.loc[table["split"] == name, "label"].value_counts().to_dict()
     pixels = np.stack([expected_pixels(name) for name in table.loc[table["split"] == "train", "name"]]).reshape(-1, 3)
     assert facts.channel_mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
     assert facts.channel_std == pytest.approx(pixels.std(axis=0), abs=1e-4)
+
+
+def test_the_digest_is_that_of_the_pictures_not_of_how_they_are_stored(prepared):
+    preprocess()
+    digest = load_dataset_facts().digest
+    assert len(digest) == 64
+    prepared.set(preprocess__num_shards=2)
+    preprocess()
+    assert load_dataset_facts().digest == digest
+    prepared.set(preprocess__resize="crop")
+    preprocess()
+    assert load_dataset_facts().digest != digest
 
 
 def test_the_number_of_shards_is_a_parameter(prepared):

@@ -46,7 +46,7 @@ COSTS = {"recipes": {LINEAR: {"C": [0.01, 1.0]}}}
 def _alone(tensorflow):  # noqa: ARG001 - the verb configures it itself, but only once in a process
     """Trials are stored in each test's project, as where DVC has no other cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.search.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+        patch.setattr("stages.search.configure_tensorflow", lambda **_: None)
         patch.setattr("pipeline.search.trials.find_dvc_cache", lambda: Path(".dvc/cache"))
         configure_logging()
         yield
@@ -216,7 +216,7 @@ class TestCommand:
         from stages.train import train
 
         self.apply()
-        monkeypatch.setattr("stages.train.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+        monkeypatch.setattr("stages.train.configure_tensorflow", lambda **_: None)
         train(SEARCHED)
         labels, probabilities = predict_split(load_model(Path(f"models/{SEARCHED}.keras")), "val")
         accuracy = (probabilities.argmax(axis=1) == labels).mean()
@@ -297,7 +297,7 @@ class TestScores:
     def test_by_crossval_they_are_the_mean_of_the_stage_crossval_on_the_same_folds(self, data, monkeypatch):
         from stages.crossval import crossval
 
-        monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda *, onednn: None)  # noqa: ARG005
+        monkeypatch.setattr("stages.crossval.configure_tensorflow", lambda **_: None)
         augment = {"flip": "both", "rotation": 0.25, "zoom": 0.25, "contrast": 0.0}
         data.set(
             search__families=[NETWORK], search__score="crossval", search__trials=1, train__epochs=1, train__augment=augment,

@@ -2,14 +2,17 @@
 
 import re
 import warnings
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
+import h5py
 import keras
 
 from pipeline.config.families import BACKBONES
 from pipeline.models.backbones.backbone import Backbone
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.local_paths import resolve_path
 
 
 def load_backbone(name: str) -> Backbone:
@@ -31,7 +34,7 @@ def build_backbone(name: str, input_size: int, weights: str = "none", *, family:
     if weights == "imagenet":
         load_backbone(name).load(backbone)
     elif weights != "none":
-        _load_file(backbone, name, Path(weights), f"recipes.{family or name}.backbone.weights")
+        _load_file(backbone, name, resolve_path(weights), f"recipes.{family or name}.backbone.weights")
     backbone.trainable = False
     # Keras would pass the outer model's `training=True` on to a network that was called with training=False, and the
     # ImageNet statistics of batch normalization would drift. There is no public way to prevent it.
@@ -42,6 +45,10 @@ def build_backbone(name: str, input_size: int, weights: str = "none", *, family:
 def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> None:
     if not file.exists():
         raise PipelineError(f"{parameter}: {file} is not here: expected imagenet, none or a file of weights")
+    if not (zipfile.is_zipfile(file) if file.suffix == ".keras" else h5py.is_hdf5(file)):
+        raise PipelineError(
+            f"{parameter}: {file} can't be read: expected a whole file of weights as Keras saves them, .keras or .h5"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns about layers that it could not fill
@@ -49,8 +56,12 @@ def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> 
                 backbone.set_weights(keras.models.load_model(file, compile=False, safe_mode=True).get_weights())
             else:
                 backbone.load_weights(file)
+    except MemoryError:
+        raise
     except Exception as error:  # Keras raises whatever type the mismatch leads to
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, OSError):
+            raise PipelineError(f"{parameter}: {file} can't be read: {reason}") from error
         raise PipelineError(
             f"{parameter}: {file} does not fit {name} without its top: expected "
             f"{backbone.count_params():,} numbers in {len(backbone.weights)} arrays; Keras says: {reason}"

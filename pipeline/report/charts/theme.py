@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from pipeline.report.unseen import show_unseen_within
+from pipeline.runtime.unseen import show_unseen_within
 
 # The first block is readable on white and on near-black alike, so that one picture serves both themes.
 INK = "#7a828e"  # axes, labels, reference lines

@@ -7,6 +7,7 @@ import pandas as pd
 from pipeline.report.charts.experiments import draw_curves_of_runs, draw_effects, draw_parallel
 from pipeline.report.charts.folds import draw_fold_boxes
 from pipeline.report.experiment_tables import (
+    divide_varied,
     find_varied,
     fold_seeds,
     get_best_runs,
@@ -25,12 +26,13 @@ _METRICS = ("accuracy", "loss")
 def describe_comparison(experiments: list[Experiment], store: ExperimentStore) -> dict[str, Any]:
     """What compare.html needs. store: where the learning curves are, which only the best runs need."""
     runs = make_run_table(experiments)
-    varied = get_varied(runs)
+    varied, (_, hidden) = get_varied(runs), divide_varied(experiments)
     drawn = set(get_best_runs(runs)["experiment"])
     curves = join_curves_of_runs(runs, {e.name: store.load_curves(e) for e in experiments if e.name in drawn})
     return {
         "num_experiments": len(experiments),
         "varied": varied,
+        "others": hidden,
         "best": to_records(fold_seeds(runs).drop_duplicates("family")),
         "runs": to_records(runs),
         "effects": draw_effects(measure_effects(runs)) if varied else None,
@@ -42,7 +44,7 @@ def describe_comparison(experiments: list[Experiment], store: ExperimentStore) -
 
 def describe_cross_validations(experiments: list[Experiment], store: ExperimentStore) -> dict[str, Any]:
     """Charts and tests of the experiments that have folds; empty where none has."""
-    varied = find_varied(experiments)
+    varied = find_varied([experiment for experiment in experiments if experiment.folds])
     folds = join_folds(experiments, varied)
     means = join_mean_curves(experiments, varied, {e.name: store.load_mean_curves(e) for e in experiments if e.folds})
     return {

@@ -1,9 +1,10 @@
 """What the page says of the families: which one to use, how sure that is, how far its probabilities can be trusted."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
+from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.results import Results
 from pipeline.report.charts.architecture import draw_architecture
@@ -19,15 +20,32 @@ from pipeline.report.findings import Findings
 from pipeline.report.tables import make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
-_CALIBRATION = (
-    "temperature",
-    "test_ece",
-    "test_ece_calibrated",
-    "test_brier",
-    "test_brier_calibrated",
-    "test_loss",
-    "test_loss_calibrated",
-)
+# Each measure as the page calls it.
+_NAMES: dict[Measure, str] = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "roc_auc": "ROC AUC",
+    "cost": "mean cost",
+}
+
+
+class GuessingFacts(TypedDict):
+    """measure: its name. value, guess: of the chosen family and of guessing, as the measure is read. is_share: from 0 to 1.
+    label, accuracy: see `Guessing`. versus: family to whether it is distinguishably better than guessing. images_needed: see
+    `Versus`. is_unequal: whether the classes are so unequal that accuracy misleads."""
+
+    measure: str
+    value: float
+    guess: float
+    is_share: bool
+    is_better: bool
+    label: str
+    accuracy: float
+    versus: dict[str, bool]
+    images_needed: int | None
+    is_unequal: bool
 
 
 def describe_models(findings: Findings, results: dict[str, Results], class_names: list[str]) -> dict[str, Any]:
@@ -41,9 +59,9 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
         "class_scores": draw_class_scores(
             pd.concat([results[name].classes.assign(family=name) for name in families]), families, class_names
         ),
-        "calibrations": [
-            {"family": name, **{key: results[name].metrics[key] for key in _CALIBRATION}} for name in families
-        ],
+        "calibrations": [{"family": name, **results[name].metrics} for name in families],
+        "guessing": describe_guessing(findings),
+        "unpredicted": findings.unpredicted,
         "architectures": {name: describe_architecture(results[name].layers) for name in families[:_ARCHITECTURES]},
     }
 
@@ -53,7 +71,7 @@ def describe_choice(findings: Findings) -> dict[str, Any]:
     summary, families = findings.summary, findings.ranked
     rows = to_records(summary)
     ranking = findings.comparisons.sort_values("difference", ascending=False, kind="stable")
-    versus = {row["family"]: row for row in ranking.to_dict("records")}
+    versus = {row["family"]: row for row in to_records(ranking)}
     intervals = summary[["family", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]]
     return {
         "rows": rows,
@@ -63,6 +81,24 @@ def describe_choice(findings: Findings) -> dict[str, Any]:
         "beaten_by": [name for name in families if name in versus and _is_better(versus[name])],
         "ensemble": describe_ensemble(findings.ensemble, versus.get(ENSEMBLE)),
         "comparison": draw_comparison(make_comparison(summary), intervals, list(summary["family"])),
+    }
+
+
+def describe_guessing(findings: Findings) -> GuessingFacts:
+    """What guessing gives, and whether the chosen family and the others are better."""
+    guessing, chosen = findings.guessing, findings.guessing.versus[findings.chosen]
+    sign = -1 if guessing.measure in ("log_loss", "cost") else 1
+    return {
+        "measure": _NAMES[guessing.measure],
+        "value": sign * chosen.value,
+        "guess": sign * chosen.guess,
+        "is_share": sign > 0,
+        "is_better": chosen.is_better,
+        "label": guessing.label,
+        "accuracy": guessing.accuracy,
+        "versus": {family: versus.is_better for family, versus in guessing.versus.items()},
+        "images_needed": chosen.images_needed,
+        "is_unequal": guessing.is_unequal,
     }
 
 

@@ -1,34 +1,24 @@
 """What the page says of how the source was read: its classes, its splits, what was left out, and what leaks between splits."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 import pandas as pd
 
 from pipeline.data.raw import load_facts
 from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.runtime.paths import LEAKS
+from pipeline.sources.reading import ReadingFacts
 
 _CLASSES = 60  # named with their counts
 _LEAKS = 10  # rows of the table
 _LINES = 20  # of warnings, of what was left out
 
 
-class ReadingFacts(TypedDict):
-    """What `download` records; see pipeline.sources.reading."""
-
-    classes: dict[str, int]
-    splits: dict[str, int]
-    wrappers: list[str]
-    left_out: list[dict[str, Any]]
-    warnings: list[str]
-    notes: list[str]
-
-
 def describe_reading(group: str) -> dict[str, Any]:
     """`reading`: None for a source that has nothing to decide, such as drawn pictures. `leaks`: of its own splits; `num_leaks`:
     images of test and val that training has nearly seen; `num_copies_held`: of those whose copies were taken out of training.
     `num_groups`: of images that belong together, None if there are none. group: as split.group."""
-    reading: ReadingFacts | None = load_facts().get("reading")
+    reading = load_facts().get("reading")
     leaks = pd.read_csv(LEAKS, dtype="str", keep_default_na=False)
     splits, is_copy = load_splits(), leaks["kind"] == "copy"
     return {

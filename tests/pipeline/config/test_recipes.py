@@ -10,6 +10,7 @@ from pipeline.config.recipe_sections import FeatureLinearRecipe, Recipe, Train, 
 from pipeline.config.recipes import (
     describe_settings,
     expand_recipes,
+    list_ignored,
     resolve_augment,
     resolve_family,
     resolve_recipe,
@@ -112,14 +113,23 @@ class TestTrain:
         assert line.startswith("underfit: schedule.kind cosine sets the learning rate of every step: expected ")
         assert "expected reduce_lr.patience null beside it, received 2" in line
 
-    def test_a_value_reaches_only_the_views_of_a_machine_on_features(self, change):
+    def test_a_value_reaches_only_the_views_of_a_machine_on_features_and_the_weights_of_classes(self, change):
         params = load_params(change("train.augment.zoom", 0.5, "train.class_weight", "balanced"))
         recipe = params.recipes["mobilenet_svm"]
         assert isinstance(recipe, FeatureLinearRecipe)
         augment = resolve_augment(params.train, recipe.augment)
         assert augment == recipe.augment.model_copy(update={"zoom": 0.5})
-        assert resolve_family(params, "mobilenet_svm") == recipe.model_copy(update={"augment": augment})
-        assert resolve_family(params, "linear_svm") == params.recipes["linear_svm"]
+        changes = {"augment": augment, "class_weight": "balanced"}
+        assert resolve_family(params, "mobilenet_svm") == recipe.model_copy(update=changes)
+        changes = {"class_weight": "balanced"}
+        assert resolve_family(params, "linear_svm") == params.recipes["linear_svm"].model_copy(update=changes)
+
+    def test_what_a_linear_machine_does_not_have_is_listed(self, change):
+        change("train.width", None, "train.max_epochs", 3, "train.dropout", 0.1, "train.seed", 7)
+        params = load_params(change("train.augment.flip", "none", "train.class_weight", "balanced"))
+        assert list_ignored(params, "linear_svm") == ["train.max_epochs", "train.dropout", "train.augment.flip"]
+        assert list_ignored(params, "mobilenet_svm") == ["train.max_epochs", "train.dropout"]
+        assert list_ignored(params, "optimized") == list_ignored(params, "mobilenet") == []
 
     @pytest.mark.usefixtures("project")
     def test_without_augmentation_there_is_none_whatever_recipe_and_train_ask_for(self):

@@ -40,6 +40,14 @@ def test_a_linear_machine_needs_a_space_of_its_own(searched):
     assert [dimension.name for dimension in list_dimensions(params, "linear_svm")] == ["recipes.linear_svm.C"]
 
 
+def test_of_train_a_linear_machine_varies_the_weights_of_classes(searched, project):
+    path = searched({"train": {"class_weight": ["none", "balanced"], "l2": [0.0, 0.1]}}, families=("linear_svm",))
+    assert [dimension.name for dimension in list_dimensions(load_params(path), "linear_svm")] == ["train.class_weight"]
+    path = searched({"recipes": {"linear_svm": {"class_weight": ["none", "balanced"]}}}, families=("linear_svm",))
+    project.set(train__class_weight="balanced")
+    assert "train.class_weight is 'balanced' and overrides it" in refusal(path)
+
+
 @pytest.mark.parametrize("space", [{}, {"train": {}}, {"recipes": {"overfit": {"l2": [0.0, 0.1]}}}])
 def test_an_empty_space_is_refused(searched, space):
     assert refusal(searched(space)) == (

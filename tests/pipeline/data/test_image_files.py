@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +13,15 @@ from PIL import Image
 
 from pipeline.data.guarded import Bounds, make_bounds, map_guarded
 from pipeline.data.image import decode_image
-from pipeline.data.image_files import Decoding, Picture, find_files, label_by_folder, list_pictures, load_pictures
-from pipeline.runtime.errors import PipelineError
+from pipeline.data.image_files import (
+    Decoding,
+    Picture,
+    find_files,
+    label_by_folder,
+    list_pictures,
+    load_pictures,
+    read_list,
+)
 from pipeline.sources.formats import MAX_IMAGE_BYTES
 from tests.pipeline.data.hostile import add_chunks, add_scans, add_segments, draw, encode, pack_bmp
 
@@ -124,10 +132,74 @@ class TestFinding:
         expected = [f"{folder}/{name}" for name in ("notes.txt", "a/1.png", "a/2.png", "b.png", "missing.png", "b.png")]
         assert list(find_files(given)) == expected
 
-    def test_a_folder_without_pictures_is_refused(self, picture_folder):
-        folder = picture_folder({"notes.txt": b""})
-        with pytest.raises(PipelineError, match=f"^{folder} contains no picture: expected files such as .jpg, "):
-            list(find_files([str(folder)]))
+    def test_a_folder_without_pictures_is_named_with_the_reason_beside_the_others(self, picture_folder):
+        folder = picture_folder({"notes/a.txt": b"", "b.png": b""})
+        notes, picture = find_files([f"{folder}/notes", f"{folder}/b.png"])
+        assert (notes.path, picture) == (f"{folder}/notes", f"{folder}/b.png")
+        assert notes.reason.startswith("contains no picture: expected files such as .jpg, ")
+
+    def test_an_empty_name_is_not_the_folder_in_which_one_is(self, picture_folder, monkeypatch):
+        monkeypatch.chdir(picture_folder({"a.png": b""}))
+        (found,) = find_files([""])
+        assert (found.path, found.reason) == ("", "an empty name: expected a file or a folder")
+
+    def test_the_first_are_found_before_the_last_are_looked_for(self, picture_folder):
+        folder = picture_folder({"a/1.png": b"", "b/2.png": b""})
+        found = find_files([str(folder)])
+        assert next(found) == f"{folder}/a/1.png"
+        (folder / "b/3.png").touch()
+        assert list(found) == [f"{folder}/b/2.png", f"{folder}/b/3.png"]
+
+    def test_a_link_to_itself_is_a_picture_that_can_not_be_read(self, picture_folder):
+        folder = picture_folder({"a.png": b""})
+        (folder / "b.png").symlink_to("b.png")
+        assert list(find_files([str(folder)])) == [f"{folder}/a.png", f"{folder}/b.png"]
+        assert load(folder / "b.png")[0].reason == "is a link that leads back to itself"
+
+    def test_a_folder_that_is_gone_costs_only_itself(self, picture_folder, monkeypatch):
+        folder = picture_folder({"a/1.png": b"", "b/2.png": b""})
+        scan = os.scandir
+
+        def refuse(path: str) -> Iterator[os.DirEntry]:
+            if path.endswith("/a"):
+                raise PermissionError(errno.EACCES, "denied", path)
+            return scan(path)
+
+        monkeypatch.setattr("os.scandir", refuse)
+        assert list(find_files([str(folder)])) == [
+            Picture(f"{folder}/a", None, "no permission to read it"),
+            f"{folder}/b/2.png",
+        ]
+        with pytest.raises(PermissionError):
+            list(list_pictures(folder))
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            (b"", []),
+            (b"\n\n", []),
+            (b"a.png", ["a.png"]),
+            (b"a.png\nb c.png\n", ["a.png", "b c.png"]),
+            (b"a.png\r\nb.png\r\n", ["a.png", "b.png"]),
+            (b" a.png \n", [" a.png "]),
+            (b"two\nlines.png\0b.png\r\0", ["two\nlines.png", "b.png\r"]),
+            ("猫.png\n".encode(), ["猫.png"]),
+            (b"caf\xe9.png\n", ["caf\udce9.png"]),
+            (b"a" * 70_000 + b"\nb.png", ["a" * 70_000, "b.png"]),
+        ],
+    )
+    def test_a_line_or_what_ends_with_a_zero_byte_is_a_name(self, content, names):
+        assert list(read_list(io.BytesIO(content))) == names
+
+    def test_names_come_before_the_list_ends(self):
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", 0) as writer:
+            writer.write(b"a.png\nb.png\nc")
+            names = read_list(stream)
+            writer.write(b".png\n")
+            assert [next(names), next(names)] == ["a.png", "b.png"]
 
 
 class TestGoodPictures:
@@ -166,7 +238,7 @@ class TestBadFiles:
 
     def test_a_link_to_nothing(self, tmp_path):
         (tmp_path / "a.jpg").symlink_to("gone.jpg")
-        assert load(tmp_path / "a.jpg")[0].reason == "does not exist"
+        assert load(tmp_path / "a.jpg")[0].reason == "is a link to a file that does not exist"
 
     def test_a_folder(self, tmp_path):
         (tmp_path / "a.jpg").mkdir()

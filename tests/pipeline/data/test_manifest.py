@@ -208,3 +208,9 @@ class TestTables:
             save_table(self.make("cat"), tmp_path / name)
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
         assert b"\r" not in (tmp_path / "a").read_bytes()
+
+
+def test_a_merged_class_has_a_name_that_can_be_seen(caplog):
+    labels = rename_classes(pd.Series(["a", "b", "c"]), drop_classes=[], merge_classes={"x\x1b[31m": ["a", "b"]})
+    assert labels.tolist() == [r"x\x1b[31m", r"x\x1b[31m", "c"]
+    assert "names in prune.merge_classes with characters that can't be seen or stored: 1" in caplog.text

@@ -11,7 +11,7 @@ from pipeline.data.alignment import compare_pairs
 from pipeline.data.image import compute_image_id
 from pipeline.data.near_copies import find_candidates, find_near_copies, verify
 from pipeline.data.raw import load_index, save_raw
-from pipeline.data.signatures import NUM_VALUES, SIDE, describe, mirror
+from pipeline.data.signatures import NUM_VALUES, SIDE, STEPS, describe, mirror
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
 from tests.planted import CHANGES
@@ -38,15 +38,20 @@ class TestDescription:
 
     def test_it_has_length_1(self):
         found = describe(self.PIXELS)
-        assert (found.shape, found.dtype) == ((40, NUM_VALUES), np.float32)
-        assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
+        assert (found.shape, found.dtype) == ((40, NUM_VALUES), np.float16)
+        assert np.linalg.norm(found.astype(np.float32), axis=1) == pytest.approx(1, abs=2e-3)
+
+    def test_it_is_in_whole_steps_so_that_every_cpu_has_the_same(self):
+        steps = describe(self.PIXELS).astype(np.float64) * STEPS
+        assert (steps == steps.round()).all()
 
     def test_of_the_mirror_image_it_can_be_computed(self):
-        assert mirror(describe(self.PIXELS)) == pytest.approx(describe(self.PIXELS[:, :, ::-1]), abs=1e-5)
+        assert (mirror(describe(self.PIXELS)) == describe(self.PIXELS[:, :, ::-1])).all()
 
     def test_brightness_and_contrast_do_not_matter(self):
         changed = (self.PIXELS * 0.5 + 60).astype(np.uint8)
-        assert ((describe(changed) * describe(self.PIXELS)).sum(axis=1) > 0.999).all()
+        cosines = (describe(changed).astype(np.float32) * describe(self.PIXELS)).sum(axis=1)
+        assert (cosines > 0.998).all()
 
     @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 77)])
     def test_one_colour_has_none(self, colour):
@@ -63,6 +68,12 @@ class TestAlignment:
         originals = to_greys(list(self.ORIGINALS))
         assert (compare_pairs(originals, copies) > LEAST).mean() > 0.95
         assert (compare_pairs(copies, originals) > LEAST).mean() > 0.95
+
+    def test_in_double_precision_it_is_the_same_but_for_rounding(self):
+        one, other = to_greys(list(self.ORIGINALS)), to_greys([draw(number, size=50) for number in range(60)])
+        exact = compare_pairs(one, other, np.float64)
+        assert exact.dtype == np.float64
+        assert compare_pairs(one, other) == pytest.approx(exact, abs=1e-3)
 
     def test_a_picture_is_equal_to_itself(self):
         greys = to_greys(list(self.ORIGINALS))
@@ -102,6 +113,8 @@ class TestAlignment:
 
 
 class TestCandidates:
+    ROWS = describe(to_pixels([draw(number) for number in range(300)]))
+
     def test_they_are_the_nearest_neighbours(self):
         rows = np.random.default_rng(0).normal(size=(500, NUM_VALUES)).astype(np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -109,6 +122,25 @@ class TestCandidates:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         found = {(a, b) for a, b, is_mirrored in find_candidates(rows).tolist() if not is_mirrored}
         assert {(i, i + 250) for i in range(250)} <= found
+
+    def test_where_all_cells_are_searched_they_are_those_of_whole_numbers(self, monkeypatch):
+        """Nothing depends on the order of sums, so on the CPU."""
+        monkeypatch.setattr("pipeline.data.near_copies._PROBES", len(self.ROWS))
+        steps = (self.ROWS.astype(np.float64) * STEPS).astype(np.int64)
+        expected = set()
+        for is_mirrored, queries in enumerate((steps, mirror(steps).astype(np.int64))):
+            distances = ((queries[:, None] - steps[None]) ** 2).sum(axis=2)
+            for one, row in enumerate(distances):
+                near = [other for other in np.argsort(row, kind="stable")[:11] if row[other] <= STEPS**2]
+                expected |= {(min(one, other), max(one, other), is_mirrored) for other in near if other != one}
+        assert {tuple(row) for row in find_candidates(self.ROWS).tolist()} == expected
+
+    def test_the_number_of_cores_does_not_matter(self, monkeypatch):
+        found = []
+        for cores in (1, 3):
+            monkeypatch.setattr("pipeline.data.near_copies.num_cores", lambda cores=cores: cores)
+            found.append(find_candidates(self.ROWS).tolist())
+        assert found[0] == found[1]
 
     def test_each_pair_is_there_once_and_no_row_with_itself(self):
         found = find_candidates(describe(to_pixels([draw(number % 40) for number in range(120)])))
@@ -121,11 +153,9 @@ class TestCandidates:
         assert all([number, number + 50, 1] in found for number in range(50))
 
     def test_the_number_of_queries_at_a_time_does_not_matter(self, monkeypatch):
-        rows = describe(to_pixels([draw(number) for number in range(300)]))
-        whole = find_candidates(rows)
+        whole = find_candidates(self.ROWS)
         monkeypatch.setattr("pipeline.data.near_copies._QUERIES", 64)
-        monkeypatch.setattr("pipeline.data.near_copies._CELL_BLOCK", 50)
-        assert find_candidates(rows).tolist() == whole.tolist()
+        assert find_candidates(self.ROWS).tolist() == whole.tolist()
 
     @pytest.mark.parametrize("count", [0, 1, 2, 3])
     def test_few_pictures_are_no_trouble(self, count):

@@ -1,6 +1,9 @@
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,8 +11,8 @@ import pytest
 
 from pipeline.data.image import compute_image_id, decode_image
 from pipeline.data.raw import load_index, read_bytes, save_raw
-from pipeline.data.shards import Chunk, Row, count_images, plan_chunks, write_shards
-from pipeline.data.tfrecords import Record, list_shards, read_records, record_length
+from pipeline.data.shards import Chunk, Row, compute_data_digest, count_images, plan_chunks, write_shards
+from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records, record_length
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
 
@@ -147,3 +150,43 @@ def test_images_are_counted_by_split_and_class_including_classes_without_any():
         "val": {"cat": 0, "dog": 0},
         "test": {"cat": 0, "dog": 1},
     }
+
+
+class TestDigest:
+    FACTS = DatasetFacts(["cat", "猫"], {}, {}, 32, "crop", [1.0] * 3, [2.0] * 3)
+    ROWS = (
+        ("a" * 64, "cat/1.png", "cat", "train"),
+        ("b" * 64, "猫/2.png", "猫", "val"),
+        ("a" * 64, "cat/3.png", "cat", "train"),
+    )
+
+    def compute(self, *rows: tuple[str, str, str, str], **changes: Any) -> str:
+        table = pd.DataFrame(rows or self.ROWS, columns=["image_id", "name", "label", "split"])
+        return compute_data_digest(table, replace(self.FACTS, **changes))
+
+    def test_it_is_64_hex_digits_of_any_order_of_rows_and_any_file_names(self):
+        renamed = [(image_id, f"{number}.png", *rest) for number, (image_id, _, *rest) in enumerate(self.ROWS)]
+        assert re.fullmatch(r"[0-9a-f]{64}", self.compute())
+        assert self.compute() == self.compute(*self.ROWS[::-1]) == self.compute(*renamed)
+
+    @pytest.mark.parametrize(
+        "row", [("c" * 64, "", "cat", "train"), ("a" * 64, "", "猫", "train"), ("a" * 64, "", "cat", "val")]
+    )
+    def test_another_content_class_or_split_of_one_image_changes_it(self, row):
+        assert self.compute(row, *self.ROWS[1:]) != self.compute()
+
+    def test_so_does_a_picture_more_or_a_copy_less(self):
+        assert len({self.compute(), self.compute(*self.ROWS[:2]), self.compute(*self.ROWS, self.ROWS[0])}) == 3
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"image_size": 64},
+            {"resize": "stretch"},
+            {"range": "full"},
+            {"channel_mean": [1.5] * 3},
+            {"class_names": ["cat"]},
+        ],
+    )
+    def test_so_does_another_way_to_pixels(self, changes):
+        assert self.compute(**changes) != self.compute()

@@ -174,9 +174,14 @@ class TestCheckSplits:
         assert f"received {count} image(s) of it" in line
 
     def test_a_larger_fraction_is_advised_for_a_split_that_is_drawn(self):
-        line = self.refusal(*make_class("cat", 500), ("eel", "", "one picture"), test=0.01, val=0.01)
+        line = self.refusal(*make_class("cat", 500), *make_class("eel", 3), test=0.01, val=0.01)
         assert line.startswith("class 'eel' has no image in val")
         assert "or raise split.val_fraction" in line
+
+    @pytest.mark.parametrize("images", [1, 2])
+    def test_fewer_than_three_images_cannot_be_in_three_splits_whatever_the_fractions(self, images):
+        line = self.refusal(*make_class("cat", 500), *make_class("eel", images), test=0.01, val=0.01)
+        assert line.endswith("or -S prune.min_images_per_class=3, which leaves out every class of fewer")
 
     def test_no_fraction_is_advised_for_a_split_of_the_source(self):
         rows = [row for split in ("train", "val", "test") for row in make_class("cat", 5, split)]

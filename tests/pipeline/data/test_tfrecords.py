@@ -11,6 +11,7 @@ from pipeline.data.tfrecords import (
     record_length,
     save_dataset_facts,
 )
+from pipeline.runtime.errors import PipelineError
 from tests.tfrecords import make_noise, write_records
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
@@ -97,11 +98,20 @@ def test_facts_are_loaded_as_they_were_saved(tmp_path):
         resize="crop",
         channel_mean=[1.5, 2.25, 3.0],
         channel_std=[0.5, 0.25, 0.125],
+        range="minmax",
+        digest="d" * 64,
     )
     save_dataset_facts(facts, tmp_path)
     assert load_dataset_facts(tmp_path) == facts
     assert facts.num_classes == 2
     assert "猫" in (tmp_path / "dataset.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"surplus": 1}'])
+def test_facts_that_something_else_wrote_are_one_line(tmp_path, content):
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(PipelineError, match=r"dataset.json can't be read .*dvc repro -f preprocess`$"):
+        load_dataset_facts(tmp_path)
 
 
 def test_mean_and_standard_deviation_are_those_of_the_pixels_in_the_histogram():

@@ -1,42 +1,10 @@
 import shlex
 
 import pytest
-import yaml
-from dvc.utils.hydra import apply_overrides, dict_product, get_hydra_sweeps
+from dvc.utils.hydra import dict_product
 
-from pipeline.doctor.commands import parse_setting, quote_setting, write_command
+from pipeline.doctor.commands import parse_setting, write_command
 from pipeline.runtime.errors import PipelineError
-
-PATHS = [
-    "/home/me/pictures",
-    "/home/me/My Downloads/archive (1).zip",
-    "/data/it's",
-    '/data/a"b',
-    "/data/a\\b",
-    "/data/ends with\\",
-    "/data/$HOME/${x}",
-    "/data/a,b",
-    "/data/a=b",
-    "/data/~me",
-    "/data/Käfer/猫",
-    "/data/[x]{y}",
-    "/data/#1 %20",
-    "null",
-    "https://host/animals.zip?x=1&y=2",
-    "kaggle:owner/name",
-]
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_a_path_survives_shell_and_hydra(path, tmp_path):
-    """As `dvc exp run` reads it: first for a sweep, then for the file."""
-    option, setting = shlex.split(quote_setting("data.path", path))
-    assert option == "-S"
-    [swept] = get_hydra_sweeps({"params.yaml": [setting]})
-    file = tmp_path / "params.yaml"
-    file.write_text("data:\n  path: null\n")
-    apply_overrides(file, list(swept["params.yaml"]))
-    assert yaml.safe_load(file.read_text()) == {"data": {"path": path}}
 
 
 def test_plain_paths_are_not_quoted():

@@ -5,6 +5,7 @@ import pytest
 from pipeline.config.reader import load_params
 from pipeline.doctor.findings import Finding, collect_warnings
 from pipeline.doctor.subject import choose_source, look_at_source
+from stages.locate import locate
 from tests.pipeline.sources.packing import pack_tar, pack_zip
 
 
@@ -166,3 +167,16 @@ def test_warnings_of_a_source_are_findings_each_once(look, tmp_path):
         look()
     assert len(found) == 1
     assert "data.encoding" in found[0].text
+
+
+def test_what_was_downloaded_needs_no_source(look, picture_folder, tmp_path):
+    folders = {"data__path": picture_folder({"cat": 2, "dog": 2}), "evaluate__outside_path": tmp_path / "strange"}
+    picture_folder({"cow": 1}, "strange")
+    look(data__source="folder", **{name: str(folder) for name, folder in folders.items()})
+    locate()
+    for folder in folders.values():
+        folder.rename(f"{folder}.gone")
+    subject = look()
+    assert subject.findings == []
+    assert "what was downloaded from it is used" in subject.lines[-1]
+    assert "does not exist" in texts(look(data__layout="flat").findings, stops=True)

@@ -174,6 +174,14 @@ class TestWeights:
         assert found.backbone is not None
         assert found.backbone.weights == str(project.folder / WEIGHTS)
 
+    def test_in_a_temporary_copy_it_starts_from_the_project(self, relative, tmp_path, monkeypatch):
+        copy = tmp_path / "home/.dvc/tmp/exps/tmp1"
+        copy.mkdir(parents=True)
+        monkeypatch.chdir(copy)
+        found = self.resolve(relative, "mobilenet").recipes["mobilenet"]
+        assert found.backbone is not None
+        assert found.backbone.weights == str(tmp_path / "home" / WEIGHTS)
+
     def test_nothing_else_changes(self, relative):
         found, before = (params.model_dump() for params in (self.resolve(relative, "mobilenet"), relative))
         found["recipes"]["mobilenet"] = before["recipes"]["mobilenet"]

@@ -138,6 +138,7 @@ class TestComparison:
                 "p": p,
                 "p_corrected": p,
                 "distinguishable": False,
+                "images_needed": 66,
             }
         ]
 
@@ -186,6 +187,7 @@ class TestComparison:
             "p",
             "p_corrected",
             "distinguishable",
+            "images_needed",
         ]
 
 

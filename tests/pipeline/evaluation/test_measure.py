@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.measure import compute_intervals, compute_metrics, make_calibration_table
+from pipeline.evaluation.metric_types import FamilyMetrics
+from tests.results import make_probabilities
 
 # Four images of two classes: certain to 0.9 (odds of 9 to 1), three of them correct.
 LABELS = np.array([0, 0, 0, 1])
@@ -24,12 +26,17 @@ class TestMetrics:
             assert self.METRICS[f"{split}_macro_f1"] == pytest.approx(f1, abs=1e-6)
         assert [self.METRICS[f"train_{name}"] for name in ("accuracy", "loss", "macro_f1")] == [1.0, 0.0, 1.0]
 
+    def test_it_has_the_metrics_that_the_report_reads_and_no_others(self):
+        assert self.METRICS.keys() == FamilyMetrics.__required_keys__
+
+    def test_val_has_what_families_are_chosen_by(self):
+        assert (self.METRICS["val_balanced_accuracy"], self.METRICS["val_roc_auc"]) == (0.5, 0.5)
+
     def test_test_alone_has_all_others(self):
         assert self.METRICS["test_balanced_accuracy"] == 0.5
         assert self.METRICS["test_roc_auc"] == 0.5
         assert self.METRICS["test_mcc"] is None
-        more = {name for name in self.METRICS if name.startswith(("train_", "val_"))}
-        assert len(more) == 6
+        assert not [name for name in self.METRICS if name.startswith("train_") and name.endswith(("auc", "mcc"))]
 
     def test_calibration_is_measured_before_and_after(self):
         # At temperature 2 the odds are 3 to 1: 0.75, which is the accuracy.
@@ -40,6 +47,19 @@ class TestMetrics:
         expected = -(3 * math.log(0.75) + math.log(0.25)) / 4
         assert self.METRICS["test_loss_calibrated"] == pytest.approx(expected, abs=1e-6)
         assert self.METRICS["temperature"] == 2.0
+
+    def test_unequal_classes_are_judged_by_balanced_accuracy(self):
+        labels = np.array([0] * 3 + [1] * 97)
+        knows, always = make_probabilities(labels, 2), make_probabilities(np.ones(100, int), 2)
+
+        def judge(train: np.ndarray, val: np.ndarray) -> str:
+            return compute_metrics({"train": (labels, train), "val": (labels, val), "test": (labels, val)}, 1.0)[
+                "verdict"
+            ]
+
+        assert judge(knows, knows) == "balanced"
+        assert judge(knows, always) == "overfitted"
+        assert judge(always, always) == "underfitted"
 
     def test_the_verdict_compares_train_with_val(self):
         assert self.METRICS["verdict"] == "overfitted"

@@ -273,18 +273,21 @@ class TestVerdict:
         ],
     )
     def test_the_rule(self, train, val, num_classes, verdict):
-        assert judge_fit(train, val, num_classes) == verdict
+        assert judge_fit(train, val, 1 / num_classes) == verdict
 
     @pytest.mark.parametrize("hundredths", [77, 80, 85, 90, 100])
     def test_exactly_a_tenth_above_validation_is_not_overfitted(self, hundredths):
-        assert judge_fit(hundredths / 100, (hundredths - 10) / 100, 2) == "balanced"
-        assert judge_fit(hundredths / 100, (hundredths - 11) / 100, 2) == "overfitted"
+        assert judge_fit(hundredths / 100, (hundredths - 10) / 100, 0.5) == "balanced"
+        assert judge_fit(hundredths / 100, (hundredths - 11) / 100, 0.5) == "overfitted"
 
     @pytest.mark.parametrize("num_classes", [2, 3, 5, 7, 10, 13, 100])
     def test_exactly_halfway_from_chance_is_not_underfitted(self, num_classes):
         half = round((1 + 1 / num_classes) / 2, 6)
-        assert judge_fit(half, half, num_classes) == "balanced"
-        assert judge_fit(half - 1e-5, half, num_classes) == "underfitted"
+        assert judge_fit(half, half, 1 / num_classes) == "balanced"
+        assert judge_fit(half - 1e-5, half, 1 / num_classes) == "underfitted"
+
+    def test_who_always_answers_the_most_frequent_class_is_underfitted(self):
+        assert judge_fit(0.984, 0.984, 0.984) == "underfitted"
 
 
 class TestClassTable:

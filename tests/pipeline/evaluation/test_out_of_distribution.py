@@ -252,7 +252,7 @@ class TestTable:
 
     @pytest.mark.parametrize("temperature", [1.0, 2.5])
     def test_probabilities_are_the_models_at_its_temperature(self, colour_model, pictures, temperature):
-        from pipeline.evaluation.calibration import apply_temperature
+        from pipeline.evaluation.temperature import apply_temperature
 
         table = judge(colour_model, pictures(**{f"{n}.png": IMAGES[n] for n in range(6)}), temperature=temperature)
         expected = apply_temperature(colour_model(IMAGES[:6]).numpy(), temperature)

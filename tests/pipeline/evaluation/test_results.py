@@ -1,12 +1,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.calibration import make_reliability_table
 from pipeline.evaluation.metrics import (
     compute_basic_metrics,
@@ -17,16 +17,17 @@ from pipeline.evaluation.metrics import (
 )
 from pipeline.evaluation.results import (
     Results,
+    check_evaluations,
     describe_model,
     load_curves,
     load_results,
     load_table,
-    load_temperature,
     pick_mistakes,
     remove_leftovers,
     save_results,
 )
 from pipeline.evaluation.roc_pr import MEAN, make_pr_table, make_roc_table
+from pipeline.models.contract import Contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256
 
@@ -229,70 +230,57 @@ class TestTables:
         assert list(table.columns) == ["name", "label", "confidence", "p:cat"]
 
 
-class TestTemperature:
-    def write(self, content: Any = None) -> Path:
-        """A model, and with content, the file that evaluate writes about it."""
-        artifact = Path("models/underfit.keras")
-        artifact.parent.mkdir()
-        artifact.write_bytes(b"a model")
-        if content is not None:
-            file = Path("metrics/underfit/calibration.json")
-            file.parent.mkdir(parents=True)
-            file.write_text(content if isinstance(content, str) else json.dumps(content))
-        return artifact
+CONTRACT = Contract(
+    family="underfit",
+    class_names=ORDINARY,
+    image_size=32,
+    resize="crop",
+    range="auto",
+    temperature=1.25,
+    data="d" * 64,
+    settings="s" * 64,
+)
 
-    def test_it_is_the_one_saved_for_this_very_model(self):
-        artifact = self.write()
-        save_results("underfit", make_results(digest=compute_sha256(artifact)))
-        temperature = load_temperature("underfit", artifact)
-        assert temperature == 1.25
-        assert type(temperature) is float
 
-    def test_without_an_evaluation_it_is_refused(self):
-        artifact = self.write()
-        with pytest.raises(PipelineError) as caught:
-            load_temperature("underfit", artifact)
-        assert str(caught.value) == (
-            "metrics/underfit/calibration.json is not here: expected the temperature of a calibrated model; "
-            "run `dvc repro evaluate@underfit`"
-        )
+class TestContract:
+    """Evaluations that stand side by side are of the models that are there, and measured on the same data."""
 
-    def test_the_one_of_another_model_is_refused(self):
-        artifact = self.write()
-        save_results("underfit", make_results(digest=compute_sha256(artifact)))
-        artifact.write_bytes(b"the model, trained again")
-        with pytest.raises(PipelineError) as caught:
-            load_temperature("underfit", artifact)
-        assert str(caught.value) == (
-            "metrics/underfit/calibration.json was made for another model than models/underfit.keras: "
-            "run `dvc repro evaluate@underfit`"
-        )
+    def check(self, digest: str, **contracts: Contract | None) -> None:
+        facts = DatasetFacts(ORDINARY, {}, {}, 32, "crop", [], [], digest=digest)
+        results = {}
+        for family, contract in contracts.items():
+            artifact = Path(f"models/{family}.keras")
+            sha256 = compute_sha256(artifact) if artifact.exists() else ""
+            save_results(family, replace(make_results(digest=sha256), contract=contract))
+            results[family] = load_results(family)
+            assert results[family].contract == contract
+            if artifact.exists():
+                artifact.write_bytes(artifact.read_bytes().replace(b"old", b"new"))
+        check_evaluations(results, facts)
 
-    @pytest.mark.parametrize(
-        "content",
-        [
-            "",
-            "{",
-            "<<<<<<< HEAD",
-            [],
-            [1.5],
-            {},
-            {"temperature": 1.5},
-            {"model_sha256": "ab12"},
-            {"temperature": None, "model_sha256": "ab12"},
-            {"temperature": "warm", "model_sha256": "ab12"},
-            {"temperature": [1.5], "model_sha256": "ab12"},
-        ],
-        ids=str,
-    )
-    def test_a_file_with_other_content_is_refused(self, content):
-        artifact = self.write(content)
-        with pytest.raises(PipelineError) as caught:
-            load_temperature("underfit", artifact)
-        assert str(caught.value) == (
-            "metrics/underfit/calibration.json can't be read: expected temperature and model_sha256; "
-            "run `dvc repro evaluate@underfit`"
-        )
+    def make_model(self, content: bytes) -> None:
+        Path("models").mkdir()
+        Path("models/underfit.keras").write_bytes(content)
+
+    def test_those_that_belong_together_pass(self):
+        self.make_model(b"a model")
+        self.check("d" * 64, underfit=CONTRACT, linear_svm=CONTRACT)
+
+    @pytest.mark.parametrize("other", [CONTRACT.model_copy(update={"data": "e" * 64}), None])
+    def test_one_of_other_data_or_of_an_older_version_is_refused(self, other):
+        with pytest.raises(PipelineError, match=r"^data/evaluations/b was measured on other data .*evaluate@b`$"):
+            self.check("d" * 64, a=CONTRACT, b=other)
+
+    def test_one_of_another_model_is_refused(self):
+        self.make_model(b"an old model")
+        with pytest.raises(PipelineError, match=r"another model than models/underfit.keras: run .*evaluate@underfit`$"):
+            self.check("d" * 64, underfit=CONTRACT)
+
+    def test_a_damaged_contract_is_one_line(self):
+        save_results("underfit", replace(make_results(), contract=CONTRACT))
+        Path("data/evaluations/underfit/contract.json").write_text("{")
+        with pytest.raises(PipelineError, match=r"contract.json is damaged .*evaluate@underfit`$"):
+            load_results("underfit")
 
 
 class TestMistakes:

@@ -4,13 +4,25 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.models.build import build_model
+from pipeline.models.contract import Contract, load_contract
 from pipeline.runtime.errors import PipelineError
 
 # test_build.py saves and loads every family: here one of each kind, as some take seconds.
 ONE_OF_EACH = ("linear_svm", "optimized", "vgg_blocks", "mobilenet", "efficientnet_lite0_svm")
+CONTRACT = Contract(
+    family="underfit",
+    class_names=["cat", "猫", "dog"],
+    image_size=32,
+    resize="crop",
+    range="auto",
+    temperature=1.5,
+    data="d" * 64,
+    settings="s" * 64,
+)
 ZIP_CLOCK = 2.1  # seconds; a zip's times are even seconds
 
 
@@ -65,6 +77,17 @@ class TestSaving:
             numbers = re.findall(r"(?<![.0-9])[0-9]{7,}", archive.read("config.json").decode())
         assert numbers == []
 
+    def test_a_contract_is_a_member_that_changes_neither_bytes_nor_keras(self, artifacts, model, tmp_path):
+        import keras
+
+        for name in ("one", "two"):
+            artifacts.save_model(model, tmp_path / f"{name}.keras", CONTRACT)
+        assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+        assert load_contract(tmp_path / "one.keras") == CONTRACT
+        loaded = keras.models.load_model(tmp_path / "one.keras")  # as whoever has Keras alone
+        pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+        np.testing.assert_array_equal(loaded(pixels), model(pixels))
+
     def test_it_leaves_no_other_file(self, artifacts, model, tmp_path):
         artifacts.save_model(model, tmp_path / "models" / "one.keras")
         assert [path.name for path in (tmp_path / "models").iterdir()] == ["one.keras"]
@@ -93,8 +116,9 @@ class TestLoading:
         assert "dvc repro train@underfit" in message
 
     @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
-    def test_a_truncated_file_is_one_line(self, artifacts, model, tmp_path, kept):
-        file = tmp_path / "underfit.keras"
+    def test_a_truncated_file_is_one_line(self, artifacts, model, tmp_path, monkeypatch, kept):
+        monkeypatch.chdir(tmp_path)
+        file = Path("models/underfit.keras")
         artifacts.save_model(model, file)
         data = file.read_bytes()
         file.write_bytes(data[: int(kept * len(data))])
@@ -121,3 +145,13 @@ class TestLoading:
         runs_code = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
         artifacts.save_model(runs_code, tmp_path / "bad.keras")
         assert "can't be loaded" in refusal(artifacts, tmp_path / "bad.keras")
+
+    @pytest.mark.parametrize("error", [MemoryError(), PermissionError("not yours")])
+    def test_a_cause_outside_the_file_is_not_blamed_on_it(self, artifacts, tmp_path, monkeypatch, error):
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        (tmp_path / "good.keras").touch()
+        monkeypatch.setattr(artifacts.keras.models, "load_model", fail)
+        with pytest.raises(type(error)):
+            artifacts.load_model(tmp_path / "good.keras")

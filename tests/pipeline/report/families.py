@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.sections import Evaluate
+from pipeline.config.types import Measure
 from pipeline.evaluation.results import Results
+from pipeline.report.findings import Findings, make_findings
 from tests.results import guess, make_probabilities, make_results
 
 NAMES = ["cat", "dog", "emu"]
@@ -17,6 +20,14 @@ def make_family(*, wrong: float, val_wrong: float | None = None, seed: int = 0, 
     val_wrong = wrong if val_wrong is None else val_wrong
     test = LABELS, guess(LABELS, 3, wrong=wrong, seed=seed)
     return make_results(NAMES, test, (VAL_LABELS, guess(VAL_LABELS, 3, wrong=val_wrong, seed=seed + 1)), **changes)
+
+
+def find(
+    results: dict[str, Results], choose_by: Measure | None = None, costs: dict | None = None, **images: int
+) -> Findings:
+    """images: of training, by class; as many of each unless a test says otherwise."""
+    rules = Evaluate(outside_path=None, choose_by=choose_by, costs=costs or {})
+    return make_findings(results, dict.fromkeys(NAMES, 100) | images, rules)
 
 
 def make_half_blind(knows: int) -> Results:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.data.tfrecords import Record, list_shards, load_dataset_facts, read_records
 from pipeline.evaluation.metrics import make_prediction_table
 from pipeline.evaluation.results import save_results
+from pipeline.models.contract import make_contract
 from stages.download import download
 from stages.examine import examine
 from stages.preprocess import preprocess
@@ -51,6 +52,7 @@ def evaluate(family: str, *, wrong: float, timed: bool) -> None:
         augmented=np.zeros((2, 3, SIZE, SIZE, 3), np.uint8),
         model_sha256=digest,
         model_bytes=2_500_000,
+        contract=make_contract(family, load_dataset_facts(), temperature=1.0, settings={}),
     )
     save_results(family, results)
     if timed:
@@ -61,8 +63,8 @@ def make_project(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Two families, one of them timed; one class has a tag for a name. Moves the test into the project."""
     (folder / "project").mkdir()
     draw_pictures(folder / "pictures", classes=CLASS_NAMES, count=40)
-    draw_pictures(folder / "project/data/watch/outside", classes=["cat"], count=1)
-    (folder / "project/data/watch/outside/cat/0.png").rename(folder / "project/data/watch/outside/cat/one.png")
+    draw_pictures(folder / "project/data/outside", classes=["cat"], count=1)
+    (folder / "project/data/outside/cat/0.png").rename(folder / "project/data/outside/cat/one.png")
     patch.chdir(folder / "project")
     patch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
     Project(folder / "project").set(

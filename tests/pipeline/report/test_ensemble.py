@@ -1,9 +1,9 @@
 import pytest
 
-from pipeline.evaluation.calibration import apply_temperature
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.intervals import compute_accuracy_interval
 from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics
+from pipeline.evaluation.temperature import apply_temperature
 from pipeline.report.ensemble import combine, compare_with_chosen
 from pipeline.report.prediction_table import get_hits, get_probabilities
 from pipeline.report.tables import make_summary
@@ -20,7 +20,7 @@ class TestCombining:
         one = make_family(wrong=0.2)
         together = combine({"one": one, "other": one})
         assert together.weights == {"one": 0.5, "other": 0.5}
-        assert (together.hits == get_hits(one.predictions)).all()
+        assert (together.probabilities.argmax(axis=1) == get_probabilities(one.predictions).argmax(axis=1)).all()
 
     def test_a_family_that_adds_nothing_has_no_weight_and_no_cost(self):
         good, useless = make_family(wrong=0.0, model_bytes=70), make_family(wrong=1.0, model_bytes=9)
@@ -38,7 +38,7 @@ class TestCombining:
         assert [result.metrics["test_accuracy"] for result in results.values()] == [0.5, 0.5]
         together = combine(results)
         assert together.metrics["test_accuracy"] == 1
-        assert together.hits.all()
+        assert (together.probabilities.argmax(axis=1) == LABELS).all()
 
     def test_its_metrics_are_those_of_the_weighted_mean_of_calibrated_probabilities(self):
         results = {"one": make_half_blind(0), "other": make_family(wrong=0.3, seed=3)}
@@ -51,7 +51,7 @@ class TestCombining:
         mixed = mixed / mixed.sum(axis=1, keepdims=True)
         expected = compute_basic_metrics(LABELS, mixed) | compute_classification_metrics(LABELS, mixed)
         assert {name: together.metrics[f"test_{name}"] for name in expected} == pytest.approx(expected)
-        assert (together.hits == (mixed.argmax(axis=1) == LABELS)).all()
+        assert together.probabilities == pytest.approx(mixed)
 
     def test_it_has_the_interval_of_its_accuracy_and_the_size_of_all_its_members(self):
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
@@ -64,8 +64,12 @@ class TestCombining:
         results = {"even": make_half_blind(0), "odd": make_half_blind(1)}
         metrics = {name: result.metrics for name, result in results.items()} | {ENSEMBLE: combine(results).metrics}
         row = make_summary(metrics).set_index("family").loc[ENSEMBLE]
-        assert row[["train_accuracy", "train_loss", "best_epoch", "verdict"]].isna().all()
-        assert row.drop(["train_accuracy", "train_loss", "best_epoch", "verdict"]).notna().all()
+        lacking = [
+            *("train_accuracy", "train_loss", "best_epoch", "verdict"),
+            *("val_balanced_accuracy", "val_roc_auc", "val_cost", "p_guess"),
+        ]
+        assert row[lacking].isna().all()
+        assert row.drop(lacking).notna().all()
 
 
 class TestComparing:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.config.reader import parse_yaml
 from pipeline.report.experiments import Experiment, load_experiments, open_experiments
 from pipeline.report.run_facts import flatten
 from pipeline.report.tables import CURVE_COLUMNS
@@ -286,3 +287,29 @@ class TestAll:
             PipelineError, match=r"^there is nothing to compare: expected experiments with metrics/summ"
         ):
             self.load("failed")
+
+
+class TestParameters:
+    """Sections that experiments have in common are parsed once."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# a comment\n\na:\n  b: 1 # one\n\n# another\nc:\n- x\n- y\nd: [1,\n  2]\n",
+            "a: &anchor {b: 1}\nc: *anchor\n",
+            "---\na:\n  b: 1\nc: 2\n",
+            'a: "one\ntwo: three"\nb: 1\n',
+            "a: [\nb, c\n]\nd: 1\n",
+            "a: 1\na: 2\n",
+            "{a: {b: 1}, c: 2}\n",
+            "? a\n: b\nc: 1\n",
+        ],
+    )
+    def test_whatever_the_form_of_the_file_the_values_are_those_of_all_of_it(self, repository, text):
+        files = {"params.yaml": text}
+        revision = add_experiment(repository, "one", make_params(), make_summary(optimized=0.5), files=files)
+        with open_experiments() as store:
+            for _ in range(2):  # from what is known the second time
+                found = store.load("one", revision)
+                assert found is not None
+                assert found.params == flatten(parse_yaml(text))

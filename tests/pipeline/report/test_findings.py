@@ -1,6 +1,10 @@
+import numpy as np
+import pytest
+
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.report.findings import make_findings
-from tests.pipeline.report.families import make_family
+from pipeline.runtime.errors import PipelineError
+from tests.pipeline.report.families import LABELS, NAMES, VAL_LABELS, find, make_family
+from tests.results import make_probabilities, make_results
 
 
 def test_validation_chooses_and_test_accuracy_ranks():
@@ -9,7 +13,7 @@ def test_validation_chooses_and_test_accuracy_ranks():
         "solid": make_family(wrong=0.2, val_wrong=0.1, seed=1),
         "poor": make_family(wrong=0.9, seed=2),
     }
-    findings = make_findings(results)
+    findings = find(results)
     assert findings.chosen == "solid"
     assert findings.ranked == ["lucky", "solid", "poor"]
     assert set(findings.summary["family"]) == {*results, ENSEMBLE}
@@ -19,7 +23,62 @@ def test_validation_chooses_and_test_accuracy_ranks():
 
 
 def test_a_single_family_has_no_ensemble():
-    findings = make_findings({"only": make_family(wrong=0.1)})
+    findings = find({"only": make_family(wrong=0.1)})
     assert findings.ensemble is None
     assert findings.comparisons.empty
     assert (findings.chosen, findings.ranked) == ("only", ["only"])
+
+
+def make_constant(answer: int):
+    """Always the same answer."""
+    test, val = (make_probabilities(np.full(len(labels), answer), 3) for labels in (LABELS, VAL_LABELS))
+    return make_results(NAMES, (LABELS, test), (VAL_LABELS, val))
+
+
+class TestGuessing:
+    def test_who_always_gives_the_same_answer_is_no_better_and_the_classes_that_lack_are_named(self):
+        findings = find({"always": make_constant(1), "knows": make_family(wrong=0.8, val_wrong=0.9)}, dog=101)
+        assert (findings.guessing.label, findings.guessing.measure) == ("dog", "accuracy")
+        assert findings.guessing.accuracy == pytest.approx(1 / 3)
+        assert findings.chosen == "always"
+        assert findings.unpredicted == ["cat", "emu"]
+        assert not findings.guessing.versus["always"].is_better
+
+    def test_a_family_that_knows_the_classes_is_better(self):
+        findings = find({"knows": make_family(wrong=0.1)})
+        assert findings.guessing.versus["knows"].is_better
+        assert findings.unpredicted == []
+
+
+class TestChoosing:
+    def test_unequal_classes_are_chosen_among_by_balanced_accuracy(self):
+        results = {"always": make_constant(0), "knows": make_family(wrong=0.3)}
+        findings = find(results, cat=301)
+        assert (findings.guessing.measure, findings.chosen) == ("balanced_accuracy", "knows")
+        chosen = findings.summary.set_index("family")["chosen"].to_dict()
+        assert chosen == {"always": False, "knows": True, ENSEMBLE: False}
+
+    def test_families_are_compared_by_the_same_measure(self):
+        results = {"knows": make_family(wrong=0.1), "other": make_family(wrong=0.4, seed=3)}
+        row = find(results, "log_loss").comparisons.set_index("family").loc["other"]
+        losses = [results[name].metrics["test_loss"] for name in ("other", "knows")]
+        assert row["difference"] == pytest.approx(losses[1] - losses[0], abs=1e-4)
+
+    def test_costs_need_classes_that_there_are(self):
+        with pytest.raises(PipelineError, match="no class 'cow'"):
+            find({"knows": make_family(wrong=0.1)}, "cost", costs={"cow": 5})
+
+    def test_the_family_that_costs_least_is_chosen(self):
+        """One misses cats, the other dogs; cats are dear."""
+
+        def blind(number: int):
+            test, val = (
+                make_probabilities(np.where(labels == number, (labels + 1) % 3, labels), 3)
+                for labels in (LABELS, VAL_LABELS)
+            )
+            return make_results(NAMES, (LABELS, test), (VAL_LABELS, val))
+
+        findings = find({"a": blind(0), "b": blind(1)}, "cost", costs={"cat": 9})
+        assert findings.chosen == "b"
+        costs = findings.summary.set_index("family")["val_cost"].dropna().to_dict()
+        assert costs == {"a": 3.0, "b": pytest.approx(1 / 3, abs=1e-6)}

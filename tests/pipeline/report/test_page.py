@@ -37,10 +37,18 @@ def make_metrics(**changes: Any) -> dict[str, Any]:
     return {**{f"test_{name}": 0.125 for name in METRICS}, **ends, **accuracies, **changes}
 
 
+def make_guessing(**changes: Any) -> dict[str, Any]:
+    return {
+        "measure": "accuracy", "value": 0.5, "guess": 0.25, "is_share": True, "is_better": True, "label": "cat",
+        "accuracy": 0.25, "versus": {"optimized": True, "other": False}, "images_needed": 34, "is_unequal": False,
+    } | changes  # fmt: skip
+
+
 def make_versus(**changes: Any) -> dict[str, Any]:
     """How another family compares with the chosen one."""
     return {
         "only_family": 1200, "only_reference": 34, "difference": 0.05, "p_corrected": 0.25, "distinguishable": False,
+        "images_needed": 1500,
     } | changes  # fmt: skip
 
 
@@ -110,6 +118,8 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "versus": {},
         "ties": [],
         "beaten_by": [],
+        "guessing": make_guessing(),
+        "unpredicted": [],
         "ensemble": None,
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
@@ -155,6 +165,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "outside": None,
         "source": "scenes",
         "overrides": {},
+        "ignored": {},
         "facts": {"Training seed": "42"},
         "key": "0123456789abcdef",
         **changes,
@@ -201,6 +212,7 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
         "largest_group": 3,
         "outside": make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1),
         "overrides": {"train.epochs": "5"},
+        "ignored": {"linear_svm": ["train.epochs"]},
     }
     return make_content(**full | changes)
 
@@ -393,7 +405,43 @@ class TestWhich:
     def test_the_headline_says_which_family_to_use_and_how_good_it_is(self):
         text = read()
         assert "Use optimized: it classifies 50.0 % of 200 test images correctly." in text
-        assert "expect 40.0 % to 60.0 % (95 % interval)" in text
+        assert "expect an accuracy of 40.0 % to 60.0 % (95 % interval)" in text
+
+    def test_it_says_what_guessing_gives(self):
+        words = "Always answering cat, the most frequent class, would be right for 25.0 % of 200 test images"
+        assert f"{words}; optimized is right for 50.0 %." in read()
+
+    def test_a_guesser_is_not_recommended(self):
+        text = read(guessing=make_guessing(is_better=False, images_needed=None))
+        assert "Use optimized" not in text
+        assert "optimized, the best on validation images, is not distinguishably better than guessing." in text
+        assert "More or better images, other settings or another family are needed." in text
+
+    def test_too_few_test_images_for_a_claim_say_how_many_would_do(self):
+        text = read(guessing=make_guessing(is_better=False, images_needed=1234))
+        assert "would take about 1,234 test images (power 80 %)." in text
+
+    def test_the_headline_is_of_the_measure_that_families_are_chosen_by(self):
+        text = read(guessing=make_guessing(measure="balanced accuracy", value=0.75, guess=0.5))
+        assert "Use optimized: its balanced accuracy is 75.0 % on 200 test images." in text
+        assert "Guessing has a balanced accuracy of 50.0 %." in text
+        assert "by balanced accuracy on 100 validation images" in text
+
+    def test_a_loss_is_no_percentage(self):
+        text = read(guessing=make_guessing(measure="log loss", value=0.75, guess=1.5, is_share=False))
+        assert "its log loss is 0.750 on" in text
+        assert "Guessing has a log loss of 1.500." in text
+
+    def test_classes_that_are_never_predicted_are_named(self):
+        assert "optimized never predicts dog." in read(unpredicted=["dog"])
+        many = [f"c{number}" for number in range(8)]
+        assert "optimized never predicts c0, c1, c2, c3, c4 and 3 more classes." in read(unpredicted=many)
+
+    def test_families_that_are_no_better_than_guessing_are_marked(self):
+        assert "no better than guessing" in read(rows=[make_row(), make_row("other")], versus={"other": make_versus()})
+
+    def test_ties_say_how_many_images_would_decide(self):
+        assert "1,500" in read(rows=[make_row(), make_row("other")], versus={"other": make_versus()})
 
     @pytest.mark.parametrize(
         ("others", "ensemble", "words"),
@@ -492,7 +540,7 @@ class TestSure:
     @pytest.mark.parametrize(("p", "words"), [(0.25, "0.250"), (0.0009, "< 0.001"), (0.0, "< 0.001"), (1.0, "1.000")])
     def test_families_are_compared_with_p_values(self, p, words):
         text = read(versus={"other": make_versus(p_corrected=p)})
-        assert f"other1,20034+5.0 points{words}not significant" in text
+        assert f"other1,20034+5.0 points{words}1,500not significant" in text
 
     def test_a_single_family_is_compared_with_none(self):
         assert "Only it is right" not in read()
@@ -683,6 +731,14 @@ class TestOutside:
         assert "The first 1; all are in data/evaluations/optimized/outside.csv." in text
         assert "1,200 can't be used" in text
         assert "b.pngtruncated" in text
+
+
+def test_families_that_were_trained_under_different_settings_are_marked():
+    assert "†" not in read()
+    text = read(ignored={"optimized": ["train.epochs", "train.dropout"]})
+    assert "optimized †" in text
+    assert "Trained under different settings" in text
+    assert "optimized has no train.epochs, train.dropout." in text
 
 
 class TestAgain:

@@ -1,4 +1,5 @@
 import configparser
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -92,3 +93,11 @@ class TestSaving:
         file.write_text("half")
         save_plots_page(file)
         assert file.read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / ".dvc/plots").glob("*.json")), ids=lambda file: file.stem)
+def test_a_template_has_a_panel_per_experiment_as_vs_code_needs(file):
+    """Its extension takes a plot for one of several panels if it is a facet; others it colours by experiment."""
+    template = json.loads(file.read_text(encoding="utf-8"))
+    assert template["facet"]["column"]["field"] == "rev"
+    assert template["data"] == {"values": "<DVC_METRIC_DATA>"}

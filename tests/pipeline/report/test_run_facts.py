@@ -11,6 +11,7 @@ from pipeline.config.reader import load_params
 from pipeline.report.run_facts import (
     compute_key,
     describe_commit,
+    describe_ignored,
     describe_machine,
     describe_overrides,
     describe_run,
@@ -144,6 +145,18 @@ class TestRun:
         assert compute_key({"other": "b" * 64, "one": "a" * 64}) == key
         assert compute_key({"one": "a" * 64, "other": "c" * 64}) != key
         assert compute_key({"one": "a" * 64}) != key
+
+
+def test_families_that_do_not_have_what_train_sets_are_marked_where_others_do():
+    def describe(*families: str, **values: object) -> dict[str, list[str]]:
+        nothing = {"train.max_epochs": None, "train.width": None}
+        params = load_params(ROOT / "params.yaml", nothing | {f"train.{name}": value for name, value in values.items()})
+        return describe_ignored(params.model_copy(update={"families": list(families)}))
+
+    assert describe("linear_svm", "optimized", dropout=0.3, l2=0.1) == {"linear_svm": ["train.dropout", "train.l2"]}
+    assert describe("linear_svm", "optimized", class_weight="balanced") == {}
+    assert describe("linear_svm", dropout=0.3) == {}  # alone, it is compared with none
+    assert describe("optimized", "vgg16", dropout=0.3) == {}
 
 
 class TestOverrides:

@@ -10,6 +10,7 @@ from pipeline.report.tables import (
     HEADLINES,
     SUMMARY_COLUMNS,
     choose_family,
+    get_chosen,
     load_summary,
     make_comparison,
     make_summary,
@@ -21,7 +22,7 @@ from pipeline.runtime.errors import PipelineError
 def make_metrics(**changes: Any) -> dict[str, Any]:
     names = [name for name in SUMMARY_COLUMNS if name != "family"]
     counts = {"parameters": 7, "trainable_parameters": 7, "best_epoch": 3, "model_bytes": 99}
-    return dict.fromkeys(names, 0.5) | counts | {"verdict": "balanced"} | changes
+    return dict.fromkeys(names, 0.5) | counts | {"verdict": "balanced", "chosen": False} | changes
 
 
 def summarize(**families: dict[str, Any]) -> pd.DataFrame:
@@ -44,7 +45,7 @@ class TestSummary:
         assert summarize(cherry={}, apple={}, banana={})["family"].tolist() == ["apple", "banana", "cherry"]
 
     def test_it_has_its_columns_and_no_others(self):
-        table = make_summary({"one": make_metrics() | {"val_macro_f1": 0.1}})
+        table = make_summary({"one": make_metrics() | {"test_macro_recall": 0.1}})
         assert list(table.columns) == SUMMARY_COLUMNS
         assert set(HEADLINES) < set(SUMMARY_COLUMNS)
 
@@ -137,6 +138,30 @@ class TestChoice:
     def test_an_ensemble_is_never_chosen(self):
         better = make_ensemble(val_accuracy=0.9, val_loss=0.1, test_accuracy=0.9)
         assert choose_family(make_summary({ENSEMBLE: better, "one": make_metrics()})) == "one"
+
+    @pytest.mark.parametrize(
+        ("measure", "column", "better", "worse"),
+        [
+            ("balanced_accuracy", "val_balanced_accuracy", 0.7, 0.6),
+            ("macro_f1", "val_macro_f1", 0.7, 0.6),
+            ("roc_auc", "val_roc_auc", 0.7, 0.6),
+            ("log_loss", "val_loss", 0.2, 0.3),
+            ("cost", "val_cost", 2.0, 3.0),
+        ],
+    )
+    def test_another_measure_decides_if_it_is_named(self, measure, column, better, worse):
+        families = {"accurate": {"val_accuracy": 0.9, column: worse}, "wanted": {"val_accuracy": 0.4, column: better}}
+        rows = {name: make_metrics(**changes) for name, changes in families.items()}
+        assert get_chosen(make_summary(rows, measure)) == "wanted"
+
+    def test_the_table_names_the_chosen_family_to_whoever_reads_it(self, tmp_path):
+        table = summarize(poor={"val_accuracy": 0.1}, solid={})
+        save_table(table, tmp_path / "summary.csv")
+        assert get_chosen(load_summary(tmp_path / "summary.csv")) == "solid"
+
+    def test_a_table_of_before_it_did_is_refused(self):
+        with pytest.raises(PipelineError, match="run `dvc repro report`"):
+            get_chosen(summarize(one={}).drop(columns="chosen"))
 
 
 class TestComparison:

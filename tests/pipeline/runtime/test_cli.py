@@ -35,7 +35,14 @@ def test_a_successful_verb_prints_nothing_on_stderr(capsys):
         (OSError(errno.EDQUOT, "Quota exceeded"), 1, "the disk is full: "),
         (PermissionError(errno.EACCES, "Permission denied", "cat.png"), 1, "no permission (cat.png)"),
         (OSError(errno.EROFS, "Read-only", "data"), 1, "no permission (data)"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 1, "the path is too long (xxx"),
+        (OSError(errno.ELOOP, "Too many levels", "a"), 1, "links lead in a circle (a)"),
+        (PipelineError("a file \x1b]0;title\x07\u202e"), 1, r"a file \x1b]0;title\x07\u202e"),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/manifest.csv"), 1, "data/manifest.csv is not here"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/home/me/cat.png"), 1, "/home/me/cat.png does not exist"),
+        (FileNotFoundError(errno.ENOENT, "No such file", b"cat.png"), 1, "error: cat.png does not exist"),
+        (MemoryError("Unable to allocate 9 GB"), 1, "out of memory (Unable to allocate 9 GB): "),
+        (MemoryError(), 1, "out of memory: "),
     ],
 )
 def test_an_error_that_the_user_can_fix_ends_in_one_line_and_a_status(capsys, error, status, line):
@@ -47,7 +54,7 @@ def test_an_error_that_the_user_can_fix_ends_in_one_line_and_a_status(capsys, er
     assert line in captured.err
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk")])
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk"), FileNotFoundError()])
 def test_any_other_error_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         report_errors(raising(error))

@@ -57,3 +57,18 @@ def test_configured_twice_each_line_is_written_once(capsys):
     configure_logging()
     say_all()
     assert capsys.readouterr().err.count("12 files") == 1
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\x07", "\u202egpj", "a\rb", "\udcff", "\x9b2J"])
+def test_no_name_controls_the_terminal(capsys, name):
+    configure_logging()
+    logging.getLogger("pipeline.anything").warning("%s is damaged", name)
+    said = capsys.readouterr().err
+    assert name not in said
+    assert said.encode("utf-8").startswith(b"warning: ")
+
+
+def test_tables_keep_their_lines(capsys):
+    configure_logging()
+    logging.getLogger("pipeline.anything").info("timings:\n\ta\tb")
+    assert capsys.readouterr().err == "timings:\n\ta\tb\n"

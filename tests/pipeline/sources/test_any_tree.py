@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import readable_name
 from pipeline.sources.class_folders import read_tree
 from pipeline.sources.names import find_split_word, fold_name, is_litter, means_images, means_masks, means_thumbnails
 
@@ -66,7 +67,7 @@ def trees(draw: st.DrawFn) -> tuple[list[str], Counter[str], int]:
             folder = f"{wrapper}{top}/{label}" if top else f"{wrapper}{label}"
             names = draw(st.lists(FILE, min_size=1, max_size=5, unique=True))
             paths |= {f"{folder}/{name}" for name in names}
-            counts[unicodedata.normalize("NFC", label)] += len(names)
+            counts[unicodedata.normalize("NFC", readable_name(label))] += len(names)
     folders = sorted({path.rpartition("/")[0] for path in paths} | {wrapper.rstrip("/")})
     litter = {f"{draw(st.sampled_from(folders))}/{draw(LITTER)}".lstrip("/") for _ in range(draw(st.integers(0, 6)))}
     others = {f"{wrapper}{draw(OTHER)}" for _ in range(draw(st.integers(0, 3)))}
@@ -95,5 +96,5 @@ def test_any_paths_are_read_or_refused_in_one_line(paths):
     assert (reading is None) == refusal.startswith("here ")
     assert "\n" not in refusal
     if reading is not None:
-        assert {file.name for file in reading} <= {path.replace("\r", "\N{REPLACEMENT CHARACTER}") for path in paths}
+        assert {file.name for file in reading} <= {readable_name(path) for path in paths}
         assert len(reading.files) + sum(count for _, count, _ in reading.left_out) == len(paths)

@@ -231,3 +231,12 @@ def test_class_names_may_be_any_text(name):
 
 def test_a_single_class_is_not_refused_here():
     assert labels("cat/1.jpg", "cat/2.jpg") == {"cat/1.jpg": ("", "cat"), "cat/2.jpg": ("", "cat")}
+
+
+@pytest.mark.parametrize("folders", [[], ["cat/" + "again/" * 1200 + "again"]])
+def test_folders_inside_each_other_without_end_are_refused_in_one_line(folders):
+    paths = ["cat/1.png", "dog/2.png"] if folders else ["cat/" + "again/" * 1201 + "1.png", "dog/2.png"]
+    with pytest.raises(PipelineError, match=r"has 1,20\d folders inside each other, below 'cat/again") as caught:
+        read_tree(paths, "here", folders=folders)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250

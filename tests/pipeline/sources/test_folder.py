@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config.sources import FolderSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.folder import locate, read_folder, read_images
+from pipeline.sources.folder import locate, read_folder, read_images, read_layout
 from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 SETTINGS = FolderSettings(
@@ -31,9 +31,29 @@ def test_other_files_have_a_reason_instead_of_bytes(picture_folder):
     assert images["cat/000.png"].reason == ""
 
 
-@pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0", "line\nbreak", "NA"])
+@pytest.mark.parametrize("name", ["polar bear", "Käfer", "猫", "bear, brown", "v1.0", "NA", "007", "1e5", "null"])
 def test_class_names_may_be_any_text(picture_folder, name):
     assert {image.label for image in read(picture_folder({name: 1, "dog": 1}))} == {name, "dog"}
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("line\nbreak", r"line\x0abreak"), ("\x1b[31mred", r"\x1b[31mred"), ("a\u202eb", r"a\u202eb")]
+)
+def test_what_can_not_be_seen_in_a_class_name_is_its_number_which_is_said(picture_folder, name, written):
+    layout = read_layout(picture_folder({name: 1, written: 2, "dog": 1}))
+    assert len(layout.classes) == 3
+    assert layout.classes[written] == 2
+    said = [line.partition(": ")[2] for line in layout.warnings if "can't be seen or stored" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"class names with characters that can't be seen or stored: 1, written as '{written}~")
+
+
+def test_what_can_not_be_seen_in_a_file_name_is_its_number_too(picture_folder):
+    folder = picture_folder({"cat": 1, "dog": 1})
+    (folder / "cat/000.png").rename(folder / "cat/\x1b]0;title\x07.png")
+    layout = read_layout(folder)
+    assert r"cat/\x1b]0;title\x07.png" in {file.name for file in layout}
+    assert any(line.startswith("file names with characters that can't be seen or stored: 1,") for line in layout.notes)
 
 
 def test_bytes_in_a_name_that_are_not_utf8_are_replaced(picture_folder):
@@ -126,3 +146,23 @@ def test_a_folder_without_permission_is_a_permission_error(picture_folder):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(PipelineError, match="contains no files"):
         read(tmp_path)
+
+
+class TestLinksThatLeadInACircle:
+    @pytest.mark.parametrize("links", [{"loop": "loop"}, {"cat/x.png": "x.png"}, {"a": "b", "b": "a"}])
+    def test_they_end_in_one_line_that_names_one(self, picture_folder, links):
+        folder = picture_folder({"cat": 1, "dog": 1})
+        for name, target in links.items():
+            (folder / name).symlink_to(target)
+        with pytest.raises(PipelineError, match=r"file\(s\) can't be read, such as '(loop|cat/x\.png|a|b)' \(no"):
+            locate(str(folder))
+
+    def test_a_link_to_a_folder_above_is_not_entered(self, picture_folder):
+        folder = picture_folder({"cat": 1, "dog": 1})
+        (folder / "cat/up").symlink_to("..")
+        assert read_layout(folder).classes == {"cat": 1, "dog": 1}
+
+    def test_a_path_that_is_one_does_not_exist(self, tmp_path):
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(PipelineError, match="does not exist"):
+            locate(str(tmp_path / "loop"))

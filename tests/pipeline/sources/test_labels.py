@@ -192,3 +192,13 @@ def test_the_table_may_lie_outside_the_root():
     )
     assert labels_of(files, "path,label\na.jpg,cat\n", root="train") == {"train/a.jpg": "cat"}
     assert labels_of(files, "path,label\na.jpg,cat\n", splits={"test": "ignore"}) == {"train/a.jpg": "cat"}
+
+
+def test_labels_that_differ_only_in_what_can_not_be_seen_stay_apart_and_are_one_line_each():
+    table = 'path,label\na.png,"x\x1b"\nb.png,x\\x1b\nc.png,"y\nz"\n'
+    reading = read(["a.png", "b.png", "c.png"], table)
+    names = list(reading.classes)
+    assert len(names) == 3
+    assert all(name.isprintable() for name in names)
+    assert r"x\x1b" in names
+    assert any("class names with characters that can't be seen or stored: 2" in line for line in reading.warnings)

@@ -7,7 +7,9 @@ import pytest
 from scipy.special import softmax
 from sklearn.svm import LinearSVC
 
+from pipeline.config.reader import load_params
 from pipeline.config.recipe_sections import LinearRecipe
+from tests.conftest import ROOT
 from tests.tfrecords import make_coloured_split, make_noise, write_records
 
 SIZE, NAMES = 8, ["red", "green", "blue"]
@@ -244,6 +246,24 @@ class TestTraining:
         write_records(class_names=NAMES, train=(images[kept], labels[kept]), val=(images, labels))
         plain, balanced = (self.train(linear, tmp_path, class_weight=how).get_weights() for how in ("none", "balanced"))
         assert np.abs(plain[0] - balanced[0]).max() > 1e-3
+
+    @pytest.mark.usefixtures("linear")
+    def test_the_weights_that_train_asks_for_are_used(self, tmp_path, caplog):
+        from pipeline.training.dispatch import train_family
+
+        images, labels = make_coloured_split(60, SIZE, seed=2)
+        kept = (labels != 2) | (np.arange(60) < 6)
+        shutil.rmtree(tmp_path / "data")
+        write_records(class_names=NAMES, train=(images[kept], labels[kept]), val=(images, labels))
+        caplog.set_level("INFO")
+        plain, balanced = (
+            train_family(
+                "linear_svm", load_params(ROOT / "params.yaml", {"train.class_weight": how}), record=tmp_path / "record"
+            ).get_weights()
+            for how in (None, "balanced")
+        )
+        assert np.abs(plain[0] - balanced[0]).max() > 1e-3
+        assert "linear_svm: trained with class_weight balanced instead of none" in caplog.text
 
     def test_too_few_iterations_are_logged_with_the_parameter_to_raise(self, linear, tmp_path, caplog):
         self.train(linear, tmp_path, max_iterations=1)

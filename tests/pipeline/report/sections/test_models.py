@@ -7,14 +7,13 @@ import pytest
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.results import Results
 from pipeline.report.ensemble import Ensemble
-from pipeline.report.findings import make_findings
 from pipeline.report.sections.models import describe_ensemble, describe_models
-from tests.pipeline.report.families import NAMES, make_family
+from tests.pipeline.report.families import NAMES, find, make_family
 from tests.results import guess, make_results
 
 
 class TestEnsemble:
-    TOGETHER = Ensemble({"one": 0.3, "small": 0.004, "other": 0.696}, {"test_accuracy": 0.75}, np.array([True, False]))
+    TOGETHER = Ensemble({"one": 0.3, "small": 0.004, "other": 0.696}, {"test_accuracy": 0.75}, np.eye(2))
 
     @pytest.mark.parametrize(
         ("distinguishable", "difference", "verdict"),
@@ -35,7 +34,7 @@ class TestEnsemble:
 
 class TestDescription:
     def describe(self, results: dict[str, Results]) -> dict:
-        return describe_models(make_findings(results), results, NAMES)
+        return describe_models(find(results), results, NAMES)
 
     def test_ties_and_what_beat_the_chosen_family_are_named(self):
         results = {

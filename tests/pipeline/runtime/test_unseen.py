@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 from markupsafe import Markup
 
-from pipeline.report.unseen import show_unseen, show_unseen_within
+from pipeline.runtime.unseen import show_unseen, show_unseen_in_name, show_unseen_within
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,18 @@ def test_what_is_safe_in_a_page_stays_so():
 def test_texts_within_are_shown_too_and_equal_ones_stay_equal():
     content = {"a\x07": ["a\x07", 1, None, {"b": "\u202e"}], "c": 2.5}
     assert show_unseen_within(content) == {"a\\x07": ["a\\x07", 1, None, {"b": "\\u202e"}], "c": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nb", r"a\x0ab"),
+        ("a\tb", r"a\x09b"),
+        ("a\x1bb", r"a\x1bb"),
+        ("Käfer 猫", "Käfer 猫"),
+        ("👩\u200d🔬", "👩\u200d🔬"),
+    ],
+)
+def test_a_name_is_one_line_and_one_cell(name, shown):
+    assert show_unseen_in_name(name) == shown
+    assert show_unseen_in_name(shown) == shown

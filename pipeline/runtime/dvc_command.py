@@ -1,0 +1,210 @@
+"""The `dvc` of this environment: DVC's own command, after what DVC can't be told in dvc.yaml. Everything else is DVC's.
+
+- `python`, with which stages begin, is this environment's Python, activated or not.
+- Before `dvc repro` and `dvc exp run` change anything, params.yaml is checked with the values of -S. DVC takes the lists that
+  `matrix` iterates over before it runs any stage: a value that is no list ends in its own words, and one wrong name takes all
+  models out of the workspace, with the value left in params.yaml.
+- In a folder that is no git repository, a line says so; where the page for `dvc plots` is missing, it is written.
+
+The check is that of the project in whose folder `dvc` runs, which may be another clone than the one that was installed.
+"""
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.experiment_place import find_faults
+from pipeline.runtime.git import ask_git
+from pipeline.runtime.overrides import quote_setting
+
+_MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
+_RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
+_BESIDE = ("--temp", "--queue", "--dry")  # beside the workspace
+_MOST_CHECKED = 64  # combinations of -S a=1,2 -S b=3,4 that are checked; more would take seconds
+_QUOTES = "'\""
+_USAGE = 2  # exit status of a check that is older than its option --params
+_REFUSED = 255  # exit status, as where DVC fails
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A copy of params.yaml with other values, and, if DVC can't write these into params.yaml itself, why."""
+
+    file: Path
+    fault: str | None
+
+
+def main() -> int:
+    """Runs DVC with the command line; returns the exit status."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    command, overrides, folder = read_command(sys.argv[1:])
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        return run_dvc()
+    project = find_project(folder)
+    try:
+        if project is not None:
+            prepare(project, command, overrides)
+            if command in _RUNS and folder == Path():
+                os.chdir(project)  # from a subfolder, DVC would look for dvc.yaml and params.yaml there
+        if command in _RUNS[1:] and "--dry" in sys.argv:
+            tolerate_missing()
+        status = run_dvc()
+        if status and project is not None and command and command not in _RUNS:
+            # Every command reads dvc.yaml: what is wrong in params.yaml may be what DVC has just stumbled over.
+            ask_check(project, [project / "params.yaml"])
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _REFUSED
+    return status
+
+
+def tolerate_missing() -> None:
+    """`dvc exp run --dry` looks at a copy of the project without its data, and DVC fails on the first output that it misses."""
+    from dvc.stage import cache
+
+    can_hash = cache._can_hash
+    cache._can_hash = lambda stage: all(dep.exists for dep in stage.deps) and can_hash(stage)
+    sys.argv.append("--allow-missing")
+
+
+def run_dvc() -> int:
+    """DVC itself, on the command line of this process; its exit status."""
+    from dvc.cli import main as dvc
+
+    status: int = dvc()
+    return status
+
+
+def read_command(arguments: list[str]) -> tuple[tuple[str, ...], list[str], Path]:
+    """(The command, such as exp and run; what -S says; the folder in which DVC will run.)"""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-S", "--set-param", action="append", nargs="?", default=[])  # without a value: DVC says it
+    parser.add_argument("--cd", nargs="?", default=".")
+    known, others = parser.parse_known_args(arguments)
+    words = [word for word in others if not word.startswith("-")]
+    command = tuple(words[:1] if words[:1] == ["repro"] else words[:2])
+    return command, [override for override in known.set_param if override], Path(known.cd or ".")
+
+
+def find_project(folder: Path) -> Path | None:
+    """The clone of this project that holds a folder; None where that is another project of DVC's, or none."""
+    folder = folder.resolve()
+    return next(
+        (place for place in (folder, *folder.parents) if all((place / mark).is_file() for mark in _MARKS)), None
+    )
+
+
+def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> None:
+    """What comes before DVC. Raises PipelineError, with what to do, where DVC would fail or do harm."""
+    if command and ask_git("-C", str(project), "rev-parse", "--git-dir") is None:
+        raise PipelineError(
+            f"{project} is not in a git repository, in which DVC keeps what was run: expected a clone, made with `git clone`; "
+            "of a downloaded zip, `git init && git add . && git commit -m start` makes one"
+        )
+    if command[:1] == ("plots",) and not (project / ".cache" / "plots.html").exists():
+        write = "from pipeline.report.plots_page import save_plots_page; save_plots_page()"
+        subprocess.run([sys.executable, "-c", write], cwd=project, check=False)
+    if command not in _RUNS:
+        return
+    if any(option in sys.argv for option in _BESIDE):
+        from dvc.config import Config
+
+        cache = Config(str(project / ".dvc")).get("cache", {}).get("dir") or project / ".dvc" / "cache"
+        if faults := find_faults(project, Path(cache)):
+            raise PipelineError(faults[0])
+    params = project / "params.yaml"
+    with TemporaryDirectory() as folder:
+        variants = [
+            write_variant(params, change, Path(folder) / f"{number}.yaml")
+            for number, change in enumerate(expand_sweeps(params.name, overrides))
+        ]
+        ask_check(project, [variant.file for variant in variants] or [params])
+    for fault in filter(None, [variant.fault for variant in variants]):
+        raise PipelineError(fault)
+
+
+def ask_check(project: Path, files: list[Path]) -> None:
+    """Raises PipelineError with what the project's own check says of these parameters, unless it takes them; passes on what it
+    says besides."""
+    command = [sys.executable, "-m", "stages.check", "--params", *map(str, files)]
+    done = subprocess.run(command, cwd=project, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (0, _USAGE):
+        raise PipelineError(done.stderr.strip().removeprefix("error: "))
+    print(done.stderr if done.returncode == 0 else "", end="", file=sys.stderr)
+
+
+def expand_sweeps(name: str, overrides: list[str]) -> list[list[str]]:
+    """What -S sets in the file of that name: one list for each point of a sweep such as train.dropout=0.1,0.2. Raises
+    PipelineError for what DVC can't read."""
+    from dvc.utils.cli_parse import to_path_overrides
+    from dvc.utils.hydra import get_hydra_sweeps
+
+    try:
+        sweeps = get_hydra_sweeps(to_path_overrides(overrides))
+    except Exception as error:  # Hydra's parser raises whatever type its generator does
+        raise PipelineError(explain_grammar(overrides)) from error
+    return [sweep[name] for sweep in islice(sweeps, _MOST_CHECKED) if name in sweep]
+
+
+def write_variant(params: Path, overrides: list[str], file: Path) -> Variant:
+    """A copy of params.yaml with the values that -S sets."""
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import apply_overrides
+
+    said = f"-S {' -S '.join(overrides)}"
+    file.write_bytes(params.read_bytes())
+    try:
+        apply_overrides(file, overrides)
+        yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except DvcException as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
+        fault = f"{said}: {cause}: expected a key that params.yaml lists, or a plus before the key to add it, as -S +KEY=VALUE"
+    except yaml.YAMLError:
+        fault = f"{said}: DVC would leave params.yaml unreadable, with a comment in the wrong place: edit params.yaml instead"
+    else:
+        return Variant(file, None)
+    force(params, overrides, file)
+    return Variant(file, fault)
+
+
+def force(params: Path, overrides: list[str], file: Path) -> None:
+    """Writes the copy without comments and with keys that params.yaml does not list: the check knows which there may be, and
+    which is the nearest."""
+    from dvc.exceptions import DvcException
+    from dvc.utils.hydra import apply_overrides
+    from dvc.utils.serialize import dump_yaml, load_yaml
+
+    dump_yaml(file, load_yaml(params))
+    with suppress(DvcException):
+        apply_overrides(file, [text if text[0] in "+~" else f"++{text}" for text in overrides])
+
+
+def explain_grammar(overrides: list[str]) -> str:
+    """In one line, which of the values -S can't read, and how it is written."""
+    from dvc.utils.hydra import to_hydra_overrides
+
+    def is_read(override: str) -> bool:
+        try:
+            return bool(to_hydra_overrides([override]))
+        except Exception:  # as above
+            return False
+
+    wrong = next((override for override in overrides if not is_read(override)), " ".join(overrides))
+    name, _, value = wrong.partition("=")
+    return (
+        f"-S {wrong}: DVC can't read the value: expected letters, digits, / . - and _, or text in double quotes inside the "
+        f"shell's single quotes: {quote_setting(name, value.strip(_QUOTES))}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

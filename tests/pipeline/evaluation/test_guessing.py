@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from pipeline.evaluation.guessing import compare_with_guessing, guess, measure_guess
+from pipeline.evaluation.measures import make_cost_matrix
+from tests.results import make_probabilities
+
+MEASURES = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
+PRIOR = np.array([0.02, 0.98])
+RARE = np.array([0] * 5 + [1] * 245)  # labels: five of the rare class
+COSTS = make_cost_matrix({"defect": 20}, ["defect", "normal"])
+
+
+class TestGuess:
+    def test_it_is_the_most_frequent_class_of_the_training_images(self):
+        assert guess("accuracy", PRIOR).tolist() == [0, 1]
+
+    def test_for_log_loss_the_prior(self):
+        assert guess("log_loss", PRIOR).tolist() == PRIOR.tolist()
+
+    def test_for_costs_the_answer_that_costs_least(self):
+        assert guess("cost", PRIOR, COSTS).tolist() == [0, 1]
+        assert guess("cost", PRIOR, make_cost_matrix({"defect": 200}, ["defect", "normal"])).tolist() == [1, 0]
+
+    def test_the_macro_f1_of_drawing_from_the_prior_is_what_drawing_gives_on_average(self):
+        labels, rng, prior = np.arange(300) % 3, np.random.default_rng(0), np.array([0.2, 0.3, 0.5])
+        drawn = [f1_score(labels, rng.choice(3, 300, p=prior), average="macro") for _ in range(200)]
+        assert measure_guess("macro_f1", labels, prior).mean() == pytest.approx(np.mean(drawn), abs=0.01)
+
+
+class TestComparison:
+    @pytest.mark.parametrize("measure", ["accuracy", "balanced_accuracy", "roc_auc", "cost"])
+    def test_who_always_answers_the_same_is_no_better_than_guessing(self, measure):
+        always = make_probabilities(np.ones(250, int), 2, 0.984)
+        versus = compare_with_guessing(measure, RARE, always, PRIOR, COSTS)
+        assert (versus.value, versus.p, versus.is_better, versus.images_needed) == (versus.guess, 1, False, None)
+
+    @pytest.mark.parametrize("measure", MEASURES)
+    def test_who_knows_the_classes_is_better(self, measure):
+        labels = np.arange(60) % 2
+        versus = compare_with_guessing(measure, labels, make_probabilities(labels, 2), np.array([0.5, 0.5]), COSTS)
+        assert versus.is_better
+        assert versus.value > versus.guess
+        assert versus.images_needed < 60
+
+    @pytest.mark.parametrize("measure", MEASURES)
+    def test_noise_is_not(self, measure):
+        rng = np.random.default_rng(0)
+        labels, probabilities = rng.integers(0, 2, 60), rng.dirichlet([1, 1], 60)
+        assert not compare_with_guessing(measure, labels, probabilities, np.array([0.5, 0.5]), COSTS).is_better
+
+    def test_accuracy_can_be_below_that_of_guessing_where_balanced_accuracy_is_far_above(self):
+        """Finds all of 25 defects among 250 images, with 40 false alarms."""
+        labels = np.array([0] * 25 + [1] * 225)
+        found = make_probabilities(np.array([0] * 65 + [1] * 185), 2)
+        prior = np.array([0.1, 0.9])
+        assert not compare_with_guessing("accuracy", labels, found, prior).is_better
+        assert compare_with_guessing("balanced_accuracy", labels, found, prior).is_better
+
+    def test_too_few_images_for_any_claim_say_how_many_would_do(self):
+        labels = np.array([0, 1, 1, 1, 1])
+        versus = compare_with_guessing("accuracy", labels, make_probabilities(labels, 2), np.array([0.2, 0.8]))
+        assert (versus.value, versus.guess, versus.is_better) == (1, 0.8, False)
+        assert 30 <= versus.images_needed <= 50

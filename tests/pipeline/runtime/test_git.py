@@ -1,0 +1,45 @@
+import pytest
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.git import ask_git, read_blobs
+from tests.clone import commit, run
+
+
+@pytest.fixture
+def commits(no_repository) -> list[str]:
+    """Three: a file of two lines, the same with bytes that are no text, and without it."""
+    run(["git", "init", "--quiet"], no_repository)
+    file = no_repository / "a b.csv"
+    found = []
+    for content in (b"one\ntwo", b"\xff\x00\n", None):
+        file.write_bytes(content) if content is not None else file.unlink()
+        commit(no_repository, "next")
+        found.append(run(["git", "rev-parse", "HEAD"], no_repository).strip())
+    return found
+
+
+def test_a_file_is_read_in_each_commit_that_has_it(commits):
+    assert read_blobs(commits, "a b.csv") == {commits[0]: b"one\ntwo", commits[1]: b"\xff\x00\n"}
+    assert read_blobs(reversed(commits), "a b.csv").keys() == set(commits[:2])
+
+
+@pytest.mark.usefixtures("commits")
+def test_of_no_commits_there_is_nothing():
+    assert read_blobs([], "a b.csv") == {}
+    assert read_blobs(["0" * 40], "a b.csv") == {}
+
+
+@pytest.mark.usefixtures("no_repository")
+def test_outside_a_repository_the_error_is_one_line():
+    with pytest.raises(
+        PipelineError, match=r"^git can't read a.csv of 1 commit\(s\): fatal: not a git repository"
+    ) as caught:
+        read_blobs(["HEAD"], "a.csv")
+    assert "\n" not in str(caught.value)
+    assert ask_git("rev-parse", "HEAD") is None
+
+
+def test_without_git_that_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PipelineError, match="git can't be started"):
+        read_blobs(["HEAD"], "a.csv")

@@ -1,0 +1,81 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+
+from pipeline.config.sources import SOURCES
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.overrides import quote_setting
+from pipeline.sources.loader import load_source
+
+PROJECT = Path(__file__).parents[3]
+PATHS = [
+    "/home/me/pictures",
+    "/home/me/My Downloads/archive (1).zip",
+    "/data/it's",
+    '/data/a"b',
+    "/data/a\\b",
+    "/data/ends with\\",
+    "/data/$HOME/${x}",
+    "/data/a,b",
+    "/data/a=b",
+    "/data/~me",
+    "/data/Käfer/猫",
+    "/data/[x]{y}",
+    "/data/#1 %20",
+    "null",
+    "https://host/animals.zip?x=1&y=2",
+    "kaggle:owner/name",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_survives_shell_and_hydra(path, tmp_path):
+    """As `dvc exp run` reads it: first for a sweep, then for the file."""
+    option, setting = shlex.split(quote_setting("data.path", path))
+    assert option == "-S"
+    [swept] = get_hydra_sweeps({"params.yaml": [setting]})
+    file = tmp_path / "params.yaml"
+    file.write_text("data:\n  path: null\n")
+    apply_overrides(file, list(swept["params.yaml"]))
+    assert yaml.safe_load(file.read_text()) == {"data": {"path": path}}
+
+
+# -S and what follows: words in the shell's single quotes, or one word that ends before punctuation.
+_ADVICE = re.compile(r"""-S (?:'[^']*'|[^\s'`;,|)]*[^\s'`;,|).:])""")
+
+
+def _list_advice() -> set[str]:
+    """All that messages and pages say of parameters that name a file or a folder."""
+    texts = [page.read_text() for page in [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]]
+    for source in SOURCES:
+        try:
+            load_source(source).locate(None)
+        except PipelineError as error:
+            texts.append(str(error))
+    found = {advice for text in texts for advice in _ADVICE.findall(text)}
+    return {advice for advice in found if re.search(r"(path|labels|weights|root)=", advice)}
+
+
+def test_whoever_copies_up_to_a_blank_gets_no_punctuation():
+    with pytest.raises(PipelineError) as caught:
+        load_source("folder").locate(None)
+    assert re.findall(r"-S data.path=\S*", str(caught.value)) == ["-S data.path=/home/me/pictures"]
+
+
+def test_there_is_advice():
+    assert len(_list_advice()) > 6
+
+
+@pytest.mark.parametrize("advice", sorted(_list_advice()))
+def test_what_is_advised_can_be_typed(advice, tmp_path):
+    option, setting = shlex.split(advice)
+    assert option == "-S"
+    file = tmp_path / "params.yaml"
+    file.write_bytes((PROJECT / "params.yaml").read_bytes())
+    [swept] = get_hydra_sweeps({"params.yaml": [setting]})
+    apply_overrides(file, list(swept["params.yaml"]))
+    assert yaml.safe_load(file.read_text()) != yaml.safe_load((PROJECT / "params.yaml").read_text())
