@@ -15,7 +15,7 @@ def _name_log() -> str | None:
         module, *arguments = command[command.index("-m") + 1 :]
         if module.startswith("stages."):
             os.environ["AUDIT_LOG"] = os.path.join(  # noqa: PTH118 - pathlib would open more files
-                os.environ["AUDIT"], " ".join([module.removeprefix("stages."), *arguments])
+                os.environ["AUDIT"], " ".join([module.removeprefix("stages."), *arguments]).replace(os.sep, "_")
             )
     return os.environ.get("AUDIT_LOG")
 

@@ -59,7 +59,7 @@ def test_configured_twice_each_line_is_written_once(capsys):
     assert capsys.readouterr().err.count("12 files") == 1
 
 
-@pytest.mark.parametrize("name", ["\x1b[31mred", "\x07", "\u202egpj", "a\rb", "\udcff", "\x9b2J"])
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\x07", "\u202egpj", "a\rb", "\udcff", "\x9b2J"], ids=ascii)
 def test_no_name_controls_the_terminal(capsys, name):
     configure_logging()
     logging.getLogger("pipeline.anything").warning("%s is damaged", name)
