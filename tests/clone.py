@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 PROJECT = Path(__file__).parent.parent
@@ -83,6 +84,19 @@ def draw_pictures(folder: Path, *, classes: list[str], count: int, start: int = 
             pixels = np.random.default_rng([number, index, shade]).integers(0, 256, (16, 16, 3), np.uint8)
             Image.fromarray(pixels).save(folder / label / f"{index}.png")
     return folder
+
+
+def set_small(folder: Path) -> None:
+    """Writes the small parameters into params.yaml: `dvc repro` then starts at once, where `dvc exp run` prepares a branch."""
+    file = folder / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    for name, value in SMALL.items():
+        *sections, key = name.split(".")
+        section = params
+        for part in sections:
+            section = section.setdefault(part, {})  # a recipe may leave it to its defaults
+        section[key] = value
+    file.write_text(yaml.safe_dump(params, allow_unicode=True))
 
 
 def small_overrides(**more: object) -> list[str]:

@@ -98,10 +98,10 @@ def _name_module(path: str) -> str:
 def _project_files(log: Path, folder: Path) -> set[str]:
     opened = set()
     for line in log.read_text().splitlines():
-        path = Path(_COMPILED.sub(r"\1.py", line.removeprefix(f"{folder}/")))
+        path = Path(_COMPILED.sub(r"\1.py", line))
         passing = any(part in _EVERYBODY or ".partial" in part or part.startswith(".fold-") for part in path.parts)
         # What is gone again was a stage's own: a fold's folder, which is deleted by names relative to it.
-        if not path.is_absolute() and not passing and (folder / path).is_file():
+        if not passing and (folder / path).is_file():
             opened.add(path.as_posix())
     return opened
 

@@ -374,7 +374,9 @@ class TestRefusals:
         monkeypatch.chdir(tmp_path)
         make_project(tmp_path, **{f"recipes__{family}__backbone__weights": "mine.weights.h5"})
         message = self.refusal(monkeypatch, capsys, family)
-        assert message.startswith(f"error: recipes.{family}.backbone.weights: mine.weights.h5 is not here")
+        assert message.startswith(
+            f"error: recipes.{family}.backbone.weights: {tmp_path / 'mine.weights.h5'} is not here"
+        )
 
     def test_a_file_without_weights(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
