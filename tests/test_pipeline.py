@@ -10,7 +10,7 @@ import pytest
 import vl_convert
 import yaml
 
-from tests.clone import draw_pictures, list_stages_run, make_clone, run, small_overrides
+from tests.clone import draw_pictures, list_stages_run, make_clone, run, set_small
 
 FAMILIES = ["linear_svm", "underfit", "efficientnet_lite0"]
 
@@ -64,7 +64,8 @@ def test_the_same_stages_again_write_the_same_bytes(clone: Path) -> None:
 @pytest.mark.ci
 def test_another_clone_gives_the_same_lock_byte_for_byte(clone: Path, tmp_path: Path) -> None:
     other = make_clone(tmp_path / "other")
-    run(["dvc", "exp", "run", *small_overrides()], other)
+    set_small(other)
+    run(["dvc", "repro"], other)
     assert (other / "dvc.lock").read_bytes() == (clone / "dvc.lock").read_bytes()
 
 
@@ -140,7 +141,7 @@ def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_agai
     assert [row["reason"] != "" for row in rows].count(True) == 1
     assert "Outside pictures" in (clone / "metrics" / "report.html").read_text()
     draw_pictures(outside, classes=["elsewhere"], count=1, start=3)
-    assert "evaluate@underfit" in run(["dvc", "status"], clone), "a new picture there is noticed"
+    assert "data/watch/here/outside" in run(["dvc", "status"], clone), "a new picture there is noticed"
     _go_back(clone)
 
 
