@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from pipeline.config.reader import load_params
-from pipeline.data.image_files import decode_as_trained, find_files, load_pictures
+from pipeline.data.image_files import decode_as_trained, load_pictures
+from pipeline.data.picture_paths import find_files
 from pipeline.evaluation.answers import load_classifier, make_writer, write_answers
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers

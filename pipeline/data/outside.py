@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline.data.image_files import list_pictures
+from pipeline.data.picture_paths import list_pictures
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import OUTSIDE

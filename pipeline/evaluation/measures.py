@@ -14,6 +14,7 @@ from pipeline.training.scores import SMALLEST
 
 Costs = Mapping[str, float | Mapping[str, float]]  # true class to the cost of an error, or to predicted class to cost
 
+LESS_IS_BETTER = frozenset[Measure](["log_loss", "cost"])
 IMBALANCE = 3  # times as many images in the largest class as in the smallest, from which accuracy misleads
 _FLIPS = 9_999
 _EXACT = 1_000  # images that differ; beyond that, flipped sums are normally distributed

@@ -11,7 +11,8 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from pipeline.data.batches import read_batches
-from pipeline.data.image_files import Decoding, Picture, label_by_folder, list_pictures, load_pictures
+from pipeline.data.image_files import Decoding, Picture, label_by_folder, load_pictures
+from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
 from pipeline.models.layers import unwrap

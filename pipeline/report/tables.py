@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.evaluation.measures import LESS_IS_BETTER
 from pipeline.runtime.errors import PipelineError
 
 SUMMARY_COLUMNS = [
@@ -76,9 +77,8 @@ def choose_family(summary: pd.DataFrame, measure: Measure = "accuracy") -> str:
     """The family to use: the best by a measure on val; ties are broken by lower validation loss. The test split plays no
     part."""
     families = summary[summary["family"] != ENSEMBLE]
-    more_is_better = measure not in ("log_loss", "cost")
     ranked = families.sort_values(
-        [_COLUMN_OF[measure], "val_loss", "family"], ascending=[not more_is_better, True, True]
+        [_COLUMN_OF[measure], "val_loss", "family"], ascending=[measure in LESS_IS_BETTER, True, True]
     )
     return str(ranked["family"].iloc[0])
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.evaluation.measures import LESS_IS_BETTER
 from pipeline.evaluation.results import Results
 from pipeline.report.charts.architecture import draw_architecture
 from pipeline.report.charts.models import (
@@ -87,7 +88,7 @@ def describe_choice(findings: Findings) -> dict[str, Any]:
 def describe_guessing(findings: Findings) -> GuessingFacts:
     """What guessing gives, and whether the chosen family and the others are better."""
     guessing, chosen = findings.guessing, findings.guessing.versus[findings.chosen]
-    sign = -1 if guessing.measure in ("log_loss", "cost") else 1
+    sign = -1 if guessing.measure in LESS_IS_BETTER else 1
     return {
         "measure": _NAMES[guessing.measure],
         "value": sign * chosen.value,
