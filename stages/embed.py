@@ -7,7 +7,7 @@ import logging
 
 from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import resolve_family
+from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_family_verb
@@ -22,7 +22,7 @@ def embed(family: str) -> None:
     params = load_params()
     check_family(family)
     backbone, recipe = FAMILIES[family].backbone, resolve_family(params, family)
-    if backbone is None or recipe.backbone is None or recipe.augment is None:
+    if not trains_on_features(recipe) or backbone is None or recipe.backbone is None or recipe.augment is None:
         save_none(family)
         logger.info("%s trains on pixels: nothing to embed", family)
         return

@@ -49,6 +49,7 @@ def evaluate(family: str) -> None:
     results = Results(
         metrics=metrics,
         classes=make_class_table(*test, class_names),
+        classes_train=make_class_table(*predicted["train"], class_names),
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
         predictions=predictions,
         val_predictions=make_prediction_table(*read_names("val"), *predicted["val"], class_names),

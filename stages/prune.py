@@ -12,8 +12,9 @@ import pandas as pd
 from pipeline.config.reader import load_params
 from pipeline.data.inspection import Limits, inspect_files
 from pipeline.data.losses import check_losses, find_conflicts, find_losses, settle_conflicts
-from pipeline.data.manifest import cap_classes, check_classes, find_small_classes, rename_classes, save_table
+from pipeline.data.manifest import check_classes, find_small_classes, rename_classes, save_table
 from pipeline.data.raw import load_index
+from pipeline.data.thinning import cap_classes, check_caps
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.paths import MANIFEST, QUARANTINE
 
@@ -44,9 +45,9 @@ def prune() -> None:
         logger.warning("%d picture(s) with the same bytes under two labels, such as %s", len(conflicts), conflict)
     manifest, quarantine = settle_conflicts(manifest, quarantine, conflicts, rules.conflicts)
     min_images = _choose(rules.min_images_per_class, defaults.min_images_per_class)
-    max_images = _choose(rules.max_images_per_class, defaults.max_images_per_class)
     manifest = _leave_out_small(manifest, min_images)
-    manifest = cap_classes(manifest, max_images=max_images, seed=rules.seed)
+    if rules.thin == "all":
+        manifest = cap_classes(manifest, max_images=params.max_images_per_class, seed=rules.seed)
     check_classes(manifest, num_quarantined=len(quarantine))
     save_table(manifest, MANIFEST)
     save_table(quarantine, QUARANTINE)

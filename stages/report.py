@@ -14,11 +14,13 @@ from pipeline.report.outputs import save_metrics, save_plots
 from pipeline.report.page import render_page
 from pipeline.report.run_facts import compute_key, describe_ignored, describe_overrides, describe_run
 from pipeline.report.run_script import write_run
+from pipeline.report.sections.class_reports import describe_class_reports
 from pipeline.report.sections.data import describe_augmentation, describe_data
 from pipeline.report.sections.data_issues import describe_data_issues
 from pipeline.report.sections.mistakes import describe_mistakes
 from pipeline.report.sections.models import describe_models
 from pipeline.report.sections.outside import describe_outside
+from pipeline.report.sections.phases import describe_phases
 from pipeline.report.sections.reading import describe_reading
 from pipeline.report.sections.sample_predictions import describe_samples
 from pipeline.report.tables import HEADLINES, make_timings
@@ -57,7 +59,9 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
     return render_page(
         "report.html",
         **describe_models(findings, results, facts.class_names),
-        **describe_samples(chosen.predictions, album),
+        **describe_phases(findings),
+        **describe_class_reports(results, findings.ranked),
+        **describe_samples(chosen.predictions, album, params.train.seed),
         **describe_mistakes(findings.chosen, results, findings.ranked, facts.class_names, album),
         **describe_data_issues(findings.issues, examination.near_duplicates, results, findings.ranked, album),
         **describe_data(facts, examination, params.preprocess.range),

@@ -4,7 +4,7 @@ The model file holds its contract: class names, how pictures become pixels, the 
 trained on and with.
 """
 
-from pipeline.config.families import FAMILIES, check_family
+from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import describe_settings
 from pipeline.data.tfrecords import load_dataset_facts
@@ -19,7 +19,7 @@ def train(family: str) -> None:
     params = load_params()
     check_family(family)
     configure_tensorflow(**params.runtime.model_dump())
-    from pipeline.data.embeddings import load_embeddings
+    from pipeline.data.embeddings import find_embeddings
     from pipeline.models.artifacts import save_model
     from pipeline.models.predictions import predict
     from pipeline.runtime.timings import read_peak_memory, record_readings, record_seconds
@@ -28,7 +28,7 @@ def train(family: str) -> None:
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     with record_seconds("train_seconds", family, artifact):
         model = train_family(family, params, record=record)
-        embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
+        embeddings = find_embeddings(family)
         temperature = fit_temperature(*predict(model, "val", embeddings))
         settings = describe_settings(params, family)["train"]
         save_model(

@@ -52,6 +52,7 @@ def make_results(class_names: list[str], test: Split, val: Split | None = None, 
     layers = [("input_layer", "InputLayer", 8, 8, 3, 0), ("dense", "Dense", 1, 1, len(class_names), 1000)]
     content: dict[str, Any] = {
         "classes": make_class_table(labels, probabilities, class_names),
+        "classes_train": make_class_table(*val, class_names),
         "confusion": make_confusion_table(labels, probabilities.argmax(axis=1), class_names),
         "predictions": tabulate("test", *test, class_names),
         "val_predictions": tabulate("val", *val, class_names),

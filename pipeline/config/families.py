@@ -13,8 +13,8 @@ class Family:
 
     builder: "module:function". kind: a network from scratch, a new head on a pretrained backbone (transfer), or a linear
     machine. min_image_size: pixels, each side: below it the last pool would leave nothing, or the backbone's authors allow
-    no less. backbone: a name in BACKBONES, whose pooled features the family trains on; None: it trains on pixels. sizes:
-    whole numbers in this network's recipe, and arguments of its builder, that no other network has.
+    no less. backbone: a name in BACKBONES, whose pooled features the family trains on; None: it trains on pixels. sizes,
+    rates: whole numbers and dropout rates in this network's recipe, and arguments of its builder, that others lack.
     """
 
     builder: str
@@ -22,17 +22,30 @@ class Family:
     min_image_size: int = 1
     backbone: str | None = None
     sizes: tuple[str, ...] = ()
+    rates: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of its builder, that others lack."""
+        return self.sizes + self.rates
 
 
 _TRANSFER = "pipeline.models.transfer:build_transfer"
 _TRANSFER_SVM = "pipeline.models.transfer:build_transfer_svm"
+
+FINE_TUNED = "_fine_tuned"  # ends the name of a family whose backbone is trained too; the rest is the frozen one's name
 
 # Builders and backbones are named, not imported: reading parameters must not cost the four seconds that TensorFlow takes.
 FAMILIES: dict[str, Family] = {
     "linear_svm": Family("pipeline.models.linear_svm:build_linear_svm", kind="linear"),
     "underfit": Family("pipeline.models.studies.scenes:build_underfit", min_image_size=16),
     "overfit": Family("pipeline.models.studies.scenes:build_overfit", min_image_size=32),
-    "optimized": Family("pipeline.models.studies.scenes:build_optimized", min_image_size=32),
+    "optimized": Family(
+        "pipeline.models.studies.scenes:build_optimized",
+        min_image_size=32,
+        sizes=("last_filters",),
+        rates=("last_dropout",),
+    ),
     "deep_cnn": Family("pipeline.models.studies.scenes:build_deep_cnn"),
     "vgg_blocks": Family("pipeline.models.studies.bears:build_vgg_blocks", min_image_size=8),
     "cifar_small": Family("pipeline.models.studies.cifar:build_cifar_small", min_image_size=18),
@@ -52,6 +65,13 @@ FAMILIES: dict[str, Family] = {
     "mobilenetv3": Family(_TRANSFER, "transfer", 32, "mobilenetv3"),
     "efficientnetv2b0": Family(_TRANSFER, "transfer", 32, "efficientnetv2b0"),
     "efficientnet_lite0": Family(_TRANSFER, "transfer", 32, "efficientnet_lite0"),
+    "mobilenet_fine_tuned": Family(_TRANSFER, "transfer", 32, "mobilenet"),
+    "vgg16_fine_tuned": Family(_TRANSFER, "transfer", 32, "vgg16"),
+    "resnet50v2_fine_tuned": Family(_TRANSFER, "transfer", 32, "resnet50v2"),
+    "inceptionv3_fine_tuned": Family(_TRANSFER, "transfer", 75, "inceptionv3"),
+    "mobilenetv3_fine_tuned": Family(_TRANSFER, "transfer", 32, "mobilenetv3"),
+    "efficientnetv2b0_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnetv2b0"),
+    "efficientnet_lite0_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnet_lite0"),
     "mobilenet_svm": Family(_TRANSFER_SVM, "linear", 32, "mobilenet"),
     "vgg16_svm": Family(_TRANSFER_SVM, "linear", 32, "vgg16"),
     "resnet50v2_svm": Family(_TRANSFER_SVM, "linear", 32, "resnet50v2"),

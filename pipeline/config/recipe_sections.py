@@ -31,6 +31,8 @@ ClassWeight: TypeAlias = Literal["none", "balanced"]
 Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
 Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
+Restore: TypeAlias = Literal["best", "last"]
+Solver: TypeAlias = Literal["fast", "svc"]
 ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine"]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
@@ -47,12 +49,15 @@ class Augment(Section):
 class EarlyStopping(Section):
     monitor: Monitor
     patience: Count | None
+    restore: Restore
 
 
 class ReduceLr(Section):
+    monitor: Monitor
     factor: Annotated[Number, Field(gt=0, lt=1)]
     patience: Count | None
     min_lr: NotNegative
+    min_delta: NotNegative
 
 
 class Schedule(Section):
@@ -60,6 +65,7 @@ class Schedule(Section):
     hold_epochs: Natural
     decay: NotNegative
     warmup_epochs: Natural
+    step_decay: NotNegative
 
 
 class BackboneSettings(Section):
@@ -71,6 +77,9 @@ class FineTune(Section):
     learning_rate: Positive
     optimizer: Optimizer
     unfreeze: Unfreeze
+    start: Literal["head", "fresh"]
+    early_stopping: EarlyStopping
+    reduce_lr: ReduceLr
 
 
 class Training(Section):
@@ -99,7 +108,7 @@ class Recipe(Training):
 
 
 class NetworkRecipe(Recipe):
-    """How a network is trained from scratch. The family's `sizes` are fields of a subclass."""
+    """How a network is trained from scratch. The family's `sizes` and `rates` are fields of a subclass."""
 
     backbone: None
 
@@ -110,6 +119,11 @@ class TransferRecipe(Recipe):
     backbone: BackboneSettings
     fine_tune: FineTune
 
+    @property
+    def starts_fresh(self) -> bool:
+        """Whether the whole network trains on pixels from the first epoch, so that cached features are of no use."""
+        return self.fine_tune.epochs > 0 and self.fine_tune.start == "fresh"
+
 
 class LinearRecipe(Section):
     """How a linear support-vector machine is trained, on pixels or on a backbone's features."""
@@ -117,6 +131,7 @@ class LinearRecipe(Section):
     backbone: BackboneSettings | None
     input_size: Pixels | None
     augment: Augment | None
+    solver: Solver
     C: Positive
     max_iterations: Count
     max_gb: Positive
@@ -144,8 +159,8 @@ def make_recipe_section(family: Family) -> type[Recipe] | type[LinearRecipe]:
         return FeatureLinearRecipe if family.backbone else PixelLinearRecipe
     if family.kind == "transfer":
         return TransferRecipe
-    sizes: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...))
-    return create_model("NetworkRecipe", __base__=NetworkRecipe, **sizes) if sizes else NetworkRecipe
+    own: dict[str, Any] = dict.fromkeys(family.sizes, (Count, ...)) | dict.fromkeys(family.rates, (Dropout, ...))
+    return create_model("NetworkRecipe", __base__=NetworkRecipe, **own) if own else NetworkRecipe
 
 
 class Defaults(Section):

@@ -8,14 +8,14 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES
 from pipeline.config.messages import explain
 from pipeline.config.nested import KeyPath, merge, walk
-from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train, Training
+from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train, Training, TransferRecipe
 from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 _DEFAULTS = "defaults"
-_INHERITED = ("backbone", "input_size", "augment")  # by X_svm, from X
+_INHERITED = ("backbone", "input_size", "augment")  # by X_svm, from X; X_fine_tuned inherits all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 
 
@@ -56,10 +56,11 @@ def _list_origins(recipes: Mapping[str, Any], family: str) -> list[tuple[str, Ma
     """Where a recipe's values come from, and these values; later ones win. recipes: as params.yaml has them."""
     declared = FAMILIES[family]
     origins = [(f"default of {declared.kind}", recipes[_DEFAULTS][declared.kind])]
-    if declared.kind == "linear" and declared.backbone:
+    if declared.backbone not in (None, family):
         whole = _expand(recipes, declared.backbone) if declared.backbone in recipes else None
         if isinstance(whole, Mapping):
-            origins.append((f"from {declared.backbone}", {key: whole[key] for key in _INHERITED}))
+            keys = _INHERITED if declared.kind == "linear" else tuple(whole)
+            origins.append((f"from {declared.backbone}", {key: whole[key] for key in keys}))
     return [*origins, ("study", recipes[family])]
 
 
@@ -111,6 +112,12 @@ def resolve_family(params: Params, family: str) -> Recipe | LinearRecipe:
     )
 
 
+def trains_on_features(recipe: Recipe | LinearRecipe) -> bool:
+    """Whether a family trains on a backbone's cached features, at first at least, and not on pixels."""
+    is_fresh = isinstance(recipe, TransferRecipe) and recipe.starts_fresh
+    return recipe.backbone is not None and not is_fresh
+
+
 def list_ignored(params: Params, family: str) -> list[str]:
     """What `train` sets and a linear machine does not have, by name, such as train.dropout; nothing of other families."""
     declared = FAMILIES[family]
@@ -141,13 +148,13 @@ def without_augment(params: Params) -> Params:
 
 
 def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
-    """What a family embeds and trains with, as JSON: "embed" has backbone, input_size and augment, or nothing for a family on
-    pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and shuffle_buffer. All recipes are
-    as `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
+    """What a family embeds and trains with, as JSON: "embed" has backbone, input_size and augment, or nothing for a family that
+    trains on pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and shuffle_buffer. All
+    recipes are as `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
     """
     recipe = resolve_family(params, family)
     whole = recipe.model_dump(mode="json")
-    embed = {key: whole[key] for key in _INHERITED} if FAMILIES[family].backbone else {}
+    embed = {key: whole[key] for key in _INHERITED} if trains_on_features(recipe) else {}
     if isinstance(recipe, LinearRecipe):
         return {"embed": embed, "train": {"recipe": whole}}
     train = params.train.model_dump(mode="json", include={"seed", "cache_gb", "shuffle_buffer"})

@@ -9,6 +9,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
+    Caps,
     Count,
     Fraction,
     Measure,
@@ -38,7 +39,10 @@ class Data(ReadingSettings):
 class Prune(Section):
     drop_classes: list[str] | None
     merge_classes: dict[str, list[str]] | None
-    max_images_per_class: Count | None
+    max_images_per_class: Caps | None
+    thin: Literal["all", "train"]
+    exclude: str | None
+    relabel: str | None
     min_images_per_class: Count | None
     seed: Seed
     min_side: Count
@@ -158,6 +162,12 @@ class Params(Section):
     def source_settings(self) -> SourceSettings:
         """The settings of the chosen source."""
         return self.sources[self.data.source]
+
+    @property
+    def max_images_per_class(self) -> int | dict[str, int] | None:
+        """prune's, or else the chosen source's."""
+        rule = self.prune.max_images_per_class
+        return self.source_settings.max_images_per_class if rule is None else rule
 
     @property
     def image_size(self) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from pipeline.config.address import refuse_secrets
-from pipeline.config.types import Count, NotNegative, Pixels, Positive, Section, Seed
+from pipeline.config.types import Caps, Count, NotNegative, Pixels, Positive, Section, Seed, write_names
 
 
 def _check_encoding(name: str) -> str:
@@ -14,13 +14,6 @@ def _check_encoding(name: str) -> str:
     except (LookupError, UnicodeError):
         raise ValueError("the name of a code page, such as cp932, gbk or utf-8") from None
     return name
-
-
-def _write_names(splits: Any) -> Any:
-    """Names that YAML reads as numbers, such as 2019."""
-    if not isinstance(splits, dict):
-        return splits
-    return {_write_name(name): split for name, split in splits.items()}
 
 
 def _write_name(name: Any) -> Any:
@@ -42,7 +35,7 @@ class ReadingSettings(Section):
 
     root: Annotated[str | None, BeforeValidator(_write_name)]
     layout: Literal["auto", "flat", "split"]
-    splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(_write_names)]
+    splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(write_names)]
     classes: Literal["folders", "parent", "file"]
     labels: str | None
     label_columns: LabelColumns
@@ -55,7 +48,7 @@ class SourceSettings(Section):
     image_size: Pixels
     drop_classes: list[str]
     merge_classes: dict[str, list[str]]
-    max_images_per_class: Count | None
+    max_images_per_class: Caps | None
     min_images_per_class: Count | None
 
 

@@ -15,6 +15,13 @@ def _read_exponent(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()) else value
 
 
+def write_names(mapping: Any) -> Any:
+    """For a map from names: those that YAML reads as whole numbers, such as 2019, are text."""
+    if not isinstance(mapping, dict):
+        return mapping
+    return {str(name) if type(name) is int else name: value for name, value in mapping.items()}
+
+
 class Section(BaseModel):
     """A section of params.yaml: no unknown keys, no silent conversion, no change after reading."""
 
@@ -31,6 +38,7 @@ Number = Annotated[float, BeforeValidator(_read_exponent)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Caps = Annotated[Count | dict[str, Count], BeforeValidator(write_names)]  # one for all classes, or class to its own
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.families import FAMILIES
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import EMBEDDINGS
@@ -139,6 +140,21 @@ def load_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings:
     if facts is None:
         raise PipelineError(f"{folder} has no features: expected them from `dvc repro embed@{family}`")
     return Embeddings(facts, folder)
+
+
+def find_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings | None:
+    """The features of a family; None for one that trains on pixels. Raises PipelineError where `embed` has not run."""
+    if FAMILIES[family].backbone is None or _notes_none(parent / family):
+        return None
+    return load_embeddings(family, parent)
+
+
+def _notes_none(folder: Path) -> bool:
+    """Whether `save_none` wrote it."""
+    try:
+        return json.loads((folder / _FACTS).read_text()) == {"backbone": None}
+    except (OSError, ValueError):
+        return False
 
 
 def _load_facts(folder: Path) -> EmbeddingFacts | None:

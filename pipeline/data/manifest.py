@@ -59,19 +59,6 @@ def _list(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:50]) + (f" and {len(names) - 50} more" if len(names) > 50 else "")
 
 
-def cap_classes(manifest: pd.DataFrame, *, max_images: int | None, seed: int) -> pd.DataFrame:
-    """At most `max_images` rows per label, chosen by a seeded hash of the content; their order is unchanged.
-
-    A higher cap keeps every row that a lower one keeps, and copies of an image stay or go together as far as the cap allows.
-    """
-    if max_images is None:
-        return manifest
-    rank = hash_uniform(manifest["image_id"], f"cap-{seed}")
-    order = manifest.assign(_rank=rank).sort_values(["_rank", "name"], kind="stable")
-    kept = order.groupby("label", sort=False).head(max_images).index
-    return manifest.loc[sorted(kept)]
-
-
 def find_small_classes(manifest: pd.DataFrame, min_images: int | None) -> dict[str, int]:
     """Labels with fewer than `min_images` rows, and how many rows they have."""
     counts = manifest["label"].value_counts()

@@ -1,7 +1,9 @@
 """data/splits.csv: whether an image is in train, val or test. Its content alone decides, or its time."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ from pipeline.data.exact_draw import draw_exact
 from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.near_copies import NearCopies
+from pipeline.data.thinning import THINNED, Thinning, thin_training
 from pipeline.data.time_order import draw_by_time
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import SPLITS
@@ -28,6 +31,10 @@ class Grouping:
 
     rule: str
     groups: pd.Series
+
+    def select(self, rows: pd.Series) -> "Grouping":
+        """Of some of the images. rows: bool, one per image."""
+        return replace(self, groups=self.groups[rows])
 
     def list_large(self, manifest: pd.DataFrame, *, test_fraction: float, val_fraction: float) -> list[str]:
         """One line for each group that is larger than a whole split that is drawn, and so stays in train; the largest first."""
@@ -73,8 +80,10 @@ def assign_splits(
     method: str = "independent",
     grouping: Grouping | None = None,
     times: pd.Series | None = None,
+    thinning: Thinning | None = None,
 ) -> pd.Series:
-    """train, val or test for each row; "" for one that is left out because a copy of it is in test or val.
+    """train, val or test for each row; "" for one that is left out because a copy of it is in test or val; THINNED for one that
+    `thinning` takes out of training.
 
     The source's own splits are kept. If it has no test images, each image goes to test with probability `test_fraction`; if
     it has no val images, each one that is not in test goes to val with probability `val_fraction`. The draw is a hash of the
@@ -87,25 +96,48 @@ def assign_splits(
     them, in the same way. Groups of a column, which may be few and large, are drawn by `draw_groups`.
 
     times: of each image; then nothing is drawn, and the newest images are test, see `draw_by_time`.
+
+    thinning: of the training images, before val is drawn from them: test, and a val split that the source has, are the same
+    images as without.
     """
+    draw = partial(_draw, manifest, seed=seed, method=method, grouping=grouping, times=times)
     split = manifest["source_split"].replace("", "train")
-    groups = manifest["image_id"] if grouping is None else grouping.groups
     fractions = _list_fractions(manifest, test_fraction, val_fraction)
+    if thinning is not None:
+        drawn = draw(split, fractions)
+        drawn = drawn.replace("val", "train") if "val" in fractions else drawn
+        drawn = _keep_copies_together(manifest["image_id"], drawn)  # else the cap would count what is left out
+        split = thin_training(manifest, drawn, thinning)
+        fractions.pop("test", None)
+    return _keep_copies_together(manifest["image_id"], draw(split, fractions))
+
+
+def _draw(
+    manifest: pd.DataFrame,
+    split: pd.Series,
+    fractions: Mapping[str, float],
+    *,
+    seed: int,
+    method: str,
+    grouping: Grouping | None,
+    times: pd.Series | None,
+) -> pd.Series:
+    """The splits, after some images of train have gone to those that `fractions` names; see `assign_splits`."""
+    groups = manifest["image_id"] if grouping is None else grouping.groups
     pool = split == "train"
     if times is not None:
-        split = split.mask(pool, draw_by_time(times[pool], groups[pool], _share(fractions)))
-    elif grouping is not None and grouping.rule == "column":
-        split = split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
-    elif method == "exact":
-        split = split.mask(pool, draw_exact(manifest["label"][pool], groups[pool], fractions, seed))
-    else:
-        sizes = groups.map(groups.value_counts())
-        for name, fraction in fractions.items():
-            drawn = hash_uniform(groups, f"{name}-{seed}") < fraction
-            if grouping is not None:
-                drawn &= (sizes <= max(1, fraction * len(manifest))).to_numpy()
-            split = split.mask((split == "train") & drawn, name)
-    return _keep_copies_together(manifest["image_id"], split)
+        return split.mask(pool, draw_by_time(times[pool], groups[pool], _share(fractions)))
+    if grouping is not None and grouping.rule == "column":
+        return split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
+    if method == "exact":
+        return split.mask(pool, draw_exact(manifest["label"][pool], groups[pool], fractions, seed))
+    sizes = groups.map(groups.value_counts())
+    for name, fraction in fractions.items():
+        drawn = hash_uniform(groups, f"{name}-{seed}") < fraction
+        if grouping is not None:
+            drawn &= (sizes <= max(1, fraction * len(manifest))).to_numpy()
+        split = split.mask((split == "train") & drawn, name)
+    return split
 
 
 def _list_fractions(manifest: pd.DataFrame, test_fraction: float, val_fraction: float) -> dict[str, float]:
@@ -114,7 +146,7 @@ def _list_fractions(manifest: pd.DataFrame, test_fraction: float, val_fraction: 
     return {name: share for name, share in (("test", test_fraction), ("val", val_fraction)) if name not in known}
 
 
-def _share(fractions: dict[str, float]) -> dict[str, float]:
+def _share(fractions: Mapping[str, float]) -> dict[str, float]:
     """The same as fractions of all images from which they are drawn."""
     shares, rest = {}, 1.0
     for name, fraction in fractions.items():
@@ -124,9 +156,10 @@ def _share(fractions: dict[str, float]) -> dict[str, float]:
 
 
 def _keep_copies_together(image_ids: pd.Series, split: pd.Series) -> pd.Series:
-    """Where the same bytes are in several splits, those in test stay, or else those in val; the other copies are left out."""
+    """Where the same bytes are in several splits, those in test stay, or else those in val; the other copies are left out. What is
+    thinned stays so."""
     first = split.map({"test": 0, "val": 1, "train": 2}).groupby(image_ids).transform("min")
-    return split.where(split == first.map({0: "test", 1: "val", 2: "train"}), "")
+    return split.where((split == THINNED) | (split == first.map({0: "test", 1: "val", 2: "train"})), "")
 
 
 def find_duplicates(manifest: pd.DataFrame, split: pd.Series) -> pd.DataFrame:
@@ -152,10 +185,11 @@ def check_splits(
     *,
     method: str = "independent",
     periods: str = "",
+    is_thinned: bool = False,
 ) -> None:
     """Raises PipelineError if a class is missing from a split, and says why, and what would help.
 
-    periods: of a split by time, in words.
+    manifest, split, grouping: without what is thinned. periods: of a split by time, in words.
     """
     missing = _find_missing(manifest["label"], split)
     if not missing:
@@ -165,6 +199,8 @@ def check_splits(
     is_small = count < len(SPLIT_NAMES)
     least = f"-S prune.min_images_per_class={len(SPLIT_NAMES)}, which leaves out every class of fewer"
     advice = f"add images, or drop or merge the class (prune.*){', or ' + least if is_small else ''}"
+    if is_thinned:
+        advice += ", or raise prune.max_images_per_class, which thins training before val is drawn"
     left_out = describe_left_out(manifest, split) if name == "train" else ""
     is_all = left_out and not (split == "train").any()
     if left_out:
@@ -184,6 +220,13 @@ def check_splits(
         f"{leak}class {label!r} has no image in {name}{more}: expected every class in train, val and test; received {count} "
         f"image(s) of it in all: {advice}"
     )
+
+
+def describe_sizes(split: pd.Series, duplicates: pd.DataFrame) -> str:
+    """Such as "train 640, val 160, test 200; 3 identical copies, 1 of them left out"."""
+    sizes = ", ".join(f"{name} {count:,}" for name, count in split[split != ""].value_counts().items())
+    copies = len(duplicates) - duplicates["image_id"].nunique()
+    return f"{sizes}; {copies:,} identical copies, {(split == '').sum():,} of them left out" if copies else sizes
 
 
 def describe_left_out(manifest: pd.DataFrame, split: pd.Series) -> str:

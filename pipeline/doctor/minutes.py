@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
-from pipeline.config.recipes import resolve_family
+from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
+from pipeline.training.duration import estimate_svc_seconds
 
 # What a stage takes besides its pictures, in units of Speed.start, from the times of the stages of one default run. A light
 # stage starts Python and DVC, a heavy one TensorFlow too; evaluate and report also draw and compare.
@@ -91,7 +92,7 @@ def count_views(recipe: Recipe | LinearRecipe, views: int) -> int:
 
 
 def _embed(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], views: int) -> float:
-    if not speed.embed:
+    if not speed.embed or not trains_on_features(recipe):
         return 0.0
     return speed.begin + speed.embed * (sum(splits.values()) + count_views(recipe, views) * splits["train"])
 
@@ -104,6 +105,8 @@ def _train(
     steps = -(-splits["train"] // recipe.batch_size)
     if isinstance(recipe, TransferRecipe):
         tuned = recipe.fine_tune.epochs * splits["train"] * speed.embed * _BACKWARD
+        if recipe.starts_fresh:
+            return speed.begin + tuned, f"a whole network, {recipe.fine_tune.epochs} epochs"
         what = f"a head, {recipe.epochs} epochs" + (f"; {recipe.fine_tune.epochs} of fine-tuning" if tuned else "")
         return speed.begin + recipe.epochs * steps * _HEAD_STEP + tuned, what
     epoch = steps * speed.step + splits["val"] * _FORWARD * speed.step / recipe.batch_size
@@ -112,13 +115,17 @@ def _train(
 
 def _train_linear(recipe: LinearRecipe, speed: Speed, rows: int, side: int, num_classes: int) -> tuple[float, str]:
     """On features, a fraction of what `embed` takes; on pixels, see `pipeline.training.svm`. side: pixels of an image."""
+    is_svc = recipe.solver == "svc"
     if not speed.sweep:
-        return speed.begin, "on features"
+        seconds = estimate_svc_seconds(rows, speed.num_features) if is_svc else 0.0
+        return speed.begin + seconds, "on features"
     columns = next(  # of pixels, averaged until they fit into max_gb
         width
         for pool in range(1, side + 1)
-        if rows * (width := 3 * (side // pool) ** 2) * 4 <= recipe.max_gb * 1e9 or pool == side
+        if rows * (width := 3 * (side // pool) ** 2) * (8 if is_svc else 4) <= recipe.max_gb * 1e9 or pool == side
     )
+    if is_svc:
+        return estimate_svc_seconds(rows, columns), "by SVC"
     rank = min(rows, columns)
     turn = (rows * rows * columns * 2 + _EIGEN * rows**3) * speed.product if rows < columns else 0.0
     sweeps = 2 * recipe.max_iterations * rows * rank * max(1.0, num_classes / 8) * speed.sweep

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import resolve_family
+from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.data.guarded import make_bounds
 from pipeline.data.tfrecords import record_length
@@ -58,7 +58,7 @@ def estimate_disk(
     for family in params.families:
         speed, recipe = speeds.get(family, Speed(family)), resolve_family(params, family)
         models += 4 * speed.parameters
-        if FAMILIES[family].backbone:
+        if trains_on_features(recipe):
             rows = count + count_views(recipe, params.embed.views) * splits["train"]
             embeddings += rows * _count_bytes(speed, params)
     return DiskNeeds(int(num_found * trials.mean_bytes), count * record, embeddings, models)
@@ -87,7 +87,7 @@ def estimate_memory(
 
 def _keep(family: str, recipe: Recipe, params: Params, splits: dict[str, int], speeds: dict[str, Speed]) -> int:
     """What stays in memory while a network or a head trains: all of train, for a moment twice, if train.cache_gb allows it."""
-    if FAMILIES[family].backbone:
+    if trains_on_features(recipe):
         row = _count_bytes(speeds.get(family, Speed(family)), params)
         size = row * splits["train"] * (1 + count_views(recipe, params.embed.views))
         return 2 * size if size <= params.train.cache_gb * 1e9 else 0
@@ -102,7 +102,7 @@ def _keep(family: str, recipe: Recipe, params: Params, splits: dict[str, int], s
 def _keep_linear(
     family: str, recipe: LinearRecipe, params: Params, splits: dict[str, int], speeds: dict[str, Speed]
 ) -> int:
-    """Training data as float32, up to max_gb; its centred copy; and its coordinates."""
+    """Training data as float32, up to max_gb; its centred copy; and its coordinates. Of SVC, as float32 and float64."""
     width = params.image_size**2 * 3
     if FAMILIES[family].backbone:
         width = speeds.get(family, Speed(family)).num_features or _MOST_FEATURES

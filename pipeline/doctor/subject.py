@@ -12,6 +12,7 @@ from pipeline.config.address import hide_logins
 from pipeline.config.sections import Params
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
 from pipeline.data.manifest import check_classes, rename_classes
+from pipeline.data.thinning import Caps, check_caps
 from pipeline.doctor.findings import Finding, find_refusal
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.archive import read_archive
@@ -121,15 +122,31 @@ def _count(params: Params, subject: Subject) -> None:
     table = table[table["label"].notna()]
     sizes = table.groupby("label")["count"].sum()
     least = source.min_images_per_class if rules.min_images_per_class is None else rules.min_images_per_class
-    most = source.max_images_per_class if rules.max_images_per_class is None else rules.max_images_per_class
     table = table[table["label"].map(sizes >= (least or 0)).astype(bool)]
     check_classes(table, num_quarantined=0)
-    capped = sizes[sizes >= (least or 0)].clip(upper=most)
-    subject.classes = {str(label): int(count) for label, count in capped.items()}
-    share = capped.sum() / table["count"].sum()
-    given = {str(name): int(count * share) for name, count in table.groupby("split")["count"].sum().items()}
+    check_caps(params.max_images_per_class, sizes.index, "prune.max_images_per_class")
+    if params.max_images_per_class is not None:
+        table = _cap(table, params.max_images_per_class, rules.thin, params.split.test_fraction)
+    subject.classes = {str(label): round(count) for label, count in table.groupby("label")["count"].sum().items()}
+    given = {str(name): int(count) for name, count in table.groupby("split")["count"].sum().items()}
     subject.splits = _estimate_splits(given, params.split.test_fraction, params.split.val_fraction)
     _describe_counts(subject)
+
+
+def _cap(table: pd.DataFrame, caps: Caps, thin: str, test_fraction: float) -> pd.DataFrame:
+    """label, split, count (a fraction too), at most so many of each class: in all, or of what is not held out. thin: as
+    prune.thin; of train, test is drawn first where the source has none."""
+    train = table["split"].isin(["", "train"])
+    if thin == "train" and "test" not in set(table["split"]):
+        test = table[train].assign(split="test", count=table["count"] * test_fraction)
+        table = pd.concat([table.assign(count=table["count"] - test["count"].reindex(table.index, fill_value=0)), test])
+        table = table.reset_index(drop=True)
+        train = table["split"].isin(["", "train"])
+    pool = table[train] if thin == "train" else table
+    most = pool["label"].map(caps) if isinstance(caps, dict) else float(caps)
+    share = (most / pool.groupby("label")["count"].transform("sum")).clip(upper=1)
+    share = share.fillna(1).reindex(table.index, fill_value=1)  # a class that the map does not name keeps all
+    return table.assign(count=table["count"] * share)
 
 
 def _list_pictures(params: Params, subject: Subject) -> pd.DataFrame | None:

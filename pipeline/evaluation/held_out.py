@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.config.recipes import resolve_recipe
 from pipeline.config.sections import Params
-from pipeline.data.embeddings import load_embeddings
+from pipeline.data.embeddings import find_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metric_types import HeldOutMetrics
 from pipeline.evaluation.metrics import compute_basic_metrics
@@ -68,7 +67,7 @@ def train_and_predict(family: str, params: Params, watch: Watch | None) -> tuple
             settings: dict[str, Any] = {"seed": params.train.seed, "cache_gb": params.train.cache_gb}
             return train_head(family, recipe, **settings, record=_RECORD, watch=watch)
     model = train_family(family, params, record=_RECORD, watch=watch)
-    return predict(model, "val", load_embeddings(family) if FAMILIES[family].backbone else None)
+    return predict(model, "val", find_embeddings(family))
 
 
 def with_absolute_weights(params: Params, family: str) -> Params:

@@ -13,6 +13,7 @@ from pipeline.training.scores import DIGITS
 
 LEVEL = 0.95
 _RESAMPLES = 2000
+_PAIR_COLUMNS = ["family", "only_family", "only_reference", "difference", "p", "images_needed", "reference"]
 _BATCH_CELLS = 4_000_000  # of resampled matrices in memory at a time
 
 
@@ -49,8 +50,8 @@ def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, 
 def compare_families(
     hits: dict[str, np.ndarray], reference: str, parts: dict[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """family, only_family, only_reference, difference, p, p_corrected, distinguishable, images_needed: every family but the
-    reference.
+    """family, only_family, only_reference, difference, p, p_corrected, distinguishable, images_needed, reference: every family
+    but the reference.
 
     hits: family to bool (n,), which test images it classifies correctly, the same images in the same order. only_*: images
     that only one of the two classifies correctly. difference: of accuracies. p: McNemar's exact test (1947), two-sided;
@@ -58,10 +59,16 @@ def compare_families(
     what each image contributes to another measure, see `measure_images`: then difference and p are of that. images_needed: see
     `count_images_needed`.
     """
+    return compare_pairs(hits, [(family, reference) for family in hits if family != reference], parts)
+
+
+def compare_pairs(
+    hits: dict[str, np.ndarray], pairs: list[tuple[str, str]], parts: dict[str, np.ndarray] | None = None
+) -> pd.DataFrame:
+    """`compare_families` for any pairs of a family and its reference; reference is the last column."""
     rows = []
-    for family, correct in hits.items():
-        if family == reference:
-            continue
+    for family, reference in pairs:
+        correct = hits[family]
         mine, other = int((correct & ~hits[reference]).sum()), int((hits[reference] & ~correct).sum())
         if parts is None:
             difference = (mine - other) / len(correct)
@@ -71,8 +78,8 @@ def compare_families(
             difference = float((parts[family] - parts[reference]).mean())
             p = compute_p(parts[family], parts[reference])
             needed = count_images_needed(parts[family], parts[reference])
-        rows.append((family, mine, other, round(difference, DIGITS), p, needed))
-    table = pd.DataFrame(rows, columns=["family", "only_family", "only_reference", "difference", "p", "images_needed"])
+        rows.append((family, mine, other, round(difference, DIGITS), p, needed, reference))
+    table = pd.DataFrame(rows, columns=_PAIR_COLUMNS)
     corrected = correct_holm(table["p"].to_numpy(float))
     table.insert(5, "p_corrected", corrected)
     table.insert(6, "distinguishable", corrected < 1 - LEVEL)

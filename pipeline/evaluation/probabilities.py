@@ -5,8 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.config.families import FAMILIES
-from pipeline.data.embeddings import load_embeddings
+from pipeline.data.embeddings import find_embeddings
 from pipeline.models.inference import Apply
 from pipeline.models.predictions import check_agreement, predict
 from pipeline.runtime.timings import record_seconds
@@ -21,7 +20,7 @@ def predict_splits(
     fine-tuned takes its features from the cache; some test images also go through the whole model, from pixels. Raises
     PipelineError where the two disagree.
     """
-    embeddings = load_embeddings(family) if FAMILIES[family].backbone else None
+    embeddings = find_embeddings(family)
     predicted = {}
     for split in ("train", "val", "test"):
         with record_seconds(f"evaluate_{split}_seconds", family, artifact):

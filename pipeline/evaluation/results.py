@@ -19,7 +19,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import EVALUATIONS, METRICS, MODELS, TFRECORDS
 
-_PUBLISHED = ("metrics.json", "classes.csv", "predictions.csv", "calibration.json")
+_PUBLISHED = ("metrics.json", "classes.csv", "classes_train.csv", "predictions.csv", "calibration.json")
 _TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
 _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
 
@@ -27,7 +27,7 @@ _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
 @dataclass(frozen=True)
 class Results:
     """metrics: see pipeline.evaluation.metric_types. classes, confusion, predictions, val_predictions: see
-    pipeline.evaluation.metrics. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
+    pipeline.evaluation.metrics; classes_train: as classes, of the training images. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
     pipeline.evaluation.roc_pr. reliability: see pipeline.evaluation.calibration, and state (before or after calibration).
     layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
     heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
@@ -36,6 +36,7 @@ class Results:
 
     metrics: Metrics
     classes: pd.DataFrame
+    classes_train: pd.DataFrame
     confusion: pd.DataFrame
     predictions: pd.DataFrame
     val_predictions: pd.DataFrame

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline.config.families import FAMILIES
-from pipeline.config.recipes import resolve_augment
+from pipeline.config.recipes import resolve_augment, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.batches import read_images
@@ -20,11 +19,12 @@ def draw_samples(family: str, params: Params, facts: DatasetFacts) -> np.ndarray
     The versions are those of a network's first epochs, or a frozen backbone's first views. No images for a family that
     does not augment.
     """
-    augment = params.recipes[family].augment
+    recipe = params.recipes[family]
+    augment = recipe.augment
     augmentation = Augmentation(**resolve_augment(params.train, augment).model_dump()) if augment else Augmentation()
     if not augmentation.is_active:
         return np.zeros((0, 1, facts.image_size, facts.image_size, 3), np.uint8)
-    if FAMILIES[family].backbone:
+    if trains_on_features(recipe):
         seed, epochs = params.embed.seed, range(1, min(params.embed.views, _VERSIONS) + 1)
     else:
         seed, epochs = params.train.seed, range(_VERSIONS)

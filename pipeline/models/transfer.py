@@ -5,6 +5,7 @@ from keras import layers
 
 from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.layers import dense, make_dropout, make_input, resize, scale_filters, softmax_head
+from pipeline.models.voting import voting_head
 
 
 def make_feature_model(name: str, backbone: keras.Model, *, image_size: int, input_size: int) -> keras.Model:
@@ -73,13 +74,16 @@ def build_transfer_svm(
     input_size: int | None = None,
     weights: str = "none",
     network: keras.Model | None = None,
+    solver: str = "fast",
 ) -> keras.Model:
-    """A backbone, global average pooling, one weight per feature and class, softmax; see `build_transfer`.
+    """A backbone, global average pooling, one weight per feature and class, softmax; see `build_transfer`. solver svc: one per
+    feature and pair of classes, and their votes.
 
     pipeline.training.svm trains the linear support-vector machine; this model holds its hyperplanes.
     """
     size = input_size or image_size
     network = network if network is not None else build_backbone(backbone, size, weights)
     inputs = make_input(image_size)
-    outputs = softmax_head(_extract(inputs, backbone, network, size), num_classes)
+    head = voting_head if solver == "svc" else softmax_head
+    outputs = head(_extract(inputs, backbone, network, size), num_classes)
     return keras.Model(inputs, outputs, name=backbone)

@@ -7,13 +7,15 @@ _READINGS = ["images_per_second_1", "images_per_second_32", "train_seconds", "tr
 
 def make_costs(timings: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """family, accuracy, milliseconds (for one image at a time), images_per_second (32 at a time), train_seconds,
-    train_peak_mb, evaluate_peak_mb, model_mb, parameters, on_front: one row per family, the most accurate first; missing
-    where there is no reading.
+    train_peak_mb, evaluate_peak_mb, model_mb, parameters, trainable_parameters, on_front: one row per family, the most
+    accurate first; missing where there is no reading.
 
     on_front: no other family is at least as accurate and at least as fast, and better in one of the two (Pareto).
     """
     readings = timings.reindex(columns=["family", *_READINGS])
-    table = readings.merge(summary[["family", "test_accuracy", "parameters", "model_bytes"]], on="family")
+    table = readings.merge(
+        summary[["family", "test_accuracy", "parameters", "trainable_parameters", "model_bytes"]], on="family"
+    )
     table = table.assign(
         milliseconds=(1000 / table["images_per_second_1"]).round(2), model_mb=(table["model_bytes"] / 1e6).round(2)
     ).rename(columns={"test_accuracy": "accuracy", "images_per_second_32": "images_per_second"})

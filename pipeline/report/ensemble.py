@@ -1,16 +1,18 @@
-"""The families' ensemble, made of what evaluate left of each; and every family, and the ensemble, against the chosen one."""
+"""The families' ensemble, made of what evaluate left of each; and how families compare: each, and the ensemble, with the chosen
+one, and the fine-tuned with the frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from pipeline.config.families import FINE_TUNED
 from pipeline.config.types import Measure
 from pipeline.evaluation.calibration import compute_calibration
 from pipeline.evaluation.ensemble import ENSEMBLE, fit_weights, mix
-from pipeline.evaluation.intervals import compare_families, compute_accuracy_interval
+from pipeline.evaluation.intervals import compare_pairs, compute_accuracy_interval
 from pipeline.evaluation.measures import measure_images
 from pipeline.evaluation.metric_types import EnsembleMetrics, Size
 from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics
@@ -74,13 +76,22 @@ def compare_with_chosen(
     measure: Measure = "accuracy",
     costs: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Every other family, and the ensemble, against the chosen one on the same test images; see `compare_families`."""
+    """Every other family, and the ensemble, against the chosen one on the same test images, and every fine-tuned family
+    against its frozen one; see `compare_pairs`. p-values are corrected for all of these together."""
     labels = get_labels(results[chosen].predictions)
     probabilities = {family: get_probabilities(result.predictions) for family, result in results.items()}
     if ensemble is not None:
         probabilities[ENSEMBLE] = ensemble.probabilities
+    pairs = [(family, chosen) for family in probabilities if family != chosen]
+    pairs += [(tuned, frozen) for frozen, tuned in find_phases(results) if chosen not in (frozen, tuned)]
     hits = {family: table.argmax(axis=1) == labels for family, table in probabilities.items()}
     if measure == "accuracy":
-        return compare_families(hits, chosen)
+        return compare_pairs(hits, pairs)
     parts = {family: measure_images(measure, labels, table, costs) for family, table in probabilities.items()}
-    return compare_families(hits, chosen, parts)
+    return compare_pairs(hits, pairs, parts)
+
+
+def find_phases(families: Iterable[str]) -> list[tuple[str, str]]:
+    """The families that are here both frozen and fine-tuned, as pairs of names, in the order of the frozen ones."""
+    names = list(families)
+    return [(name, name + FINE_TUNED) for name in names if name + FINE_TUNED in names]

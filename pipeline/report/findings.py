@@ -34,7 +34,7 @@ class Guessing:
 @dataclass(frozen=True)
 class Findings:
     """summary: SUMMARY_COLUMNS, one row per family and one for the ensemble. chosen: the family to use. ranked: all families,
-    the highest test accuracy first. comparisons: every other family against the chosen one. curves: of all families. issues:
+    the highest test accuracy first. comparisons: see `compare_with_chosen`. curves: of all families. issues:
     LABEL_COLUMNS, by the chosen family. unpredicted: classes that the chosen family gives to no test image."""
 
     summary: pd.DataFrame

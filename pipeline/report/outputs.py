@@ -20,7 +20,7 @@ def save_metrics(findings: Findings) -> None:
     with write_aside(METRICS / "summary.json") as partial:
         headlines = {row["family"]: {key: row[key] for key in HEADLINES} for row in summary.to_dict("records")}
         partial.write_text(json.dumps(headlines, indent=1) + "\n")
-    save_table(findings.comparisons.assign(reference=findings.chosen), METRICS / "comparisons.csv")
+    save_table(findings.comparisons, METRICS / "comparisons.csv")
     save_table(findings.issues, METRICS / "label_issues.csv")
     with write_aside(METRICS / "ensemble.json") as partial:
         content = {"weights": ensemble.weights} | ensemble.metrics if ensemble else {"weights": {}}

@@ -32,6 +32,8 @@ def _open_templates() -> Environment:
         finalize=lambda value: show_unseen(value) if isinstance(value, str) else value,
     )
     environment.filters |= {
+        "zip": zip,
+        "columns": balance_columns,
         "percent": lambda value: "–" if value is None else f"{100 * value:.1f}{_SPACE}%",
         "points": lambda value: f"{100 * value:+.1f}{_SPACE}points".replace("-", "\N{MINUS SIGN}"),
         "metric": lambda value: "not defined" if value is None else f"{value:.3f}",
@@ -40,3 +42,12 @@ def _open_templates() -> Environment:
         "thousands": lambda value: f"{int(value):,}",
     }
     return environment
+
+
+def balance_columns(count: int, most: int) -> int:
+    """In how many columns `count` pictures stand, at most `most`, so that rows are about as long as each other and, where that
+    is possible with two columns or more, none of them holds a single picture."""
+    if count <= most:
+        return max(count, 1)
+    even = -(-count // -(-count // most))
+    return next((columns for columns in range(even, 1, -1) if count % columns != 1), even)

@@ -22,10 +22,10 @@ def get_hits(predictions: pd.DataFrame) -> np.ndarray:
     return (predictions["label"] == predictions["predicted"]).to_numpy()
 
 
-def pick_predictions(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """A sample of `count` rows, mistakes first: half of them are mistakes if there are as many. It is drawn by a hash of the
-    image's content, so it is the same each time, whatever the order of the rows."""
-    order = predictions.iloc[np.argsort(hash_uniform(predictions["image_id"], "sample"), kind="stable")]
+def pick_predictions(predictions: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """A sample of `count` rows, mistakes first: half of them are mistakes if there are as many. It is drawn by a hash of
+    the seed and the image's content, so it is the same each time, whatever the order of the rows."""
+    order = predictions.iloc[np.argsort(hash_uniform(predictions["image_id"], f"sample:{seed}"), kind="stable")]
     is_correct = get_hits(order)
     wrong = order[~is_correct].head(max(count // 2, count - int(is_correct.sum())))
     return pd.concat([wrong, order[is_correct]]).head(count)

@@ -14,13 +14,20 @@ from pipeline.data.raw import read_bytes
 
 _THUMBNAIL = 72  # pixels, side of a picture in a strip
 _QUALITY = 85  # of the JPEGs
+_STRIP_QUALITY = 75  # of pictures so small that nobody looks for details
 
 
-def encode_picture(pixels: np.ndarray) -> str:
+def encode_picture(pixels: np.ndarray, quality: int = _QUALITY) -> str:
     """A JPEG as a data URI. pixels: uint8 (h, w, 3), RGB."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def encode_strip(pictures: list[np.ndarray], *, side: int) -> str:
+    """Small pictures side by side, as one data URI. pictures: at least one, uint8 (h, w, 3), RGB. side: pixels of each."""
+    small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BILINEAR)) for one in pictures]
+    return encode_picture(np.concatenate(small, axis=1), _STRIP_QUALITY)
 
 
 def load_picture(row: pd.Series, *, image_size: int, resize: str, value_range: ValueRange = "auto") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One fit, the same for all networks: callbacks, the dvclive record, the best epoch's weights. Imports TensorFlow."""
+"""One fit, the same for all networks: callbacks, the dvclive record, the weights that are kept. Imports TensorFlow."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ import tensorflow as tf
 from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
-from pipeline.config.recipe_sections import ClassWeight, Recipe
+from pipeline.config.recipe_sections import ClassWeight, EarlyStopping, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
@@ -37,10 +37,11 @@ class FitData:
 
 @dataclass(frozen=True)
 class Fit:
-    """best_epoch: from 0, within this fit. best: name (loss, val_accuracy, …) to value in that epoch. epochs: how many ran."""
+    """kept_epoch: whose weights are kept, from 0, within this fit. kept: name (loss, val_accuracy, …) to value in that epoch.
+    epochs: how many ran."""
 
-    best_epoch: int
-    best: dict[str, float]
+    kept_epoch: int
+    kept: dict[str, float]
     epochs: int
 
 
@@ -78,12 +79,13 @@ def fit(
     phase: Phase = ONLY_PHASE,
     watch: Watch | None = None,
 ) -> Fit:
-    """Trains a compiled model in place by a recipe, and leaves it with the weights of its best epoch.
+    """Trains a compiled model in place by a recipe, and leaves it with the weights of its best or its last epoch, as
+    early_stopping.restore says.
 
     live: gets one row per epoch; the caller closes it. watch: see Watch. Raises PipelineError if the loss is no longer
     finite, having kept the best epoch's weights until then in models/<family>.last-good.keras; see Phase.
     """
-    keeper = make_best_epoch_keeper(recipe)
+    keeper = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs)
     history = model.fit(
         data.batches,
         steps_per_epoch=data.steps,
@@ -94,12 +96,12 @@ def fit(
         shuffle=False,  # the batches are shuffled already
         verbose=0,
     ).history
-    last = keeper.best_epoch
-    best = {name: float(values[last]) for name, values in history.items() if len(values) > last}
-    outcome = Fit(last, best, len(history["loss"]))
+    number = keeper.kept_epoch
+    kept = {name: float(values[number]) for name, values in history.items() if len(values) > number}
+    outcome = Fit(number, kept, len(history["loss"]))
     if not is_finite(history):
-        kept = choose_kept(model, history, outcome, phase)
-        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, kept))
+        good = choose_kept(model, history, outcome, phase)
+        raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, good))
     return outcome
 
 
@@ -107,7 +109,7 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_exec
     """Sets the optimizer, loss and metrics. steps: per epoch."""
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
-        make_optimizer(recipe.optimizer, rate),
+        make_optimizer(recipe.optimizer, rate, step_decay=recipe.schedule.step_decay),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
@@ -129,7 +131,7 @@ def compute_class_weight(counts: dict[str, int], how: ClassWeight) -> dict[int, 
 def make_callbacks(
     family: str, recipe: Recipe, live: Live, phase: Phase, watch: Watch | None
 ) -> list[keras.callbacks.Callback]:
-    """All but the one that keeps the best epoch's weights."""
+    """All but the one that keeps weights."""
     callbacks = [
         *make_rate_callbacks(recipe),
         keras.callbacks.TerminateOnNaN(),
@@ -158,14 +160,26 @@ class EpochLog(keras.callbacks.Callback):
         logger.info("%s: epoch %d/%d: %s, %.1f s", self._family, number, self._epochs, values, seconds)
 
 
-def make_best_epoch_keeper(recipe: Recipe) -> keras.callbacks.EarlyStopping:
-    """Restores the weights of the best epoch when training ends, whether early or not."""
-    patience = recipe.early_stopping.patience
-    return keras.callbacks.EarlyStopping(
-        monitor=recipe.early_stopping.monitor,
-        patience=recipe.epochs + 1 if patience is None else patience,
-        restore_best_weights=True,
-    )
+class EpochKeeper(keras.callbacks.EarlyStopping):
+    """Stops early as a recipe says. When training ends, whether early or not, restores the weights of the best epoch, or keeps
+    those of the last one; also then the best ones where the loss is no longer a number."""
+
+    def __init__(self, rule: EarlyStopping, *, epochs: int) -> None:
+        """epochs: at most."""
+        super().__init__(
+            monitor=rule.monitor,
+            mode="min" if rule.monitor == "val_loss" else "max",
+            patience=epochs + 1 if rule.patience is None else rule.patience,
+            restore_best_weights=True,
+        )
+        self._keeps_last, self.kept_epoch = rule.restore == "last", 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.restore_best_weights = True  # without it, Keras would not note them
+        super().on_epoch_end(epoch, logs)
+        is_good = all(np.isfinite((logs or {}).get(name, np.nan)) for name in ("loss", "val_loss"))
+        self.restore_best_weights = not (self._keeps_last and is_good)
+        self.kept_epoch = self.best_epoch if self.restore_best_weights else epoch
 
 
 def make_watcher(watch: Watch, epochs_before: int) -> keras.callbacks.Callback:
@@ -176,9 +190,9 @@ def make_watcher(watch: Watch, epochs_before: int) -> keras.callbacks.Callback:
 
 
 def is_better(recipe: Recipe, one: Fit, other: Fit) -> bool:
-    """Whether the best epoch of `one` is better than that of `other`, by the monitor of early stopping."""
+    """Whether the kept epoch of `one` is better than that of `other`, by the monitor of early stopping."""
     monitor = recipe.early_stopping.monitor
-    a, b = one.best[monitor], other.best[monitor]
+    a, b = one.kept[monitor], other.kept[monitor]
     return a < b if monitor == "val_loss" else a > b
 
 
@@ -194,7 +208,7 @@ def is_good_epoch(history: dict[str, list[float]], epoch: int) -> bool:
 
 def choose_kept(model: keras.Model, history: dict[str, list[float]], outcome: Fit, phase: Phase) -> keras.Model | None:
     """After divergence: the best epoch's model if it is good and worth keeping, else the fallback, if there is one."""
-    is_good = is_good_epoch(history, outcome.best_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
+    is_good = is_good_epoch(history, outcome.kept_epoch) and all(np.isfinite(a).all() for a in model.get_weights())
     if is_good and phase.is_worth_keeping(outcome):
         return phase.finish(model)
     return phase.fallback() if phase.fallback else None
@@ -216,6 +230,6 @@ def explain_divergence(
     )
 
 
-def log_best(live: Live, epoch: int, best: dict[str, Any]) -> None:
-    """Adds `best` to the record: dvclive by itself keeps the last epoch only. epoch: from 1."""
-    live.summary["best"] = {"epoch": epoch} | best
+def log_kept(live: Live, epoch: int, kept: dict[str, Any]) -> None:
+    """Adds what is kept to the record, as `best`: dvclive by itself knows the last epoch only. epoch: from 1."""
+    live.summary["best"] = {"epoch": epoch} | kept

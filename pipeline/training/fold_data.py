@@ -11,9 +11,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from pipeline.config.families import FAMILIES
 from pipeline.config.sections import Crossval
-from pipeline.data.embeddings import Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.embeddings import Embeddings, EmbeddingWriter, find_embeddings, save_facts, save_none
 from pipeline.data.groups import balance_folds, load_groups
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
@@ -88,8 +87,10 @@ def open_fold(workspace: Path, family: str, facts: DatasetFacts, settings: Cross
     remove(workspace)
     try:
         origins = write_fold(workspace, facts, fold=fold, num_folds=len(settings.folds), seed=settings.seed)
-        if FAMILIES[family].backbone:
-            embeddings = load_embeddings(family)
+        embeddings = find_embeddings(family)
+        if embeddings is None:
+            save_none(family, workspace / EMBEDDINGS)
+        else:
             views = embeddings.facts.views if settings.augment else 0
             write_fold_embeddings(workspace, family, embeddings, origins, views=views)
         yield

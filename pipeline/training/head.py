@@ -1,6 +1,7 @@
 """Transfer learning: a new head on a backbone's cached features, then, if asked, the backbone itself. Imports TensorFlow."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,17 @@ import keras
 import numpy as np
 from dvclive import Live
 
+from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.data.embeddings import Embeddings, load_embeddings
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
-from pipeline.models.backbones.loader import unfreeze
+from pipeline.models.backbones.loader import build_backbone, unfreeze
 from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
 from pipeline.models.transfer import build_head
 from pipeline.runtime.tensorflow import seed_everything
 from pipeline.training.features import load_embedding_backbone, make_feature_batches, read_feature_batches
-from pipeline.training.fine_tune import fine_tune
+from pipeline.training.fine_tune import fine_tune, train_whole
 from pipeline.training.fit import (
     Fit,
     FitData,
@@ -26,7 +28,7 @@ from pipeline.training.fit import (
     compile_model,
     compute_class_weight,
     fit,
-    log_best,
+    log_kept,
     open_record,
 )
 from pipeline.training.network import make_fit_data
@@ -46,12 +48,17 @@ def train_transfer(
     watch: Watch | None = None,
 ) -> keras.Model:
     """Trains a head on data/embeddings/<family>, then fine-tunes if the recipe says so; returns the whole model, uncompiled:
-    pixels in, probabilities out, with the weights of the better phase. One record for both phases. watch: see `fit`.
+    pixels in, probabilities out, with the weights of the better phase. One record for both phases. watch: see `fit`. Where
+    fine_tune.start is fresh, there is one phase only: head and backbone on pixels at once.
 
     Raises PipelineError if the backbone is not the one that computed the features, if it has fewer layers than are to be
     unfrozen, and if the loss is no longer finite.
     """
-    facts, embeddings = load_dataset_facts(), load_embeddings(family)
+    facts = load_dataset_facts()
+    if recipe.starts_fresh:
+        reading = {"cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
+        return train_fresh(family, recipe, facts, reading, seed=seed, record=record, watch=watch)
+    embeddings = load_embeddings(family)
     network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
     if recipe.fine_tune.epochs:  # raises before the first phase, not after it
         unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze)
@@ -66,6 +73,29 @@ def train_transfer(
             data = make_fit_data(recipe, facts, **settings, shuffle_buffer=shuffle_buffer)
             fine_tune(family, model, network, recipe, data, frozen=frozen, live=live, watch=watch)
     return copy_head(model, build())  # without the optimizer, which is twice as large as the model
+
+
+def train_fresh(
+    family: str,
+    recipe: TransferRecipe,
+    facts: DatasetFacts,
+    reading: Mapping[str, Any],
+    *,
+    seed: int,
+    record: Path,
+    watch: Watch | None = None,
+) -> keras.Model:
+    """Head and backbone from their first weights on, on pixels; see `train_transfer`. reading: see `make_fit_data`."""
+    assert recipe.backbone is not None
+    name, size = str(FAMILIES[family].backbone), recipe.input_size or facts.image_size
+    network = build_backbone(name, size, recipe.backbone.weights, family=family)
+    seed_everything(seed)  # after weights that may be random, with a seed of their own
+    model = build_whole(family, recipe, facts, network)
+    with open_record(record) as live:
+        data = make_fit_data(recipe, facts, seed=seed, **reading)
+        train_whole(family, model, network, recipe, data, live=live, watch=watch)
+    network.trainable = False  # as all models are kept
+    return copy_head(model, build_whole(family, recipe, facts, network))  # without the optimizer
 
 
 def build_whole(family: str, recipe: TransferRecipe, facts: DatasetFacts, network: keras.Model) -> keras.Model:
@@ -104,7 +134,7 @@ def fit_head(
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
     data = FitData(batches, steps, read_feature_batches(embeddings, "val"), class_weight)
     frozen = fit(family, head, recipe, data, live=live, phase=phase or Phase(), watch=watch)
-    log_best(live, frozen.best_epoch + 1, frozen.best)
+    log_kept(live, frozen.kept_epoch + 1, frozen.kept)
     return head, frozen
 
 

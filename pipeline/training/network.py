@@ -12,7 +12,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
-from pipeline.training.fit import FitData, Watch, compile_model, compute_class_weight, fit, log_best, open_record
+from pipeline.training.fit import FitData, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
@@ -27,7 +27,7 @@ def train_network(
     record: Path,
     watch: Watch | None = None,
 ) -> keras.Model:
-    """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best epoch's weights.
+    """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best or the last epoch's weights.
 
     record: folder for dvclive: one row per epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
     Raises PipelineError if the loss is no longer finite.
@@ -38,10 +38,10 @@ def train_network(
     adapt_normalization(model, facts.channel_mean, facts.channel_std)
     data = make_fit_data(recipe, facts, seed=seed, cache_gb=cache_gb, shuffle_buffer=shuffle_buffer)
     compile_model(model, recipe, data.steps)
-    # `with` keeps the record open after fit: only then is the best epoch known.
+    # `with` keeps the record open after fit: only then is the epoch known that is kept.
     with open_record(record) as live:
         result = fit(family, model, recipe, data, live=live, watch=watch)
-        log_best(live, result.best_epoch + 1, result.best)
+        log_kept(live, result.kept_epoch + 1, result.kept)
     kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
     kept.set_weights(model.get_weights())
     return kept
@@ -62,7 +62,7 @@ def make_fit_data(recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: f
 
 def make_settings(family: str, recipe: Recipe, facts: DatasetFacts) -> dict[str, Any]:
     """Arguments of `build_model` for a recipe and the images that dataset.json describes."""
-    names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].sizes)
+    names = ("head_units", "dropout", "l2", "width", *FAMILIES[family].arguments)
     return {
         "image_size": facts.image_size,
         "input_size": recipe.input_size,

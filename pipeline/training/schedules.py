@@ -2,22 +2,43 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from pipeline.config.recipe_sections import Optimizer, Recipe, Schedule
 
+_OPTIMIZERS: dict[Optimizer, tuple[type[keras.Optimizer], dict[str, float]]] = {
+    "adam": (keras.optimizers.Adam, {}),
+    "adamw": (keras.optimizers.AdamW, {}),
+    "rmsprop": (keras.optimizers.RMSprop, {}),
+    "sgd": (keras.optimizers.SGD, {"momentum": 0.9}),
+}
+
 
 def make_optimizer(
-    name: Optimizer, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    name: Optimizer,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    *,
+    step_decay: float = 0.0,
 ) -> keras.Optimizer:
-    """adam, adamw, rmsprop, or sgd with momentum 0.9."""
-    return {
-        "adam": lambda: keras.optimizers.Adam(learning_rate),
-        "adamw": lambda: keras.optimizers.AdamW(learning_rate),
-        "rmsprop": lambda: keras.optimizers.RMSprop(learning_rate),
-        "sgd": lambda: keras.optimizers.SGD(learning_rate, momentum=0.9),
-    }[name]()
+    """adam, adamw, rmsprop, or sgd with momentum 0.9.
+
+    step_decay: step n, from 0, has the learning rate / (1 + step_decay × n), whatever callbacks make of that rate: `decay` of
+    Keras' optimizers up to 2.10, which Keras 3 no longer has.
+    """
+    kind, settings = _OPTIMIZERS[name]
+    if not step_decay:
+        return kind(learning_rate, **settings)
+
+    optimizer = kind(learning_rate, **settings)
+    update_step = optimizer.update_step
+
+    def update_decayed(gradient: Any, variable: Any, rate: Any) -> None:
+        update_step(gradient, variable, rate / (1.0 + step_decay * keras.ops.cast(optimizer.iterations, rate.dtype)))
+
+    optimizer.update_step = update_decayed
+    return optimizer
 
 
 def make_rate(
@@ -43,7 +64,12 @@ def make_rate_callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
         rule = recipe.reduce_lr
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
-                monitor=recipe.early_stopping.monitor, factor=rule.factor, patience=rule.patience, min_lr=rule.min_lr
+                monitor=rule.monitor,
+                mode="min" if rule.monitor == "val_loss" else "max",
+                factor=rule.factor,
+                patience=rule.patience,
+                min_delta=rule.min_delta,
+                min_lr=rule.min_lr,
             )
         )
     return callbacks

@@ -1,6 +1,6 @@
-"""Training of a linear support-vector machine, one-versus-rest, on all images at once. Imports TensorFlow.
+"""Training of a linear support-vector machine on all images at once, by one of two solvers. Imports TensorFlow.
 
-The objective is that of liblinear and scikit-learn's LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an
+svc is in pipeline.training.one_against_one. fast is one-versus-rest: the objective is that of liblinear and scikit-learn's LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an
 intercept that is not regularized. SciPy's L-BFGS minimizes it on matrix products: liblinear's single thread on float64
 copies is far slower (three times already at 1,000 images, with a third of the passes). A test compares the two.
 """
@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, TypeAlias
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
 from pipeline.training.features import load_embedding_backbone
 from pipeline.training.fit import compute_class_weight, open_record
+from pipeline.training.one_against_one import PairPlanes, fit_pairs, warn_of_duration
 from pipeline.training.scores import compute_accuracy_and_loss
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,9 @@ _DECREASE = (
 )
 _TOLERANCE = 1e-5  # of the gradient, relative to its initial size
 
-Split = tuple[np.ndarray, np.ndarray]  # features, float32 (n, d), and labels, int64 (n,)
+_BYTES = {"fast": 4, "svc": 8}  # of a value
+
+Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # features, float32 (n, d), and labels, int64 (n,)
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,18 @@ class Hyperplanes:
     bias: np.ndarray
     iterations: int
     converged: bool
+    unit: ClassVar = "passes"
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """Signed distances, scaled, float32 (n, classes). features: float32 (n, features)."""
         return features @ self.kernel + self.bias
+
+    def put_into(self, model: keras.Model, scale: float) -> None:
+        """Sets the weights of a model that ends in `softmax_head`."""
+        model.get_layer("probabilities").set_weights([self.kernel * scale, self.bias * scale])
+
+
+Planes: TypeAlias = Hyperplanes | PairPlanes
 
 
 def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Model:
@@ -58,27 +70,38 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     facts = load_dataset_facts()
     build_and_load = build_on_pixels if recipe.backbone is None else build_on_features
     model, train, val = build_and_load(family, recipe, facts)
-    planes = fit_hyperplanes(
-        *train,
-        num_classes=facts.num_classes,
-        penalties=make_penalties(recipe, facts, train[1]),
-        max_iterations=recipe.max_iterations,
-    )
+    planes = fit_planes(family, recipe, facts, train)
     if not planes.converged:
         logger.warning(
-            "%s: not converged after %d passes; see recipes.%s.max_iterations", family, planes.iterations, family
+            "%s: not converged after %d %s; see recipes.%s.max_iterations",
+            family,
+            planes.iterations,
+            planes.unit,
+            family,
         )
     scale = fit_scale(planes.score(val[0]), val[1])
-    model.get_layer("probabilities").set_weights([planes.kernel * scale, planes.bias * scale])
+    planes.put_into(model, scale)
     record_result(record, planes, scale, train=train, val=val)
     return model
 
 
+def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Split) -> Planes:
+    """The hyperplanes by the recipe's solver."""
+    settings = {"num_classes": facts.num_classes, "max_iterations": recipe.max_iterations}
+    if recipe.solver == "fast":
+        return fit_hyperplanes(*train, **settings, penalties=make_penalties(recipe, facts, train[1]))
+    warn_of_duration(family, *train[0].shape)
+    weights = compute_class_weight(facts.counts["train"], recipe.class_weight)
+    return fit_pairs(*train, **settings, C=recipe.C, class_weight=weights)
+
+
 def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
     """The untrained model, and train and val as pixels."""
-    pool = choose_pool(facts.num_images["train"], facts.image_size, recipe.max_gb)
-    model = build_model(family, image_size=facts.image_size, num_classes=facts.num_classes, pool=pool)
-    return model, load_features("train", pool), load_features("val", pool)
+    pool = choose_pool(facts.num_images["train"], facts.image_size, recipe.max_gb, _BYTES[recipe.solver])
+    sizes = {"image_size": facts.image_size, "num_classes": facts.num_classes}
+    model = build_model(family, **sizes, pool=pool, solver=recipe.solver)
+    largest = 255.0 if recipe.solver == "svc" else 1.0
+    return model, load_features("train", pool, largest), load_features("val", pool, largest)
 
 
 def build_on_features(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
@@ -90,8 +113,9 @@ def build_on_features(family: str, recipe: LinearRecipe, facts: DatasetFacts) ->
         num_classes=facts.num_classes,
         input_size=recipe.input_size,
         network=load_embedding_backbone(family, recipe, facts.image_size, embeddings),
+        solver=recipe.solver,
     )
-    return model, load_views(embeddings, recipe.max_gb), load_embedded(embeddings, "val")
+    return model, load_views(embeddings, recipe.max_gb, _BYTES[recipe.solver]), load_embedded(embeddings, "val")
 
 
 def make_penalties(recipe: LinearRecipe, facts: DatasetFacts, labels: np.ndarray) -> np.ndarray:
@@ -100,7 +124,7 @@ def make_penalties(recipe: LinearRecipe, facts: DatasetFacts, labels: np.ndarray
     return recipe.C * np.array([weights[label] if weights else 1.0 for label in labels])
 
 
-def record_result(record: Path, planes: Hyperplanes, scale: float, *, train: Split, val: Split) -> None:
+def record_result(record: Path, planes: Planes, scale: float, *, train: Split, val: Split) -> None:
     """Writes the dvclive record: one point instead of a curve, so that the charts of all families can show it."""
     with open_record(record) as live:
         for name, (features, labels) in (("train", train), ("eval", val)):
@@ -116,32 +140,33 @@ def load_embedded(embeddings: Embeddings, split: str, view: int = 0) -> Split:
     return embeddings.features(split, view).take(np.arange(len(labels))), labels
 
 
-def load_views(embeddings: Embeddings, max_gb: float) -> Split:
-    """The training images, followed by as many of their augmented views as fit into `max_gb` GB."""
-    size = 4e-9 * embeddings.facts.num_features * embeddings.facts.num_images["train"]
+def load_views(embeddings: Embeddings, max_gb: float, num_bytes: int = 4) -> Split:
+    """The training images, followed by as many of their augmented views as fit into `max_gb` GB. num_bytes: of a value."""
+    size = 1e-9 * num_bytes * embeddings.facts.num_features * embeddings.facts.num_images["train"]
     most = max(1, int(max_gb / size)) if size else 1
     parts = [load_embedded(embeddings, "train", view) for view in range(min(most, embeddings.facts.views + 1))]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def choose_pool(num_images: int, image_size: int, max_gb: float) -> int:
-    """The smallest pool, pixels each side to average into one, with which all images take at most `max_gb` GB as float32."""
+def choose_pool(num_images: int, image_size: int, max_gb: float, num_bytes: int = 4) -> int:
+    """The smallest pool, pixels each side to average into one, with which all images take at most `max_gb` GB. num_bytes: of a
+    value."""
     return next(
         pool
         for pool in range(1, image_size + 1)
-        if num_images * (image_size // pool) ** 2 * 12 <= max_gb * 1e9 or pool == image_size
+        if num_images * (image_size // pool) ** 2 * 3 * num_bytes <= max_gb * 1e9 or pool == image_size
     )
 
 
-def load_features(split: str, pool: int) -> Split:
-    """A split's pixels, 0 to 1, averaged over pool × pool, and labels."""
+def load_features(split: str, pool: int, largest: float = 1.0) -> Split:
+    """A split's pixels, 0 to `largest`, averaged over pool × pool, and labels."""
     facts = load_dataset_facts()
     n, side = facts.num_images[split], facts.image_size // pool
     features, labels, position = np.empty((n, side * side * 3), np.float32), np.empty(n, np.int64), 0
     for images, numbers in read_batches(split, batch_size=256).as_numpy_iterator():
         rows = slice(position, position := position + len(images))
         blocks = images[:, : side * pool, : side * pool].reshape(-1, side, pool, side, pool, 3)
-        features[rows] = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(images), -1) / 255
+        features[rows] = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(images), -1) / (255 / largest)
         labels[rows] = numbers
     return features, labels
 

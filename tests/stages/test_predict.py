@@ -28,7 +28,7 @@ SIZE, NAMES = 16, ["red", 'green, "dark"', "蓝"]
 TEMPERATURE = 2.5
 FAMILIES = ("linear_svm", "underfit")
 SVM: dict[str, Any] = {"backbone": None, "input_size": None, "augment": None, "class_weight": "none"}
-SVM |= {"C": 1.0, "max_iterations": 1000, "max_gb": 1.0}
+SVM |= {"solver": "fast", "C": 1.0, "max_iterations": 1000, "max_gb": 1.0}
 BETTER_IN_VALIDATION = {  # and worse on test
     "linear_svm": {"val_accuracy": 0.9, "val_loss": 0.3, "test_accuracy": 0.6},
     "underfit": {"val_accuracy": 0.8, "val_loss": 0.2, "test_accuracy": 0.95},

@@ -41,17 +41,26 @@ def build_overfit(
 
 
 def build_optimized(
-    *, image_size: int, num_classes: int, dropout: float, l2: float, width: float, head_units: int
+    *,
+    image_size: int,
+    num_classes: int,
+    dropout: float,
+    last_dropout: float,
+    l2: float,
+    width: float,
+    last_filters: int,
+    head_units: int,
 ) -> keras.Model:
     """`overfit` with normalized input, L2, dropout and twice the filters; 10,466,449 parameters at 150 px and 5 classes.
 
-    dropout: after each pool; 0.1 more after the last, unless it is 0. l2: on all but the first convolution.
+    dropout: after each pool but the last. last_dropout: after the last. last_filters: of the last convolution, times width.
+    l2: on all but the first convolution.
     """
     inputs = make_input(image_size)
     x = layers.BatchNormalization()(inputs)
-    rates = spread_dropout(dropout, (0.0, 0.0, 0.0, 0.0, 0.1))
-    for number, (filters, rate) in enumerate(zip((32, 64, 128, 256, 512), rates, strict=True)):
-        x = convolve(x, scale_filters(filters, width), l2=l2 if number else 0.0)
+    filters, rates = (32, 64, 128, 256, last_filters), [*[dropout] * 4, last_dropout]
+    for number, (count, rate) in enumerate(zip(filters, rates, strict=True)):
+        x = convolve(x, scale_filters(count, width), l2=l2 if number else 0.0)
         x = make_dropout(rate)(layers.MaxPooling2D()(x))
     x = dense(layers.Flatten()(x), head_units)
     return keras.Model(inputs, softmax_head(x, num_classes), name="optimized")

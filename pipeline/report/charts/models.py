@@ -4,15 +4,12 @@ import altair as alt
 import pandas as pd
 
 from pipeline.report.charts.theme import (
-    BLUE,
     DARK_TEXT,
     INK,
     LIGHT_TEXT,
     NAME_COLOURS,
-    ORANGE,
     SCORE_RANGE,
     SPLIT_COLOURS,
-    choice_colour,
     metric_axis,
     name_axis,
     name_colour,
@@ -87,29 +84,6 @@ def draw_operating_curve(table: pd.DataFrame, x: str, y: str) -> str | None:
         strokeWidth=3, strokeDash=[6, 3], color=INK, order=False
     )
     return to_svg((lines + mean).properties(width=300, height=270), columns=3)
-
-
-def draw_reliability(reliability: pd.DataFrame) -> str:
-    """Accuracy by confidence before and after calibration, SVG; on the diagonal a probability means what it says.
-
-    reliability: state (before or after), confidence and accuracy (0 to 1), images.
-    """
-    states = {"before": ORANGE, "after": BLUE}
-    scale, ticks = unit_scale(), alt.Axis(tickCount=5)
-    diagonal = (
-        alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]}))
-        .mark_line(strokeDash=[4, 4], color=INK, opacity=0.7)
-        .encode(x="confidence:Q", y="accuracy:Q")
-    )
-    base = alt.Chart(reliability).encode(
-        x=alt.X("confidence:Q", scale=scale, title="confidence", axis=ticks),
-        y=alt.Y("accuracy:Q", scale=scale, title="accuracy", axis=ticks),
-        color=choice_colour("state", states),
-    )
-    most = float(reliability["images"].max())
-    size = alt.Size("images:Q", scale=alt.Scale(domain=[0, most], range=[15, 320]), legend=None)
-    dots = base.mark_point(filled=True, opacity=0.85).encode(size=size)
-    return to_svg((diagonal + base.mark_line(strokeWidth=1.5) + dots).properties(width=300, height=270))
 
 
 def draw_class_scores(scores: pd.DataFrame, families: list[str], class_names: list[str]) -> str:

@@ -1,15 +1,18 @@
-"""What the page says of the chosen family's mistakes."""
+"""What the page says of the mistakes of the chosen family, and of what the others confuse."""
 
 from collections.abc import Iterable
 from typing import Any
+
+import pandas as pd
 
 from pipeline.evaluation.results import Results, pick_mistakes
 from pipeline.report.cards import Album, make_card, make_cards
 from pipeline.report.charts.mistakes import draw_confusion
 from pipeline.report.prediction_table import get_hits
-from pipeline.report.thumbnails import encode_picture, overlay_heat
+from pipeline.report.thumbnails import encode_picture, encode_strip, overlay_heat
 
 _PAIRS, _PER_PAIR = 4, 6  # pairs of classes confused most often, and pictures of each
+_STRIP_PAIRS, _PER_STRIP, _STRIP_SIDE = 4, 6, 64  # the same for families other than the chosen one; pixels of a picture
 _CARDS = 8  # pictures per gallery
 _MATRICES = 12  # families with a matrix on the page
 _MANY_CLASSES = 25  # beyond, only the chosen family's matrix: a hundred classes are ten thousand cells
@@ -28,6 +31,7 @@ def describe_mistakes(
     return {
         "confusions": {name: draw_confusion(results[name].confusion, class_names) for name in shown},
         "pairs": describe_pairs(result, album),
+        "other_pairs": {name: describe_strips(results[name], album) for name in families if name != chosen},
         "confident_mistakes": make_cards(pick_mistakes(predictions, _CARDS), album),
         "unsure_hits": make_cards(hits.head(_CARDS), album),
         "num_mistakes": int((~get_hits(predictions)).sum()),
@@ -37,15 +41,31 @@ def describe_mistakes(
 
 def describe_pairs(result: Results, album: Album) -> list[dict[Any, Any]]:
     """The pairs of classes confused most often: label, predicted, images, share (of the images of label), cards."""
-    confusion = result.confusion
-    wrong = confusion[(confusion["label"] != confusion["predicted"]) & (confusion["images"] > 0)]
-    pairs = wrong.sort_values(["images", "share"], ascending=False, kind="stable").head(_PAIRS)
+    return [{**pair, "cards": make_cards(rows, album)} for pair, rows in find_pairs(result, _PAIRS, pictures=_PER_PAIR)]
+
+
+def describe_strips(result: Results, album: Album) -> list[dict[Any, Any]]:
+    """As `describe_pairs`, with one small picture of all in place of cards: strip (data URI), and of each image in it names and
+    confidences. Twelve families are not to weigh twelve times as much as one."""
     described = []
-    for pair in pairs.to_dict("records"):
-        these = (result.predictions["label"] == pair["label"]) & (result.predictions["predicted"] == pair["predicted"])
-        cards = make_cards(pick_mistakes(result.predictions[these], _PER_PAIR), album)
-        described.append({**pair, "cards": cards})
+    for pair, rows in find_pairs(result, _STRIP_PAIRS, pictures=_PER_STRIP):
+        strip = encode_strip([album(name) for name in rows["name"]], side=_STRIP_SIDE)
+        facts = {"names": rows["name"].tolist(), "confidences": rows["confidence"].tolist()}
+        described.append({**pair, "strip": strip, "width": _STRIP_SIDE * len(rows), **facts})
     return described
+
+
+def find_pairs(result: Results, count: int, *, pictures: int) -> list[tuple[dict[Any, Any], pd.DataFrame]]:
+    """The `count` pairs of classes confused most often, and the rows of the predictions that are its most confident
+    mistakes."""
+    confusion, predictions = result.confusion, result.predictions
+    wrong = confusion[(confusion["label"] != confusion["predicted"]) & (confusion["images"] > 0)]
+    pairs = wrong.sort_values(["images", "share"], ascending=False, kind="stable").head(count)
+    found = []
+    for pair in pairs.to_dict("records"):
+        these = (predictions["label"] == pair["label"]) & (predictions["predicted"] == pair["predicted"])
+        found.append((pair, pick_mistakes(predictions[these], pictures)))
+    return found
 
 
 def describe_heat_maps(

@@ -14,8 +14,8 @@ from pipeline.report.charts.models import (
     draw_comparison,
     draw_curves,
     draw_operating_curve,
-    draw_reliability,
 )
+from pipeline.report.charts.reliability import draw_reliability
 from pipeline.report.ensemble import Ensemble
 from pipeline.report.findings import Findings
 from pipeline.report.tables import make_comparison, to_records
@@ -71,7 +71,10 @@ def describe_choice(findings: Findings) -> dict[str, Any]:
     """The families' scores, the chosen one, and how the others compare with it."""
     summary, families = findings.summary, findings.ranked
     rows = to_records(summary)
-    ranking = findings.comparisons.sort_values("difference", ascending=False, kind="stable")
+    comparisons = findings.comparisons
+    ranking = comparisons[comparisons["reference"] == findings.chosen].sort_values(
+        "difference", ascending=False, kind="stable"
+    )
     versus = {row["family"]: row for row in to_records(ranking)}
     intervals = summary[["family", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]]
     return {

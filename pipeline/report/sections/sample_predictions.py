@@ -10,6 +10,6 @@ from pipeline.report.prediction_table import pick_predictions
 _COUNT = 12  # images
 
 
-def describe_samples(predictions: pd.DataFrame, album: Album) -> dict[str, Any]:
-    """The cards of some test images of the chosen family, mistakes first."""
-    return {"samples": make_cards(pick_predictions(predictions, _COUNT), album)}
+def describe_samples(predictions: pd.DataFrame, album: Album, seed: int) -> dict[str, Any]:
+    """The cards of some test images of the chosen family, mistakes first, drawn by `seed`."""
+    return {"samples": make_cards(pick_predictions(predictions, _COUNT, seed), album), "sample_seed": seed}

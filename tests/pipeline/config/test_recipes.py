@@ -52,7 +52,7 @@ class TestExpand:
         recipe, other = expand(family, **{base: entry}), expand(base, **{base: entry})
         names = ("backbone", "input_size", "augment")
         assert {name: recipe[name] for name in names} == {name: other[name] for name in names}
-        assert set(recipe) == {*names, "C", "max_iterations", "max_gb", "class_weight"}
+        assert set(recipe) == {*names, "solver", "C", "max_iterations", "max_gb", "class_weight"}
 
     def test_it_may_override_them(self):
         recipe = expand("mobilenet_svm", mobilenet_svm={"input_size": 96, "augment": {"zoom": 0.0}})
@@ -155,7 +155,12 @@ class TestOrigins:
     def test_it_is_the_study_or_the_default_of_its_kind(self, change):
         change("train.width", None, "train.max_epochs", None)
         overfit = self.trace("overfit")
-        assert {name for name, origin in overfit.items() if origin == "study"} == {"epochs", "batch_size", "head_units"}
+        assert {name for name, origin in overfit.items() if origin == "study"} == {
+            "epochs",
+            "batch_size",
+            "head_units",
+            "early_stopping.restore",
+        }
         assert {origin for origin in overfit.values() if origin != "study"} == {"default of network"}
         assert self.trace("vgg16")["fine_tune.epochs"] == "default of transfer"
         assert self.trace("linear_svm") | {"C": "study"} == self.trace("linear_svm")

@@ -59,6 +59,15 @@ def test_a_linear_machine_of_more_pictures_takes_longer(estimate):
     assert times == sorted(times)
 
 
+def test_scikit_learns_svc_takes_hours_where_the_fast_solver_takes_minutes(estimate):
+    splits = {"train": 40_000, "val": 100, "test": 100}
+    svc = estimate(splits=splits, recipes__linear_svm={"C": 1.0, "solver": "svc"}).families["linear_svm"]
+    assert svc.train > 3600
+    assert svc.what == "by SVC"
+    few = estimate(splits=SPLITS, recipes__linear_svm={"C": 1.0, "solver": "svc"}).families["linear_svm"]
+    assert few.train < 60
+
+
 def test_more_cores_and_fewer_pictures_take_less(estimate):
     assert estimate(splits={"train": 64, "val": 16, "test": 20}).data < estimate().data
 

@@ -102,8 +102,10 @@ def count_overfit(size: int, classes: int, width: float = 1.0, head: int = 256) 
     return count_convolutions(3, *filters) + count_dense((size // 32) ** 2 * filters[-1], head, classes)
 
 
-def count_optimized(size: int, classes: int, width: float = 2.0, head: int = 256) -> int:
-    return 4 * 3 + count_overfit(size, classes, width, head)  # batch normalization has four weights per channel
+def count_optimized(size: int, classes: int, width: float = 2.0, head: int = 256, *, last_filters: int = 512) -> int:
+    filters = [round(count * width) for count in (*FILTERS[:-1], last_filters)]
+    dense = count_dense((size // 32) ** 2 * filters[-1], head, classes)
+    return 4 * 3 + count_convolutions(3, *filters) + dense  # batch normalization has four weights per channel
 
 
 def count_deep_cnn(size: int, classes: int, width: float = 1.0, head: int = 512) -> int:
@@ -152,9 +154,9 @@ def count_animals_cnn(size: int, classes: int, width: float = 1.0, head: int = 6
     return count_convolutions(3, *filters) + count_dense((size // 8) ** 2 * filters[-1], head, classes)
 
 
-def count_animals_cnn_wide(size: int, classes: int, width: float = 1.0, head: int = 64) -> int:
+def count_animals_cnn_wide(size: int, classes: int, width: float = 1.0, head: int = 128) -> int:
     filters = [round(count * width) for count in (16, 32, 64, 128)]
-    return count_convolutions(3, *filters) + count_dense((size // 16) ** 2 * filters[-1], 128, head, classes)
+    return count_convolutions(3, *filters) + count_dense((size // 16) ** 2 * filters[-1], head, classes)
 
 
 def count_searched_cnn(
@@ -346,9 +348,10 @@ class TestDropout:
             ("overfit", {}, []),
             ("overfit", {"dropout": 0.4}, [0.4] * 5),
             ("optimized", {}, [0.3, 0.3, 0.3, 0.3, 0.4]),
-            ("optimized", {"dropout": 0.1}, [0.1, 0.1, 0.1, 0.1, 0.2]),
-            ("optimized", {"dropout": 0.9}, [0.9] * 5),  # 0.9 is the most
-            ("optimized", {"dropout": 0.0}, []),
+            ("optimized", {"dropout": 0.1}, [0.1, 0.1, 0.1, 0.1, 0.4]),
+            ("optimized", {"last_dropout": 0.2}, [0.3, 0.3, 0.3, 0.3, 0.2]),
+            ("optimized", {"dropout": 0.0}, [0.4]),
+            ("optimized", {"dropout": 0.0, "last_dropout": 0.0}, []),
             ("deep_cnn", {}, [0.2, 0.3, 0.4, 0.5, 0.5]),
             ("deep_cnn", {"dropout": 0.3}, [0.3, 0.4, 0.5, 0.6, 0.6]),
             ("vgg_blocks", {}, [0.15, 0.15, 0.25, 0.25]),
@@ -387,7 +390,7 @@ class TestWeightPenalty:
             ("underfit", {"l2": 0.01}, [0.01, 0.01]),
             ("overfit", {}, [0] * 5),
             ("overfit", {"l2": 0.01}, [0.01] * 5),
-            ("optimized", {}, [0, 1e-4, 1e-4, 1e-4, 1e-4]),
+            ("optimized", {}, [0, 1e-3, 1e-3, 1e-3, 1e-3]),
             ("optimized", {"l2": 0.01}, [0, 0.01, 0.01, 0.01, 0.01]),
             ("optimized", {"l2": 0.0}, [0] * 5),
             ("cifar_elu", {}, [1e-4] * 6),

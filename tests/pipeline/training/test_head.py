@@ -30,7 +30,17 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE, INPUT_SIZE, NAMES, VIEWS = 32, 40, ["red", "green", "blue"], 2
 WEIGHTS = "data/mobilenet.weights.h5"
 AUGMENT = {"flip": "horizontal", "rotation": 0.1, "zoom": 0.1, "contrast": 0.0}
-FINE_TUNE = {"epochs": 2, "learning_rate": 0.001, "optimizer": "adam", "unfreeze": "2 layers"}
+STOPPING = {"monitor": "val_loss", "patience": None, "restore": "best"}
+PLATEAU = {"monitor": "val_loss", "factor": 0.5, "patience": None, "min_lr": 0.0, "min_delta": 0.0}
+FINE_TUNE: dict[str, Any] = {
+    "epochs": 2,
+    "learning_rate": 0.001,
+    "optimizer": "adam",
+    "unfreeze": "2 layers",
+    "start": "head",
+    "early_stopping": STOPPING,
+    "reduce_lr": PLATEAU,
+}
 RECIPE: dict[str, Any] = {
     "backbone": {"weights": WEIGHTS},
     "input_size": INPUT_SIZE,
@@ -43,9 +53,9 @@ RECIPE: dict[str, Any] = {
     "l2": 0.0,
     "width": 1.0,
     "augment": AUGMENT,
-    "early_stopping": {"monitor": "val_loss", "patience": None},
-    "reduce_lr": {"factor": 0.5, "patience": None, "min_lr": 0.0},
-    "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0},
+    "early_stopping": STOPPING,
+    "reduce_lr": PLATEAU,
+    "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0, "step_decay": 0.0},
     "class_weight": "none",
     "fine_tune": FINE_TUNE | {"epochs": 0},
 }
@@ -57,6 +67,7 @@ SVM: dict[str, Any] = {
     "augment": AUGMENT,
     "C": 1.0,
     "max_iterations": 1000,
+    "solver": "fast",
     "max_gb": 1.0,
     "class_weight": "none",
 }
@@ -210,6 +221,19 @@ def watched(run_train) -> tuple[Run, list[tuple[int, float]]]:
 def tuned(watched) -> Run:
     """Two phases, of which the second is better."""
     return watched[0]
+
+
+FRESH = FINE_TUNE | {"start": "fresh", "unfreeze": "all"}
+
+
+@pytest.fixture(scope="module")
+def fresh(data, tmp_path_factory) -> Run:
+    """Backbone and head at once, in a folder without features."""
+    folder = tmp_path_factory.mktemp("fresh")
+    shutil.copytree(data / "tfrecords", folder / "data/tfrecords")
+    shutil.copy(data / "mobilenet.weights.h5", folder / "data")
+    with contextlib.chdir(folder), collect_log() as messages:
+        return Run(train(fine_tune=FRESH), folder, "\n".join(messages))
 
 
 @pytest.fixture(scope="module")
@@ -435,7 +459,7 @@ class TestResetHeads:
         {
             "dropout": 0.5,
             "epochs": 5,
-            "reduce_lr": {"patience": 1, "factor": 0.5, "min_lr": 1e-6},
+            "reduce_lr": PLATEAU | {"patience": 1, "min_lr": 1e-6},
             "learning_rate": 0.01,
         }
     )
@@ -621,6 +645,32 @@ class TestFineTuning:
             assert spoilt.curve(name)[:4] == frozen.curve(name)
 
 
+class TestFreshStart:
+    """fine_tune.start: fresh, as system E had it: backbone and head learn together from their first weights on."""
+
+    def test_it_is_one_phase_of_as_many_epochs_as_fine_tuning_has(self, fresh):
+        assert len(fresh.curve("train/loss")) == FRESH["epochs"]
+        assert "epoch 2/2" in fresh.log
+
+    @pytest.mark.usefixtures("folder")
+    def test_backbone_and_head_have_learnt(self, fresh):
+        before, after = published_backbone(), backbone_of(fresh.model)
+        changed = [(a != b).any() for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
+        assert sum(changed) > len(changed) / 2
+        assert fresh.curve("train/loss")[-1] < fresh.curve("train/loss")[0]
+
+    def test_what_is_saved_has_the_metrics_of_the_epoch_in_the_record(self, fresh, load_saved):
+        with contextlib.chdir(fresh.folder):
+            loss = measure_loss(*predict(load_saved(fresh), "val"))
+        assert loss == pytest.approx(fresh.best["val_loss"], rel=1e-3)
+
+    @pytest.mark.usefixtures("folder")
+    def test_the_statistics_of_batch_normalization_never_change(self, fresh):
+        for before, after in zip(published_backbone().layers, backbone_of(fresh.model).layers, strict=True):
+            if "moving_mean" in {variable.name for variable in before.variables}:
+                assert (before.moving_mean.numpy() == after.moving_mean.numpy()).all()
+
+
 class EnoughError(Exception):
     """Raised by watch."""
 
@@ -794,6 +844,20 @@ class TestLinearMachine:
     def test_the_record_has_one_point_where_networks_have_a_curve(self, fitted):
         for name in ("train/accuracy", "train/loss", "eval/accuracy", "eval/loss"):
             assert len(fitted.curve(name)) == 1
+
+    def test_scikit_learns_svc_predicts_the_same_from_features_and_from_pixels(self, folder):
+        from sklearn.svm import SVC
+
+        from pipeline.models.artifacts import load_model, save_model
+        from pipeline.training.svm import load_embedded, load_views, train_linear
+
+        model = train_linear("mobilenet_svm", FeatureLinearRecipe(**SVM | {"solver": "svc"}), record=Path("record"))
+        save_model(model, folder / "voting.keras")
+        found = load_embeddings("mobilenet_svm")
+        expected = SVC(kernel="linear", break_ties=True).fit(*load_views(found, 1.0)).predict(load_embedded(found, "val")[0])
+        for embeddings in (found, None):
+            _, probabilities = predict(load_model(folder / "voting.keras"), "val", embeddings)
+            np.testing.assert_array_equal(probabilities.argmax(axis=1), expected)
 
     @pytest.mark.usefixtures("folder")
     def test_features_of_other_weights_are_refused(self):

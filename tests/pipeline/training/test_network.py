@@ -33,16 +33,16 @@ RECIPE: dict[str, Any] = {
     "width": 1.0,
     "head_units": 0,
     "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
-    "early_stopping": {"monitor": "val_accuracy", "patience": None},
-    "reduce_lr": {"factor": 0.5, "patience": None, "min_lr": 0.0},
-    "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0},
+    "early_stopping": {"monitor": "val_accuracy", "patience": None, "restore": "best"},
+    "reduce_lr": {"monitor": "val_loss", "factor": 0.5, "patience": None, "min_lr": 0.0, "min_delta": 0.0},
+    "schedule": {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0, "step_decay": 0.0},
     "class_weight": "none",
 }
 LEARN: dict[str, Any] = {"epochs": 4}
 MISLED: dict[str, Any] = {
     "epochs": 6,
-    "early_stopping": {"monitor": "val_loss", "patience": None},
-    "reduce_lr": {"factor": 0.1, "patience": 1, "min_lr": 0.0005},
+    "early_stopping": {"monitor": "val_loss", "patience": None, "restore": "best"},
+    "reduce_lr": {"monitor": "val_loss", "factor": 0.1, "patience": 1, "min_lr": 0.0005, "min_delta": 0.0},
 }
 
 
@@ -172,6 +172,13 @@ def misled(run_once) -> Run:
     return run_once(write_misleading, **MISLED)
 
 
+@pytest.fixture(scope="module")
+def unrestored(run_once) -> Run:
+    """The same training, of which the last epoch is kept. Not to be changed."""
+    settings = MISLED | {"early_stopping": MISLED["early_stopping"] | {"restore": "last"}}
+    return run_once(write_misleading, **settings)
+
+
 class TestLearning:
     @pytest.mark.usefixtures("easy")
     def test_the_loss_falls_on_an_easy_problem(self, learnt):
@@ -227,7 +234,7 @@ class TestBestEpoch:
 
     def test_patience_ends_training_early_and_the_calls_of_watch(self, misleading):
         heard: list[int] = []
-        settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1}}
+        settings = {"epochs": 9, "early_stopping": {"monitor": "val_loss", "patience": 1, "restore": "best"}}
         train(misleading, watch=lambda step, _: heard.append(step), **settings)
         losses = curve(misleading, "eval/loss")
         assert len(losses) < 9
@@ -241,6 +248,29 @@ class TestBestEpoch:
         rates = curve(misled.folder, "train/learning_rate")
         assert rates[0] == pytest.approx(0.01)
         assert rates[-1] == pytest.approx(0.0005)
+
+
+class TestLastEpoch:
+    """early_stopping.restore: last, as studies without a callback had it."""
+
+    @pytest.mark.usefixtures("misleading")
+    def test_its_weights_are_the_ones_returned(self, unrestored):
+        losses = curve(unrestored.folder, "eval/loss")
+        assert min(losses) < losses[-1]
+        assert measure_loss(unrestored.model) == pytest.approx(losses[-1], rel=1e-3)
+
+    def test_it_is_in_the_record(self, unrestored):
+        assert best(unrestored.folder)["epoch"] == MISLED["epochs"]
+        assert best(unrestored.folder)["val_loss"] == pytest.approx(curve(unrestored.folder, "eval/loss")[-1], rel=1e-6)
+
+    def test_training_itself_is_the_same(self, unrestored, misled):
+        assert curve(unrestored.folder, "eval/loss") == curve(misled.folder, "eval/loss")
+
+    def test_patience_still_ends_training(self, misleading):
+        model = train(misleading, epochs=9, early_stopping={"monitor": "val_loss", "patience": 1, "restore": "last"})
+        losses = curve(misleading, "eval/loss")
+        assert len(losses) < 9
+        assert measure_loss(model) == pytest.approx(losses[-1], rel=1e-3)
 
 
 class TestRecord:

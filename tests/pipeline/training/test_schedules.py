@@ -7,8 +7,8 @@ from pipeline.config.recipe_sections import Recipe, Schedule
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-CONSTANT: dict[str, Any] = {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0}
-NO_PLATEAU: dict[str, Any] = {"factor": 0.5, "patience": None, "min_lr": 0.0}
+CONSTANT: dict[str, Any] = {"kind": "constant", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0, "step_decay": 0.0}
+NO_PLATEAU: dict[str, Any] = {"monitor": "val_loss", "factor": 0.5, "patience": None, "min_lr": 0.0, "min_delta": 0.0}
 SYSTEM_D: dict[str, Any] = {"kind": "exponential", "hold_epochs": 10, "decay": 0.1}
 # 0.001 · e^-0.1, e^-0.2, e^-0.3, e^-0.4
 SYSTEM_DS_RATES = [0.001] * 10 + [0.000904837, 0.000818731, 0.000740818, 0.000670320]
@@ -32,7 +32,7 @@ def make_recipe(*, schedule: dict[str, Any] | None = None, reduce_lr: dict[str, 
             "width": 1.0,
             "head_units": 0,
             "augment": {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0},
-            "early_stopping": {"monitor": "val_loss", "patience": None},
+            "early_stopping": {"monitor": "val_loss", "patience": None, "restore": "best"},
             "reduce_lr": NO_PLATEAU | (reduce_lr or {}),
             "schedule": CONSTANT | (schedule or {}),
             "class_weight": "none",
@@ -46,8 +46,8 @@ def make_callbacks(**changes: Any) -> list:
     return make_rate_callbacks(make_recipe(**changes))
 
 
-def train_without_improvement(epochs: int, **changes: Any) -> list[float]:
-    """The learning rate of each epoch of a network that does not improve."""
+def train_without_improvement(epochs: int, *, improvement: float = 0.0, **changes: Any) -> list[float]:
+    """The learning rate of each epoch of a network whose losses hardly improve. improvement: of val_loss, each epoch."""
     import keras
 
     from pipeline.training.schedules import make_optimizer
@@ -59,7 +59,7 @@ def train_without_improvement(epochs: int, **changes: Any) -> list[float]:
     for epoch in range(epochs):
         callbacks.on_epoch_begin(epoch)
         rates.append(float(model.optimizer.learning_rate))
-        callbacks.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
+        callbacks.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0 - improvement * epoch, "val_accuracy": 0.5})
     return rates
 
 
@@ -89,6 +89,45 @@ class TestOptimizers:
             optimizer.iterations.assign(step)
             found.append(float(optimizer.learning_rate))
         assert found == pytest.approx([0.02, 0.01, 0.0], abs=1e-6)
+
+
+class TestStepDecay:
+    """`decay` of Keras' optimizers up to 2.10: step n has the rate / (1 + decay × n)."""
+
+    def steps(self, name: str, count: int, *, step_decay: float, rates: dict[int, float] | None = None) -> list[float]:
+        """How far each step moves a weight whose gradient is 1. rates: learning rates set before a step, as callbacks do."""
+        import keras
+
+        from pipeline.training.schedules import make_optimizer
+
+        weight = keras.Variable([0.0])
+        optimizer = make_optimizer(name, 0.1, step_decay=step_decay)
+        optimizer.build([weight])
+        positions = [0.0]
+        for step in range(count):
+            if rates and step in rates:
+                optimizer.learning_rate = rates[step]
+            optimizer.apply([keras.ops.ones((1,))])
+            positions.append(float(weight.numpy()[0]))
+        return [a - b for a, b in pairwise(positions)]
+
+    @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+    def test_each_step_is_shorter_by_the_number_of_steps_before_it(self, name):
+        plain = self.steps(name, 3, step_decay=0.0)
+        decayed = self.steps(name, 3, step_decay=0.5)
+        if name != "sgd":  # whose momentum carries earlier rates on
+            assert decayed == pytest.approx([plain[0], plain[1] / 1.5, plain[2] / 2.0], rel=1e-3)
+        assert decayed[0] == pytest.approx(plain[0])
+        assert decayed[2] < plain[2]
+
+    def test_a_rate_that_a_callback_sets_decays_on_from_there(self):
+        steps = self.steps("adam", 3, step_decay=0.5, rates={2: 0.01})
+        assert steps == pytest.approx([0.1, 0.1 / 1.5, 0.01 / 2.0], rel=1e-3)
+
+    def test_callbacks_see_the_rate_that_they_set(self):
+        from pipeline.training.schedules import make_optimizer
+
+        assert float(make_optimizer("rmsprop", 0.1, step_decay=0.5).learning_rate) == pytest.approx(0.1)
 
 
 class TestConstant:
@@ -202,8 +241,18 @@ class TestCallbacks:
         assert [type(callback).__name__ for callback in make_callbacks(**changes)] == kinds
 
     def test_the_plateau_rule_has_the_recipes_settings(self):
-        (plateau,) = make_callbacks(reduce_lr={"factor": 0.4, "patience": 3, "min_lr": 1e-6})
-        assert (plateau.monitor, plateau.factor, plateau.patience, plateau.min_lr) == ("val_loss", 0.4, 3, 1e-6)
+        settings = {"monitor": "val_accuracy", "factor": 0.4, "patience": 3, "min_lr": 1e-6, "min_delta": 0.01}
+        (plateau,) = make_callbacks(reduce_lr=settings)
+        assert {name: getattr(plateau, name) for name in settings} == settings
+
+    @pytest.mark.parametrize(("min_delta", "last"), [(0.0, 0.001), (0.05, 0.0001)])
+    def test_a_smaller_improvement_than_min_delta_is_none(self, min_delta, last):
+        rule = {"factor": 0.1, "patience": 2, "min_delta": min_delta}
+        assert train_without_improvement(4, improvement=0.02, reduce_lr=rule)[-1] == pytest.approx(last)
+
+    def test_the_plateau_rule_has_a_monitor_of_its_own(self):
+        rule = {"factor": 0.1, "patience": 2, "monitor": "val_accuracy"}  # which does not improve
+        assert train_without_improvement(4, improvement=0.02, reduce_lr=rule)[-1] == pytest.approx(0.0001)
 
     def test_the_plateau_rule_stops_at_its_floor(self):
         rates = train_without_improvement(5, reduce_lr={"factor": 0.1, "patience": 1, "min_lr": 0.00005})
