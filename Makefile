@@ -7,7 +7,7 @@ INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.
 COVERAGE ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro show doctor test test-ci test-network test-slow lint format bench venv clean
+.PHONY: repro study show doctor test test-ci test-network test-slow lint format bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -18,6 +18,9 @@ repro: venv ## run the pipeline on the parameters in params.yaml, and say where 
 	dvc repro
 	@echo
 	@echo "The report is metrics/report.html: open it in a browser."
+
+study: venv ## one of five published studies: STUDY=A to E, PART=tuning, DATA=path and OUTSIDE=folder of your own pictures
+	@python -m stages.study '$(STUDY)' $(if $(DATA),'$(DATA)') $(if $(OUTSIDE),--outside '$(OUTSIDE)') $(if $(PART),--part $(PART))
 
 doctor: venv ## what a run would read, need and take, and what to change
 	@python -m stages.doctor

@@ -1,4 +1,4 @@
-"""Averages the folds of one family's cross-validation: metrics/crossval/<family>, with metrics, curves and a page."""
+"""Averages the folds of a family's cross-validation: metrics/crossval/<family>, with metrics, a page, suspected labels."""
 
 import json
 import logging
@@ -6,7 +6,15 @@ import logging
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.data.manifest import save_table
-from pipeline.evaluation.cv_summary import average_curves, describe_folds, join_fold_curves, load_folds
+from pipeline.data.splits import load_splits
+from pipeline.evaluation.cv_summary import (
+    average_curves,
+    describe_folds,
+    join_fold_curves,
+    load_fold_predictions,
+    load_folds,
+)
+from pipeline.report.label_issues import find_held_out_suspects
 from pipeline.report.page import render_page
 from pipeline.report.sections.folds import describe_cross_validation
 from pipeline.runtime.cli import run_family_verb
@@ -27,10 +35,19 @@ def average(family: str) -> None:
         save_table(curves, partial / "curves.csv")
         save_table(mean, partial / "mean.csv")
     save_table(folds.metrics, folder / "folds.csv")
+    issues = find_held_out_suspects(load_fold_predictions(CROSSVAL / family, params.crossval.folds), load_splits())
+    save_table(issues, folder / "label_issues.csv")
     with write_aside(folder / "summary.json") as partial:
         partial.write_text(json.dumps(summary, indent=1) + "\n")
     content = describe_cross_validation(folds.metrics, curves, mean)
-    page = render_page("crossval.html", family=family, summary=summary, augment=params.crossval.augment, **content)
+    page = render_page(
+        "crossval.html",
+        family=family,
+        summary=summary,
+        num_issues=len(issues),
+        augment=params.crossval.augment,
+        **content,
+    )
     with write_aside(folder / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
     accuracy = f"{summary['accuracy_mean']:.4f} ± {summary['accuracy_sd']:.4f}"

@@ -13,6 +13,7 @@ from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table
 from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
+from pipeline.evaluation.out_of_fold import predict_out_of_fold
 from pipeline.evaluation.results import Results, describe_model, load_curves, save_results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
 from pipeline.models.contract import check_trained_on, load_contract
@@ -44,7 +45,7 @@ def evaluate(family: str) -> None:
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted = predict_splits(family, model, apply, artifact)
     metrics: Metrics = {**compute_metrics(predicted, temperature), **describe_model(model, artifact, record)}
-    test = predicted["test"]
+    test, folds, seed = predicted["test"], params.evaluate.label_folds, params.crossval.seed
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(
         metrics=metrics,
@@ -53,6 +54,7 @@ def evaluate(family: str) -> None:
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
         predictions=predictions,
         val_predictions=make_prediction_table(*read_names("val"), *predicted["val"], class_names),
+        train_predictions=predict_out_of_fold(family, facts, *read_names("train"), num_folds=folds, seed=seed),
         curves=load_curves(record),
         roc=make_roc_table(*test, class_names),
         pr=make_pr_table(*test, class_names),

@@ -2,7 +2,8 @@
 
 Writes data/examination/: classes.csv (label, stage, images: found, kept and in each split), images.csv (one row per image that
 is used), near_duplicates.csv (one row per image of test or val that is nearly the same as one of train), faults.csv (name,
-label, fault, value: constant, dark, blurry, odd size and others), facts.json.
+label, fault, value: constant, dark, blurry, odd size and others), pixels.csv (split, stage: before or after resizing, and the
+range of pixel values), facts.json.
 """
 
 import logging
@@ -15,6 +16,7 @@ from pipeline.data.faults import describe_faults, find_faults
 from pipeline.data.image_statistics import measure_images
 from pipeline.data.manifest import load_manifest
 from pipeline.data.near_duplicates import find_near_duplicates
+from pipeline.data.pixel_values import make_pixel_table, measure_originals
 from pipeline.data.raw import load_index
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_verb
@@ -31,9 +33,15 @@ def examine() -> None:
     images = measured.images.merge(manifest[["name", "width", "height", "mode"]], on="name", how="left", validate="1:1")
     near = find_near_duplicates(images, measured.outlines, least)
     faults = find_faults(images, measured.looks, manifest, near, params.examine.faults)
+    originals = measure_originals(
+        images[["name", "split"]].merge(manifest, on="name"), dataset.range, params.preprocess.num_workers
+    )
+    pixels = make_pixel_table(originals, measured.values)
     classes = count_classes(load_index()["label"], manifest["label"], dataset.counts)
     facts = ExaminationFacts(**asdict(compare_splits(dataset.counts)), near_duplicate=least)
-    save_examination(Examination(classes=classes, images=images, near_duplicates=near, faults=faults, facts=facts))
+    save_examination(
+        Examination(classes=classes, images=images, near_duplicates=near, faults=faults, pixels=pixels, facts=facts)
+    )
     for fault, labels in describe_faults(faults).items():
         logger.warning("%s: %s", fault, labels)
     logger.info(f"{len(images):,} images; {len(near):,} of val and test are nearly the same as an image of train")

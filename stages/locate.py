@@ -2,15 +2,18 @@
 
 Writes data/located: a digest of the user's folder or archive, so that `download` runs again when an image in it was added,
 changed or removed; for a source that can't change, a line that says so. Likewise of the CSV file that data.labels names on this
-machine. Copies the pictures that are in no split, of evaluate.outside_path, to data/outside.
+machine. Copies the pictures that are in no split, of evaluate.outside_path, to data/outside, and the files of prune.exclude and
+prune.relabel to data/corrections.
 
 Says what it takes the folders for, and stops where they can be read in two ways. What is not on this machine, but was read
 under the same parameters, stops nothing: what was downloaded from it is used.
 """
 
 import logging
+from functools import partial
 
 from pipeline.config.reader import load_params
+from pipeline.data.correction_files import copy_corrections, locate_corrections
 from pipeline.data.outside import copy_pictures, locate_outside
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.errors import PipelineError
@@ -39,6 +42,13 @@ def locate() -> None:
         raise PipelineError(
             f"evaluate.outside_path {outside!r} is not on this machine, nor its copy: run `dvc pull {OUTSIDE}`"
         )
+    rules = {"exclude": params.prune.exclude, "relabel": params.prune.relabel}
+    copy_corrections(
+        {
+            kind: finder.find(kind, path, {"path": path}, partial(locate_corrections, kind, path))
+            for kind, path in rules.items()
+        }
+    )
     with folder_aside(LOCATED) as folder:
         constant = f"Images of source {data.source} do not change on this machine.\n"
         (folder / data.source).write_text(f"{source.seen.content}\n" if source.seen.content else constant)

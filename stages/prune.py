@@ -1,6 +1,7 @@
 """Decodes every file once. Those that can be used go into data/manifest.csv, the others into data/quarantine.csv, with reasons.
 
-Drops, merges and caps classes as prune.* says, or as the source's own settings say where prune.* is null. Stops if more than
+Drops, merges and caps classes as prune.* says, or as the source's own settings say where prune.* is null. Leaves out and labels
+anew what the user's files of prune.exclude and prune.relabel say, and lists it in data/corrections.csv. Stops if more than
 prune.max_loss of the pictures, or of those of a class, can't be used.
 """
 
@@ -10,13 +11,15 @@ from typing import TypeVar
 import pandas as pd
 
 from pipeline.config.reader import load_params
+from pipeline.data.correction_files import load_corrections
+from pipeline.data.corrections import apply_corrections, make_corrections
 from pipeline.data.inspection import Limits, inspect_files
-from pipeline.data.losses import check_losses, find_conflicts, find_losses, settle_conflicts
+from pipeline.data.losses import check_losses, describe_losses, find_conflicts, find_losses, settle_conflicts
 from pipeline.data.manifest import check_classes, find_small_classes, rename_classes, save_table
 from pipeline.data.raw import load_index
 from pipeline.data.thinning import cap_classes, check_caps
 from pipeline.runtime.cli import run_verb
-from pipeline.runtime.paths import MANIFEST, QUARANTINE
+from pipeline.runtime.paths import CORRECTIONS, MANIFEST, QUARANTINE
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +30,22 @@ def prune() -> None:
     params = load_params()
     rules, defaults = params.prune, params.source_settings
     index = load_index()
-    index["label"] = rename_classes(
+    classes = rename_classes(
         index["label"],
         drop_classes=_choose(rules.drop_classes, defaults.drop_classes),
         merge_classes=_choose(rules.merge_classes, defaults.merge_classes),
     )
+    check_caps(params.max_images_per_class, classes.dropna(), params.caps_name)
+    files = load_corrections({"exclude": rules.exclude, "relabel": rules.relabel})
+    corrections = make_corrections(index, classes, files)
+    index["label"] = apply_corrections(index, classes, corrections)
     index = index[index["label"].notna()]
     is_strict = rules.faults == "quarantine"
     limits = Limits(rules.min_side, rules.max_megapixels, rules.max_seconds, params.preprocess.range, is_strict)
     manifest, quarantine = inspect_files(index, limits)
     losses, conflicts = find_losses(manifest, quarantine), find_conflicts(manifest)
-    _report_lost_classes(manifest, quarantine)
-    for loss in (loss for loss in losses if loss.share < 1):  # the others are classes that are left out
-        logger.warning("lost to quarantine: %s", loss)
+    for line in describe_losses(losses, manifest, quarantine):
+        logger.warning("%s", line)
     check_losses(losses, len(manifest), rules.max_loss)
     for conflict in conflicts[:1]:
         logger.warning("%d picture(s) with the same bytes under two labels, such as %s", len(conflicts), conflict)
@@ -48,9 +54,12 @@ def prune() -> None:
     manifest = _leave_out_small(manifest, min_images)
     if rules.thin == "all":
         manifest = cap_classes(manifest, max_images=params.max_images_per_class, seed=rules.seed)
+    elif params.max_images_per_class is None:
+        logger.warning("prune.thin is train, but there is no prune.max_images_per_class: nothing is thinned")
     check_classes(manifest, num_quarantined=len(quarantine))
     save_table(manifest, MANIFEST)
     save_table(quarantine, QUARANTINE)
+    save_table(corrections, CORRECTIONS)
     logger.info(
         f"{len(manifest):,} images of {manifest['label'].nunique()} classes; {len(quarantine):,} files in {QUARANTINE}"
     )
@@ -65,13 +74,6 @@ def _leave_out_small(manifest: pd.DataFrame, min_images: int | None) -> pd.DataF
     for label, count in small.items():
         logger.info("class %r is left out: %d images, prune.min_images_per_class is %d", label, count, min_images)
     return manifest[~manifest["label"].isin(small)]
-
-
-def _report_lost_classes(manifest: pd.DataFrame, quarantine: pd.DataFrame) -> None:
-    lost = quarantine[(quarantine["label"] != "") & ~quarantine["label"].isin(manifest["label"])]
-    for label, files in lost.groupby("label"):
-        reason = files["reason"].iloc[0]
-        logger.warning("class %r is left out: none of its files can be used, the first because: %s", label, reason)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def watch(name: str) -> None:
-    """name: source, labels or outside."""
+    """name: source, labels, outside, exclude or relabel."""
     target, seen = load_watched().get(name), load_seen(name)
     if target is None or is_absent(target):
         logger.warning("%s is gone: what was read from it is still used", target or name)
@@ -26,6 +26,6 @@ def watch(name: str) -> None:
 
 if __name__ == "__main__":
     parser = make_parser("watch", __doc__)
-    parser.add_argument("name", metavar="NAME", help="source, labels or outside")
+    parser.add_argument("name", metavar="NAME", help="source, labels, outside, exclude or relabel")
     arguments = configure(parser.parse_args())
     sys.exit(report_errors(lambda: watch(arguments.name)))

@@ -41,14 +41,19 @@ _EVERYBODY = {
     "assets",
 }
 # What only other settings need: what `locate` says of folders.
-_FOR_OTHER_SETTINGS = {"data/located/scenes", "data/located/labels", "data/outside"}
+_FOR_OTHER_SETTINGS = {"data/located/scenes", "data/located/labels", "data/corrections", "data/outside"}
 _FOR_OTHER_SETTINGS_OF = {"split": {"data/raw"}}  # opened where split.group is near
 # Opened only to refuse what is no model of the evaluations: a dep on all models would be one on those of other families too.
 _ONLY_TO_REFUSE = {"report": ("models/",)}
 # Deps that speak for what a stage does not open under this name: code, and parameters.
 _SPEAKING = ("data/code/", "data/settings/")
-# The sections of params.yaml behind the two properties that Params computes.
-_PROPERTIES = {"source_settings": {"data", "sources"}, "image_size": {"preprocess", "data", "sources"}}
+# The sections of params.yaml behind the properties that Params computes.
+_PROPERTIES = {
+    "source_settings": {"data", "sources"},
+    "image_size": {"preprocess", "data", "sources"},
+    "max_images_per_class": {"prune", "data", "sources"},
+    "caps_name": {"prune", "data", "sources"},
+}
 
 
 def resolve_stages(folder: Path) -> dict[str, dict]:

@@ -30,6 +30,12 @@ def _check_source(name: str) -> str:
     return name
 
 
+def _check_folds(count: int) -> int:
+    if count == 1 or count > 20:
+        raise ValueError("0 or 2 to 20")
+    return count
+
+
 class Data(ReadingSettings):
     source: Annotated[str, AfterValidator(_check_source)]
     path: Annotated[str, AfterValidator(refuse_secrets)] | None
@@ -125,11 +131,12 @@ class Examine(Section):
 
 
 class Evaluate(Section):
-    """costs: see `pipeline.evaluation.measures.make_cost_matrix`."""
+    """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20."""
 
     outside_path: str | None
     choose_by: Measure | None
     costs: dict[str, NotNegative | dict[str, NotNegative]]
+    label_folds: Annotated[Natural, AfterValidator(_check_folds)]
 
 
 class Runtime(Section):
@@ -168,6 +175,12 @@ class Params(Section):
         """prune's, or else the chosen source's."""
         rule = self.prune.max_images_per_class
         return self.source_settings.max_images_per_class if rule is None else rule
+
+    @property
+    def caps_name(self) -> str:
+        """The parameter that says `max_images_per_class`."""
+        section = f"sources.{self.data.source}" if self.prune.max_images_per_class is None else "prune"
+        return f"{section}.max_images_per_class"
 
     @property
     def image_size(self) -> int:

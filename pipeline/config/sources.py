@@ -1,11 +1,11 @@
 """The sources of images that exist, and their settings. Cheap to import: no image is read here."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
 from pipeline.config.address import refuse_secrets
-from pipeline.config.types import Caps, Count, NotNegative, Pixels, Positive, Section, Seed, write_names
+from pipeline.config.types import Caps, Count, NotNegative, Pixels, Positive, Section, Seed, write_name, write_names
 
 
 def _check_encoding(name: str) -> str:
@@ -14,10 +14,6 @@ def _check_encoding(name: str) -> str:
     except (LookupError, UnicodeError):
         raise ValueError("the name of a code page, such as cp932, gbk or utf-8") from None
     return name
-
-
-def _write_name(name: Any) -> Any:
-    return str(name) if type(name) is int else name
 
 
 class LabelColumns(Section):
@@ -33,7 +29,7 @@ class LabelColumns(Section):
 class ReadingSettings(Section):
     """The part of `data` that says what the folders and files of a source mean; see pipeline.sources.class_folders."""
 
-    root: Annotated[str | None, BeforeValidator(_write_name)]
+    root: Annotated[str | None, BeforeValidator(write_name)]
     layout: Literal["auto", "flat", "split"]
     splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(write_names)]
     classes: Literal["folders", "parent", "file"]

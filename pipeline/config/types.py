@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetPydanticSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetPydanticSchema, Tag, create_model
 from pydantic_core import core_schema
 
 # YAML 1.1 reads 1e-05 as a string, and that is how `dvc exp run -S train.learning_rate=0.00001` writes it.
@@ -15,11 +15,14 @@ def _read_exponent(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()) else value
 
 
+def write_name(name: Any) -> Any:
+    """A name that YAML reads as a whole number, such as 2019, as text."""
+    return str(name) if type(name) is int else name
+
+
 def write_names(mapping: Any) -> Any:
-    """For a map from names: those that YAML reads as whole numbers, such as 2019, are text."""
-    if not isinstance(mapping, dict):
-        return mapping
-    return {str(name) if type(name) is int else name: value for name, value in mapping.items()}
+    """The same for the names in a map."""
+    return {write_name(name): value for name, value in mapping.items()} if isinstance(mapping, dict) else mapping
 
 
 class Section(BaseModel):
@@ -38,7 +41,11 @@ Number = Annotated[float, BeforeValidator(_read_exponent)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
-Caps = Annotated[Count | dict[str, Count], BeforeValidator(write_names)]  # one for all classes, or class to its own
+# Images: one number for all classes, or class to its own. The tags are names that messages leave out.
+Caps = Annotated[
+    Annotated[Count, Tag("int")] | Annotated[dict[str, Count], BeforeValidator(write_names), Tag("dict")],
+    Discriminator(lambda value: "dict" if isinstance(value, dict) else "int"),
+]
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
 
 

@@ -12,7 +12,7 @@ from pipeline.runtime.paths import EXAMINATION
 
 NEAR_COLUMNS = ["name", "split", "label", "train_name", "train_label", "similarity"]
 FAULT_COLUMNS = ["name", "label", "fault", "value"]
-_TABLES = ("classes", "images", "near_duplicates", "faults")
+_TABLES = ("classes", "images", "near_duplicates", "faults", "pixels")
 _TEXT = dict.fromkeys(["name", "split", "label", "mode", "train_name", "train_label", "stage", "fault"], "str")
 
 
@@ -37,12 +37,13 @@ class ExaminationFacts(Homogeneity):
 class Examination:
     """classes: label, stage (found, kept, or a split), images. images: name, split, label, brightness, contrast, width,
     height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that has one in train.
-    faults: FAULT_COLUMNS, one row per image and fault."""
+    faults: FAULT_COLUMNS, one row per image and fault. pixels: PIXEL_COLUMNS of `pipeline.data.pixel_values`."""
 
     classes: pd.DataFrame
     images: pd.DataFrame
     near_duplicates: pd.DataFrame
     faults: pd.DataFrame
+    pixels: pd.DataFrame
     facts: ExaminationFacts
 
 

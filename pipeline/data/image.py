@@ -11,7 +11,9 @@ from PIL import Image, ImageCms, ImageOps
 from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.opening import BadImageError, Opened, decode_opened, open_image, say
 
-__all__ = ["BadImageError", "ImageFacts", "compute_image_id", "decode_image", "decode_pillow", "inspect_image"]
+__all__ = [
+    "BadImageError", "ImageFacts", "compute_image_id", "decode_image", "decode_original", "decode_pillow", "inspect_image",
+]  # fmt: skip
 
 _BACKGROUND = (255, 255, 255)  # shows through transparent images, as on a web page
 _TURNS = {  # EXIF orientation to the operation that turns the image upright
@@ -103,6 +105,15 @@ def decode_pillow(data: bytes, *, image_size: int, resize: str, value_range: Val
             return _fit(_to_rgb(image if turn is None else image.transpose(turn)), image_size, resize)
         except Exception as error:
             raise BadImageError(f"can't be converted to RGB: {say(error)}") from error
+
+
+def decode_original(data: bytes, *, value_range: ValueRange = "auto") -> Image.Image:
+    """The image that `decode_pillow` resizes: RGB, all of its pixels, as stored (neither turned nor scaled). Raises
+    BadImageError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        opened = open_image(data)
+        return _to_rgb(decode_opened(opened, max(opened.size), value_range)[0])
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from pipeline.data.faults import Look, cut_bars, describe_looks
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
+from pipeline.data.pixel_values import Histogram, count_values
 from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records
 from pipeline.runtime.processes import in_chunks, map_in_order
@@ -22,11 +24,13 @@ Sizes = dict[str, tuple[int, int]]
 @dataclass(frozen=True)
 class Measurements:
     """images: name, split, label, brightness (mean luma, 0 to 255), contrast (distance between the 2nd and 98th percentile of
-    luma, 0 to 255), one row per image. outlines: float16 (n, NUM_FEATURES). looks: the fields of Look. In the same order."""
+    luma, 0 to 255), one row per image. outlines: float16 (n, NUM_FEATURES). looks: the fields of Look. In the same order.
+    values: split to its images, and how often each pixel value is in them, see `pipeline.data.pixel_values`."""
 
     images: pd.DataFrame
     outlines: np.ndarray
     looks: pd.DataFrame
+    values: dict[str, tuple[int, Histogram]]
 
 
 def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | None = None) -> Measurements:
@@ -35,28 +39,34 @@ def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | 
     tasks = [(split, file, facts.image_size, boxes) for split in SPLIT_NAMES for file in list_shards(split)]
     total = sum(facts.num_images.values())
     tables, looks, parts = [], [], [np.zeros((0, NUM_FEATURES), np.float16)]
+    values = {split: (facts.num_images.get(split, 0), np.zeros(256, np.int64)) for split in SPLIT_NAMES}
     with progress_bar(total=total, desc="examine", unit=" images") as progress:
-        for table, outlines, look in map_in_order(_measure_shard, tasks, num_workers):
+        shards = zip(tasks, map_in_order(_measure_shard, iter(tasks), num_workers), strict=True)
+        for (split, *_), (table, outlines, look, counted) in shards:
+            values[split] = values[split][0], values[split][1] + counted
             tables.append(table)
             parts.append(outlines)
             looks.append(look)
             progress.update(len(table))
     images = pd.concat(tables, ignore_index=True)
     images["label"] = images["label"].map(dict(enumerate(facts.class_names)))
-    return Measurements(images, np.concatenate(parts), pd.concat(looks, ignore_index=True))
+    return Measurements(images, np.concatenate(parts), pd.concat(looks, ignore_index=True), values)
 
 
-def _measure_shard(task: tuple[str, str, int, Sizes | None]) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+def _measure_shard(
+    task: tuple[str, str, int, Sizes | None],
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, Histogram]:
     split, file, image_size, sizes = task
-    rows, outlines, looks = [], [], []
+    rows, outlines, looks, values = [], [], [], np.zeros(256, np.int64)
     for records in in_chunks(read_records(file, image_size), max(1, _BLOCK_BYTES // (3 * image_size**2))):
         for record in records:
             luma = record.pixels @ _LUMA
             rows.append((record.name, split, record.label, round(float(luma.mean()), 2), _measure_contrast(luma)))
             outlines.append(describe_outline(record.pixels))
+            values += count_values(Image.fromarray(record.pixels))
         looks += _describe(records, sizes)
     table, look = pd.DataFrame(rows, columns=_COLUMNS), pd.DataFrame(looks, columns=Look._fields)
-    return table, np.stack(outlines) if outlines else np.zeros((0, NUM_FEATURES), np.float16), look
+    return table, np.stack(outlines) if outlines else np.zeros((0, NUM_FEATURES), np.float16), look, values
 
 
 def _describe(records: list[Record], sizes: Sizes | None) -> list[Look]:

@@ -58,6 +58,15 @@ def check_losses(losses: list[Loss], num_used: int, max_loss: float) -> None:
         )
 
 
+def describe_losses(losses: list[Loss], manifest: pd.DataFrame, quarantine: pd.DataFrame) -> Iterator[str]:
+    """A line for each class that lost all of its files, which is left out, and for each that lost some of its pictures."""
+    lost = quarantine[(quarantine["label"] != "") & ~quarantine["label"].isin(manifest["label"])]
+    for label, files in lost.groupby("label"):
+        reason = files["reason"].iloc[0]
+        yield f"class {label!r} is left out: none of its files can be used, the first because: {reason}"
+    yield from (f"lost to quarantine: {loss}" for loss in losses if loss.share < 1)
+
+
 def _list(losses: list[Loss]) -> str:
     more = f"; and {len(losses) - _NAMED} more classes" if len(losses) > _NAMED else ""
     return "; ".join(map(str, losses[:_NAMED])) + more

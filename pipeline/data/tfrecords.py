@@ -16,6 +16,7 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from pipeline.data.deep_pixels import ValueRange
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import TFRECORDS
 
@@ -135,7 +136,7 @@ class DatasetFacts:
     resize: str
     channel_mean: list[float]
     channel_std: list[float]
-    range: str = "auto"
+    range: ValueRange = "auto"
     digest: str = ""
 
     @property

@@ -124,7 +124,7 @@ def _count(params: Params, subject: Subject) -> None:
     least = source.min_images_per_class if rules.min_images_per_class is None else rules.min_images_per_class
     table = table[table["label"].map(sizes >= (least or 0)).astype(bool)]
     check_classes(table, num_quarantined=0)
-    check_caps(params.max_images_per_class, sizes.index, "prune.max_images_per_class")
+    check_caps(params.max_images_per_class, sizes.index, params.caps_name)
     if params.max_images_per_class is not None:
         table = _cap(table, params.max_images_per_class, rules.thin, params.split.test_fraction)
     subject.classes = {str(label): round(count) for label, count in table.groupby("label")["count"].sum().items()}

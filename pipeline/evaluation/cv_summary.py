@@ -9,6 +9,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.results import load_table
+
 _DIGITS = 6
 
 
@@ -52,6 +54,11 @@ def load_folds(folder: Path, folds: Iterable[int]) -> Folds:
         curves[fold] = pd.read_csv(folder / str(fold) / "curves.csv")
     metrics = pd.DataFrame(rows)
     return Folds(metrics.assign(best_epoch=metrics["best_epoch"].astype("Int64")), curves)
+
+
+def load_fold_predictions(folder: Path, folds: Iterable[int]) -> pd.DataFrame:
+    """A prediction table, see `make_prediction_table`: every image of train and val by the model that did not see it."""
+    return pd.concat([load_table(folder / str(fold) / "predictions.csv") for fold in folds], ignore_index=True)
 
 
 def describe_folds(metrics: pd.DataFrame) -> FoldSummary:

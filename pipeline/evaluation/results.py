@@ -27,8 +27,10 @@ _NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
 @dataclass(frozen=True)
 class Results:
     """metrics: see pipeline.evaluation.metric_types. classes, confusion, predictions, val_predictions: see
-    pipeline.evaluation.metrics; classes_train: as classes, of the training images. curves: split (train or val), epoch (from 1), accuracy, loss. roc, pr: see
-    pipeline.evaluation.roc_pr. reliability: see pipeline.evaluation.calibration, and state (before or after calibration).
+    pipeline.evaluation.metrics; classes_train: as classes, of the training images. train_predictions: of training images by a
+    classifier that did not see them, see pipeline.evaluation.out_of_fold; no rows where there is none. curves: split (train or
+    val), epoch (from 1), accuracy, loss. roc, pr: see pipeline.evaluation.roc_pr. reliability: see
+    pipeline.evaluation.calibration, and state (before or after calibration).
     layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
     heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
     augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment.
@@ -40,6 +42,7 @@ class Results:
     confusion: pd.DataFrame
     predictions: pd.DataFrame
     val_predictions: pd.DataFrame
+    train_predictions: pd.DataFrame
     curves: pd.DataFrame
     roc: pd.DataFrame
     pr: pd.DataFrame

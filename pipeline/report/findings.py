@@ -35,7 +35,8 @@ class Guessing:
 class Findings:
     """summary: SUMMARY_COLUMNS, one row per family and one for the ensemble. chosen: the family to use. ranked: all families,
     the highest test accuracy first. comparisons: see `compare_with_chosen`. curves: of all families. issues:
-    LABEL_COLUMNS, by the chosen family. unpredicted: classes that the chosen family gives to no test image."""
+    LABEL_COLUMNS, by the chosen family, and in train by `fold_family`, which is "" where no family has out-of-fold predictions
+    (see `pick_fold_family`). unpredicted: classes that the chosen family gives to no test image."""
 
     summary: pd.DataFrame
     chosen: str
@@ -44,6 +45,7 @@ class Findings:
     comparisons: pd.DataFrame
     curves: pd.DataFrame
     issues: pd.DataFrame
+    fold_family: str
     guessing: Guessing
     unpredicted: list[str]
 
@@ -62,6 +64,7 @@ def make_findings(results: dict[str, Results], images: Mapping[str, int], rules:
     }
     summary = make_summary(rows | ({ENSEMBLE: {**ensemble.metrics}} if ensemble else {}), measure)
     chosen = choose_family(summary, measure)
+    fold_family = pick_fold_family(results, summary, measure)
     predicted = set(results[chosen].predictions["predicted"])
     return Findings(
         summary=summary,
@@ -70,10 +73,18 @@ def make_findings(results: dict[str, Results], images: Mapping[str, int], rules:
         ensemble=ensemble,
         comparisons=compare_with_chosen(results, ensemble, chosen, measure, costs),
         curves=join_curves({family: result.curves for family, result in results.items()}),
-        issues=find_label_issues(results[chosen]),
+        issues=find_label_issues(results[chosen], results.get(fold_family)),
+        fold_family=fold_family,
         guessing=guessing,
         unpredicted=[name for name in names if name not in predicted],
     )
+
+
+def pick_fold_family(results: Mapping[str, Results], summary: pd.DataFrame, measure: Measure) -> str:
+    """The best family, by the measure on val, of those that have out-of-fold predictions of the training images; the chosen one
+    if it has. "" where none has."""
+    having = [family for family, result in results.items() if len(result.train_predictions)]
+    return choose_family(summary[summary["family"].isin(having)], measure) if having else ""
 
 
 def compare_all(

@@ -9,10 +9,14 @@ _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._+:-]*")
 
 def quote_setting(name: str, value: str) -> str:
     """`-S name=value`, with quotes for Hydra inside quotes for the shell where the value needs them."""
+    return f"-S {shlex.quote(write_setting(name, value))}"
+
+
+def write_setting(name: str, value: str) -> str:
+    """name=value, with quotes for Hydra where the value needs them."""
     if _PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
-        return f"-S {name}={value}"
+        return f"{name}={value}"
     from hydra.core.override_parser.types import Quote, QuotedString  # a third of a second
 
     # `${` would begin a reference to another parameter.
-    quoted = QuotedString(text=value.replace("${", "\\${"), quote=Quote.double).with_quotes()
-    return f"-S {shlex.quote(f'{name}={quoted}')}"
+    return f"{name}={QuotedString(text=value.replace('${', chr(92) + '${'), quote=Quote.double).with_quotes()}"

@@ -39,7 +39,8 @@ class Finder:
     def find(
         self, name: str, path: str | None, settings: Mapping[str, object], locate: Callable[[], Path | None]
     ) -> Found:
-        """name: source, labels or outside. path: as the parameter has it. settings: all that decides how it is read.
+        """name: source, labels, outside, exclude or relabel. path: as the parameter has it. settings: all that decides how
+        it is read.
 
         Raises what `locate` raises, unless nothing is there and the same was read under the same settings before.
         """

@@ -15,10 +15,13 @@ _DRIVE = re.compile(r"^[A-Za-z]:/")
 
 
 class Finder:
-    """Finds the picture that a row means. pictures: normal form by path. root: data.root."""
+    """Finds the picture that a row means. pictures: normal form by path. root: data.root. parameter: which names the file."""
 
-    def __init__(self, pictures: Mapping[str, str], root: str | None, where: str) -> None:
+    def __init__(
+        self, pictures: Mapping[str, str], root: str | None, where: str, parameter: str = "data.labels"
+    ) -> None:
         self.pictures = pictures
+        self._parameter = parameter
         self._where = where
         self._root = (root or "").strip("/").split("/")
         self._exact = _Index(pictures, _keep)
@@ -62,9 +65,9 @@ class Finder:
             folder = self.pictures[near[-1]].rpartition("/")[0]
             ignoring = f", or leave the others out ({suggest_map([folder], 'ignore')})" if folder else ""
             raise PipelineError(
-                f"data.labels {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
-                f"{near[0]!r} and {near[1]!r}: expected one; write their folders into the column, or set data.root"
-                f"{ignoring}"
+                f"{self._parameter} {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
+                f"{near[0]!r} and {near[1]!r}: expected one; write their folders into the column"
+                f"{f', or set data.root{ignoring}' if self._parameter == 'data.labels' else ''}"
             )
         return near[0] if near else None
 

@@ -1,19 +1,14 @@
 """The rows of a CSV file of labels: which file, which class, which split, which group, and when."""
 
-import csv
-import io
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.names import find_split_word, find_words
 
-_DELIMITERS = (",", ";", "\t", "|")
-_MAX_FIELD = 1 << 20  # characters; csv's own limit is 128 KB
-_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
 _MANY = 10  # values; a column with so many names no splits
 _MISSING = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>", "?"})
 _GROUPS = frozenset(
@@ -34,14 +29,6 @@ _GROUPS = frozenset(
     }
 )
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
-_OTHER_FILES = {
-    b"PK\3\4": "an Excel workbook or a zip archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "packed by gzip",
-    b"PAR1": "a Parquet file",
-    b"{": "a JSON file",
-    b"[": "a JSON file",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,62 +90,17 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
             )
 
 
-def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str], list[Line]]:
     """The header, and (number, fields) of each row, as many fields as the header has."""
-    csv.field_size_limit(_MAX_FIELD)
-    if what := next((what for start, what in _OTHER_FILES.items() if data.lstrip().startswith(start)), ""):
-        raise PipelineError(f"data.labels {name!r} is {what}: expected a CSV file; save it as CSV in UTF-8")
-    lines = list(_read_lines(_decode(data, name), columns, name))
+    what = f"data.labels {name!r}"
+    lines = list(read_lines(decode_csv(data, what), {columns.path, columns.label or columns.path}, what))
     header = [title.strip() for _, line in lines[:1] for title in line]
     if not header:
-        raise PipelineError(
-            f"data.labels {name!r} is empty: expected a header such as path,label and a row per picture"
-        )
+        raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
-        raise PipelineError(f"data.labels {name!r} has a header and no rows: expected a row per picture")
+        raise PipelineError(f"{what} has a header and no rows: expected a row per picture")
     _find_column(header, columns.path, "path", name)
-    return header, [(number, _fit(line, header, number, name)) for number, line in lines[1:]]
-
-
-def _decode(data: bytes, name: str) -> str:
-    for bom, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
-        if data.startswith(bom):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError as error:
-                row = data[: error.start].count(b"\n") + 1
-                raise PipelineError(
-                    f"data.labels {name!r}, row {row}: expected UTF-8, received the byte 0x{data[error.start]:02x}; save it "
-                    "as CSV in UTF-8"
-                ) from error
-    raise AssertionError("every text begins with no bytes")
-
-
-def _read_lines(text: str, columns: LabelColumns, name: str) -> Iterator[tuple[int, list[str]]]:
-    """(number, fields) of each line that is not blank."""
-    said = _SEPARATOR.match(text)  # the line `sep=;`, which Excel writes and reads
-    start = said[0].count("\n") if said else 0
-    text = text[said.end() :] if said else text
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = said[1] if said else _find_delimiter(first, columns)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                yield start + reader.line_num, [field.strip() for field in fields]
-    except csv.Error as error:
-        raise PipelineError(f"data.labels {name!r}, row {reader.line_num}: can't be read ({error})") from error
-
-
-def _find_delimiter(header: str, columns: LabelColumns) -> str:
-    """The one by which the header has the columns that are asked for; else the most frequent."""
-    wanted = {columns.path, columns.label or columns.path}
-
-    def rate(delimiter: str) -> tuple[int, int]:
-        titles = {title.strip().strip('"') for title in header.split(delimiter)}
-        return len(wanted & titles), header.count(delimiter)
-
-    return max(_DELIMITERS, key=rate)
+    return header, [fit_line(line, header, what) for line in lines[1:]]
 
 
 def _find_column(header: list[str], title: str, key: str, name: str) -> int:
@@ -175,16 +117,6 @@ def _find_column(header: list[str], title: str, key: str, name: str) -> int:
 def _find_optional(header: list[str], title: str | None, key: str, name: str) -> int | None:
     """None where params.yaml says null, or its own default, which this file need not have."""
     return None if title is None or (title == key and title not in header) else _find_column(header, title, key, name)
-
-
-def _fit(line: list[str], header: list[str], number: int, name: str) -> list[str]:
-    """As many fields as the header has; empty ones at the end are added and left out."""
-    if any(line[len(header) :]):
-        raise PipelineError(
-            f"data.labels {name!r}, row {number}: expected {len(header)} columns, received {len(line)}; quote fields that "
-            "contain the separator"
-        )
-    return [*line, *[""] * (len(header) - len(line))][: len(header)]
 
 
 def _read_classes(

@@ -39,7 +39,10 @@ class Seen:
 
 
 def load_seen(name: str) -> Seen:
-    """What was read last, on this machine or, in a clone, on that of whoever committed. name: source, labels or outside."""
+    """What was read last, on this machine or, in a clone, on that of whoever committed.
+
+    name: source, labels, outside, exclude or relabel.
+    """
     try:
         return Seen(**json.loads((WATCH_SEEN / f"{name}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # not there, or what a merge has left

@@ -57,7 +57,10 @@ def fit_pairs(
         return _spread(np.zeros((0, features.shape[1])), np.zeros(0), classes, num_classes, 0, converged=True)
     weights = None if class_weight is None else {label: class_weight[int(label)] for label in classes}
     machine = SVC(kernel="linear", C=C, class_weight=weights, max_iter=max_iterations * len(labels))
-    with warnings.catch_warnings(), threadpool_limits(1):  # products of two images: threads would only wait for each other
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1),
+    ):  # products of two images: threads would only wait for each other
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine.fit(features.astype(np.float64), labels)
     # Of two classes scikit-learn returns the plane that speaks for the second.

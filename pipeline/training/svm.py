@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import keras
 import numpy as np
@@ -87,7 +87,7 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
 
 def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Split) -> Planes:
     """The hyperplanes by the recipe's solver."""
-    settings = {"num_classes": facts.num_classes, "max_iterations": recipe.max_iterations}
+    settings: dict[str, Any] = {"num_classes": facts.num_classes, "max_iterations": recipe.max_iterations}
     if recipe.solver == "fast":
         return fit_hyperplanes(*train, **settings, penalties=make_penalties(recipe, facts, train[1]))
     warn_of_duration(family, *train[0].shape)
@@ -98,7 +98,7 @@ def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Sp
 def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
     """The untrained model, and train and val as pixels."""
     pool = choose_pool(facts.num_images["train"], facts.image_size, recipe.max_gb, _BYTES[recipe.solver])
-    sizes = {"image_size": facts.image_size, "num_classes": facts.num_classes}
+    sizes: dict[str, Any] = {"image_size": facts.image_size, "num_classes": facts.num_classes}
     model = build_model(family, **sizes, pool=pool, solver=recipe.solver)
     largest = 255.0 if recipe.solver == "svc" else 1.0
     return model, load_features("train", pool, largest), load_features("val", pool, largest)

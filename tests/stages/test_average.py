@@ -4,14 +4,17 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.metrics import make_prediction_table
 from pipeline.runtime.cli import report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.logging import configure_logging
 from stages.average import average
 from tests.conftest import Project
+from tests.results import make_probabilities
 
 LINEAR, NETWORK = "linear_svm", "underfit"
 FOLDS = {4: (0.7, 0.5), 2: (0.8,), 9: (0.9, 0.6)}  # accuracy of validation, and so the loss, by epoch; the best first
@@ -31,6 +34,19 @@ def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch
         for epoch, value in enumerate((round(a + change, 6) for a in accuracies), start=1)
     ]
     pd.DataFrame(rows, columns=["split", "epoch", "accuracy", "loss"]).to_csv(folder / "curves.csv", index=False)
+    write_predictions(folder, fold)
+
+
+def write_predictions(folder: Path, fold: int) -> None:
+    """Of 40 images, every fifth of val; data/splits.csv lists those of all folds. In each fold, images 4 and 5 have a wrong label."""
+    labels = np.arange(40) % 2
+    probabilities = make_probabilities(labels, 2, 0.9)
+    labels[[4, 5]] = 1, 0
+    names = [f"{fold}/{i}.png" for i in range(40)]
+    table = make_prediction_table([name * 2 for name in names], names, labels, probabilities, ["cat", "dog"])
+    table.to_csv(folder / "predictions.csv", index=False)
+    splits = pd.DataFrame({"name": names, "split": [*["train"] * 4, "val"] * 8})
+    splits.to_csv("data/splits.csv", mode="a", header=not Path("data/splits.csv").exists(), index=False)
 
 
 def make_network(project: Project) -> Project:
@@ -103,6 +119,15 @@ class TestNetwork:
             [1, 0.8, 1.2, 3],
             [2, 0.55, 1.45, 2],
         ]
+
+    def test_labels_that_are_probably_wrong_are_listed_for_train_and_val(self):
+        issues = pd.read_csv(METRICS / NETWORK / "label_issues.csv", keep_default_na=False)
+        assert sorted(issues["name"]) == sorted(f"{fold}/{i}.png" for fold in FOLDS for i in (4, 5))
+        assert dict(zip(issues["name"], issues["split"], strict=True))["4/4.png"] == "val"
+        assert dict(zip(issues["name"], issues["split"], strict=True))["4/5.png"] == "train"
+        assert list(issues)[-1] == "correct_label"
+        assert set(issues["correct_label"]) == {""}
+        assert "wrong, among all images of train and val: 6," in (METRICS / NETWORK / "report.html").read_text()
 
     def test_the_page_lists_each_fold_and_the_mean(self):
         words = read_words()

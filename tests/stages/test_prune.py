@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from pipeline.data.corrections import CORRECTIONS_COLUMNS, load_corrections_table
 from pipeline.data.manifest import load_manifest, load_quarantine
 from pipeline.data.raw import save_raw
 from pipeline.runtime.errors import PipelineError
@@ -191,6 +192,115 @@ class TestClasses:
     def test_only_unusable_files_are_refused_with_their_number(self, raw, project):
         raw({"cat/1.png": b"bad", "dog/1.png": b"bad"})
         assert "received none after pruning, with 2 file(s) that can't be used" in refusal(project)
+
+
+class TestThinning:
+    def test_a_map_caps_the_classes_that_it_names(self, raw, project):
+        raw(cat=9, dog=9, eel=9)
+        project.set(prune__max_images_per_class={"cat": 2, "dog": 4})
+        prune()
+        assert classes() == {"cat": 2, "dog": 4, "eel": 9}
+
+    def test_the_source_may_have_a_map_and_a_number_overrides_it(self, raw, project):
+        raw(cat=9, dog=9)
+        project.set(sources__folder__max_images_per_class={"cat": 2})
+        prune()
+        assert classes() == {"cat": 2, "dog": 9}
+        project.set(prune__max_images_per_class=5)
+        prune()
+        assert classes() == {"cat": 5, "dog": 5}
+
+    @pytest.mark.parametrize("thin", ["all", "train"])
+    def test_a_class_that_does_not_exist_is_refused(self, raw, project, thin):
+        raw(cat=9, dog=9)
+        project.set(prune__thin=thin, prune__max_images_per_class={"cta": 2})
+        assert refusal(project) == (
+            "prune.max_images_per_class: there is no class 'cta' after prune.drop_classes and merge_classes: did you mean cat?"
+        )
+
+    def test_names_of_merged_classes_count(self, raw, project):
+        raw(cat=9, dog=9, eel=9)
+        project.set(prune__merge_classes={"pet": ["cat", "dog"]}, prune__max_images_per_class={"pet": 4})
+        prune()
+        assert classes() == {"pet": 4, "eel": 9}
+        (project.folder / "data/manifest.csv").unlink()
+        (project.folder / "data/quarantine.csv").unlink()
+        project.set(prune__max_images_per_class={"cat": 4})
+        assert "there is no class 'cat' after prune.drop_classes and merge_classes" in refusal(project)
+
+    def test_of_training_alone_is_left_to_split(self, raw, project):
+        raw(cat=9, dog=9)
+        project.set(prune__max_images_per_class=4, prune__thin="train")
+        prune()
+        assert classes() == {"cat": 9, "dog": 9}
+
+    def test_without_a_number_is_told(self, raw, project, caplog):
+        raw(cat=9, dog=9)
+        project.set(prune__thin="train")
+        prune()
+        assert caplog.messages == [
+            "prune.thin is train, but there is no prune.max_images_per_class: nothing is thinned"
+        ]
+
+
+class TestCorrections:
+    @pytest.fixture
+    def correct(self, project):
+        """Writes the copy of a file, as `locate` does, and names it."""
+
+        def write(kind: str, text: str) -> None:
+            (project.folder / "data/corrections").mkdir(parents=True, exist_ok=True)
+            (project.folder / f"data/corrections/{kind}.csv").write_text(text)
+            project.set(**{f"prune__{kind}": f"my/{kind}.txt"})
+
+        return write
+
+    def test_without_files_there_is_a_table_without_rows(self, raw):
+        raw(cat=2, dog=2)
+        prune()
+        assert load_corrections_table().columns.tolist() == CORRECTIONS_COLUMNS
+        assert load_corrections_table().empty
+
+    def test_pictures_are_left_out_and_labelled_anew(self, raw, correct, caplog):
+        raw(cat=5, dog=5)
+        correct("exclude", "cat/000.png\ncat/001.png\n")
+        correct("relabel", "name,label\ncat/002.png,dog\n")
+        caplog.set_level(logging.INFO)
+        prune()
+        manifest = load_manifest()
+        assert classes() == {"cat": 2, "dog": 6}
+        assert manifest.set_index("name")["label"]["cat/002.png"] == "dog"
+        table = load_corrections_table()
+        assert table[["name", "label", "new_label", "action", "file", "row"]].to_numpy().tolist() == [
+            ["cat/000.png", "cat", "", "exclude", "exclude.txt", "1"],
+            ["cat/001.png", "cat", "", "exclude", "exclude.txt", "2"],
+            ["cat/002.png", "cat", "dog", "relabel", "relabel.txt", "2"],
+        ]
+        assert table["image_id"].iloc[2] == manifest.set_index("name")["image_id"]["cat/002.png"]
+        assert caplog.messages[:2] == [
+            "prune.exclude 'exclude.txt': 2 of 2 rows match 2 pictures (left out 2)",
+            "prune.relabel 'relabel.txt': 1 of 1 rows match 1 pictures (another label 1)",
+        ]
+
+    def test_a_file_that_can_not_be_used_may_be_left_out_and_is_no_loss(self, raw, project, correct):
+        raw({"cat/bad.png": b"bad"}, cat=3, dog=3)
+        project.set(prune__max_loss=0.0)
+        correct("exclude", "cat/bad.png\n")
+        prune()
+        assert load_quarantine().empty
+
+    def test_a_class_without_pictures_is_told_and_rules_of_number_come_after(self, raw, project, correct, caplog):
+        raw(cat=4, dog=4, eel=1, fox=3)
+        project.set(prune__min_images_per_class=3, prune__max_images_per_class={"cat": 3, "eel": 3, "fox": 3})
+        correct("exclude", "eel/000.png\nfox/000.png\ncat/000.png\n")
+        prune()
+        assert classes() == {"cat": 3, "dog": 4}
+        assert "class 'eel' is empty: prune.exclude and prune.relabel leave it no picture" in caplog.messages
+
+    def test_what_is_wrong_stops_before_anything_is_written(self, raw, correct, project):
+        raw(cat=2, dog=2)
+        correct("exclude", "cat/000.png\ncat/999.png\n")
+        assert refusal(project).startswith("prune.exclude 'exclude.txt', row 2: there is no picture 'cat/999.png'")
 
 
 class TestLoss:

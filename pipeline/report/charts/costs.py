@@ -4,46 +4,58 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from pipeline.report.charts.labels import place_labels
+from pipeline.report.charts.labels import LINE, place_in_margin, place_near
 from pipeline.report.charts.theme import BLUE, GREY, INK, to_svg
 
-_WIDTH, _HEIGHT = 640, 320  # pixels
+_WIDTH, _HEIGHT = 560, 300  # pixels; the height at the least
+_MARGIN = 26  # pixels between the chart and labels beside it
 _Domain = tuple[float, float]
 
 
 def draw_tradeoff(costs: pd.DataFrame) -> str:
-    """Test accuracy by time per image, SVG; the line joins the families that no other beats in both.
+    """Test accuracy by time per image, SVG; the line joins the families that no other beats in both. Names are near their
+    points or, where these are too close to each other, in a column beside the chart, with a line to each.
 
     costs: family, accuracy (0 to 1), milliseconds, on_front.
     """
     times, accuracies = _find_time_domain(costs["milliseconds"]), _find_accuracy_domain(costs["accuracy"])
     x, y = _time_axis(times), _accuracy_axis(accuracies)
-    labels = _place(costs, times, accuracies)
+    height = max(_HEIGHT, len(costs) * LINE)
     front, rest = costs[costs["on_front"]], costs[~costs["on_front"]]
     layers = [alt.Chart(front).mark_line(color=BLUE, strokeDash=[5, 4]).encode(x=x, y=y)]
-    leaders = alt.Chart(labels[labels["is_far"]]).mark_rule(color=INK, opacity=0.6, strokeWidth=1)
-    layers.append(leaders.encode(x=x, y=y, x2="end_milliseconds:Q", y2="end_accuracy:Q"))
-    for part, colour in ((front, BLUE), (rest, GREY)):
-        layers.append(alt.Chart(part).mark_point(filled=True, size=110, opacity=1, color=colour).encode(x=x, y=y))
-    text = alt.Chart(labels).mark_text(fontSize=11, color=INK, baseline="middle")
-    at_x, at_y = _time_axis(times, "label_milliseconds"), _accuracy_axis(accuracies, "label_accuracy")
-    layers.append(text.encode(x=at_x, y=at_y, text="family:N"))
-    return to_svg(alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT))
+    dots = [
+        alt.Chart(part).mark_point(filled=True, size=110, opacity=1, color=colour).encode(x=x, y=y)
+        for part, colour in ((front, BLUE), (rest, GREY))
+    ]
+    lines, texts = _draw_labels(costs, times, accuracies, height)
+    return to_svg(alt.layer(*layers, *lines, *dots, *texts).properties(width=_WIDTH, height=height))
 
 
-def _place(costs: pd.DataFrame, times: _Domain, accuracies: _Domain) -> pd.DataFrame:
-    """costs, with where the label of each family is, and, if that is far from its point, the end of the line that leads there,
-    in the units of the axes."""
+def _draw_labels(
+    costs: pd.DataFrame, times: _Domain, accuracies: _Domain, height: float
+) -> tuple[list[alt.Chart], list[alt.Chart]]:
+    """Lines to the labels, and the labels."""
     (fast, slow), (low, high) = times, accuracies
     x = np.log(costs["milliseconds"].to_numpy(float) / fast) / np.log(slow / fast) * _WIDTH
-    y = (high - costs["accuracy"].to_numpy(float)) / (high - low) * _HEIGHT
-    labels = place_labels(costs["family"].tolist(), x, y, width=_WIDTH, height=_HEIGHT)
-    places = {"label": [label.middle for label in labels], "end": [label.line or label.middle for label in labels]}
-    columns: dict[str, list[float]] = {}
-    for name, pixels in places.items():
-        columns[f"{name}_milliseconds"] = [fast * (slow / fast) ** (across / _WIDTH) for across, _ in pixels]
-        columns[f"{name}_accuracy"] = [high - down / _HEIGHT * (high - low) for _, down in pixels]
-    return costs.assign(**columns, is_far=[label.line is not None for label in labels])
+    y = (high - costs["accuracy"].to_numpy(float)) / (high - low) * height
+    near = place_near(costs["family"].tolist(), x, y, width=_WIDTH, height=height)
+    if near is not None:
+        x, y = np.array([box.middle for box in near]).reshape(-1, 2).T
+    else:
+        y = place_in_margin(y, height=height)
+    there = costs.assign(
+        label_milliseconds=fast * (slow / fast) ** (x / _WIDTH), label_accuracy=high - y / height * (high - low)
+    )
+    at_y, base = _accuracy_axis(accuracies, "label_accuracy"), alt.Chart(there)
+    text = {"fontSize": 11, "color": INK, "baseline": "middle"}
+    if near is not None:
+        at_x = _time_axis(times, "label_milliseconds")
+        return [], [base.mark_text(**text).encode(x=at_x, y=at_y, text="family:N")]
+    line = base.mark_rule(color=INK, opacity=0.5, strokeWidth=1).encode(
+        x=_time_axis(times), y=_accuracy_axis(accuracies), x2=alt.value(_WIDTH + _MARGIN - 4), y2="label_accuracy:Q"
+    )
+    names = base.mark_text(**text, align="left").encode(x=alt.value(_WIDTH + _MARGIN), y=at_y, text="family:N")
+    return [line], [names]
 
 
 def _find_time_domain(milliseconds: pd.Series) -> _Domain:

@@ -1,19 +1,13 @@
-"""Where labels stand beside their points, so that none covers another label, a point, or the line of another label. Pure."""
+"""Where labels stand beside their points, so that none covers another or a point. Pure."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-_CHARACTER, _LINE = (
-    6.6,
-    13.0,
-)  # pixels of a label at a font size of 11: width of a character, at the most, and height of a line
+LINE = 15.0  # pixels, height of a line of labels
+_CHARACTER = 6.6  # pixels at a font size of 11, at the most
 _POINT = 7.0  # pixels, half the side of a point
-_NEAR = 14.0  # pixels from a point to the middle of its label; from further away, a line leads there
-_RINGS = np.arange(_NEAR, 700.0, 9.0)
-_STEP = 2.0  # pixels between the dots by which a line is known
-# Above comes first, then below, right and left, and what is between them.
-_ANGLES = np.deg2rad([90, 270, 0, 180, 50, 130, 310, 230, 20, 160, 340, 200, 70, 110, 290, 250])
+_NEAR = 15.0  # pixels from a point to the middle of a label above or below; to the beginning of one beside
 
 
 class Box(NamedTuple):
@@ -24,85 +18,50 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
-
-class Label(NamedTuple):
-    """box: of the text. line: where a line from the point ends, at the edge of the box; None for a label beside its point.
-    Pixels from the upper left corner of the chart."""
-
-    box: Box
-    line: tuple[float, float] | None
-
     @property
     def middle(self) -> tuple[float, float]:
-        """Of the text."""
-        return (self.box.left + self.box.right) / 2, (self.box.top + self.box.bottom) / 2
+        """x, y."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
 
-def place_labels(names: list[str], x: np.ndarray, y: np.ndarray, *, width: float, height: float) -> list[Label]:
-    """The nearest free place for each name. x, y: of the points, float (n,), pixels from the upper left corner. width, height:
-    of the chart, within which labels stay; in a chart without room, a label is above its point, whatever is there."""
+def place_near(names: list[str], x: np.ndarray, y: np.ndarray, *, width: float, height: float) -> list[Box] | None:
+    """A label above, below, to the right or to the left of each point, within the chart; None if there is no room for all.
+
+    x, y: of the points, float (n,), pixels from the upper left corner. width, height: of the chart."""
     points = list(zip(x.tolist(), y.tolist(), strict=True))
-    boxes = [Box(a - _POINT, b - _POINT, a + _POINT, b + _POINT) for a, b in points]
-    dots = np.zeros((0, 2))  # of all lines so far
-    labels: list[Label] = []
+    taken = [Box(a - _POINT, b - _POINT, a + _POINT, b + _POINT) for a, b in points]
     for name, point in zip(names, points, strict=True):
-        others = boxes[len(points) :]
-        label = _find_place(max(len(name), 3) * _CHARACTER, point, boxes, others, dots, Box(0, 0, width, height))
-        labels.append(label)
-        boxes.append(label.box)
-        if label.line:
-            dots = np.concatenate([dots, draw_dots(point, label.line)])
-    return labels
+        places = _list_places(max(len(name), 3) * _CHARACTER, *point)
+        free = (box for box in places if _is_within(box, width, height) and not any(overlap(box, t) for t in taken))
+        if (box := next(free, None)) is None:
+            return None
+        taken.append(box)
+    return taken[len(points) :]
 
 
-def _find_place(
-    length: float, point: tuple[float, float], boxes: list[Box], others: list[Box], dots: np.ndarray, chart: Box
-) -> Label:
-    for distance in _RINGS:
-        for angle in _ANGLES:
-            label = _make_label(length, point, float(distance), float(angle))
-            is_free = is_within(label.box, chart) and not any(overlap(label.box, box) for box in boxes)
-            if is_free and not any_within(dots, label.box) and not _crosses(point, label, others):
-                return label
-    return _make_label(length, point, _NEAR, float(_ANGLES[0]))
+def _list_places(length: float, x: float, y: float) -> list[Box]:
+    middles = [(x, y - _NEAR), (x, y + _NEAR), (x + _NEAR + length / 2, y), (x - _NEAR - length / 2, y)]
+    return [Box(a - length / 2, b - LINE / 2, a + length / 2, b + LINE / 2) for a, b in middles]
 
 
-def _make_label(length: float, point: tuple[float, float], distance: float, angle: float) -> Label:
-    across, down = np.cos(angle), -np.sin(angle)
-    # A label at the side begins there; one above or below is in the middle.
-    shift = np.sign(across) * length / 2 if abs(across) > 0.3 else 0.0
-    x, y = float(point[0] + across * distance + shift), float(point[1] + down * distance)
-    box = Box(x - length / 2, y - _LINE / 2, x + length / 2, y + _LINE / 2)
-    if distance == _NEAR:
-        return Label(box, None)
-    end = (min(max(point[0], box.left), box.right), min(max(point[1], box.top), box.bottom))
-    return Label(box, end)
-
-
-def _crosses(point: tuple[float, float], label: Label, others: list[Box]) -> bool:
-    if label.line is None:
-        return False
-    dots = draw_dots(point, label.line)
-    return any(any_within(dots, box) for box in others)
-
-
-def draw_dots(start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
-    """float (n, 2): dots on a line, two pixels from each other."""
-    count = max(2, int(np.hypot(end[0] - start[0], end[1] - start[1]) / _STEP))
-    return np.linspace(start, end, count)
-
-
-def any_within(dots: np.ndarray, box: Box) -> bool:
-    """Whether a dot is within a box, or at its edge. dots: float (n, 2)."""
-    x, y = dots[:, 0], dots[:, 1]
-    return bool(np.any((x >= box.left) & (x <= box.right) & (y >= box.top) & (y <= box.bottom)))
-
-
-def is_within(box: Box, chart: Box) -> bool:
-    """Whether a box is wholly in a chart."""
-    return box.left >= chart.left and box.right <= chart.right and box.top >= chart.top and box.bottom <= chart.bottom
+def _is_within(box: Box, width: float, height: float) -> bool:
+    return box.left >= 0 and box.right <= width and box.top >= 0 and box.bottom <= height
 
 
 def overlap(one: Box, other: Box) -> bool:
     """Whether two boxes share more than an edge."""
     return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
+
+
+def place_in_margin(y: np.ndarray, *, height: float) -> np.ndarray:
+    """The middle of each label in a column beside the chart, float (n,), pixels from its top: in the order of the points, and
+    as near to their height as lines allow. y: of the points, float (n,). Raises ValueError if n lines do not fit in height."""
+    if len(y) * LINE > height:
+        raise ValueError(f"expected a height of {len(y) * LINE:g} pixels or more, received {height:g}")
+    order = np.argsort(y, kind="stable")
+    steps = np.arange(len(y)) * LINE
+    last = height - LINE / 2 - (len(y) - 1) * LINE
+    placed = np.empty(len(y))
+    # Each is a line or more below the one before it; what would be below the chart moves up with those before it.
+    placed[order] = np.clip(np.maximum.accumulate(y[order] - steps), LINE / 2, last) + steps
+    return placed

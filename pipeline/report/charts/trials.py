@@ -62,3 +62,42 @@ def draw_importance(importance: pd.DataFrame) -> str:
     )
     text = base.mark_text(align="left", dx=5, color=INK).encode(text=alt.Text("share:Q", format=".0%"))
     return to_svg((base.mark_bar(color=BLUE) + text).properties(width=430, height=alt.Step(24)))
+
+
+def draw_trial_curves(curves: pd.DataFrame, best: int, step: str) -> str:
+    """Validation accuracy of every trial by epoch, SVG: the best one thick, pruned ones dashed.
+
+    curves: trial, state, step (from 1), accuracy; step: what a step is, epoch or folds so far. best: the best trial's number.
+    """
+    layers = []
+    for is_best in (False, True):
+        part = curves[(curves["trial"] == best) == is_best].rename(columns={"step": step})
+        chart = alt.Chart(part).encode(
+            x=number_axis(curves["step"].rename(step), most=16),
+            y=_accuracy_axis(),
+            detail="trial:N",
+            strokeDash=_DASHES,
+        )
+        colour, width, opacity = (BLUE, 3, 1) if is_best else (ORANGE, 1.2, 0.55)
+        dots = alt.OverlayMarkDef(size=18, color=colour)
+        layers.append(chart.mark_line(strokeWidth=width, opacity=opacity, color=colour, point=dots))
+    return to_svg(alt.layer(*layers).properties(width=880, height=270))
+
+
+def draw_each_curve(curves: pd.DataFrame, best: int, step: str, columns: int = 6) -> str:
+    """As `draw_trial_curves`, one small chart per trial, on the same axes; that of the best trial in blue, SVG."""
+    table = curves.rename(columns={"step": step}).assign(is_best=curves["trial"] == best)
+    base = alt.Chart(table).mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=12))
+    colour = alt.Color("is_best:N", scale=alt.Scale(domain=[False, True], range=[ORANGE, BLUE]), legend=None)
+    x = number_axis(table[step], most=4)
+    chart = base.encode(x=x, y=_accuracy_axis(None), strokeDash=_DASHES, color=colour).properties(width=115, height=80)
+    return to_svg(chart.facet(facet=alt.Facet("trial:O", title=None), columns=columns))
+
+
+_DASHES = alt.StrokeDash(
+    "state:N", scale=alt.Scale(domain=["finished", "pruned", "failed"], range=[[1, 0], [4, 3], [2, 4]]), legend=None
+)
+
+
+def _accuracy_axis(title: str | None = _TITLE) -> alt.Y:
+    return alt.Y("accuracy:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))

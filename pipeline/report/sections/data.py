@@ -37,6 +37,7 @@ def describe_data(facts: DatasetFacts, examination: Examination, value_range: Va
         "found": draw_found(classes[classes["stage"].isin(["found", "kept"])]),
         "homogeneity": examination.facts,
         "shapes": describe_shapes(images),
+        "pixels": examination.pixels.to_dict("records"),
         "light": draw_light(summarize_light(images), facts.class_names),
         "strips": draw_strips(facts, value_range),
         "faults": describe_faults(examination.faults),

@@ -37,7 +37,7 @@ def describe_data_issues(
 
 
 def _count_by_split(table: pd.DataFrame) -> dict[str, int]:
-    return {split: int((table["split"] == split).sum()) for split in ("test", "val")}
+    return {split: int((table["split"] == split).sum()) for split in ("test", "val", "train")}
 
 
 def _show_pair(row: dict[Any, Any], album: Album) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.config.search_space import Dimension, Range
 from pipeline.config.sections import Search
-from pipeline.report.charts.trials import draw_history, draw_importance, draw_slices
+from pipeline.report.charts.trials import draw_each_curve, draw_history, draw_importance, draw_slices, draw_trial_curves
 from pipeline.report.tables import to_records
 from pipeline.search.trials import (
     Trial,
@@ -18,6 +18,8 @@ from pipeline.search.trials import (
     shorten_name,
     show_value,
 )
+
+_EACH = 120  # the last trial with a chart of its own: a hundred small charts are half a megabyte
 
 
 def make_command(trials: list[Trial]) -> str:
@@ -63,4 +65,26 @@ def describe_trials(
         "importance": draw_importance(shares) if importance else None,
         "slices": draw_slices(joined, ranges),
         "trials": to_records(table),
+        **describe_curves(trials, settings),
     }
+
+
+def describe_curves(trials: list[Trial], settings: Search) -> dict[str, Any]:
+    """The validation curve of every trial: all in one chart, and each in its own; None where none has two steps."""
+    curves, best = join_steps(trials), find_best(trials)
+    if best is None or (curves["step"] < 2).all():
+        return {"curves": None, "each_curve": None, "num_curves": 0}
+    step = "folds" if settings.score == "crossval" else "epoch"
+    return {
+        "curves": draw_trial_curves(curves, best.number, step),
+        "each_curve": draw_each_curve(curves[curves["trial"] <= _EACH], best.number, step),
+        "num_curves": int(min(curves["trial"].nunique(), _EACH)),
+    }
+
+
+def join_steps(trials: list[Trial]) -> pd.DataFrame:
+    """trial, state, step (from 1), accuracy: one row per step of each trial."""
+    rows = [
+        (trial.number, trial.state, step, accuracy) for trial in trials for step, accuracy in enumerate(trial.steps, 1)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "state", "step", "accuracy"])

@@ -12,8 +12,10 @@ from pipeline.data.examination import (
     load_examination,
     save_examination,
 )
+from pipeline.data.pixel_values import PIXEL_COLUMNS
 
 LABELS = ["NA", "007", "null", "1e3", "", "bear, brown", "猫"]
+PIXELS = pd.DataFrame([("test", "after", 7, 3, 250, 0.0, 0.125)], columns=PIXEL_COLUMNS)
 FACTS = ExaminationFacts(chi_squared=3.5, degrees_of_freedom=8, p=0.25, least_expected=4.5, near_duplicate=0.95)
 
 
@@ -27,7 +29,7 @@ def make_examination(*, near: list[tuple] = ()) -> Examination:
     images = images.assign(brightness=1.5, contrast=20.25, width=640, height=480, mode="1")
     classes = pd.DataFrame({"label": LABELS, "stage": "found", "images": 7})
     faults = pd.DataFrame([("a", label, "dark", 0.25) for label in LABELS], columns=FAULT_COLUMNS)
-    return Examination(classes, images, pd.DataFrame(near, columns=NEAR_COLUMNS), faults, FACTS)
+    return Examination(classes, images, pd.DataFrame(near, columns=NEAR_COLUMNS), faults, PIXELS, FACTS)
 
 
 def save_and_load(folder: Path, **options) -> Examination:
@@ -54,6 +56,7 @@ def test_measurements_are_numbers(folder):
         assert all(pd.api.types.is_numeric_dtype(getattr(loaded, table)[name]) for name in names.split())
     assert loaded.classes["images"].sum() == 7 * len(LABELS)
     assert loaded.facts == FACTS
+    pd.testing.assert_frame_equal(loaded.pixels, PIXELS)
 
 
 def test_an_empty_table_of_near_duplicates_keeps_its_columns(folder):
@@ -78,5 +81,5 @@ def test_files_of_an_earlier_examination_are_removed(folder):
     (folder / "old.csv").touch()
     save_examination(make_examination(), folder)
     assert sorted(file.name for file in folder.iterdir()) == [
-        *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv")
+        *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv", "pixels.csv")
     ]

@@ -59,6 +59,7 @@ def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str 
         confusion=make_confusion_table(labels, probabilities.argmax(axis=1), class_names),
         predictions=predictions,
         val_predictions=predictions.iloc[::-1],
+        train_predictions=predictions.iloc[1:],
         curves=pd.DataFrame({"split": ["train", "val"], "epoch": [1, 1], "accuracy": [0.5, 1.0], "loss": [1.5, 0.25]}),
         roc=make_roc_table(labels, probabilities, class_names),
         pr=make_pr_table(labels, probabilities, class_names),

@@ -20,6 +20,7 @@ class TestCosts:
             "evaluate_peak_mb": 700,
             "model_mb": 2.5,
             "parameters": 1000,
+            "trainable_parameters": 900,
             "on_front": True,
         }
 

@@ -71,7 +71,7 @@ class TestSeen:
         assert load_seen("source") == Seen()
 
     def test_those_in_git_are_what_a_fresh_project_writes(self, project):
-        for name in ("source", "labels", "outside"):
+        for name in ("source", "labels", "outside", "exclude", "relabel"):
             save_seen(name, Seen())
             written = (project.folder / f"data/watch/seen/{name}.json").read_text()
             assert (Path(__file__).parents[3] / f"data/watch/seen/{name}.json").read_text() == written

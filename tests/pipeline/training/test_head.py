@@ -849,14 +849,15 @@ class TestLinearMachine:
         from sklearn.svm import SVC
 
         from pipeline.models.artifacts import load_model, save_model
+        from pipeline.models.predictions import predict_embedded, predict_split
         from pipeline.training.svm import load_embedded, load_views, train_linear
 
         model = train_linear("mobilenet_svm", FeatureLinearRecipe(**SVM | {"solver": "svc"}), record=Path("record"))
         save_model(model, folder / "voting.keras")
         found = load_embeddings("mobilenet_svm")
-        expected = SVC(kernel="linear", break_ties=True).fit(*load_views(found, 1.0)).predict(load_embedded(found, "val")[0])
-        for embeddings in (found, None):
-            _, probabilities = predict(load_model(folder / "voting.keras"), "val", embeddings)
+        loaded, machine = load_model(folder / "voting.keras"), SVC(kernel="linear", break_ties=True)
+        expected = machine.fit(*load_views(found, 1.0)).predict(load_embedded(found, "val")[0])
+        for _, probabilities in (predict_embedded(loaded, found, "val"), predict_split(loaded, "val")):
             np.testing.assert_array_equal(probabilities.argmax(axis=1), expected)
 
     @pytest.mark.usefixtures("folder")

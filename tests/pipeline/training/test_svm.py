@@ -209,7 +209,14 @@ class TestTraining:
 
     def train(self, linear, tmp_path, **changes):
         none = dict.fromkeys(("backbone", "input_size", "augment"))
-        settings = {**none, "solver": "fast", "C": 1.0, "max_iterations": 1000, "max_gb": 1.0, "class_weight": "none"} | changes
+        settings = {
+            **none,
+            "solver": "fast",
+            "C": 1.0,
+            "max_iterations": 1000,
+            "max_gb": 1.0,
+            "class_weight": "none",
+        } | changes
         return linear.train_linear("linear_svm", LinearRecipe(**settings), record=tmp_path / "record")
 
     def best(self, tmp_path) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pipeline.config.reader import load_params
 from pipeline.config.search_space import Dimension, parse_space
 from pipeline.config.sections import Search
 from pipeline.report.page import render_page
-from pipeline.report.sections.trials import describe_trials, join_trials, make_command
+from pipeline.report.sections.trials import describe_curves, describe_trials, join_steps, join_trials, make_command
 from pipeline.search.trials import Trial
 from tests.conftest import ROOT
 
@@ -144,14 +144,31 @@ class TestPage:
 
     def test_importance_is_drawn_with_short_names_where_there_is_any(self):
         page = render(ALL, dict(zip(NAMES, (0.5, 0.3, 0.2), strict=True)))
-        assert page.count("<svg") == 3
+        assert page.count("<svg") == 5
         assert "Share of the variance of 2 completed trials' scores" in read(page)
         assert "With so few trials it is no more than a hint." in read(page)
         assert ">batch_size</text>" in page
 
     def test_where_there_is_none_that_is_said(self, page):
-        assert page.count("<svg") == 2
+        assert page.count("<svg") == 4
         assert "Too few trials have completed" in read(page)
+
+    def test_every_trial_has_its_validation_curve(self, page):
+        assert "Validation accuracy of every trial by epoch. Blue: trial 2, the best." in read(page)
+        assert "Each of 3 trials" in read(page)  # the failed one has not got that far
+        assert join_steps(ALL)["trial"].tolist() == [1, 1, 1, 2, 2, 4, 4]
+        assert join_steps(ALL)["accuracy"].tolist() == [0.25, 0.375, 0.3, 0.5, 0.8125, 0.5, 0.25]
+
+    def test_of_folds_a_curve_is_the_mean_so_far(self):
+        assert "every trial after each fold, mean of the folds so far" in read(render(FOLDED, score="crossval"))
+
+    def test_trials_without_epochs_have_no_curve(self):
+        words = read(render([Trial(1, "finished", BEST.values, 0.5, [0.5], [0.5])]))
+        assert "How they learnt" not in words
+
+    def test_of_very_many_trials_the_first_have_a_chart_of_their_own(self):
+        trials = [Trial(n, "finished", BEST.values, 0.5, [0.4, 0.5], [0.5]) for n in range(1, 126)]
+        assert describe_curves(trials, make_settings())["num_curves"] == 120
 
     def test_one_trial_and_one_parameter_are_enough(self):
         space = parse_space({"train": {"dropout": [0.1]}})

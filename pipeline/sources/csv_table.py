@@ -1,0 +1,79 @@
+"""Reads a person's CSV file: any separator, with or without byte-order mark, as fields with the number of their row."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from pipeline.runtime.errors import PipelineError
+
+_DELIMITERS = (",", ";", "\t", "|")
+_MAX_FIELD = 1 << 20  # characters; csv's own limit is 128 KB
+_SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
+_OTHER_FILES = {
+    b"PK\3\4": "an Excel workbook or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "packed by gzip",
+    b"PAR1": "a Parquet file",
+    b"{": "a JSON file",
+    b"[": "a JSON file",
+}
+
+Line = tuple[int, list[str]]  # number of the line in the file, from 1, where the row ends; its fields, stripped
+
+
+def decode_csv(data: bytes, what: str) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte-order mark. what: for messages, such as "data.labels 'a.csv'".
+
+    Raises PipelineError, one line with the number of the row, for what is no text.
+    """
+    if other := next((other for start, other in _OTHER_FILES.items() if data.lstrip().startswith(start)), ""):
+        raise PipelineError(f"{what} is {other}: expected a CSV file; save it as CSV in UTF-8")
+    for bom, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
+        if data.startswith(bom):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError as error:
+                row = data[: error.start].count(b"\n") + 1
+                raise PipelineError(
+                    f"{what}, row {row}: expected UTF-8, received the byte 0x{data[error.start]:02x}; save it as CSV in UTF-8"
+                ) from error
+    raise AssertionError("every text begins with no bytes")
+
+
+def read_lines(text: str, wanted: set[str], what: str) -> Iterator[Line]:
+    """Each line that is not blank. wanted: titles of columns, by which the separator is found."""
+    csv.field_size_limit(_MAX_FIELD)
+    said = _SEPARATOR.match(text)  # the line `sep=;`, which Excel writes and reads
+    start = said[0].count("\n") if said else 0
+    text = text[said.end() :] if said else text
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = said[1] if said else _find_delimiter(first, wanted)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield start + reader.line_num, [field.strip() for field in fields]
+    except csv.Error as error:
+        raise PipelineError(f"{what}, row {reader.line_num}: can't be read ({error})") from error
+
+
+def _find_delimiter(header: str, wanted: set[str]) -> str:
+    """The one by which the header has the columns that are asked for; else the most frequent."""
+
+    def rate(delimiter: str) -> tuple[int, int]:
+        titles = {title.strip().strip('"') for title in header.split(delimiter)}
+        return len(wanted & titles), header.count(delimiter)
+
+    return max(_DELIMITERS, key=rate)
+
+
+def fit_line(line: Line, header: list[str], what: str) -> Line:
+    """As many fields as the header has; empty ones at the end are added and left out."""
+    number, fields = line
+    if any(fields[len(header) :]):
+        raise PipelineError(
+            f"{what}, row {number}: expected {len(header)} columns, received {len(fields)}; quote fields that contain the "
+            "separator"
+        )
+    return number, [*fields, *[""] * (len(header) - len(fields))][: len(header)]
