@@ -1,6 +1,11 @@
 # Two commands: `make repro` runs the pipeline, `make test` checks it. Both build what they need.
 # PYTHON= chooses the interpreter. Otherwise an environment that is there keeps its own, and a new one gets the newest.
 PYTHON ?=
+# of `make study`
+STUDY ?=
+PART ?=
+DATA ?=
+OUTSIDE ?=
 VENV := .venv
 INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.12 python3.11 python3)
 # COVERAGE=1 measures which lines the tests run

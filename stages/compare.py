@@ -5,10 +5,11 @@ by validation accuracy; runs that differ in train.seed alone are folded into mea
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
-from pipeline.report.experiment_tables import fold_seeds, make_run_table
+from pipeline.report.experiment_tables import fold_seeds, make_run_table, number_images
 from pipeline.report.experiments import load_experiments, open_experiments
 from pipeline.report.page import render_page
 from pipeline.report.sections.experiments import describe_comparison
@@ -16,6 +17,8 @@ from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import METRICS
 from pipeline.runtime.unseen import show_unseen
+
+logger = logging.getLogger(__name__)
 
 OUT = METRICS / "compare.html"
 _MOST_ROWS = 50  # printed; the page has all
@@ -44,6 +47,12 @@ def compare(chosen: argparse.Namespace) -> None:
     print(show_unseen(table.head(_MOST_ROWS).to_string(index=False)))
     if len(table) > _MOST_ROWS:
         print(f"and {len(table) - _MOST_ROWS:,} more rows, in the page")
+    if sets := number_images(experiments):
+        logger.warning(
+            "these runs have %d different sets of images (column images), by which accuracies differ too: compare runs of one "
+            "set",
+            len(sets),
+        )
     print(f"page: {chosen.out}")
 
 

@@ -1,7 +1,7 @@
 """Examines the data before any model does: class counts, sizes, brightness, near duplicates across splits, homogeneous splits.
 
 Writes data/examination/: classes.csv (label, stage, images: found, kept and in each split), images.csv (one row per image that
-is used), near_duplicates.csv (one row per image of test or val that is nearly the same as one of train), faults.csv (name,
+is used), near_duplicates.csv (one row per image of test or val that one of train resembles), faults.csv (name,
 label, fault, value: constant, dark, blurry, odd size and others), pixels.csv (split, stage: before or after resizing, and the
 range of pixel values), facts.json.
 """
@@ -15,7 +15,7 @@ from pipeline.data.examination import Examination, ExaminationFacts, save_examin
 from pipeline.data.faults import describe_faults, find_faults
 from pipeline.data.image_statistics import measure_images
 from pipeline.data.manifest import load_manifest
-from pipeline.data.near_duplicates import find_near_duplicates
+from pipeline.data.near_duplicates import NEAR_COPY, find_near_duplicates
 from pipeline.data.pixel_values import make_pixel_table, measure_originals
 from pipeline.data.raw import load_index
 from pipeline.data.tfrecords import load_dataset_facts
@@ -44,7 +44,9 @@ def examine() -> None:
     )
     for fault, labels in describe_faults(faults).items():
         logger.warning("%s: %s", fault, labels)
-    logger.info(f"{len(images):,} images; {len(near):,} of val and test are nearly the same as an image of train")
+    copies = int((near["similarity"] >= NEAR_COPY).sum())
+    like = f"{copies:,} of val and test are near copies of an image of train, {len(near) - copies:,} more are similar to one"
+    logger.info(f"{len(images):,} images; {like}")
 
 
 if __name__ == "__main__":

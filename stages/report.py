@@ -63,7 +63,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_class_reports(results, findings.ranked),
         **describe_samples(chosen.predictions, album, params.train.seed),
         **describe_mistakes(findings.chosen, results, findings.ranked, facts.class_names, album),
-        **describe_data_issues(findings.issues, examination.near_duplicates, results, findings.ranked, album),
+        **describe_data_issues(findings, examination.near_duplicates, results, album),
         **describe_data(facts, examination, params.preprocess.range),
         **describe_reading(params.split.group),
         augmented=describe_augmentation(results),

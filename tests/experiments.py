@@ -50,11 +50,12 @@ def make_experiment(
     accuracy: dict[str, float] | None = None,
     *,
     folds: dict[str, pd.DataFrame] | None = None,
+    images: str | None = None,
     **changes: Any,
 ) -> Experiment:
-    """accuracy: of each family in validation. changes: of the parameters."""
+    """accuracy: of each family in validation. images: see Experiment. changes: of the parameters."""
     summary = make_summary(**(accuracy or {"optimized": 0.5}))
-    return Experiment(name, None, flatten(make_params(**changes)), summary, folds or {})
+    return Experiment(name, None, flatten(make_params(**changes)), summary, folds or {}, images)
 
 
 def make_seeds() -> list[Experiment]:

@@ -48,7 +48,7 @@ def test_each_family_has_its_files(clone: Path, family: str) -> None:
         "parameters",
         "trainable_parameters",
     } <= set(figures)
-    for name in ("classes.csv", "confusion.csv", "predictions.csv", "calibration.json"):
+    for name in ("classes.csv", "classes_train.csv", "confusion.csv", "predictions.csv", "calibration.json"):
         assert (clone / "metrics" / family / name).stat().st_size > 0
     assert (clone / "models" / f"{family}.keras").exists()
 

@@ -42,6 +42,8 @@ def explain(error: ValidationError, content: Any, section: str = "") -> str:
         r"^(Input|Value|List|String) should (be |have )?|^Value error, | after validation.*", "", fault["msg"]
     )
     expected = "a mapping" if fault["type"] in _NO_SECTION else message
+    if path[-1:] == ["augment"] and expected == "a mapping":
+        expected += ", or none"
     if fault["type"] == "list_type":
         expected = f"a list in brackets, such as {_make_list(fault['input'])}"
     return f"{name}: expected {expected}, received {hide_logins(repr(fault['input']))}{more}"

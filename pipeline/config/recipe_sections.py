@@ -30,6 +30,7 @@ def _check_unfreeze(value: Any) -> Any:
 ClassWeight: TypeAlias = Literal["none", "balanced"]
 Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
+Oversample: TypeAlias = Literal["none", "balanced"]
 Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
 Restore: TypeAlias = Literal["best", "last"]
 Solver: TypeAlias = Literal["fast", "svc"]
@@ -40,10 +41,28 @@ Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
 class Augment(Section):
+    """Those with a default are younger than many a params.yaml, which may lack them."""
+
     flip: Flip
     rotation: Turn
     zoom: Fraction
     contrast: Fraction
+    brightness: Fraction = 0.0
+    shift: Fraction = 0.0
+    crop: Fraction = 0.0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is augmented."""
+        return self != NO_AUGMENT
+
+
+NO_AUGMENT = Augment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
+
+
+def spell_out_augment(value: Any) -> Any:
+    """The settings that `augment: none` stands for; anything else as it is."""
+    return NO_AUGMENT.model_dump() if value == "none" else value
 
 
 class EarlyStopping(Section):
@@ -98,6 +117,7 @@ class Training(Section):
     reduce_lr: ReduceLr
     schedule: Schedule
     class_weight: ClassWeight
+    oversample: Oversample = "none"
 
 
 class Recipe(Training):

@@ -8,7 +8,17 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES
 from pipeline.config.messages import explain
 from pipeline.config.nested import KeyPath, merge, walk
-from pipeline.config.recipe_sections import Augment, Defaults, LinearRecipe, Recipe, Train, Training, TransferRecipe
+from pipeline.config.recipe_sections import (
+    NO_AUGMENT,
+    Augment,
+    Defaults,
+    LinearRecipe,
+    Recipe,
+    Train,
+    Training,
+    TransferRecipe,
+    spell_out_augment,
+)
 from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
@@ -20,16 +30,33 @@ _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear mach
 
 
 def expand_recipes(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What params.yaml says, with each family's whole recipe in `recipes` and no `recipes.defaults`.
+    """What params.yaml says, with each family's whole recipe in `recipes` and no `recipes.defaults`, and with all settings
+    where `augment: none` says that they are off.
 
     Raises PipelineError, one line, for wrong defaults. What is wrong in a family's entry is left for `Params` to refuse.
     """
+    content = {key: _spell_out(value) if key == "train" else value for key, value in content.items()}
     recipes = content.get("recipes")
     if not isinstance(recipes, Mapping):
-        return dict(content)
+        return content
+    recipes = _spell_out_all(recipes)
     _check_defaults(recipes)
     whole = {name: _expand(recipes, name) for name in recipes if name != _DEFAULTS}
     return {**content, "recipes": whole}
+
+
+def _spell_out(section: Any) -> Any:
+    """A section with all settings of augmentation where it has `augment: none`."""
+    if not isinstance(section, Mapping) or "augment" not in section:
+        return section
+    return {key: spell_out_augment(value) if key == "augment" else value for key, value in section.items()}
+
+
+def _spell_out_all(recipes: Mapping[str, Any]) -> dict[str, Any]:
+    whole = {name: _spell_out(entry) for name, entry in recipes.items()}
+    if isinstance(defaults := recipes.get(_DEFAULTS), Mapping):
+        whole[_DEFAULTS] = {kind: _spell_out(entry) for kind, entry in defaults.items()}
+    return whole
 
 
 def _check_defaults(recipes: Mapping[str, Any]) -> None:
@@ -67,6 +94,7 @@ def _list_origins(recipes: Mapping[str, Any], family: str) -> list[tuple[str, Ma
 def trace_origins(recipes: Mapping[str, Any], params: Params, family: str) -> dict[KeyPath, str]:
     """Where each value of `resolve_family` comes from, in the order of params.yaml: `study` (the family's entry), `default of
     <kind>`, `from <family>`, `train` or `train.max_epochs`. recipes: as params.yaml has them."""
+    recipes = _spell_out_all(recipes)
     found = {path: origin for origin, values in _list_origins(recipes, family) for path, _ in walk(values)}
     resolved = dict(walk(resolve_family(params, family).model_dump()))
     overrides = {path for path, value in walk(params.train.model_dump()) if value is not None}
@@ -82,7 +110,7 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
     """The settings with which one family trains: those of `train`, and the recipe's own where `train` says null.
 
     `train.max_epochs` caps the recipe's epochs, but not `train.epochs`. Raises PipelineError for two rules that would both set
-    the learning rate.
+    the learning rate, or both make up for rare classes.
     """
     resolved = _override(recipe.model_dump(), train.model_dump())
     if train.epochs is None and train.max_epochs is not None:
@@ -91,6 +119,11 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
         raise PipelineError(
             "schedule.kind cosine sets the learning rate of every step: expected reduce_lr.patience null beside it, received "
             f"{resolved['reduce_lr']['patience']}; use one of the two"
+        )
+    if resolved["class_weight"] == resolved["oversample"] == "balanced":
+        raise PipelineError(
+            "oversample balanced shows all classes equally often already: expected class_weight none beside it, received "
+            "balanced; use one of the two"
         )
     return type(recipe).model_validate(resolved)
 
@@ -124,6 +157,8 @@ def list_ignored(params: Params, family: str) -> list[str]:
     if declared.kind != "linear":
         return []
     taken = set(_LINEAR) if declared.backbone else {"class_weight"}
+    if params.train.augment.model_dump() == NO_AUGMENT.model_dump():
+        taken.add("augment")  # on pixels nothing is augmented anyway
     overrides = params.train.model_dump(include={*Training.model_fields, "max_epochs"} - taken)
     return [".".join(["train", *path]) for path, value in walk(overrides) if value is not None]
 
@@ -143,7 +178,7 @@ def _override(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, An
 
 def without_augment(params: Params) -> Params:
     """The same parameters with all augmentation off, whatever a recipe says."""
-    off = params.train.augment.model_copy(update={"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0})
+    off = params.train.augment.model_copy(update=NO_AUGMENT.model_dump())
     return params.model_copy(update={"train": params.train.model_copy(update={"augment": off})})
 
 

@@ -58,7 +58,7 @@ def make_optional(name: str, section: type[Section], base: type[Base]) -> type[B
         if isinstance(annotation, type) and issubclass(annotation, Section):
             fields[key] = (make_optional(f"{name}{annotation.__name__}", annotation, Section), ...)
         else:
-            fields[key] = (field.rebuild_annotation() | None, ...)
+            fields[key] = (field.rebuild_annotation() | None, ... if field.is_required() else None)
     return create_model(name, __base__=base, **fields)
 
 

@@ -1,4 +1,4 @@
-"""Random augmentation of training images: flip, rotation and zoom in one warp, then contrast. Imports TensorFlow.
+"""Random augmentation of training images: all that moves pixels in one warp, then contrast and brightness. Imports TensorFlow.
 
 Keras' layers warp once for each of the three, and draw from a state that can't be resumed or traced to an image. One fused
 warp is more than twice as fast (tests/benchmarks/bench_augmentation.py).
@@ -10,33 +10,42 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 _NUMBERS = 5  # drawn for each image and epoch: two flips, rotation, zoom, contrast
+_MORE = 6  # brightness, two shifts, the side of the crop and its place: by a key of their own, as the five came first
+_MORE_KEY = 2**32  # above all seeds
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """flip: none, horizontal, vertical or both. rotation: largest angle, as a fraction of a full turn. zoom, contrast: largest
-    relative change. As defined by Keras' RandomFlip, RandomRotation, RandomZoom and RandomContrast."""
+    relative change. brightness: largest change, as a fraction of 255. shift: largest, as a fraction of a side. As defined by
+    Keras' RandomFlip, RandomRotation, RandomZoom, RandomContrast, RandomBrightness and RandomTranslation. crop: most of a side
+    that is cut off; what is left is enlarged to the whole again."""
 
     flip: str = "none"
     rotation: float = 0.0
     zoom: float = 0.0
     contrast: float = 0.0
+    brightness: float = 0.0
+    shift: float = 0.0
+    crop: float = 0.0
 
     @property
     def warps(self) -> bool:
         """Whether pixels move."""
-        return self.flip != "none" or self.rotation > 0 or self.zoom > 0
+        return self.flip != "none" or max(self.rotation, self.zoom, self.shift, self.crop) > 0
 
     @property
     def is_active(self) -> bool:
         """Whether anything is augmented."""
-        return self.warps or self.contrast > 0
+        return self.warps or max(self.contrast, self.brightness) > 0
 
 
 def draw_numbers(num_images: int, *, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
-    """float32 (num_images, 5), uniform in [0, 1): row i belongs to image i in this epoch, whatever batch it is in."""
+    """float32 (num_images, 11), uniform in [0, 1): row i belongs to image i in this epoch, whatever batch it is in."""
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    return tf.random.stateless_uniform([num_images, _NUMBERS], seed=key)
+    first = tf.random.stateless_uniform([num_images, _NUMBERS], seed=key)
+    more = tf.random.stateless_uniform([num_images, _MORE], seed=key + tf.constant([_MORE_KEY, 0], tf.int64))
+    return tf.concat([first, more], axis=1)
 
 
 def augment_batch(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
@@ -51,6 +60,9 @@ def augment_batch(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentat
         mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
         factor = _spread(numbers[:, 4], 1.0, augmentation.contrast)[:, None, None, None]
         images = tf.clip_by_value((images - mean) * factor + mean, 0.0, 255.0)
+    if augmentation.brightness > 0:
+        change = _spread(numbers[:, 5], 0.0, 255.0 * augmentation.brightness)[:, None, None, None]
+        images = tf.clip_by_value(images + change, 0.0, 255.0)
     return images
 
 
@@ -63,7 +75,8 @@ def _sign(numbers: tf.Tensor, flips: bool) -> tf.Tensor:
 
 
 def _warp(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Flip, rotation and zoom about the centre, as one affine map from pixels of the result to points of the image."""
+    """Flip, rotation and zoom about the centre, shift and crop, as one affine map from pixels of the result to points of the
+    image."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     flip_x = _sign(numbers[:, 0], augmentation.flip in ("horizontal", "both"))
     flip_y = _sign(numbers[:, 1], augmentation.flip in ("vertical", "both"))
@@ -73,7 +86,12 @@ def _warp(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> 
     b0, b1 = flip_y * scale * tf.sin(angle), flip_y * scale * tf.cos(angle)
     x, y = tf.cast(width - 1, tf.float32) / 2.0, tf.cast(height - 1, tf.float32) / 2.0
     zero = tf.zeros_like(a0)
-    transforms = tf.stack([a0, a1, x - a0 * x - a1 * y, b0, b1, y - b0 * x - b1 * y, zero, zero], axis=1)
+    dx, dy, side = _move(numbers, augmentation)
+    dx, dy = dx * tf.cast(width, tf.float32), dy * tf.cast(height, tf.float32)
+    more_x, more_y = a0 * dx + a1 * dy, b0 * dx + b1 * dy
+    a0, a1, b0, b1 = a0 * side, a1 * side, b0 * side, b1 * side
+    from_x, from_y = x - a0 * x - a1 * y + more_x, y - b0 * x - b1 * y + more_y
+    transforms = tf.stack([a0, a1, from_x, b0, b1, from_y, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
@@ -82,3 +100,12 @@ def _warp(images: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation) -> 
         interpolation="BILINEAR",
         fill_mode="REFLECT",
     )
+
+
+def _move(numbers: tf.Tensor, augmentation: Augmentation) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """How far the part that is seen lies from the centre, to the right and down, as fractions of the sides, and how much of a
+    side it has: float32 (batch,) each. A crop lies within the shifted image."""
+    cut = numbers[:, 8] * augmentation.crop
+    dx = cut * (numbers[:, 9] - 0.5) - _spread(numbers[:, 6], 0.0, augmentation.shift)
+    dy = cut * (numbers[:, 10] - 0.5) - _spread(numbers[:, 7], 0.0, augmentation.shift)
+    return dx, dy, 1.0 - cut

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts
 from pipeline.runtime.paths import TFRECORDS
 
@@ -21,6 +22,8 @@ _FEATURES = {
 
 # An epoch's number to (positions of the images, Batch), in the order of that epoch.
 _Shuffle: TypeAlias = Callable[[tf.Tensor], tf.data.Dataset]
+# An epoch's number to how often it has each image, int64 (n,).
+_Times: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Batch(NamedTuple):
@@ -108,6 +111,7 @@ def make_training_batches(
     cache_gb: float,
     shuffle_buffer: int,
     first_epoch: int = 0,
+    oversample: bool = False,
     folder: Path = TFRECORDS,
 ) -> tuple[tf.data.Dataset, int]:
     """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and the number of batches per epoch.
@@ -115,13 +119,20 @@ def make_training_batches(
     Each epoch has its own order and augmentation, both drawn from (seed, epoch, position of the image), so that a run that
     resumes at `first_epoch` sees what an uninterrupted one would. A split of up to `cache_gb` GB is kept in memory and shuffled
     completely; a larger one is read again each epoch and shuffled within a buffer of `shuffle_buffer` images.
+
+    oversample: an epoch has all classes equally often: images of smaller ones several times, each time augmented anew. Of
+    images that are not kept in memory, the copies of one image follow each other into the buffer.
     """
     facts = load_dataset_facts(folder)
     n, size = facts.num_images["train"], facts.image_size
     if n * size * size * 3 <= cache_gb * 1e9:
-        shuffle = _shuffle_in_memory(load_split("train", folder=folder), batch_size, seed)
+        split = load_split("train", folder=folder)
+        times = _draw_times(split[1], seed) if oversample else None
+        shuffle = _shuffle_in_memory(split, batch_size, seed, times)
     else:
-        shuffle = _shuffle_files(list_shards("train", folder), size, batch_size, seed, shuffle_buffer)
+        times = _draw_times(_read_labels("train", folder), seed) if oversample else None
+        shuffle = _shuffle_files(list_shards("train", folder), size, batch_size, seed, shuffle_buffer, times)
+    n = count_oversampled(facts.counts["train"].values()) if oversample else n
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         numbers = draw_numbers(n, seed=seed, epoch=epoch) if augmentation.is_active else None
@@ -131,24 +142,65 @@ def make_training_batches(
     return epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
 
 
-def _shuffle_in_memory(split: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int) -> _Shuffle:
+def _draw_times(labels: np.ndarray, seed: int) -> _Times:
+    def draw(epoch: tf.Tensor) -> tf.Tensor:
+        times = tf.numpy_function(lambda number: draw_times(labels, seed=seed, epoch=int(number)), [epoch], tf.int64)
+        return tf.ensure_shape(times, (len(labels),))
+
+    return draw
+
+
+def _read_labels(split: str, folder: Path) -> np.ndarray:
+    """int64 (n,), in the order of the files."""
+    features = {"label": _FEATURES["label"]}
+    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024)
+    parts = records.map(lambda r: tf.io.parse_example(r, features)["label"]).as_numpy_iterator()
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _shuffle_in_memory(
+    split: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int, times: _Times | None = None
+) -> _Shuffle:
+    """times: of each image; None: once. Positions are those of an image, or of one of its copies, which follow each other."""
     images, labels = (tf.constant(array) for array in split)
     n = len(split[1])  # here, as the inner function would keep a second copy of the images
+    total = count_oversampled(np.bincount(split[1]).tolist()) if times else n
 
     def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.data.Dataset.range(n).shuffle(n, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
-        return order.batch(batch_size).map(
-            lambda i: (i, Batch(tf.gather(images, i), tf.gather(labels, i))), tf.data.AUTOTUNE, deterministic=True
+        rows = tf.repeat(tf.range(n, dtype=tf.int64), times(epoch)) if times else None
+
+        def gather(i: tf.Tensor) -> tuple[tf.Tensor, Batch]:
+            row = i if rows is None else tf.gather(rows, i)
+            return i, Batch(tf.gather(images, row), tf.gather(labels, row))
+
+        order = tf.data.Dataset.range(total).shuffle(
+            total, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False
         )
+        return order.batch(batch_size).map(gather, tf.data.AUTOTUNE, deterministic=True)
 
     return shuffle
 
 
-def _shuffle_files(files: list[str], image_size: int, batch_size: int, seed: int, buffer: int) -> _Shuffle:
+def _repeat(records: tf.data.Dataset, times: tf.Tensor) -> tf.data.Dataset:
+    """Each record as often as `times`, int64 (n,), says, with the positions of its copies. records: (row, record)."""
+    ends = tf.cumsum(times)
+
+    def copy(row: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
+        copies = tf.data.Dataset.range(ends[row] - times[row], ends[row])
+        return copies.map(lambda position: (position, record))
+
+    return records.flat_map(copy)
+
+
+def _shuffle_files(
+    files: list[str], image_size: int, batch_size: int, seed: int, buffer: int, times: _Times | None = None
+) -> _Shuffle:
+    """times: see `_shuffle_in_memory`."""
     records = tf.data.TFRecordDataset(files).enumerate()
 
     def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = records.shuffle(buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
+        whole = _repeat(records, times(epoch)) if times else records
+        order = whole.shuffle(buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
         return order.batch(batch_size).map(
             lambda i, r: (i, parse_batch(r, image_size)), tf.data.AUTOTUNE, deterministic=True
         )

@@ -159,8 +159,8 @@ class _Labels:
         if label == _OUT:
             return _OUT_OF_SET
         raise PipelineError(
-            f"{file.what}, row {row.number}: there is no class {row.label!r}: {suggest(label, sorted(self._known))}; "
-            f"correct the row, or write {_OUT} to leave the picture out"
+            f"{file.what}, row {row.number}: there is no class {row.label!r} (write {_OUT} to leave the picture out): "
+            f"{suggest(label, sorted(self._known))}"
         )
 
 
@@ -191,8 +191,8 @@ class _Pictures:
             return self._find_id(row.name.lower(), row, file)
         if not places:
             raise PipelineError(
-                f"{file.what}, row {row.number}: there is no picture {row.name!r}: {self._suggest(row.name, file)}; correct or "
-                "delete the row"
+                f"{file.what}, row {row.number}: there is no picture {row.name!r} (correct or delete the row): "
+                f"{self._suggest(row.name, file)}"
             )
         if row.image_id and self.get_id(places[0]) != row.image_id:
             raise PipelineError(
@@ -239,5 +239,5 @@ class _Pictures:
         near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.6)
         if near:
             return f"did you mean {near[0]!r}?"
-        header = " (a CSV file would have a header with name or image_id)" if file.kind == "exclude" else ""
+        header = "; a CSV file has a header with name or image_id" if file.kind == "exclude" else ""
         return f"expected a name as in data/splits.csv, such as {self._names[0]!r}{header}"

@@ -28,7 +28,7 @@ class Homogeneity:
 
 @dataclass(frozen=True)
 class ExaminationFacts(Homogeneity):
-    """near_duplicate: the cosine similarity, 0 to 1, from which two images count as near duplicates."""
+    """near_duplicate: the cosine similarity, 0 to 1, from which two images are listed."""
 
     near_duplicate: float
 
@@ -36,7 +36,7 @@ class ExaminationFacts(Homogeneity):
 @dataclass(frozen=True)
 class Examination:
     """classes: label, stage (found, kept, or a split), images. images: name, split, label, brightness, contrast, width,
-    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that has one in train.
+    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that one of train resembles.
     faults: FAULT_COLUMNS, one row per image and fault. pixels: PIXEL_COLUMNS of `pipeline.data.pixel_values`."""
 
     classes: pd.DataFrame

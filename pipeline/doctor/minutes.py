@@ -85,10 +85,7 @@ def _per_image(recipe: Recipe | LinearRecipe, speed: Speed) -> float:
 
 def count_views(recipe: Recipe | LinearRecipe, views: int) -> int:
     """How many augmented views of each training picture `embed` adds."""
-    augment = recipe.augment
-    if augment is None or not (augment.flip != "none" or augment.rotation or augment.zoom or augment.contrast):
-        return 0
-    return views
+    return views if recipe.augment is not None and recipe.augment.is_active else 0
 
 
 def _embed(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], views: int) -> float:

@@ -29,10 +29,10 @@ def build_model(
     """An uncompiled model; without settings, with the published architecture.
 
     family: a name in FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels, each side, to
-    which the model resizes its images first; None: no resizing. augment: flip, rotation, zoom and contrast, as in
+    which the model resizes its images first; None: no resizing. augment: flip, rotation and so on, as in
     `train.augment`: layers that change images during training; None: no such layers, as the pipeline augments its batches.
     settings: `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none), the family's
-    `sizes`, `pool` of linear_svm, `weights` of a backbone (imagenet, a file, or none, which is the default). Those that
+    `sizes`, `pool` of linear_svm, `solver` of linear machines, `weights` of a backbone (imagenet, a file, or none, which is the default). Those that
     the recipe has and the caller does not give are taken from this project's params.yaml, without what `train` overrides.
 
     The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and returns
@@ -76,7 +76,7 @@ def _complete(family: str, builder: Callable[..., keras.Model], settings: Mappin
 def put_in_front(model: keras.Model, *, image_size: int, augment: Mapping[str, Any]) -> keras.Model:
     """`model` for images of another size, which it resizes to its own, and augments while it trains.
 
-    augment: flip, rotation, zoom, contrast; see `train.augment` in params.yaml.
+    augment: flip, rotation and so on; see `train.augment` in params.yaml.
     """
     inputs = make_input(image_size)
     x = resize(_augment(inputs, augment), model.input_shape[1])
@@ -90,6 +90,12 @@ def _augment(x: keras.KerasTensor, augment: Mapping[str, Any]) -> keras.KerasTen
         x = layers.RandomRotation(augment["rotation"])(x)
     if augment.get("zoom"):
         x = layers.RandomZoom(augment["zoom"])(x)
+    if augment.get("shift"):
+        x = layers.RandomTranslation(augment["shift"], augment["shift"])(x)
+    if crop := augment.get("crop"):  # for which Keras has no layer that leaves images alone in prediction
+        x = layers.RandomTranslation(crop / 2, crop / 2)(layers.RandomZoom((-crop, 0.0))(x))
     if augment.get("contrast"):
         x = layers.RandomContrast(augment["contrast"])(x)
+    if augment.get("brightness"):
+        x = layers.RandomBrightness(augment["brightness"])(x)
     return x

@@ -11,6 +11,7 @@ from pipeline.report.experiments import SCORES, WORKSPACE, Experiment
 SEED = "train.seed"
 FOLDS = "crossval.folds"
 OTHERS = "others"  # a column that stands for all parameters without one of their own
+IMAGES = "images"  # a column that says which runs have the same images in the same splits, where not all have
 _MOST_SHOWN = 12  # parameters with a column of their own
 _LEADING = ("train.", "recipes.", "split.", "prune.", "preprocess.", "data.")  # come first where there are more
 _MAX_CURVES = 16  # models whose learning curves are drawn: the best by validation
@@ -37,7 +38,8 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     """experiment, family, SCORES, and a column for each parameter that varies: one row per experiment and family, the best
     by validation first. The workspace is left out where it is one of the experiments, applied."""
     shown, hidden = divide_varied(experiments)
-    varied = [*shown, *([OTHERS] if hidden else [])]
+    sets = number_images(experiments)
+    varied = [*shown, *([OTHERS] if hidden else []), *([IMAGES] if sets else [])]
     numbers: dict[str, str] = {}
     rows = []
     for experiment in experiments:
@@ -45,6 +47,8 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
         if hidden:
             rest = json.dumps([show_setting(experiment, name) for name in hidden])
             settings[OTHERS] = numbers.setdefault(rest, f"set {len(numbers) + 1}")
+        if sets:
+            settings[IMAGES] = sets.get(experiment.images, "–")
         summary = experiment.summary
         for family, *scores in zip(summary["family"], *(summary[name] for name in SCORES), strict=True):
             if family != ENSEMBLE:
@@ -53,6 +57,12 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     runs = runs.assign(_last=runs["experiment"] == WORKSPACE).sort_values("_last", kind="stable")
     runs = runs.drop_duplicates(["family", *SCORES, *varied]).drop(columns="_last")
     return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def number_images(experiments: list[Experiment]) -> dict[str | None, str]:
+    """Digest to "set 1", "set 2", … in the order of the experiments; empty where all have the same images, as far as known."""
+    digests = list(dict.fromkeys(experiment.images for experiment in experiments if experiment.images))
+    return {digest: f"set {number}" for number, digest in enumerate(digests, 1)} if len(digests) > 1 else {}
 
 
 def divide_varied(experiments: list[Experiment]) -> tuple[list[str], list[str]]:

@@ -25,7 +25,7 @@ from pipeline.report.run_facts import flatten
 from pipeline.report.tables import CURVE_COLUMNS
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.git import read_blobs
-from pipeline.runtime.paths import CROSSVAL_METRICS, METRICS, PARAMS
+from pipeline.runtime.paths import CROSSVAL_METRICS, METRICS, PARAMS, SPLITS
 from pipeline.runtime.progress import progress_bar
 
 if TYPE_CHECKING:  # DVC takes 0.3 s to import: inside functions, for what compares experiments alone
@@ -36,6 +36,9 @@ WORKSPACE = "workspace"
 SUMMARY = METRICS / "summary.csv"
 SCORES = ["val_accuracy", "test_accuracy", "test_macro_f1"]  # what a summary must have for each family
 _LOCK = Path("dvc.lock")
+_IMAGES = re.compile(
+    rf"path: {re.escape(str(SPLITS))}\n +hash: md5\n +md5: (\w+)"
+)  # parsed as YAML, a lock takes 0.1 s
 _SECTION = re.compile(r"^(?=\w)", re.MULTILINE)
 _NAMED = 3  # experiments that are left out for the same reason get a line each up to this many
 
@@ -45,13 +48,15 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Experiment:
     """What one run of the pipeline has left in git. revision: None for the workspace. params: by their dotted names.
-    summary: one row per family. folds: family to the metrics of each of its folds."""
+    summary: one row per family. folds: family to the metrics of each of its folds. images: digest of data/splits.csv, of which
+    images are in which split; None where dvc.lock does not say it."""
 
     name: str
     revision: str | None
     params: dict[str, Any]
     summary: pd.DataFrame
     folds: dict[str, pd.DataFrame] = field(default_factory=dict)
+    images: str | None = None
 
 
 @contextmanager
@@ -117,7 +122,7 @@ class ExperimentStore:
     def fetch(self, revisions: Iterable[str]) -> None:
         """Reads at once what `load` needs of many commits."""
         wanted = list(revisions)
-        for path in (SUMMARY, PARAMS):
+        for path in (SUMMARY, PARAMS, _LOCK):
             self._fetch(path, wanted)
 
     def load(self, name: str, revision: str | None) -> Experiment | None:
@@ -132,7 +137,8 @@ class ExperimentStore:
             for family in (families if isinstance(families, list) else [])
         }
         folds = {family: pd.read_csv(io.StringIO(text)) for family, text in tables.items() if text is not None}
-        return Experiment(name, revision, values, _parse_summary(summary), folds)
+        said = _IMAGES.search(self._read(_LOCK, revision) or "")
+        return Experiment(name, revision, values, _parse_summary(summary), folds, said and said.group(1))
 
     def _parse_params(self, text: str) -> dict[str, Any]:
         """Parameters by their dotted names. Experiments have most sections in common, and parsing takes longest: each section

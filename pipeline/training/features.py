@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, TransferRecipe
 from pipeline.data.embeddings import Embeddings
+from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.backbones.loader import build_backbone
 from pipeline.runtime.errors import PipelineError
@@ -34,15 +35,23 @@ def load_embedding_backbone(
 
 
 def make_feature_batches(
-    embeddings: Embeddings, *, batch_size: int, seed: int, cache_gb: float, first_epoch: int = 0
+    embeddings: Embeddings,
+    *,
+    batch_size: int,
+    seed: int,
+    cache_gb: float,
+    first_epoch: int = 0,
+    oversample: bool = False,
 ) -> tuple[tf.data.Dataset, int]:
     """Endless training batches of features, (float32 (batch, features), int64 (batch,)), and the number per epoch.
 
     Each epoch has each image once, as itself or as one of its augmented views; view and order are drawn from (seed, epoch).
-    Features of up to `cache_gb` GB are kept in memory.
+    oversample: all classes equally often, see `draw_times`; each copy has a view of its own. Features of up to `cache_gb` GB are kept in memory.
     """
-    labels = tf.constant(embeddings.labels("train"))
-    n, num_features = len(labels), embeddings.facts.num_features
+    numbers = embeddings.labels("train")
+    labels, n, num_features = tf.constant(numbers), len(numbers), embeddings.facts.num_features
+    total = count_oversampled(np.bincount(numbers).tolist()) if oversample else n
+    views = embeddings.facts.views
     features = embeddings.features("train", *range(embeddings.facts.views + 1))
     # In the stored type: float16 takes half the memory, and its float32 is the same number.
     in_memory = tf.constant(features.load()) if features.num_bytes <= cache_gb * 1e9 else None
@@ -56,19 +65,23 @@ def make_feature_batches(
 
     # Python draws one epoch at a time: one batch at a time would take longer than a head's training step.
     epochs = tf.data.Dataset.from_generator(
-        lambda: _draw_epochs(n, embeddings.facts.views, seed, first_epoch),
-        output_signature=(tf.TensorSpec((n,), tf.int64),) * 2,
+        lambda: _draw_epochs(n, views, seed, first_epoch, numbers if oversample else None),
+        output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
     )
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
-    return batches.prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE), -(-total // batch_size)
 
 
-def _draw_epochs(n: int, views: int, seed: int, first_epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each epoch the rows in their order and the view of each, int (n,) both; view 0 is the image itself."""
+def _draw_epochs(
+    n: int, views: int, seed: int, first_epoch: int, labels: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each epoch the rows in their order and the view of each, int (n,) both; view 0 is the image itself. labels: int (n,),
+    where images of rare classes come several times; None: once."""
     for epoch in itertools.count(first_epoch):
         rng = np.random.default_rng([seed, epoch])
-        rows, chosen = rng.permutation(n), rng.integers(0, views + 1, n)
-        yield rows, chosen[rows]
+        rows = np.arange(n) if labels is None else np.repeat(np.arange(n), draw_times(labels, seed=seed, epoch=epoch))
+        order, chosen = rng.permutation(len(rows)), rng.integers(0, views + 1, len(rows))
+        yield rows[order], chosen[order]
 
 
 def read_feature_batches(embeddings: Embeddings, split: str) -> tf.data.Dataset:

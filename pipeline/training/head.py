@@ -128,7 +128,8 @@ def fit_head(
     phase: Phase | None = None,
 ) -> tuple[keras.Model, Fit]:
     """A head trained on cached features, and its fit. phase: what to keep if training diverges; see `fit`."""
-    batches, steps = make_feature_batches(embeddings, batch_size=recipe.batch_size, seed=seed, cache_gb=cache_gb)
+    reading: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed, "cache_gb": cache_gb}
+    batches, steps = make_feature_batches(embeddings, **reading, oversample=recipe.oversample == "balanced")
     inputs, backbone = embeddings.facts.num_features, str(embeddings.facts.backbone)
     head = begin_head(backbone, inputs, facts.num_classes, recipe, seed=seed, steps=steps)
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)

@@ -55,6 +55,7 @@ def make_fit_data(recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: f
         augmentation=Augmentation(**recipe.augment.model_dump()),
         cache_gb=cache_gb,
         shuffle_buffer=shuffle_buffer,
+        oversample=recipe.oversample == "balanced",
     )
     validation = read_batches("val", batch_size=_VALIDATION_BATCH).cache()  # in memory after the first epoch
     return FitData(batches, steps, validation, compute_class_weight(facts.counts["train"], recipe.class_weight))

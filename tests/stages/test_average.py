@@ -167,7 +167,7 @@ class TestAgain:
             average(NETWORK)
             contents.append({path: path.read_bytes() for path in METRICS.rglob("*") if path.is_file()})
         assert contents[0] == contents[1]
-        files = ["folds.csv", "plots/curves.csv", "plots/mean.csv", "report.html", "summary.json"]
+        files = ["folds.csv", "label_issues.csv", "plots/curves.csv", "plots/mean.csv", "report.html", "summary.json"]
         assert sorted(path.relative_to(METRICS / NETWORK).as_posix() for path in contents[0]) == files
 
     def test_a_missing_fold_is_named_and_nothing_is_written(self, network, capsys):

@@ -219,6 +219,19 @@ class TestMany:
         assert [row[1] for row in read_rows(capsys.readouterr().out)] == ["0.7", "0.1", "0.2"]
         assert read_page().count("<td>a1 on ") == 2
 
+    def test_runs_on_other_images_are_not_compared_in_silence(self, repository, capsys):
+        lock = (
+            "schema: '2.0'\nstages:\n  split:\n    outs:\n    - path: data/splits.csv\n      hash: md5\n      md5: {}\n"
+        )
+        for name, digest, accuracy in (("old", "a1", 0.9), ("new", "b2", 0.8)):
+            files = {"dvc.lock": lock.format(digest)}
+            add_experiment(repository, name, make_params(), make_summary(optimized=accuracy), files=files)
+        assert main([]) == 0
+        output = capsys.readouterr()
+        assert re.search(r"optimized\s+set [12].*\n.*optimized\s+set [12]", output.out)
+        assert "2 different sets of images" in output.err
+        assert "2 different sets of images" in OUT.read_text()
+
     def test_after_a_commit_it_is_said_where_they_are(self, sweep, capsys):
         commit(sweep, "next")
         assert main([]) == 1

@@ -71,6 +71,21 @@ def run() -> Examination:
     return load_examination()
 
 
+class TestPixels:
+    @pytest.mark.usefixtures("source")
+    def test_the_range_of_values_is_measured_before_and_after_resizing(self):
+        pixels = run().pixels
+        assert pixels[["split", "stage", "images"]].to_numpy().tolist() == [
+            [split, stage, 3 * IMAGES] for split in SPLITS for stage in ("before", "after")
+        ]
+        before, after = (pixels[pixels["stage"] == stage] for stage in ("before", "after"))
+        assert (before["least"].to_numpy() <= after["least"].to_numpy()).all()
+        assert (before["greatest"].to_numpy() >= after["greatest"].to_numpy()).all()
+        assert pixels["least"].between(60, 80).all()
+        assert pixels["greatest"].between(130, 150).all()
+        assert (pixels[["black", "white"]] == 0).all(axis=None)
+
+
 class TestImages:
     @pytest.mark.usefixtures("source")
     def test_every_image_that_is_used_has_a_row(self):
@@ -178,7 +193,9 @@ class TestFiles:
             examine()
             results.append({file.name: file.read_bytes() for file in Path("data/examination").iterdir()})
         assert results[0] == results[1]
-        assert sorted(results[0]) == ["classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv"]
+        assert sorted(results[0]) == [
+            *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv", "pixels.csv")
+        ]
 
     def test_a_class_may_be_named_na(self, source):
         save(source / "test/NA/brighter.png", make_blobs(8) + np.uint8(60))

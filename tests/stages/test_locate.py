@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.watching import load_watched
+from pipeline.sources.watching import load_seen, load_watched
 from stages.locate import locate
 from tests.pipeline.sources.packing import CATS_AND_DOGS, pack_zip
 
 LOCATED = Path("data/located")
+CORRECTIONS = Path("data/corrections")
 
 
 def test_what_is_in_a_folder_reaches_download_as_a_digest(project, picture_folder, caplog):
@@ -298,3 +299,57 @@ class TestReading:
         assert "no file of labels" in text
         locate()
         assert (LOCATED / "labels").read_text() == text
+
+
+class TestCorrections:
+    @pytest.fixture
+    def named(self, project, picture_folder, tmp_path) -> Path:
+        """A file that prune.relabel names, located once."""
+        (tmp_path / "mine.csv").write_text("name,label\ncat/000.png,dog\n")
+        project.set(
+            data__source="folder",
+            data__path=str(picture_folder({"cat": 2, "dog": 2})),
+            prune__relabel=str(tmp_path / "mine.csv"),
+        )
+        locate()
+        return tmp_path / "mine.csv"
+
+    def test_are_watched_and_copied(self, named):
+        assert load_watched()["relabel"].samefile(named)
+        assert "exclude" not in load_watched()
+        assert (CORRECTIONS / "relabel.csv").read_bytes() == named.read_bytes()
+        named.write_text("name,label\ncat/001.png,dog\n")
+        seen = load_seen("relabel")
+        locate()
+        assert load_seen("relabel") != seen
+        assert (CORRECTIONS / "relabel.csv").read_bytes() == named.read_bytes()
+
+    def test_that_are_gone_are_used_as_they_were(self, named, caplog):
+        named.unlink()
+        locate()
+        assert (CORRECTIONS / "relabel.csv").exists()
+        assert "mine.csv' is not on this machine: what was read from it is still used" in caplog.text
+
+    def test_a_clone_pulls_them(self, named, tmp_path, monkeypatch):
+        named.unlink()
+        clone = tmp_path / "clone"
+        shutil.copytree("data/watch/seen", clone / "data/watch/seen")
+        shutil.copyfile("params.yaml", clone / "params.yaml")
+        monkeypatch.chdir(clone)
+        with pytest.raises(PipelineError, match="run `dvc pull data/corrections`"):
+            locate()
+        shutil.copytree(tmp_path / "project/data/corrections", "data/corrections")
+        locate()
+        assert (CORRECTIONS / "relabel.csv").exists()
+
+    @pytest.mark.usefixtures("named")
+    def test_that_nobody_names_any_more_are_gone(self, project):
+        project.set(prune__relabel=None)
+        locate()
+        assert [file.name for file in CORRECTIONS.iterdir()] == ["none.txt"]
+        assert "relabel" not in load_watched()
+
+    def test_of_a_file_that_was_never_here_are_refused(self, project):
+        project.set(prune__exclude="no.csv")
+        with pytest.raises(PipelineError, match=r"^prune\.exclude 'no\.csv' does not exist"):
+            locate()

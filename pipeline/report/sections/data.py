@@ -14,6 +14,7 @@ from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.results import Results
 from pipeline.report.charts.data import draw_counts, draw_found, draw_light, draw_shapes
+from pipeline.report.sections.corrections import describe_corrections
 from pipeline.report.thumbnails import draw_class_strip, encode_picture
 from pipeline.runtime.paths import DUPLICATES
 
@@ -42,6 +43,7 @@ def describe_data(facts: DatasetFacts, examination: Examination, value_range: Va
         "strips": draw_strips(facts, value_range),
         "faults": describe_faults(examination.faults),
         **describe_unused(),
+        **describe_corrections(),
     }
 
 

@@ -15,6 +15,7 @@ from pipeline.report.experiment_tables import (
     join_curves_of_runs,
     make_run_table,
     measure_effects,
+    number_images,
 )
 from pipeline.report.experiments import Experiment, ExperimentStore
 from pipeline.report.fold_tables import compare_folds, join_folds, join_mean_curves, summarize_settings
@@ -33,6 +34,7 @@ def describe_comparison(experiments: list[Experiment], store: ExperimentStore) -
         "num_experiments": len(experiments),
         "varied": varied,
         "others": hidden,
+        "sets": len(number_images(experiments)),
         "best": to_records(fold_seeds(runs).drop_duplicates("family")),
         "runs": to_records(runs),
         "effects": draw_effects(measure_effects(runs)) if varied else None,

@@ -4,6 +4,8 @@ import re
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import parse_yaml
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.nested import KeyPath, look_up, walk
@@ -41,6 +43,14 @@ def test_every_parameter_has_a_comment_where_its_name_comes_first_in_its_section
 def test_it_is_short_and_has_no_anchors():
     assert len(TEXT.splitlines()) < 250
     assert not re.search(r"(?m)^[^#\n]*[:\s][&*]\w", TEXT), "-S through an anchor rewrites another family"
+
+
+def test_dvc_can_read_what_an_override_makes_of_it(tmp_path):
+    """It loses quotes, without which a URL in braces is no YAML 1.2."""
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT, encoding="utf-8")
+    apply_overrides(file, ["train.seed=42"])
+    assert parse_yaml(file.read_text(encoding="utf-8"), file) == CONTENT
 
 
 def test_every_family_is_listed_so_that_a_key_can_be_added_to_it():

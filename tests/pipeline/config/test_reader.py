@@ -45,7 +45,7 @@ class TestUnknownKeys:
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
-            ("train.augment.shear", ["flip", "rotation", "zoom", "contrast"]),
+            ("train.augment.shear", ["flip", "rotation", "zoom", "contrast", "brightness", "shift", "crop"]),
             ("train.schedule.int", ["kind", "hold_epochs", "decay", "warmup_epochs", "step_decay"]),
             ("sources.imagenet", list(SOURCES)),
             ("recipes.xyz", list(FAMILIES)),

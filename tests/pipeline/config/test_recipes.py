@@ -5,7 +5,7 @@ import yaml
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.nested import walk
-from pipeline.config.reader import load_params, read_file
+from pipeline.config.reader import load_params, read_file, read_params
 from pipeline.config.recipe_sections import FeatureLinearRecipe, Recipe, Train, Training
 from pipeline.config.recipes import (
     describe_settings,
@@ -18,10 +18,10 @@ from pipeline.config.recipes import (
     without_augment,
 )
 from tests.conftest import ROOT
-from tests.pipeline.config.conftest import refusal
+from tests.pipeline.config.conftest import ABSENT, refusal
 
 ON_FEATURES = [name for name, family in FAMILIES.items() if family.kind == "linear" and family.backbone]
-NO_AUGMENT = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+NO_AUGMENT = {"flip": "none"} | dict.fromkeys(("rotation", "zoom", "contrast", "brightness", "shift", "crop"), 0.0)
 
 
 def expand(family: str, **entries) -> dict:
@@ -124,6 +124,19 @@ class TestTrain:
         changes = {"class_weight": "balanced"}
         assert resolve_family(params, "linear_svm") == params.recipes["linear_svm"].model_copy(update=changes)
 
+    @pytest.mark.parametrize(
+        "names", [("train", "train"), ("recipes.optimized", "train"), ("train", "recipes.optimized")]
+    )
+    def test_rare_classes_are_made_up_for_in_one_way(self, change, names):
+        file = change(f"{names[0]}.class_weight", "balanced", f"{names[1]}.oversample", "balanced")
+        line = refusal(file)
+        assert "oversample balanced shows all classes equally often already: expected class_weight none" in line
+
+    def test_a_linear_machine_does_not_oversample(self, change):
+        change("train.width", None, "train.max_epochs", None)
+        params = load_params(change("train.oversample", "balanced"))
+        assert list_ignored(params, "linear_svm") == list_ignored(params, "mobilenet_svm") == ["train.oversample"]
+
     def test_what_a_linear_machine_does_not_have_is_listed(self, change):
         change("train.width", None, "train.max_epochs", 3, "train.dropout", 0.1, "train.seed", 7)
         params = load_params(change("train.augment.flip", "none", "train.class_weight", "balanced"))
@@ -139,6 +152,40 @@ class TestTrain:
             assert resolve_family(without, family).augment.model_dump() == NO_AUGMENT
         assert params.train.augment.zoom == 0.5
         assert without.recipes == params.recipes
+
+    @pytest.mark.parametrize("family", ["optimized", "mobilenet", "mobilenet_svm"])
+    def test_one_word_turns_augmentation_off_for_all(self, change, family):
+        params = load_params(change("train.augment", "none"))
+        assert resolve_family(params, family).augment.model_dump() == NO_AUGMENT
+        assert describe_settings(params, family) == describe_settings(without_augment(params), family)
+
+    def test_it_is_the_same_as_all_settings_off(self, change):
+        word = read_params(change("train.augment", "none"))
+        assert word == read_params(change("train.augment", NO_AUGMENT))
+
+    def test_the_word_is_not_listed_for_a_machine_that_never_augments(self, change):
+        params = load_params(change("train.width", None, "train.max_epochs", None, "train.augment", "none"))
+        assert list_ignored(params, "linear_svm") == list_ignored(params, "mobilenet_svm") == []
+
+    @pytest.mark.parametrize("family", ["optimized", "mobilenet", "mobilenet_svm"])
+    def test_a_recipe_takes_the_word_too(self, change, family):
+        recipe = load_params(change(f"recipes.{family}.augment", "none")).recipes[family]
+        assert recipe.augment.model_dump() == NO_AUGMENT
+        origins = trace_origins(read_file()["recipes"], load_params(), family)
+        assert {origins["augment", name] for name in NO_AUGMENT} == {"study"}
+
+    @pytest.mark.parametrize("name", ["train.augment", "recipes.optimized.augment"])
+    def test_no_other_word_is_taken(self, change, name):
+        line = refusal(change(name, "of"))
+        assert line == f"{name}: expected a mapping, or none, received 'of'"
+
+    def test_a_search_may_vary_it_where_the_word_stands(self, change):
+        file = change("train.augment", "none", "search.space.train", {"augment": {"zoom": [0.0, 0.1]}})
+        assert load_params(file, {"train.augment.zoom": 0.1}).train.augment.zoom == 0.1
+
+    def test_what_an_older_file_does_not_have_is_off(self, change):
+        params = load_params(change("train.augment.crop", ABSENT, "recipes.defaults.network.augment.crop", ABSENT))
+        assert resolve_family(params, "optimized").augment.crop == 0.0
 
 
 class TestOrigins:
@@ -168,7 +215,7 @@ class TestOrigins:
     def test_it_is_the_family_on_the_same_backbone(self, change):
         change("recipes.mobilenet_svm.augment.zoom", 0.0)
         origins = self.trace("mobilenet_svm")
-        inherited = {"backbone.weights", "input_size", "augment.flip", "augment.rotation", "augment.contrast"}
+        inherited = {f"augment.{name}" for name in NO_AUGMENT if name != "zoom"} | {"backbone.weights", "input_size"}
         assert {name for name, origin in origins.items() if origin == "from mobilenet"} == inherited
         assert (origins["augment.zoom"], origins["C"]) == ("study", "default of linear")
 

@@ -94,7 +94,7 @@ def test_an_image_size_that_is_too_small_for_the_family_is_refused(searched):
     ("name", "hint"),
     [
         ("train.drop_out", "did you mean dropout?"),
-        ("train.augment.turn", "expected one of contrast, flip, rotation, zoom"),
+        ("train.augment.turn", "expected one of brightness, contrast, crop, flip, "),
         ("recipes.searched_cn.blocks", "did you mean searched_cnn?"),
         ("recipes.underfit.blocks", "expected one of augment, "),
         ("recipes.defaults.network.dropout", "expected one of animals_cnn, "),

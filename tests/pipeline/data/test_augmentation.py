@@ -8,9 +8,11 @@ from tests.tfrecords import make_noise
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 IMAGES = make_noise(4, 15)
-FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST = range(5)  # columns of the numbers that an image gets
+COLUMNS = 11  # of the numbers that an image gets
+FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST, BRIGHTNESS, SHIFT_X, SHIFT_Y, CROP, CROP_X, CROP_Y = range(COLUMNS)
 LOW, MIDDLE, HIGH = 0.0, 0.5, 1.0  # one extreme of each change, no change, the other extreme
-EVERYTHING = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
+OLDER = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
+EVERYTHING = OLDER | {"brightness": 0.2, "shift": 0.1, "crop": 0.2}
 
 
 def augment(images=IMAGES, *, numbers=None, **settings) -> np.ndarray:
@@ -22,7 +24,7 @@ def augment(images=IMAGES, *, numbers=None, **settings) -> np.ndarray:
 
 def make_numbers(count: int, changes: dict[int, float] | None = None) -> np.ndarray:
     """Numbers that change nothing, except in the given columns."""
-    numbers = np.full((count, 5), MIDDLE, np.float32)
+    numbers = np.full((count, COLUMNS), MIDDLE, np.float32)
     for column, value in (changes or {}).items():
         numbers[:, column] = value
     return numbers
@@ -54,16 +56,20 @@ def make_square(size: int, side: int) -> np.ndarray:
 class TestNoChange:
     @pytest.mark.parametrize("numbers", [LOW, MIDDLE, HIGH])
     def test_without_any_setting_images_do_not_change(self, numbers):
-        np.testing.assert_array_equal(augment(numbers=np.full((4, 5), numbers, np.float32)), IMAGES)
+        np.testing.assert_array_equal(augment(numbers=np.full((4, COLUMNS), numbers, np.float32)), IMAGES)
 
     def test_numbers_in_the_middle_do_not_change_images(self):
-        np.testing.assert_allclose(augment(**EVERYTHING), IMAGES, atol=1e-3)
+        numbers = make_numbers(len(IMAGES), {CROP: LOW})
+        np.testing.assert_allclose(augment(numbers=numbers, **EVERYTHING), IMAGES, atol=1e-3)
 
     @pytest.mark.parametrize(
         ("settings", "warps", "is_active"),
         [
             ({}, False, False),
             ({"contrast": 0.1}, False, True),
+            ({"brightness": 0.1}, False, True),
+            ({"shift": 0.1}, True, True),
+            ({"crop": 0.1}, True, True),
             ({"zoom": 0.1}, True, True),
             ({"rotation": 0.1}, True, True),
             ({"flip": "vertical"}, True, True),
@@ -138,6 +144,54 @@ class TestContrast:
         np.testing.assert_allclose(turn(grey, {CONTRAST: HIGH}, contrast=0.9), grey, atol=0.01)
 
 
+class TestBrightness:
+    @pytest.mark.parametrize(("number", "change"), [(LOW, -51), (0.75, 25.5), (MIDDLE, 0), (HIGH, 51)])
+    def test_every_value_changes_by_the_same_part_of_255(self, number, change):
+        expected = np.clip(IMAGES.astype(float) + change, 0, 255)
+        np.testing.assert_allclose(turn(IMAGES, {BRIGHTNESS: number}, brightness=0.2), expected, atol=0.01)
+
+
+class TestShift:
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({SHIFT_X: HIGH}, np.concatenate([IMAGES[:, :, 2::-1], IMAGES[:, :, :-3]], axis=2)),
+            ({SHIFT_X: LOW}, np.concatenate([IMAGES[:, :, 3:], IMAGES[:, :, :-4:-1]], axis=2)),
+            ({SHIFT_Y: HIGH}, np.concatenate([IMAGES[:, 2::-1], IMAGES[:, :-3]], axis=1)),
+            ({SHIFT_Y: LOW}, np.concatenate([IMAGES[:, 3:], IMAGES[:, :-4:-1]], axis=1)),
+        ],
+    )
+    def test_images_move_by_a_part_of_a_side_and_are_reflected(self, changes, expected):
+        """0.2 of 15 pixels; high numbers move to the right and down."""
+        np.testing.assert_allclose(turn(IMAGES, changes, shift=0.2), expected, atol=0.02)
+
+    def test_both_directions_have_numbers_of_their_own(self):
+        moved = turn(IMAGES, {SHIFT_X: LOW, SHIFT_Y: HIGH}, shift=0.2)
+        np.testing.assert_allclose(moved[:, 3:, :-3], IMAGES[:, :-3, 3:], atol=0.02)
+
+
+class TestCrop:
+    @pytest.mark.parametrize(
+        ("place", "corner"), [((LOW, LOW), (0, 0)), ((HIGH, LOW), (0, 32)), ((MIDDLE, HIGH), (32, 16))]
+    )
+    def test_a_part_of_the_image_is_enlarged_to_the_whole(self, place, corner):
+        waves, (top, left) = make_waves(64), corner
+        cropped = turn(waves, {CROP: HIGH, CROP_X: place[0], CROP_Y: place[1]}, crop=0.5)
+        part = waves[:, top : top + 32, left : left + 32]
+        halves = cropped.reshape(1, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(halves[:, 1:-1, 1:-1], part[:, 1:-1, 1:-1], atol=0.5)
+
+    @pytest.mark.parametrize(("number", "scale"), [(LOW, 1.0), (MIDDLE, 1 / 0.75), (HIGH, 2.0)])
+    def test_it_only_magnifies(self, number, scale):
+        cropped = turn(make_square(60, 20), {CROP: number}, crop=0.5)
+        assert np.sqrt(cropped.mean() / 255) * 60 == pytest.approx(20 * scale, rel=0.03)
+
+    def test_nothing_outside_the_image_is_seen(self):
+        ramp = np.broadcast_to(np.arange(50, 82, dtype=np.float32)[None, None, :, None], (200, 32, 32, 3))
+        cropped = augment(ramp, numbers=draw(200), crop=0.9)
+        assert (np.diff(cropped, axis=2) >= -1e-3).all(), "a reflection would fall"
+
+
 class TestWarp:
     CHANGES: ClassVar = {FLIP_X: LOW, ROTATION: 0.8, ZOOM: 0.3}
 
@@ -183,11 +237,22 @@ class TestImages:
 class TestNumbers:
     def test_they_are_uniform_between_0_and_1(self):
         numbers = draw(5000)
-        assert numbers.shape == (5000, 5)
+        assert numbers.shape == (5000, COLUMNS)
         assert numbers.min() >= 0
         assert numbers.max() < 1
         np.testing.assert_allclose(numbers.mean(axis=0), 0.5, atol=0.03)
         np.testing.assert_allclose(numbers.std(axis=0), 12**-0.5, atol=0.03)
+
+    @pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (42, 3), (2**32 - 1, 1)])
+    def test_those_of_older_settings_are_what_they_were(self, seed, epoch):
+        import tensorflow as tf
+
+        older = tf.random.stateless_uniform([9, 5], seed=tf.constant([seed, epoch], tf.int64))
+        np.testing.assert_array_equal(draw(9, seed=seed, epoch=epoch)[:, :5], older)
+
+    def test_each_change_has_numbers_of_its_own(self):
+        correlation = np.corrcoef(draw(5000), rowvar=False) - np.eye(COLUMNS)
+        assert np.abs(correlation).max() < 0.06
 
     def test_they_are_reproducible(self):
         np.testing.assert_array_equal(draw(7, seed=3, epoch=2), draw(7, seed=3, epoch=2))

@@ -188,6 +188,69 @@ class TestTrainingBatches:
         assert sorted(train_epochs(1, seed=seed)[0]) == NUMBERS.tolist()
 
 
+class TestOversampling:
+    LABELS = np.repeat([0, 1, 2], [14, 6, 3])
+    TOTAL, STEPS = 42, 9
+
+    @pytest.fixture(autouse=True)
+    def _unequal(self, tmp_path, monkeypatch):
+        (tmp_path / "unequal").mkdir()
+        monkeypatch.chdir(tmp_path / "unequal")
+        write_records(class_names=["a", "b", "c", "d"], num_shards=3, train=(IMAGES, self.LABELS))
+
+    def epochs(self, count: int, **options) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(images, labels) of each."""
+        batches = train_batches(count * self.STEPS, oversample=True, **options)
+        parts = [batches[start : start + self.STEPS] for start in range(0, len(batches), self.STEPS)]
+        return [tuple(np.concatenate(values) for values in zip(*part, strict=True)) for part in parts]
+
+    def count(self, images: np.ndarray) -> list[int]:
+        """How often each image is among them."""
+        return [int((images == image).all(axis=(1, 2, 3)).sum()) for image in IMAGES]
+
+    @BOTH_WAYS
+    def test_each_epoch_has_every_image_and_each_class_equally_often(self, cache_gb):
+        for images, labels in self.epochs(3, cache_gb=cache_gb):
+            assert np.bincount(labels).tolist() == [14, 14, 14]
+            times = self.count(images)
+            assert times[:14] == [1] * 14
+            assert sorted(times[14:20]) == [2, 2, 2, 2, 3, 3]
+            assert sorted(times[20:]) == [4, 5, 5]
+
+    @BOTH_WAYS
+    def test_labels_stay_with_their_images(self, cache_gb):
+        ((images, labels),) = self.epochs(1, cache_gb=cache_gb)
+        for image, label in zip(images, labels, strict=True):
+            assert label == self.LABELS[int((image == IMAGES).all(axis=(1, 2, 3)).argmax())]
+
+    @BOTH_WAYS
+    def test_which_are_repeated_and_the_order_depend_on_seed_and_epoch(self, cache_gb):
+        first, again, other = (self.epochs(2, cache_gb=cache_gb, seed=seed) for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first[1][0], again[1][0])
+        assert self.count(first[0][0]) != self.count(first[1][0])
+        assert self.count(first[0][0]) != self.count(other[0][0])
+
+    @BOTH_WAYS
+    def test_a_resumed_run_sees_what_an_uninterrupted_one_would(self, cache_gb):
+        unbroken = self.epochs(2, cache_gb=cache_gb, changes=CHANGES)[1]
+        (resumed,) = self.epochs(1, cache_gb=cache_gb, changes=CHANGES, first_epoch=1)
+        np.testing.assert_array_equal(unbroken[0], resumed[0])
+
+    @BOTH_WAYS
+    def test_each_copy_is_augmented_in_its_own_way(self, cache_gb):
+        ((images, _),) = self.epochs(1, cache_gb=cache_gb, changes=CHANGES)
+        assert len({image.tobytes() for image in images}) == self.TOTAL
+
+    def test_copies_are_the_same_in_memory_and_from_files(self):
+        cached, streamed = (self.epochs(1, cache_gb=gb, changes=CHANGES)[0][0] for gb in (IN_MEMORY, STREAMED))
+        ordered = [images[np.lexsort(images.reshape(self.TOTAL, -1)[:, ::-1].T)] for images in (cached, streamed)]
+        np.testing.assert_allclose(*ordered, atol=1e-3)
+
+    @BOTH_WAYS
+    def test_of_equal_classes_each_image_comes_once(self, cache_gb):
+        assert sorted(train_epochs(1, cache_gb=cache_gb)[0]) == sorted(self.LABELS.tolist())
+
+
 class TestAugmentedBatches:
     def test_the_augmentation_of_an_image_does_not_depend_on_its_batch(self):
         small = by_number(train_batches(8, batch_size=3, changes=CHANGES))

@@ -56,6 +56,7 @@ def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str 
         | compute_classification_metrics(labels, probabilities)
         | {"parameters": 7, "best_epoch": None, "temperature": 1.25, "model_sha256": digest},
         classes=make_class_table(labels, probabilities, class_names),
+        classes_train=make_class_table(labels[::-1], probabilities, class_names),
         confusion=make_confusion_table(labels, probabilities.argmax(axis=1), class_names),
         predictions=predictions,
         val_predictions=predictions.iloc[::-1],
@@ -152,6 +153,7 @@ class TestSaving:
         assert {path.name for path in published.iterdir()} == {
             "metrics.json",
             "classes.csv",
+            "classes_train.csv",
             "confusion.csv",
             "predictions.csv",
             "calibration.json",

@@ -6,8 +6,16 @@ from pipeline.runtime.errors import PipelineError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-NOTHING = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-EVERYTHING = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
+NOTHING = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0, "brightness": 0.0, "shift": 0.0, "crop": 0.0}
+EVERYTHING = {
+    "flip": "both",
+    "rotation": 0.1,
+    "zoom": 0.2,
+    "contrast": 0.3,
+    "brightness": 0.2,
+    "shift": 0.1,
+    "crop": 0.2,
+}
 COUNT = 32  # pictures: of so many, some are flipped
 
 
@@ -51,7 +59,7 @@ class TestAugmentation:
 
     @pytest.mark.parametrize(
         "augment", [EVERYTHING, {"flip": "horizontal"}, {"flip": "vertical"}, {"flip": "both"}, {"rotation": 0.1},
-                    {"zoom": 0.2}, {"contrast": 0.3}]
+                    {"zoom": 0.2}, {"contrast": 0.3}, {"brightness": 0.3}, {"shift": 0.2}, {"crop": 0.3}]
     )  # fmt: skip
     @pytest.mark.parametrize("image_size", [32, 48])
     def test_training_changes_images_at_random(self, augment, image_size):
@@ -91,8 +99,8 @@ class TestAugmentation:
 
     def test_it_comes_before_the_resizing(self):
         kinds = kinds_of(build(image_size=48, input_size=32, augment=EVERYTHING))
-        assert kinds[1:5] == ["RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast"]
-        assert kinds[5] == "Resizing"
+        moves = ["RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomZoom", "RandomTranslation"]
+        assert kinds[1:10] == [*moves, "RandomContrast", "RandomBrightness", "Resizing"]
 
 
 class TestSizes:
@@ -156,12 +164,12 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("family", "setting", "known"),
         [
-            ("linear_svm", "dropout", "pool"),
+            ("linear_svm", "dropout", "pool, solver"),
             ("cifar_small", "drop_out", "dropout, l2, width, head_units"),
             ("cifar_small", "weights", "dropout, l2, width, head_units"),
             ("searched_cnn", "pools", "blocks, layers, filters, kernel, head_units, dropout, l2, width"),
             ("mobilenet", "pool", "head_units, dropout, l2, width, weights, network"),
-            ("mobilenet_svm", "dropout", "weights, network"),
+            ("mobilenet_svm", "dropout", "weights, network, solver"),
         ],
     )
     def test_one_that_a_family_does_not_have_is_refused_by_a_line_that_names_those_it_has(self, family, setting, known):

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.evaluation.intervals import compute_accuracy_interval
+from pipeline.evaluation.intervals import compute_accuracy_interval, correct_holm
 from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.report.ensemble import combine, compare_with_chosen
@@ -90,6 +90,19 @@ class TestComparing:
         table = compare_with_chosen(results, combine(results), "even").set_index("family")
         assert table.index.tolist() == ["odd", ENSEMBLE]
         assert table.loc[ENSEMBLE, ["only_family", "only_reference", "distinguishable"]].tolist() == [30, 0, True]
+
+    def test_the_fine_tuned_is_compared_with_the_frozen_too_and_all_are_corrected_together(self):
+        rates = {"net": 0.6, "net_fine_tuned": 0.4, "best": 0.0}
+        results = {name: make_family(wrong=rate, seed=seed) for seed, (name, rate) in enumerate(rates.items())}
+        table = compare_with_chosen(results, None, "best")
+        pairs = list(zip(table["family"], table["reference"], strict=True))
+        assert pairs == [("net", "best"), ("net_fine_tuned", "best"), ("net_fine_tuned", "net")]
+        assert table["p_corrected"].tolist() == pytest.approx(correct_holm(table["p"].to_numpy()), abs=1e-7)
+
+    @pytest.mark.parametrize("chosen", ["net", "net_fine_tuned"])
+    def test_where_one_of_them_is_chosen_they_are_compared_once(self, chosen):
+        results = {"net": make_family(wrong=0.5), "net_fine_tuned": make_family(wrong=0.1)}
+        assert len(compare_with_chosen(results, None, chosen)) == 1
 
     def test_a_single_family_is_compared_with_none(self):
         assert compare_with_chosen({"only": make_family(wrong=0.1)}, None, "only").empty

@@ -58,6 +58,21 @@ class TestRuns:
             )
         ]
 
+    def test_runs_on_other_images_are_told_apart(self):
+        sets = {"a": "digest 1", "b": "digest 2", "c": "digest 1", "d": None}
+        runs = make_run_table([make_experiment(name, images=digest) for name, digest in sets.items()])
+        assert dict(zip(runs["experiment"], runs["images"], strict=True)) == {
+            "a": "set 1",
+            "b": "set 2",
+            "d": "–",  # not known
+        }, "c is the same run as a"
+
+    def test_nothing_is_said_of_images_where_all_that_are_known_are_the_same(self):
+        runs = make_run_table(
+            [make_experiment("a", images="1"), make_experiment("b", images="1"), make_experiment("c")]
+        )
+        assert "images" not in runs
+
     def test_the_ensemble_is_left_out(self):
         table = make_run_table([make_experiment("a", {"optimized": 0.5, "ensemble": 0.9})])
         assert table["family"].tolist() == ["optimized"]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,38 @@ def test_validation_chooses_and_test_accuracy_ranks():
     assert set(findings.comparisons["family"]) == {"lucky", "poor", ENSEMBLE}
     assert findings.curves["family"].unique().tolist() == list(results)
     assert findings.issues["split"].isin(["test", "val"]).all()
+
+
+class TestTrainingImages:
+    """Whose out-of-fold predictions say which labels of training images look wrong."""
+
+    def make(self, *, val_wrong: float, has_folds: bool, seed: int):
+        family = make_family(wrong=0.1, val_wrong=val_wrong, seed=seed)
+        table = make_family(wrong=0.05, seed=seed).predictions
+        return dataclasses.replace(family, train_predictions=table if has_folds else table.head(0))
+
+    def test_without_any_they_are_not_searched(self):
+        findings = find({"a": self.make(val_wrong=0.1, has_folds=False, seed=1)})
+        assert findings.fold_family == ""
+        assert findings.issues["split"].isin(["test", "val"]).all()
+
+    def test_those_of_the_chosen_family_count_if_it_has_any(self):
+        results = {
+            "a": self.make(val_wrong=0.3, has_folds=True, seed=1),
+            "b": self.make(val_wrong=0.1, has_folds=True, seed=2),
+        }
+        findings = find(results)
+        assert (findings.chosen, findings.fold_family) == ("b", "b")
+        assert "train" in set(findings.issues["split"])
+
+    def test_else_those_of_the_best_on_val_that_has(self):
+        results = {
+            "a": self.make(val_wrong=0.3, has_folds=True, seed=1),
+            "b": self.make(val_wrong=0.05, has_folds=False, seed=2),
+            "c": self.make(val_wrong=0.2, has_folds=True, seed=3),
+        }
+        findings = find(results)
+        assert (findings.chosen, findings.fold_family) == ("b", "c")
 
 
 def test_a_single_family_has_no_ensemble():

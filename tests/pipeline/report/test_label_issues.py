@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from pipeline.report.label_issues import LABEL_COLUMNS, find_label_issues
+from pipeline.report.label_issues import LABEL_COLUMNS, find_held_out_suspects, find_label_issues
 from tests.pipeline.report.pictures import CAT, DOG, NAMES, get_numbers
-from tests.results import make_probabilities, make_results
+from tests.results import make_probabilities, make_results, tabulate
 
 
 class TestLabelIssues:
@@ -29,6 +30,29 @@ class TestLabelIssues:
         assert (row["name"], row["label"], row["suggested"]) == ("test/dog/30.png", "dog", "cat")
         assert row["label_probability"] == pytest.approx(probabilities[30, DOG], abs=1e-6)
         assert row["suggested_probability"] == pytest.approx(probabilities[30, CAT], abs=1e-6)
+
+    def test_what_a_person_says_of_them_is_blank(self):
+        issues = find_label_issues(make_results(NAMES, self.flipped(3, [4])))
+        assert LABEL_COLUMNS[-1] == "correct_label"
+        assert set(issues["correct_label"]) == {""}
+
+    def test_those_of_train_come_from_the_folds(self):
+        folds = make_results(
+            NAMES, self.flipped(3, []), train_predictions=tabulate("train", *self.flipped(3, [8]), NAMES)
+        )
+        issues = find_label_issues(make_results(NAMES, self.flipped(3, [4])), folds)
+        train = issues[issues["split"] == "train"]
+        assert get_numbers(train.to_dict("records")) == [8]
+        assert set(issues["split"]) == {"test", "val", "train"}
+
+    def test_a_cross_validation_searches_train_and_val(self):
+        predictions = tabulate("x", *self.flipped(3, [4, 50]), NAMES)
+        split = ["val" if i % 4 == 0 else "train" for i in range(len(predictions))]
+        issues = find_held_out_suspects(predictions, pd.DataFrame({"name": predictions["name"], "split": split}))
+        assert dict(zip(get_numbers(issues.to_dict("records")), issues["split"], strict=True)) == {
+            4: "val",
+            50: "train",
+        }
 
     def test_the_least_probable_label_comes_first(self):
         issues = find_label_issues(make_results(NAMES, self.flipped(3, [4, 50, 77, 90]), self.flipped(3, [9, 100])))

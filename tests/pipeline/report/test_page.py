@@ -5,7 +5,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from pipeline.report.page import render_page
+from pipeline.report.page import balance_columns, render_page
 
 EVIL = "<script>alert('pwned')</script>"
 PIXEL = "data:image/jpeg;base64,AAAA"
@@ -25,7 +25,15 @@ def make_row(family: str = "optimized", **changes: Any) -> dict[str, Any]:
         ["test_accuracy", "val_accuracy", "train_accuracy", "test_macro_f1", "test_loss", "val_loss", "train_loss"], 0.5
     )
     interval = {"test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
-    return {"family": family, **metrics, **interval, "parameters": 10_466_449, "verdict": "balanced", **changes}
+    return {
+        "family": family,
+        **metrics,
+        **interval,
+        "parameters": 10_466_449,
+        "trainable_parameters": 10_466_449,
+        "verdict": "balanced",
+        **changes,
+    }
 
 
 def make_metrics(**changes: Any) -> dict[str, Any]:
@@ -59,6 +67,22 @@ def make_card(**changes: Any) -> dict[str, Any]:
 
 def make_pair(**changes: Any) -> dict[str, Any]:
     return {"label": "cat", "predicted": "dog", "images": 1200, "share": 0.25, "cards": [make_card()]} | changes
+
+
+def make_strip(**changes: Any) -> dict[str, Any]:
+    pair = {"label": "cat", "predicted": "dog", "images": 1200, "share": 0.25, "strip": PIXEL, "width": 64}
+    return pair | {"names": ["cat/1.png"], "confidences": [0.75, 0.5]} | changes
+
+
+def make_report(**changes: Any) -> dict[str, Any]:
+    scores = {"precision": 0.5, "recall": 0.25, "f1": 0.75}
+    row = {"label": "cat", **scores, "support": 1200} | changes
+    return {"classes": [row], "accuracy": 0.875, "support": 2400, "macro": scores, "weighted": scores}
+
+
+def make_phase(**changes: Any) -> dict[str, Any]:
+    frozen, tuned = make_row("net", trainable_parameters=2048), make_row("net_fine_tuned", test_accuracy=0.625)
+    return {"name": "net", "frozen": frozen, "tuned": tuned, "versus": make_versus(difference=0.125)} | changes
 
 
 def make_issue(**changes: Any) -> dict[str, Any]:
@@ -96,6 +120,11 @@ def make_leak(**changes: str) -> dict[str, str]:
     return leak | changes
 
 
+def make_pixels(**changes: Any) -> dict[str, Any]:
+    row = {"split": "train", "stage": "before", "images": 1200, "least": 3, "greatest": 250}
+    return row | {"black": 0.00125, "white": 0.5} | changes
+
+
 def make_outside(**changes: Any) -> dict[str, Any]:
     card = {"picture": PIXEL, "name": "cat/1.png", "label": "cat", "predicted": "dog", "confidence": 0.75}
     return {
@@ -126,7 +155,11 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
+        "other_pairs": {},
+        "phases": [],
+        "class_reports": {"optimized": {"train": make_report(), "test": make_report()}},
         "samples": [],
+        "sample_seed": 42,
         "confident_mistakes": [],
         "unsure_hits": [],
         "num_mistakes": 0,
@@ -147,6 +180,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "shapes": {
             "widths": [32, 64, 128], "heights": [16, 48, 96], "ratios": [0.5, 1.0, 2.0], "modes": {"RGB": 1234}, "chart": SVG,
         },
+        "pixels": [],
         "strips": {"cat": PIXEL, "dog": PIXEL},
         "augmented": [],
         "quarantine": [],
@@ -186,7 +220,10 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
             **make_versus(),
         },
         "samples": [make_card(), make_card(predicted="cat", hit=True)],
+        "phases": [make_phase()],
         "pairs": [make_pair()],
+        "other_pairs": {"other": [make_strip(), make_strip()], "net": []},
+        "pixels": [make_pixels()],
         "confident_mistakes": [make_card()],
         "unsure_hits": [make_card(predicted="cat", hit=True)],
         "num_mistakes": 100,
@@ -271,6 +308,12 @@ class TestNames:
             {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
+            {"other_pairs": {EVIL: [make_strip()]}},
+            {"other_pairs": {"other": [make_strip(label=EVIL)]}},
+            {"other_pairs": {"other": [make_strip(predicted=EVIL)]}},
+            {"class_reports": {EVIL: {"train": make_report(), "test": make_report()}}},
+            {"class_reports": {"optimized": {"train": make_report(), "test": make_report(label=EVIL)}}},
+            {"phases": [make_phase(name=EVIL)]},
             {"samples": [make_card(label=EVIL)]},
             {"samples": [make_card(predicted=EVIL)]},
             {"samples": [make_card(name=EVIL)]},
@@ -316,8 +359,9 @@ class TestNames:
             lambda name: {"strips": {name: PIXEL}},
             lambda name: {"confident_mistakes": [make_card(label=name)]},
             lambda name: {"issues": [make_issue(label=name)]},
+            lambda name: {"other_pairs": {"other": [make_strip(label=name, predicted=name, names=[name])]}},
         ],
-        ids=["strip", "card", "issue"],
+        ids=["strip", "card", "issue", "pair"],
     )
     def test_a_name_with_a_quote_does_not_end_an_attribute(self, changes):
         page = render(**changes('" onload="alert(1)'))
@@ -568,6 +612,29 @@ class TestSamples:
         assert "✗ dog 75.0 %true: cat 12.5 %cat/1.png" in text
         assert "✓ cat 75.0 %true: cat 75.0 %cat/1.png" in text
 
+    def test_it_says_how_they_are_drawn(self):
+        assert "drawn by hash with train.seed 7;" in read(samples=[make_card()], sample_seed=7)
+
+
+class TestPhases:
+    def test_frozen_and_fine_tuned_are_side_by_side(self):
+        text = read(phases=[make_phase()])
+        assert "net50.0 %40.0 % – 60.0 %2,04862.5 %40.0 % – 60.0 %10,466,4491,20034+12.5 points0.250" in text
+        assert "Frozen or fine-tuned?" not in read()
+
+    @pytest.mark.parametrize(
+        ("versus", "word"),
+        [({"distinguishable": True}, "better"), ({"distinguishable": True, "difference": -0.1}, "worse"), ({}, "not")],
+    )
+    def test_the_fine_tuned_is_better_worse_or_not_significantly_different(self, versus, word):
+        page = render(phases=[make_phase(versus=make_versus(**versus))])
+        row = next(row for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>net</td>" in row)
+        assert re.findall(r'<td class="text">(\w+)', row) == [word]
+
+    def test_another_measure_has_no_points(self):
+        guessing = make_guessing(measure="log loss", is_share=False)
+        assert "34+0.1250.250" in read(phases=[make_phase()], guessing=guessing)
+
 
 class TestWrong:
     def test_mistakes_are_counted(self):
@@ -604,6 +671,27 @@ class TestWrong:
         row = make_content()["classes"][0] | {"roc_auc": None, "pr_auc": None}
         assert "cat0.5000.2500.750not definednot defined1,200" in read(classes=[row])
         assert "cat0.5000.2500.7500.9000.8001,200" in read()
+
+    def test_what_another_family_confuses_is_folded_away_with_its_pictures(self):
+        page = render(other_pairs={"other": [make_strip(), make_strip(label="emu")]})
+        text = Reader(page).text
+        assert "other: cat mistaken for dog, 1,200 images, and 1 more" in text
+        assert "emu mistaken for dog: 1,200 (25.0 %)75.0 %, 50.0 %" in text
+        assert page.count(f'src="{PIXEL}" width="64"') == 2
+        assert "other: cat mistaken for dog, 1 image " in read(other_pairs={"other": [make_strip(images=1)]})
+
+    def test_a_family_without_mistakes_says_so(self):
+        assert "other: no mistakes" in read(other_pairs={"other": []})
+        assert "What the other families confuse" not in read()
+
+    def test_every_family_has_its_report_of_train_and_test(self):
+        reports = {name: {"train": make_report(support=7), "test": make_report()} for name in ("one", "other")}
+        text = read(class_reports=reports)
+        assert "other: 87.5 % on train, 87.5 % on test" in text
+        assert text.count("cat0.5000.2500.75070.5000.2500.7501,200") == 2
+        assert "accuracy0.8752,4000.8752,400" in text
+        assert "macro average0.5000.2500.7502,4000.5000.2500.7502,400" in text
+        assert "weighted average0.5000.2500.750" in text
 
     def test_each_family_has_its_matrix(self):
         page = render(confusions={"one": SVG, "other": SVG})
@@ -665,6 +753,16 @@ class TestData:
         }
         assert "All originals are 64 × 48 px. Colour as stored: RGB 1,200, L 3." in read(shapes=same)
 
+    def test_the_range_of_pixel_values_is_shown_before_and_after(self):
+        text = read(pixels=[make_pixels(), make_pixels(stage="after", least=10)])
+        assert "train, before resizing1,20032500.12 %50.00 %" in text
+        assert "train, after resizing1,20010250" in text
+        assert "Pixel values" not in read()
+
+    def test_black_bars_are_mentioned_where_there_are_any(self):
+        assert "The bars of a letterbox are black." in read(pixels=[make_pixels()], resize="letterbox")
+        assert "letterbox are black" not in read(pixels=[make_pixels()])
+
     def test_classes_without_samples_are_counted(self):
         assert "The first 2 of 100 classes." in read(class_names=[str(number) for number in range(100)])
         assert "The first 2" not in read()
@@ -690,6 +788,18 @@ class TestCost:
     def test_without_a_run_the_page_says_where_the_timings_are(self):
         assert "They are in metrics/timings.csv, and appear here if run.js is beside this file." in read()
 
+    def test_trainable_parameters_are_told_from_all(self):
+        assert "10,466,449493,829 trained" in read(rows=[make_row(trainable_parameters=493_829)])
+        assert (
+            " trained"
+            not in Reader(render().partition('id="sure"')[0]).text.partition("Family")[2].partition("Fit is")[0]
+        )
+
+    def test_they_are_beside_the_time_of_training(self):
+        [script] = Reader(render()).scripts
+        assert '"Training, s", "Trainable parameters"' in script
+        assert "[cost.train_seconds, 1], [cost.trainable_parameters, 0]" in script
+
     def test_layers_are_listed(self):
         assert "denseDense2,0006,000" in read()
         convolution = make_architecture(layer="conv", kind="Conv2D", rows=8, columns=6, channels=3, parameters=0)
@@ -713,10 +823,10 @@ class TestOutside:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({}, "✗ dog 75.0 %far: 1.25cat/1.png"),
+            ({}, "✗ dog 75.0 %true: catfar: 1.25cat/1.png"),
             ({"predicted": "cat", "hit": True}, "✓ cat 75.0 %far: 1.25cat/1.png"),
             ({"label": ""}, "dog 75.0 %far: 1.25cat/1.png"),
-            ({"far": False, "distance": 0.5}, "✗ dog 75.0 %distance 0.50cat/1.png"),
+            ({"far": False, "distance": 0.5}, "✗ dog 75.0 %true: catdistance 0.50cat/1.png"),
         ],
         ids=["miss", "hit", "no label", "near"],
     )
@@ -724,6 +834,16 @@ class TestOutside:
         text = read(outside=make_outside(cards=[make_outside()["cards"][0] | changes]))
         assert words in text
         assert ("✓" in text or "✗" in text) == (changes.get("label") != "")
+
+    @pytest.mark.parametrize(("count", "strip", "rest"), [(3, 3, 0), (10, 10, 0), (24, 10, 14)])
+    def test_the_first_ten_are_a_strip(self, count, strip, rest):
+        [card] = make_outside()["cards"]
+        page = render(outside=make_outside(cards=[card] * count))
+        lists = re.findall(r'(?s)<ul class="cards( film)?".*?</ul>', page.partition('<h2 id="outside">')[2])
+        assert lists == [" film"] + [""] * bool(rest)
+        film = page.partition('<ul class="cards film"')[2].partition("</ul>")[0]
+        assert film.count("<li>") == strip
+        assert f"--wide: {strip};" in film
 
     def test_pictures_not_shown_and_files_not_usable_are_counted(self):
         outside = make_outside(bad=[{"name": "b.png", "reason": "truncated"}], num_bad=1200)
@@ -749,3 +869,33 @@ class TestAgain:
 
     def test_facts_are_listed(self):
         assert "Training seed42" in read()
+
+
+class TestColumns:
+    """How many pictures are in a row."""
+
+    @pytest.mark.parametrize("most", [8, 6, 4, 3, 2])
+    @pytest.mark.parametrize("count", range(1, 30))
+    def test_no_picture_has_a_row_to_itself_where_that_can_be(self, count, most):
+        columns = balance_columns(count, most)
+        assert 1 <= columns <= most
+        could_be = any(count % fewer != 1 for fewer in range(2, most + 1))
+        assert count == 1 or columns == 1 or count % columns != 1 or not could_be or most < 4
+
+    @pytest.mark.parametrize(
+        ("count", "most", "columns"),
+        [
+            (0, 8, 1),
+            (1, 8, 1),
+            (8, 8, 8),
+            (9, 8, 5),
+            (10, 8, 5),
+            (12, 6, 6),
+            (4, 3, 2),
+            (7, 6, 4),
+            (5, 4, 3),
+            (5, 1, 1),
+        ],
+    )
+    def test_rows_are_about_as_long_as_each_other(self, count, most, columns):
+        assert balance_columns(count, most) == columns

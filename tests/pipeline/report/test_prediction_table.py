@@ -34,7 +34,7 @@ def count_mistakes(picked: pd.DataFrame) -> int:
 class TestPredictions:
     @pytest.mark.parametrize(
         ("correct", "wrong", "mistakes"),
-        [(50, 50, 6), (50, 2, 2), (50, 0, 0), (6, 50, 6), (3, 50, 9), (0, 50, 12, seed=1)],
+        [(50, 50, 6), (50, 2, 2), (50, 0, 0), (6, 50, 6), (3, 50, 9), (0, 50, 12)],
     )
     def test_half_of_the_rows_are_mistakes_unless_one_kind_is_rare(self, correct, wrong, mistakes):
         picked = pick_predictions(make_predictions(correct, wrong), 12, seed=1)

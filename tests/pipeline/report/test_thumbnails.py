@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.raw import load_index, save_raw
-from pipeline.report.thumbnails import draw_class_strip, encode_picture, load_picture, overlay_heat
+from pipeline.report.thumbnails import draw_class_strip, encode_picture, encode_strip, load_picture, overlay_heat
 from pipeline.sources.raw_image import RawImage
 from tests.pipeline.report.pictures import decode
 
@@ -37,6 +37,14 @@ class TestEncoding:
     def test_the_same_picture_gives_the_same_bytes(self):
         pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
         assert encode_picture(pixels) == encode_picture(pixels.copy())
+
+
+class TestSmallStrip:
+    def test_pictures_are_side_by_side_and_small(self):
+        pixels = decode(encode_strip([np.full((120, 120, 3), shade, np.uint8) for shade in (20, 200)], side=16))
+        assert pixels.shape == (16, 32, 3)
+        np.testing.assert_allclose(pixels[:, :12], 20, atol=8)
+        np.testing.assert_allclose(pixels[:, 20:], 200, atol=8)
 
 
 class TestLoading:

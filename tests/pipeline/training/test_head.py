@@ -519,6 +519,17 @@ class TestFeatureBatches:
             np.testing.assert_array_equal(features[:, 0] % 3, labels)
             assert (features.dtype, labels.dtype) == (np.float32, np.int64)
 
+    def test_smaller_classes_come_as_often_as_the_largest_if_asked_for(self, tmp_path):
+        found = make_embeddings(tmp_path)
+        np.save(found.folder / "train-labels.npy", np.repeat([0, 1], [18, 6]))
+        epochs, again = (self.read(found, 2, oversample=True) for _ in range(2))
+        for features, labels in epochs:
+            assert np.bincount(labels).tolist() == [18, 18]
+            assert np.bincount(features[:, 0].astype(int)).tolist() == [1] * 18 + [3] * 6
+        views = {tuple(row) for row in epochs[0][0][epochs[0][1] == 1]}
+        assert len(views) > 6, "copies of an image have views of their own"
+        np.testing.assert_array_equal(epochs[1][0], again[1][0])
+
     def test_batches_have_the_given_size_except_for_the_last(self, tmp_path):
         from pipeline.training.features import make_feature_batches
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.evaluation.roc_pr import make_roc_table
 from pipeline.report.charts.architecture import draw_architecture
-from pipeline.report.charts.models import draw_comparison, draw_curves, draw_operating_curve, draw_reliability
+from pipeline.report.charts.models import draw_comparison, draw_curves, draw_operating_curve
 from tests.pipeline.report.charts.svg import count_lines, read_texts
 from tests.pipeline.report.charts.tables import make_curves, make_names
 
@@ -45,22 +45,6 @@ class TestOperatingCurves:
         svg = self.draw(np.arange(4 * count) % count, make_names(count, "class"))
         assert count_lines(svg) == count + 1
         assert ("class 1" in read_texts(svg)) == named
-
-
-class TestReliability:
-    def make(self, images: int = 50) -> pd.DataFrame:
-        shifts = (("before", 0.7), ("after", 1))
-        rows = [(c, c * shift, images, state) for state, shift in shifts for c in (0.3, 0.6, 0.9)]
-        return pd.DataFrame(rows, columns=["confidence", "accuracy", "images", "state"])
-
-    def test_both_states_are_named(self):
-        assert {"before", "after", "confidence", "accuracy"} <= set(
-            read_texts(draw_reliability(self.make())).split("\n")
-        )
-
-    @pytest.mark.parametrize("rows", [[0, 3], [0]], ids=["one bin", "before alone"])
-    def test_a_single_bin_can_be_drawn(self, rows):
-        assert read_texts(draw_reliability(self.make(1).iloc[rows]))
 
 
 def make_layers(*rows: tuple) -> pd.DataFrame:

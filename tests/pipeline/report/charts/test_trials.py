@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from pipeline.report.charts.trials import draw_history, draw_importance, draw_slices
-from tests.pipeline.report.charts.svg import find_dots, read_texts
+from pipeline.report.charts.trials import draw_each_curve, draw_history, draw_importance, draw_slices, draw_trial_curves
+from tests.pipeline.report.charts.svg import count_lines, find_dots, read_texts
 from tests.pipeline.report.charts.tables import make_trials
 
 TABLE = make_trials(
@@ -60,6 +60,37 @@ def test_a_search_that_begins_without_a_score_can_be_drawn():
 def test_a_thousand_trials_can_be_drawn():
     table = make_trials(rate=[0.001 * (n + 1) for n in range(1000)])
     assert len(find_dots(draw_slices(table, {"rate": True}))) > 800
+
+
+def make_steps(*lengths: int) -> pd.DataFrame:
+    """Curves of trials that ran for so many epochs; the second was pruned."""
+    rows = [
+        (trial, "pruned" if trial == 2 else "finished", step, 0.1 * trial + step / 100)
+        for trial, length in enumerate(lengths, 1)
+        for step in range(1, length + 1)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "state", "step", "accuracy"])
+
+
+class TestCurves:
+    def test_every_trial_is_a_line(self):
+        assert count_lines(draw_trial_curves(make_steps(5, 2, 4), 3, "epoch")) == 3
+
+    def test_each_has_a_chart_of_its_own_with_its_number(self):
+        svg = draw_each_curve(make_steps(5, 2, 4), 3, "epoch")
+        assert count_lines(svg) == 3
+        assert {"1", "2", "3"} <= set(read_texts(svg).split("\n"))
+
+    def test_the_best_is_in_another_colour(self):
+        one, other = (draw_trial_curves(make_steps(5, 2, 4), best, "epoch") for best in (1, 3))
+        assert one != other
+
+    @pytest.mark.parametrize("step", ["epoch", "folds"])
+    def test_the_axis_says_what_a_step_is(self, step):
+        assert step in read_texts(draw_trial_curves(make_steps(3), 1, step)).split("\n")
+
+    def test_a_trial_of_one_step_is_a_dot(self):
+        assert len(find_dots(draw_trial_curves(make_steps(3, 1), 1, "epoch"))) == 4
 
 
 def test_shares_are_written():

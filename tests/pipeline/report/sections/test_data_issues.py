@@ -38,7 +38,7 @@ class TestWithout:
 
 class TestSection:
     def make_issues(self, *names: tuple[str, str]) -> pd.DataFrame:
-        rows = [(name, split, "cat", "dog", 0.1, 0.9) for name, split in names]
+        rows = [(name, split, "cat", "dog", 0.1, 0.9, "") for name, split in names]
         return pd.DataFrame(rows, columns=LABEL_COLUMNS)
 
     def test_they_are_counted_by_split_and_shown_with_pictures(self):
@@ -52,8 +52,8 @@ class TestSection:
         )
         result = make_result((CAT, DOG, 0.9), (CAT, CAT, 0.9), (CAT, CAT, 0.9))
         said = describe_data_issues(issues, near, {"one": result}, ["one"], album)
-        assert said["num_issues"] == {"test": 1, "val": 10}
-        assert said["num_near"] == {"test": 1, "val": 1}
+        assert said["num_issues"] == {"test": 1, "val": 10, "train": 0}
+        assert said["num_near"] == {"test": 1, "val": 1, "train": 0}
         assert said["num_near_other_label"] == 1
         assert len(said["issues"]) == 8
         assert said["without"] == [

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.report.sections.mistakes import describe_heat_maps, describe_mistakes, describe_pairs
+from pipeline.report.sections.mistakes import describe_heat_maps, describe_mistakes, describe_pairs, describe_strips
 from tests.pipeline.report.pictures import CAT, DOG, EMU, NAMES, album, decode, get_numbers, make_result
 
 
@@ -32,6 +32,26 @@ class TestPairs:
 
     def test_without_mistakes_there_is_none(self):
         assert describe_pairs(make_result((CAT, CAT, 0.9), (DOG, DOG, 0.9)), album) == []
+
+
+class TestStrips:
+    def test_each_pair_has_one_picture_of_its_most_confident_mistakes(self):
+        result = make_result(*[(CAT, DOG, 0.5 + i / 100) for i in range(10)], (DOG, CAT, 0.9), (DOG, DOG, 0.9))
+        first, second = describe_strips(result, album)
+        assert (first["label"], first["predicted"], first["images"]) == ("cat", "dog", 10)
+        assert first["names"] == [f"test/cat/{number}.png" for number in (9, 8, 7, 6, 5, 4)]
+        assert first["confidences"] == [0.59, 0.58, 0.57, 0.56, 0.55, 0.54]
+        assert decode(first["strip"]).shape == (64, 6 * 64, 3)
+        assert (second["width"], decode(second["strip"]).shape[1]) == (64, 64)
+
+    def test_every_family_but_the_chosen_one_has_them_also_one_without_mistakes(self):
+        results = {
+            "chosen": make_result((CAT, DOG, 0.9)),
+            "wrong": make_result((CAT, DOG, 0.9)),
+            "right": make_result((CAT, CAT, 0.9)),
+        }
+        said = describe_mistakes("chosen", results, ["right", "chosen", "wrong"], NAMES, album)
+        assert {family: len(pairs) for family, pairs in said["other_pairs"].items()} == {"right": 0, "wrong": 1}
 
 
 class TestGalleries:
