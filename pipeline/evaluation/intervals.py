@@ -47,25 +47,18 @@ def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, 
     }
 
 
-def compare_families(
-    hits: dict[str, np.ndarray], reference: str, parts: dict[str, np.ndarray] | None = None
-) -> pd.DataFrame:
-    """family, only_family, only_reference, difference, p, p_corrected, distinguishable, images_needed, reference: every family
-    but the reference.
-
-    hits: family to bool (n,), which test images it classifies correctly, the same images in the same order. only_*: images
-    that only one of the two classifies correctly. difference: of accuracies. p: McNemar's exact test (1947), two-sided;
-    corrected for the number of comparisons by Holm's method (1979). distinguishable: p_corrected below 0.05. parts: family to
-    what each image contributes to another measure, see `measure_images`: then difference and p are of that. images_needed: see
-    `count_images_needed`.
-    """
-    return compare_pairs(hits, [(family, reference) for family in hits if family != reference], parts)
-
-
 def compare_pairs(
     hits: dict[str, np.ndarray], pairs: list[tuple[str, str]], parts: dict[str, np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """`compare_families` for any pairs of a family and its reference; reference is the last column."""
+    """family, only_family, only_reference, difference, p, p_corrected, distinguishable, images_needed, reference: one row per
+    pair.
+
+    hits: family to bool (n,), which test images it classifies correctly, the same images in the same order. pairs: of a family
+    and its reference. only_*: images that only one of the two classifies correctly. difference: of accuracies. p: McNemar's
+    exact test (1947), two-sided; corrected for the number of pairs by Holm's method (1979). distinguishable: p_corrected below
+    0.05. parts: family to what each image contributes to another measure, see `measure_images`: then difference and p are of
+    that. images_needed: see `count_images_needed`.
+    """
     rows = []
     for family, reference in pairs:
         correct = hits[family]

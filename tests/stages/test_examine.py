@@ -209,4 +209,6 @@ class TestFiles:
         save(source / "test/cat/brighter.png", make_blobs(0) + np.uint8(60))
         caplog.set_level(logging.INFO)
         run()
-        assert caplog.messages[-1] == "37 images; 1 of val and test are nearly the same as an image of train"
+        assert caplog.messages[-1] == (
+            "37 images; 1 of val and test are near copies of an image of train, 0 more are similar to one"
+        )

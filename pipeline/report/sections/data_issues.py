@@ -39,7 +39,8 @@ def describe_data_issues(
         "num_similar": _count_by_split(near[near["similarity"] < NEAR_COPY]),
         "near": [{**row, "picture": _show_pair(row, album)} for row in near.head(_CARDS).to_dict("records")],
         "without": [
-            {"family": name, **measure_without(results[name].predictions, suspects, duplicates)} for name in findings.ranked
+            {"family": name, **measure_without(results[name].predictions, suspects, duplicates)}
+            for name in findings.ranked
         ],
     }
 

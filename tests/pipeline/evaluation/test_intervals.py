@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from pipeline.evaluation.intervals import (
-    compare_families,
+    compare_pairs,
     compute_accuracy_interval,
     compute_bootstrap_intervals,
     correct_holm,
@@ -27,6 +27,11 @@ def make_predicted(num_images: int, num_classes: int, accuracy: float, seed: int
     labels = np.arange(num_images) % num_classes
     guesses = rng.integers(0, num_classes, num_images)
     return labels, np.where(rng.random(num_images) < accuracy, labels, guesses)
+
+
+def compare_families(hits: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
+    """Every other family with one."""
+    return compare_pairs(hits, [(family, reference) for family in hits if family != reference])
 
 
 def make_hits(only_family: int, only_reference: int, both: int, neither: int) -> dict[str, np.ndarray]:
@@ -139,6 +144,7 @@ class TestComparison:
                 "p_corrected": p,
                 "distinguishable": False,
                 "images_needed": 66,
+                "reference": "best",
             }
         ]
 

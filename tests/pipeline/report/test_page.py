@@ -108,6 +108,12 @@ def make_reading(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def make_corrections(file: str = "fixes.csv", **changes: Any) -> dict[str, Any]:
+    row = {"name": "cat/1.png", "label": "cat", "new_label": "dog", "action": "relabel", "file": file, "row": "3"}
+    counts = [(file, "labelled anew", 1)]
+    return {"num_excluded": 0, "num_relabelled": 1, "counts": counts, "rows": [row | changes], "more": 0}
+
+
 def make_leak(**changes: str) -> dict[str, str]:
     leak = {
         "name": "a.png",
@@ -164,9 +170,12 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "unsure_hits": [],
         "num_mistakes": 0,
         "heat_maps": [],
-        "num_issues": {"test": 0, "val": 0},
+        "fold_family": "",
+        "num_issues": {"test": 0, "val": 0, "train": 0},
         "issues": [],
+        "near_copy": 0.9,
         "num_near": {"test": 0, "val": 0},
+        "num_similar": {"test": 0, "val": 0},
         "num_near_other_label": 0,
         "near": [],
         "without": [],
@@ -189,6 +198,8 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "faults": {},
         "num_copies": 0,
         "num_left_out": 0,
+        "corrections": None,
+        "num_thinned": 0,
         "reading": None,
         "leaks": [],
         "num_leaks": {"test": 0, "val": 0},
@@ -242,6 +253,8 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
         "faults": {"nearly black": "2 of cat"},
         "num_copies": 3,
         "num_left_out": 2,
+        "corrections": make_corrections(),
+        "num_thinned": 7,
         "reading": make_reading(),
         "leaks": [make_leak()],
         "num_leaks": {"test": 1, "val": 0},
@@ -341,6 +354,9 @@ class TestNames:
             {"reading": make_reading(left_out=[{"reason": EVIL, "count": 1, "example": EVIL}])},
             {"reading": make_reading(warnings=[EVIL])},
             {"reading": make_reading(notes=[EVIL])},
+            {"corrections": make_corrections(EVIL)},
+            {"corrections": make_corrections(name=EVIL)},
+            {"corrections": make_corrections(label=EVIL, new_label=EVIL)},
             {"leaks": [make_leak(name=EVIL, train_name=EVIL, train_label=EVIL)]},
             {"source": EVIL},
             {"overrides": {"train.optimizer": EVIL}},
@@ -707,11 +723,40 @@ class TestData:
         assert "No label looks wrong." not in text
         assert "No label looks wrong." in read()
 
+    def test_those_of_training_images_are_counted_where_they_were_sought(self):
+        text = read(issues=[make_issue()], num_issues={"test": 1, "val": 0, "train": 2}, fold_family="mobilenet")
+        assert "1 in test, 0 in validation, 2 in training" in text
+        assert "on the features of mobilenet that was fitted to the other folds" in text
+        assert "Training images were not searched" not in text
+
+    def test_else_it_says_how(self):
+        text = read()
+        assert "Training images were not searched" in text
+        assert "label_issues.csv" in text
+
+    def test_how_to_put_labels_right_is_said(self):
+        text = read(issues=[make_issue()], num_issues={"test": 1, "val": 0, "train": 0})
+        assert (
+            "fill in its column correct_label (- takes the picture out), save a copy outside metrics/, and set" in text
+        )
+
+    def test_pictures_that_are_only_similar_are_no_leaks(self):
+        near = [make_near(similarity=0.862, split="val", train_label="cat")]
+        text = read(near=near, num_similar={"test": 0, "val": 1})
+        assert "Near copies of training images: 0 in test, 0 in validation" in text
+        assert "0 of test and 1 of validation are similar (0.95 to 0.9)" in text
+        assert "similar (0.862)cat in val, cat in train" in text
+        assert "seen the answer" not in text
+
     def test_near_duplicates_are_shown_with_both_labels(self):
         text = read(near=[make_near()], num_near={"test": 1200, "val": 3}, num_near_other_label=1)
-        assert "Near duplicates of training images: 1,200 in test, 3 in validation" in text
-        assert "cat in test, dog in training; 0.975cat/1.png · dog/2.png" in text
-        assert "similarity 0.95 or more" in text
+        assert (
+            "From 0.9 on it is probably the same picture, and models have seen the answer in training; 1 of 1,203 has"
+            in text
+        )
+        assert "similar" not in text.partition("Near copies of training")[2].partition("How many images")[0]
+        assert "Near copies of training images: 1,200 in test, 3 in validation" in text
+        assert "near copy (0.975)cat in test, dog in traincat/1.png · dog/2.png" in text
         assert "None, by their outlines at 16 × 16 pixels (similarity 0.95 or more)." in read()
 
     @pytest.mark.parametrize(

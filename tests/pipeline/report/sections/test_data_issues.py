@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.data.examination import NEAR_COLUMNS
+from pipeline.evaluation.results import Results
+from pipeline.report.findings import Findings
 from pipeline.report.label_issues import LABEL_COLUMNS, find_label_issues
 from pipeline.report.sections.data_issues import describe_data_issues, measure_without
+from tests.pipeline.report.families import find
 from tests.pipeline.report.pictures import CAT, DOG, NAMES, album, decode, make_result
 from tests.results import guess, make_probabilities, make_results, tabulate
 
@@ -41,6 +46,21 @@ class TestSection:
         rows = [(name, split, "cat", "dog", 0.1, 0.9, "") for name, split in names]
         return pd.DataFrame(rows, columns=LABEL_COLUMNS)
 
+    def results(self, result: Results | None = None) -> dict[str, Results]:
+        return {"one": result or make_result((CAT, CAT, 0.9), (CAT, CAT, 0.9), (CAT, CAT, 0.9))}
+
+    def find(self, issues: pd.DataFrame, result: Results | None = None) -> Findings:
+        return replace(find(self.results(result)), issues=issues)
+
+    def test_pictures_that_are_only_similar_change_no_accuracy(self):
+        columns = ("test", "cat", "train/cat/7.png", "cat")
+        rows = [("test/cat/0.png", *columns, 0.899), ("test/cat/1.png", *columns, 0.9)]
+        said = describe_data_issues(
+            self.find(self.make_issues()), pd.DataFrame(rows, columns=NEAR_COLUMNS), self.results(), album
+        )
+        assert (said["num_near"]["test"], said["num_similar"]["test"]) == (1, 1)
+        assert len(said["near"]) == 2
+
     def test_they_are_counted_by_split_and_shown_with_pictures(self):
         issues = self.make_issues(("test/cat/0.png", "test"), *[(f"val/cat/{i}.png", "val") for i in range(10)])
         near = pd.DataFrame(
@@ -51,7 +71,7 @@ class TestSection:
             columns=NEAR_COLUMNS,
         )
         result = make_result((CAT, DOG, 0.9), (CAT, CAT, 0.9), (CAT, CAT, 0.9))
-        said = describe_data_issues(issues, near, {"one": result}, ["one"], album)
+        said = describe_data_issues(self.find(issues, result), near, {"one": result}, album)
         assert said["num_issues"] == {"test": 1, "val": 10, "train": 0}
         assert said["num_near"] == {"test": 1, "val": 1, "train": 0}
         assert said["num_near_other_label"] == 1
@@ -62,14 +82,15 @@ class TestSection:
 
     def test_near_duplicates_are_side_by_side(self):
         near = pd.DataFrame([("test/a.png", "test", "cat", "train/b.png", "cat", 0.99)], columns=NEAR_COLUMNS)
-        said = describe_data_issues(self.make_issues(), near, {}, [], album)
+        said = describe_data_issues(self.find(self.make_issues()), near, self.results(), album)
         pair = decode(said["near"][0]["picture"]).astype(int)
         assert pair.shape == (8, 16, 3)
         assert abs(pair[:, :8] - album("test/a.png")).max() <= 2
         assert abs(pair[:, 8:] - album("train/b.png")).max() <= 2
 
     def test_without_issues_nothing_is_shown(self):
-        said = describe_data_issues(self.make_issues(), pd.DataFrame(columns=NEAR_COLUMNS), {}, [], album)
+        nothing = pd.DataFrame(columns=NEAR_COLUMNS)
+        said = describe_data_issues(self.find(self.make_issues()), nothing, self.results(), album)
         assert (said["issues"], said["near"], said["num_near_other_label"]) == ([], [], 0)
 
 
