@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import BeforeValidator, Field, create_model, field_validator
 
 from pipeline.config.families import Family
 from pipeline.config.types import (
@@ -101,7 +101,16 @@ class FineTune(Section):
     reduce_lr: ReduceLr
 
 
-class Training(Section):
+class Augmented(Section):
+    """What has `augment`, for all of which the word none stands."""
+
+    @field_validator("augment", mode="before", check_fields=False)
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        return spell_out_augment(value)
+
+
+class Training(Augmented):
     """Settings of training by gradient descent."""
 
     epochs: Count
@@ -145,7 +154,7 @@ class TransferRecipe(Recipe):
         return self.fine_tune.epochs > 0 and self.fine_tune.start == "fresh"
 
 
-class LinearRecipe(Section):
+class LinearRecipe(Augmented):
     """How a linear support-vector machine is trained, on pixels or on a backbone's features."""
 
     backbone: BackboneSettings | None
@@ -191,7 +200,7 @@ class Defaults(Section):
     linear: LinearRecipe
 
 
-class TrainBase(Section):
+class TrainBase(Augmented):
     """What `train` has besides overrides of recipes."""
 
     seed: Seed

@@ -5,17 +5,35 @@ from typing import Any
 
 from pipeline.config.nested import look_up
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.search_space import Dimension, list_points, parse_space, set_parameters
+from pipeline.config.search_space import (
+    Dimension,
+    list_points,
+    parse_choices_of,
+    parse_points,
+    parse_space,
+    set_parameters,
+)
 from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
 _DECIDE_FEATURES = ("augment", "backbone", "input_size")  # with these a backbone's features were computed and cached
 
 
+def list_all_dimensions(params: Params) -> list[Dimension]:
+    """Those of `search.space` or, where the sampler takes them, of `search.points`."""
+    if params.search.sampler == "points":
+        return list(parse_choices_of(params.search.points))
+    return parse_space(params.search.space)
+
+
 def list_dimensions(params: Params, family: str) -> list[Dimension]:
-    """The dimensions of `search.space` that one family has: not other families' settings, and on a backbone nothing that its
-    cached features depend on. Raises PipelineError for parameters that no search can vary."""
-    return [dimension for dimension in parse_space(params.search.space) if _has(family, dimension, params)]
+    """The dimensions that one family has: not other families' settings, and on a backbone nothing that its cached features
+    depend on. Raises PipelineError for parameters that no search can vary."""
+    return [dimension for dimension in list_all_dimensions(params) if _has(family, dimension, params)]
+
+
+def _place(params: Params) -> str:
+    return "search.points" if params.search.sampler == "points" else "search.space"
 
 
 def _has(family: str, dimension: Dimension, params: Params) -> bool:
@@ -30,7 +48,7 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
             _check_not_overridden(dimension, path, params)
     else:
         raise PipelineError(
-            f"search.space.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial can "
+            f"{_place(params)}.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial can "
             f"change; try others with `dvc exp run --queue -S '{dimension.name}=…,…'`"
         )
     return is_used and (recipe.backbone is None or path[0] not in _DECIDE_FEATURES)
@@ -38,17 +56,18 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
 
 def _check_not_overridden(dimension: Dimension, path: list[str], params: Params) -> None:
     """A recipe's value has no effect where `train` sets or varies it too, or caps the epochs."""
-    name, same = f"search.space.{dimension.name}", ".".join(path)
+    place, same = _place(params), ".".join(path)
+    name = f"{place}.{dimension.name}"
     values = {same: look_up(params.train.model_dump(), tuple(path))}
     if path == ["epochs"] and _exceeds(dimension, params.train.max_epochs):
         values["max_epochs"] = params.train.max_epochs
     for key, value in values.items():
         if value is not None:
             raise PipelineError(
-                f"{name}: train.{key} is {value!r} and overrides it: expected null there, or search.space.train.{same} instead"
+                f"{name}: train.{key} is {value!r} and overrides it: expected null there, or {place}.train.{same} instead"
             )
-    if look_up(params.search.space, ("train", *path)) is not None:
-        raise PipelineError(f"{name}: search.space.train.{same} overrides it: expected one of the two, received both")
+    if any(other.name == f"train.{same}" for other in list_all_dimensions(params)):
+        raise PipelineError(f"{name}: {place}.train.{same} overrides it: expected one of the two, received both")
 
 
 def _exceeds(dimension: Dimension, cap: int | None) -> bool:
@@ -63,22 +82,47 @@ def check_space(
 
     content: as `read_params` returns it. check: raises PipelineError for invalid content.
     """
-    dimensions = list_dimensions(params, family)
-    for dimension in parse_space(params.search.space):  # other families' too: each must be a parameter
+    _check_sampler(params)
+    dimensions, place = list_dimensions(params, family), _place(params)
+    for dimension in list_all_dimensions(params):  # other families' too: each must be a parameter
         set_parameters(content, {dimension.name: None})
     if not dimensions:
         example = f"recipes.{family}.C" if isinstance(params.recipes[family], LinearRecipe) else "train.learning_rate"
         raise PipelineError(
-            f"search.space: there is nothing in it that {family} can vary: expected parameters such as {example}"
+            f"{place}: there is nothing in it that {family} can vary: expected parameters such as {example}"
         )
+    if params.search.sampler == "points":
+        for number, point in enumerate(parse_points(params.search.points), 1):
+            _try(point, content, check, f"search.points, point {number}")
+        return
     for dimension in dimensions:
         for value in dimension.edges:
-            try:
-                check(set_parameters(content, {dimension.name: value}))
-            except PipelineError as error:
-                raise PipelineError(f"search.space: {error}") from error
+            _try({dimension.name: value}, content, check, place)
     if params.search.sampler == "grid" and list_points(dimensions) is None:
         _refuse_grid(dimensions)
+
+
+def _check_sampler(params: Params) -> None:
+    is_listed, count = params.search.sampler == "points", len(params.search.points)
+    if is_listed and not count:
+        raise PipelineError(
+            "search.points is empty, but search.sampler is points: expected a list such as [{train.dropout: 0.1}], received []"
+        )
+    if count and not is_listed:
+        raise PipelineError(
+            f"search.points lists {count} points, which search.sampler {params.search.sampler} does not try: expected "
+            "search.sampler points, or search.points empty"
+        )
+
+
+def _try(
+    values: dict[str, Any], content: dict[str, Any], check: Callable[[dict[str, Any]], object], place: str
+) -> None:
+    """Raises PipelineError where these values are not accepted together."""
+    try:
+        check(set_parameters(content, values))
+    except PipelineError as error:
+        raise PipelineError(f"{place}: {error}") from error
 
 
 def _refuse_grid(dimensions: list[Dimension]) -> None:

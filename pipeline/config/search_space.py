@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias
@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from pipeline.config.messages import suggest
-from pipeline.config.types import Count, Number, Positive, Section
+from pipeline.config.nested import walk
+from pipeline.config.types import Count, Number, Positive, Section, read_exponent
 from pipeline.runtime.errors import PipelineError
 
 Value: TypeAlias = bool | int | float | str | None
@@ -145,6 +146,51 @@ def _parse_choices(name: str, values: list[Any], where: str) -> Choices:
         if value in values[:number]:
             raise PipelineError(f"{where}: expected each choice once, received {value!r} twice")
     return Choices(name, tuple(values))
+
+
+def parse_points(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Value]]:
+    """The points of `search.points`, each by parameter names such as train.dropout. Raises PipelineError, one line, with the
+    number of a wrong one."""
+    parsed: list[dict[str, Value]] = []
+    for number, point in enumerate(points, 1):
+        where = f"search.points, point {number}"
+        values = {".".join(path): read_exponent(value) for path, value in walk(point)}
+        for name, value in values.items():
+            if not isinstance(value, bool | int | float | str | None):
+                raise PipelineError(
+                    f"{where}: {name}: expected a number, a word, true, false or null, received {value!r}"
+                )
+        if not values:
+            raise PipelineError(f"{where}: expected parameters, as in {{train.dropout: 0.1}}, received none")
+        if parsed and set(values) != set(parsed[0]):
+            different = sorted(set(values) ^ set(parsed[0]))[0]
+            raise PipelineError(
+                f"{where}: expected the same parameters as in point 1, {', '.join(parsed[0])}; {different} is in one of them only"
+            )
+        if values in parsed:
+            raise PipelineError(f"{where}: expected each point once, received point {parsed.index(values) + 1} again")
+        parsed.append({name: values[name] for name in parsed[0]} if parsed else values)
+    return parsed
+
+
+def choose_points(points: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, Value]]:
+    """The points with these parameters alone, in order, each once. points: see `parse_points`."""
+    chosen: list[dict[str, Value]] = []
+    for point in parse_points(points):
+        values = {name: point[name] for name in names}
+        if values not in chosen:
+            chosen.append(values)
+    return chosen
+
+
+def parse_choices_of(points: Sequence[Mapping[str, Any]]) -> list[Choices]:
+    """A dimension for each parameter of the points, with the values that they have. points: see `parse_points`."""
+    parsed = parse_points(points)
+    columns = {name: [point[name] for point in parsed] for name in (parsed[0] if parsed else {})}
+    return [
+        Choices(name, tuple(value for number, value in enumerate(values) if value not in values[:number]))
+        for name, values in columns.items()
+    ]
 
 
 def list_points(dimensions: list[Dimension]) -> list[dict[str, Value]] | None:

@@ -98,7 +98,8 @@ class Pruning(Section):
 
 class Search(Section):
     families: list[str]
-    sampler: Literal["bayesian", "random", "grid"]
+    sampler: Literal["bayesian", "random", "grid", "points"]
+    points: Annotated[list[dict[str, Any]], Field(default_factory=list)]
     trials: Count
     minutes: Positive | None
     score: Literal["validation", "crossval"]

@@ -11,7 +11,8 @@ from pydantic_core import core_schema
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
-def _read_exponent(value: Any) -> Any:
+def read_exponent(value: Any) -> Any:
+    """The number that a text such as 1e-05 is; anything else as it is."""
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()) else value
 
 
@@ -37,7 +38,7 @@ Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
-Number = Annotated[float, BeforeValidator(_read_exponent)]
+Number = Annotated[float, BeforeValidator(read_exponent)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]

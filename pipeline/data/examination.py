@@ -36,7 +36,7 @@ class ExaminationFacts(Homogeneity):
 @dataclass(frozen=True)
 class Examination:
     """classes: label, stage (found, kept, or a split), images. images: name, split, label, brightness, contrast, width,
-    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that one of train resembles.
+    height, mode, one row per image. near_duplicates: NEAR_COLUMNS, one row per image of test or val that train has nearly.
     faults: FAULT_COLUMNS, one row per image and fault. pixels: PIXEL_COLUMNS of `pipeline.data.pixel_values`."""
 
     classes: pd.DataFrame

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from pipeline.config.address import hide_logins
 from pipeline.config.sections import Params
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
+from pipeline.data.correction_files import locate_corrections
 from pipeline.data.manifest import check_classes, rename_classes
 from pipeline.data.thinning import Caps, check_caps
 from pipeline.doctor.findings import Finding, find_refusal
@@ -69,6 +71,9 @@ def look_at_source(params: Params) -> Subject:
     if not any(finding.stops for finding in subject.findings):
         subject.findings += find_refusal(lambda: _count(params, subject))
     subject.findings += find_refusal(lambda: _check_outside(params))
+    for kind, path in (("exclude", params.prune.exclude), ("relabel", params.prune.relabel)):
+        if not is_forgiven(kind, path, {"path": path}):
+            subject.findings += find_refusal(partial(locate_corrections, kind, path))
     return subject
 
 

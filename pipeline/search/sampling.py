@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipeline.config.search_space import Choices, Dimension, Range, Value, list_points
+from pipeline.config.search_space import Choices, Dimension, Range, Value, choose_points, list_points
 from pipeline.config.sections import Pruning, Search
 from pipeline.search.trials import Trial
 
@@ -34,6 +34,9 @@ def draw_next(dimensions: list[Dimension], trials: list[Trial], settings: Search
     is_spent = settings.minutes is not None and sum(trial.seconds for trial in trials) >= 60 * settings.minutes
     if is_spent or len(trials) >= settings.trials:
         return None
+    if settings.sampler == "points":
+        points = choose_points(settings.points, [dimension.name for dimension in dimensions])
+        return points[len(trials)] if len(trials) < len(points) else None
     return draw_point(dimensions, trials, sampler=settings.sampler, seed=settings.seed)
 
 

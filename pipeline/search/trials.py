@@ -8,12 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import pandas as pd
 
-from pipeline.config.search_space import Dimension, Value, remove_parameters
+from pipeline.config.search_space import Dimension, Value, choose_points, remove_parameters
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import compute_key
 from pipeline.runtime.code_digests import load_module_digests
@@ -44,7 +45,8 @@ class Trial:
 
 
 def find_store(family: str, params: Params, dimensions: list[Dimension]) -> Path:
-    """The folder of the trials with the same data, code and parameters, apart from budgets and from what is searched.
+    """The folder of the trials with the same data, code and parameters, apart from budgets and from what is searched. Of listed
+    points, the first decides: more of them, later, continue.
 
     Raises PipelineError where the digests of the code are missing.
     """
@@ -66,9 +68,22 @@ def _list_parameters(family: str, params: Params, dimensions: list[Dimension]) -
         "parameters": remove_parameters(used, {dimension.name for dimension in dimensions}),
         "runtime": params.runtime.model_dump(),
         "search": params.search.model_dump(include={"sampler", "score", "seed", "max_parameters", "pruning"}),
-        "space": [repr(dimension) for dimension in dimensions],
+        "space": _describe_space(params, dimensions),
         "crossval": params.crossval.model_dump(exclude={"families"}) if by_folds else None,
     }
+
+
+def _describe_space(params: Params, dimensions: list[Dimension]) -> list[str]:
+    if params.search.sampler != "points":
+        return [repr(dimension) for dimension in dimensions]
+    first = choose_points(params.search.points, [dimension.name for dimension in dimensions])[0]
+    return [f"{name}={value!r}" for name, value in first.items()]
+
+
+def keep_listed(trials: list[Trial], points: list[dict[str, Value]]) -> list[Trial]:
+    """The trials of the first points, up to the first that is another one now. points: in the order in which they are tried."""
+    pairs = zip(trials, points, strict=False)
+    return [trial for trial, _ in takewhile(lambda pair: pair[0].values == pair[1], pairs)]
 
 
 def load_trials(store: Path) -> list[Trial]:

@@ -38,7 +38,7 @@ def write_fold(family: str, fold: int, accuracies: tuple[float, ...], best_epoch
 
 
 def write_predictions(folder: Path, fold: int) -> None:
-    """Of 40 images, every fifth of val; data/splits.csv lists those of all folds. In each fold, images 4 and 5 have a wrong label."""
+    """Of 40 images, every fifth of val; in each fold, images 4 and 5 have a wrong label. data/splits.csv lists all folds'."""
     labels = np.arange(40) % 2
     probabilities = make_probabilities(labels, 2, 0.9)
     labels[[4, 5]] = 1, 0

@@ -1,5 +1,6 @@
 """What the page says of pictures that the user's own files left out or labelled anew, and of those that thinning left out."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -25,12 +26,12 @@ def describe_corrections() -> dict[str, Any]:
 
 def _summarize(table: pd.DataFrame) -> dict[str, Any]:
     """counts: by file and action, with words. rows: the first that changed something."""
-    counts = table.groupby(["file", "action"], sort=True).size()
+    counts = Counter(zip(table["file"], table["action"], strict=True))
     changed = table[table["action"] != "keep"]
     return {
         "num_excluded": int((table["action"] == "exclude").sum()),
         "num_relabelled": int((table["action"] == "relabel").sum()),
-        "counts": [(str(file), _WORDS[action], int(count)) for (file, action), count in counts.items()],
+        "counts": [(file, _WORDS[action], count) for (file, action), count in sorted(counts.items())],
         "rows": changed.head(_ROWS).to_dict("records"),
         "more": max(0, len(changed) - _ROWS),
     }

@@ -78,9 +78,42 @@ class TestFolder:
         assert "after prune, 2 classes: fox 25, pet 50" in subject.lines
 
     @pytest.mark.parametrize(
+        ("layout", "thin", "classes", "splits"),
+        [
+            ({"cat": 100, "dog": 50}, "all", {"cat": 20, "dog": 50}, {"test": 14, "val": 11, "train": 45}),
+            ({"cat": 100, "dog": 50}, "train", {"cat": 40, "dog": 50}, {"test": 30, "val": 12, "train": 48}),
+            (
+                {"train/cat": 60, "train/dog": 40, "test/cat": 30, "test/dog": 10},
+                "train",
+                {"cat": 50, "dog": 50},
+                {"test": 40, "val": 12, "train": 48},
+            ),
+        ],
+        ids=["all", "drawn", "given"],
+    )
+    def test_a_cap_by_class_counts_where_it_counts_in_the_run(
+        self, look, picture_folder, layout, thin, classes, splits
+    ):
+        subject = look(
+            data__source="folder",
+            data__path=str(picture_folder(layout)),
+            prune__max_images_per_class={"cat": 20},
+            prune__thin=thin,
+        )
+        assert subject.classes == classes
+        assert subject.splits == splits
+
+    @pytest.mark.parametrize("kind", ["exclude", "relabel"])
+    def test_files_of_corrections_are_looked_for(self, look, picture_folder, kind):
+        folder = picture_folder({"cat": 25, "dog": 25})
+        found = look(data__source="folder", data__path=str(folder), **{f"prune__{kind}": "no.csv"}).findings
+        assert f"prune.{kind} 'no.csv' does not exist" in texts(found, stops=True)
+
+    @pytest.mark.parametrize(
         ("values", "words"),
         [
             ({"prune__drop_classes": ["cow"]}, "no class 'cow'"),
+            ({"prune__max_images_per_class": {"cow": 3}}, "no class 'cow'"),
             ({"prune__drop_classes": ["cat"]}, "two classes or more"),
         ],
     )

@@ -29,6 +29,7 @@ def make_workspace(folder: Path) -> Path:
     write_records(folder / "workspace/data/tfrecords", class_names=NAMES, **splits)
     project = Project(folder)
     project.set(families=[LINEAR, NETWORK], preprocess__image_size=SIZE, train__epochs=3, train__width=None)
+    project.set(train__early_stopping__restore="best")
     return folder / "workspace"
 
 
@@ -139,8 +140,8 @@ class TestMeasuring:
 
 class TestDivergence:
     def test_it_ends_in_one_line_that_does_not_name_deleted_files(self, workspace, project):
-        schedule = {"kind": "cosine", "hold_epochs": None, "decay": None, "warmup_epochs": 1}
-        project.set(train__learning_rate=1e30, train__schedule=schedule, train__epochs=4, train__batch_size=64)
+        project.set(train__schedule__kind="cosine", train__schedule__warmup_epochs=1)
+        project.set(train__learning_rate=1e30, train__epochs=4, train__batch_size=64)
         with pytest.raises(PipelineError) as caught:
             measure(workspace, NETWORK)
         assert str(caught.value).startswith(f"{NETWORK}: the loss is no longer a number in epoch ")

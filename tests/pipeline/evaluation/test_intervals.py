@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
@@ -194,6 +195,7 @@ class TestComparison:
             "p_corrected",
             "distinguishable",
             "images_needed",
+            "reference",
         ]
 
 

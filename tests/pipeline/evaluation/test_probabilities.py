@@ -54,7 +54,7 @@ def test_cached_features_must_agree_with_the_whole_model(model, monkeypatch, err
 
     from pipeline.evaluation import probabilities as module
 
-    monkeypatch.setattr(module, "load_embeddings", lambda family: f"features of {family}")
+    monkeypatch.setattr(module, "find_embeddings", lambda family: f"features of {family}")
     monkeypatch.setattr(module, "predict", predict_from_features)
     if not is_refused:
         assert len(predict("mobilenet_svm", model)["test"][0]) == COUNTS["test"]
