@@ -9,7 +9,7 @@ import logging
 from pipeline.config.families import check_family
 from pipeline.config.reader import check_params, read_params
 from pipeline.config.search_rules import list_all_dimensions, list_dimensions
-from pipeline.config.search_space import Dimension, choose_points
+from pipeline.config.search_space import Dimension
 from pipeline.config.sections import Params
 from pipeline.data.manifest import save_table
 from pipeline.report.page import render_page
@@ -20,15 +20,7 @@ from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import SEARCH_METRICS
 from pipeline.runtime.tensorflow import configure_tensorflow
 from pipeline.search.sampling import draw_next, measure_importance
-from pipeline.search.trials import (
-    Trial,
-    describe_search,
-    find_best,
-    find_store,
-    keep_listed,
-    load_trials,
-    make_trial_table,
-)
+from pipeline.search.trials import Trial, describe_search, find_best, find_store, load_earlier, make_trial_table
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +36,7 @@ def search(family: str) -> None:
     if left := [d.name for d in list_all_dimensions(params) if d.name not in names]:
         logger.info("%s does not have %s: left out", family, ", ".join(left))
     store = find_store(family, params, dimensions)
-    trials = load_trials(store)[: params.search.trials]
-    if params.search.sampler == "points":
-        points = choose_points(params.search.points, [dimension.name for dimension in dimensions])
-        trials = keep_listed(trials, points)
-        if len(points) > params.search.trials:
-            logger.warning(
-                "%s: of %d points, search.trials lets %d be tried", family, len(points), params.search.trials
-            )
+    trials = load_earlier(store, params.search, dimensions)
     if trials:
         logger.info("%s: found %d completed trials in %s", family, len(trials), store)
     if draw_next(dimensions, trials, params.search) is not None:

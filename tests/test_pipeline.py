@@ -20,13 +20,9 @@ def clone(finished_clone: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     return finished_clone(tmp_path_factory.mktemp("pipeline") / "clone")
 
 
-def test_a_run_leaves_the_git_tree_clean(clone: Path) -> None:
-    run(["dvc", "repro"], clone)
-    assert run(["git", "status", "--porcelain"], clone) == ""
-
-
-def test_a_second_repro_runs_nothing(clone: Path) -> None:
+def test_a_second_repro_runs_nothing_and_leaves_the_git_tree_clean(clone: Path) -> None:
     assert list_stages_run(run(["dvc", "repro"], clone)) == []
+    assert run(["git", "status", "--porcelain"], clone) == ""
 
 
 def test_the_summary_has_a_row_a_family_best_first(clone: Path) -> None:
@@ -148,10 +144,10 @@ def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_agai
 def test_predict_names_what_is_in_pictures_with_the_recommended_family(clone: Path, tmp_path: Path) -> None:
     pictures = draw_pictures(tmp_path / "new", classes=["any"], count=2)
     (pictures / "any" / "broken.jpg").write_bytes(b"no picture")
-    output = run(["python", "-m", "stages.predict", str(pictures), "--csv"], clone, expect=1)
-    rows = list(csv.DictReader(line for line in output.splitlines() if "," in line and "images/s" not in line))
-    assert [row["error"] != "" for row in rows] == [False, False, True]
-    assert {row["family"] for row in rows} <= set(FAMILIES)
+    output = run(["python", "-m", "stages.predict", str(pictures), "nothing.png", "--json"], clone, expect=1)
+    answers = [json.loads(line) for line in output.splitlines()]  # and nothing else is said on stdout or stderr
+    assert ["error" in answer for answer in answers] == [False, False, True, True]
+    assert {answer["family"] for answer in answers[:2]} <= set(FAMILIES)
 
 
 def test_a_wrong_parameter_ends_in_one_line_before_any_work(clone: Path) -> None:
@@ -173,17 +169,16 @@ def test_a_folder_is_watched_image_by_image(clone: Path, tmp_path: Path) -> None
     pictures = draw_pictures(tmp_path / "pictures", classes=["cat", "dog"], count=20)
     _use_folder(clone, pictures)
     run(["dvc", "repro", "prune"], clone)
-    assert list_stages_run(run(["dvc", "repro", "prune"], clone)) == []
-
-    draw_pictures(pictures, classes=["cat"], count=1, start=20)
-    assert list_stages_run(run(["dvc", "repro", "prune"], clone))[1:] == ["locate", "download", "prune"]
-    assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 41
+    assert "data/watch/here/source" not in run(["dvc", "status", "prune", "--with-deps"], clone)
 
     draw_pictures(pictures, classes=["dog"], count=1, start=0, shade=77)
     assert "data/watch/here/source" in run(["dvc", "status"], clone), "other bytes of the same name"
 
+    draw_pictures(pictures, classes=["cat"], count=1, start=20)
     (pictures / "cat" / "0.png").unlink()
-    assert list_stages_run(run(["dvc", "repro", "--force", "prune"], clone))[-2:] == ["download", "prune"]
-    assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 40
-    assert len(list(pictures.rglob("*.png"))) == 40, "the user's own pictures are never touched, even by --force"
+    (pictures / "cat" / "1.png").unlink()
+    assert list_stages_run(run(["dvc", "repro", "prune"], clone))[1:] == ["locate", "download", "prune"]
+    assert len((clone / "data" / "manifest.csv").read_text().splitlines()) == 1 + 39
+    run(["dvc", "repro", "--force", "--single-item", "locate", "download"], clone)
+    assert len(list(pictures.rglob("*.png"))) == 39, "the user's own pictures are never touched, even by --force"
     run(["git", "checkout", "--quiet", "."], clone)

@@ -48,8 +48,8 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
             _check_not_overridden(dimension, path, params)
     else:
         raise PipelineError(
-            f"{_place(params)}.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial can "
-            f"change; try others with `dvc exp run --queue -S '{dimension.name}=…,…'`"
+            f"{_place(params)}.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial "
+            f"can change; try others with `dvc exp run --queue -S '{dimension.name}=…,…'`"
         )
     return is_used and (recipe.backbone is None or path[0] not in _DECIDE_FEATURES)
 

@@ -165,7 +165,8 @@ def parse_points(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Value]]:
         if parsed and set(values) != set(parsed[0]):
             different = sorted(set(values) ^ set(parsed[0]))[0]
             raise PipelineError(
-                f"{where}: expected the same parameters as in point 1, {', '.join(parsed[0])}; {different} is in one of them only"
+                f"{where}: expected the same parameters as in point 1, {', '.join(parsed[0])}; {different} is in one of them "
+                "only"
             )
         if values in parsed:
             raise PipelineError(f"{where}: expected each point once, received point {parsed.index(values) + 1} again")

@@ -32,8 +32,9 @@ def build_model(
     which the model resizes its images first; None: no resizing. augment: flip, rotation and so on, as in
     `train.augment`: layers that change images during training; None: no such layers, as the pipeline augments its batches.
     settings: `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none), the family's
-    `sizes`, `pool` of linear_svm, `solver` of linear machines, `weights` of a backbone (imagenet, a file, or none, which is the default). Those that
-    the recipe has and the caller does not give are taken from this project's params.yaml, without what `train` overrides.
+    `sizes`, `pool` of linear_svm, `solver` of linear machines, `weights` of a backbone (imagenet, a file, or none, which is
+    the default). Those that the recipe has and the caller does not give are taken from this project's params.yaml, without
+    what `train` overrides.
 
     The model takes float or uint8 RGB images (batch, image_size, image_size, 3), values 0 to 255, and returns
     probabilities, float32 (batch, num_classes). Raises PipelineError for an unknown family, an image too small for the

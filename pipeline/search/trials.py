@@ -5,6 +5,7 @@ the temporary folder of a queue.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -15,12 +16,14 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 import pandas as pd
 
 from pipeline.config.search_space import Dimension, Value, choose_points, remove_parameters
-from pipeline.config.sections import Params
+from pipeline.config.sections import Params, Search
 from pipeline.data.embeddings import compute_key
 from pipeline.runtime.code_digests import load_module_digests
 from pipeline.runtime.files import find_dvc_cache, write_aside
 from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 from pipeline.training.scores import DIGITS
+
+logger = logging.getLogger(__name__)
 
 State: TypeAlias = Literal["finished", "pruned", "failed"]
 
@@ -80,8 +83,17 @@ def _describe_space(params: Params, dimensions: list[Dimension]) -> list[str]:
     return [f"{name}={value!r}" for name, value in first.items()]
 
 
-def keep_listed(trials: list[Trial], points: list[dict[str, Value]]) -> list[Trial]:
-    """The trials of the first points, up to the first that is another one now. points: in the order in which they are tried."""
+def load_earlier(store: Path, settings: Search, dimensions: list[Dimension]) -> list[Trial]:
+    """The completed trials with which a search goes on: as many as it may have, and of listed points those that are still the
+    first ones."""
+    trials = load_trials(store)[: settings.trials]
+    if settings.sampler != "points":
+        return trials
+    points = choose_points(settings.points, [dimension.name for dimension in dimensions])
+    if len(points) > settings.trials:
+        logger.warning(
+            "search.points lists %d points: search.trials lets the first %d be tried", len(points), settings.trials
+        )
     pairs = zip(trials, points, strict=False)
     return [trial for trial, _ in takewhile(lambda pair: pair[0].values == pair[1], pairs)]
 

@@ -46,7 +46,8 @@ def make_feature_batches(
     """Endless training batches of features, (float32 (batch, features), int64 (batch,)), and the number per epoch.
 
     Each epoch has each image once, as itself or as one of its augmented views; view and order are drawn from (seed, epoch).
-    oversample: all classes equally often, see `draw_times`; each copy has a view of its own. Features of up to `cache_gb` GB are kept in memory.
+    Features of up to `cache_gb` GB are kept in memory. oversample: all classes equally often, see `draw_times`; each copy has a
+    view of its own.
     """
     numbers = embeddings.labels("train")
     labels, n, num_features = tf.constant(numbers), len(numbers), embeddings.facts.num_features

@@ -42,12 +42,12 @@ def fit_pairs(
     labels: np.ndarray,
     *,
     num_classes: int,
-    C: float,
+    penalty: float,
     class_weight: dict[int, float] | None,
     max_iterations: int,
 ) -> PairPlanes:
-    """SVC(kernel="linear", C=C) with no other setting. features: float32 (n, d). labels: int (n,). class_weight: factors on C by
-    class number; None: 1. max_iterations: times n, steps for each pair at most. A class without images wins no pair.
+    """SVC(kernel="linear", C=penalty) with no other setting. features: float32 (n, d). labels: int (n,). class_weight: factors on
+    C by class number; None: 1. max_iterations: times n, steps for each pair at most. A class without images wins no pair.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import SVC
@@ -56,7 +56,7 @@ def fit_pairs(
     if len(classes) < 2:
         return _spread(np.zeros((0, features.shape[1])), np.zeros(0), classes, num_classes, 0, converged=True)
     weights = None if class_weight is None else {label: class_weight[int(label)] for label in classes}
-    machine = SVC(kernel="linear", C=C, class_weight=weights, max_iter=max_iterations * len(labels))
+    machine = SVC(kernel="linear", C=penalty, class_weight=weights, max_iter=max_iterations * len(labels))
     with (
         warnings.catch_warnings(),
         threadpool_limits(1),

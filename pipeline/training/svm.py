@@ -1,8 +1,9 @@
 """Training of a linear support-vector machine on all images at once, by one of two solvers. Imports TensorFlow.
 
-svc is in pipeline.training.one_against_one. fast is one-versus-rest: the objective is that of liblinear and scikit-learn's LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an
-intercept that is not regularized. SciPy's L-BFGS minimizes it on matrix products: liblinear's single thread on float64
-copies is far slower (three times already at 1,000 images, with a third of the passes). A test compares the two.
+svc is in pipeline.training.one_against_one. fast is one-versus-rest: its objective is that of liblinear and scikit-learn's
+LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an intercept that is not regularized. SciPy's L-BFGS minimizes
+it on matrix products: liblinear's single thread on float64 copies is far slower (three times already at 1,000 images, with a
+third of the passes). A test compares the two.
 """
 
 import logging
@@ -92,7 +93,7 @@ def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Sp
         return fit_hyperplanes(*train, **settings, penalties=make_penalties(recipe, facts, train[1]))
     warn_of_duration(family, *train[0].shape)
     weights = compute_class_weight(facts.counts["train"], recipe.class_weight)
-    return fit_pairs(*train, **settings, C=recipe.C, class_weight=weights)
+    return fit_pairs(*train, **settings, penalty=recipe.C, class_weight=weights)
 
 
 def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:

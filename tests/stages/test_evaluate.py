@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.results import load_results
 from pipeline.evaluation.temperature import apply_temperature, fit_temperature
 from pipeline.models.contract import load_contract
@@ -138,6 +139,9 @@ class TestResults:
         for row in results.confusion.to_dict("records"):
             assert row["images"] == pairs.get((row["label"], row["predicted"]), 0)
         assert results.classes["support"].sum() == results.reliability.groupby("state")["images"].sum()["after"] == 9
+        assert results.classes_train["support"].sum() == load_dataset_facts().num_images["train"]
+        recall, images = results.classes_train["recall"], results.classes_train["support"]
+        assert (recall * images).sum() / images.sum() == pytest.approx(results.metrics["train_accuracy"], abs=1e-5)
         assert set(results.roc["label"]) == set(results.pr["label"]) == {*NAMES, ""}
 
     def test_images_outside_the_splits_are_judged(self):

@@ -527,13 +527,7 @@ class TestContracts:
 
 
 class TestCommand:
-    """In a separate process, as people run it."""
-
-    def test_it_prints_answers_and_errors_and_nothing_else_and_its_status_is_1_after_errors(self, trained, colours):
-        command = [sys.executable, "-m", "stages.predict", str(colours), "nothing.png", "--json"]
-        answered = [json.loads(line) for line in run(command, trained, expect=1, PYTHONPATH=str(ROOT)).splitlines()]
-        assert [answer["predictions"][0]["label"] for answer in answered[:-1]] == NAMES
-        assert answered[-1]["error"] == "does not exist"
+    """In a separate process, as people run it; tests/test_pipeline.py has one that ends after errors."""
 
     def test_help_lists_its_arguments(self, trained):
         output = run([sys.executable, "-m", "stages.predict", "--help"], trained, PYTHONPATH=str(ROOT))

@@ -85,6 +85,14 @@ class TestFiles:
     def test_every_family_is_in_every_table_of_plots(self, name):
         assert set(pd.read_csv(METRICS / f"plots/{name}.csv")["family"]) == {"linear_svm", "underfit"}
 
+    def test_the_page_has_every_family_s_report_and_the_pairs_of_those_not_chosen(self):
+        page = (METRICS / "report.html").read_text()
+        for family in ("linear_svm", "underfit"):
+            accuracy = load_results(family).metrics["test_accuracy"]
+            assert re.search(rf"<summary>{family}: [\d.]+.% on train, {100 * accuracy:.1f}.% on test</summary>", page)
+        assert re.search(r"<summary>underfit: .*mistaken for", page)
+        assert not re.search(r"<summary>linear_svm: .*mistaken for", page)
+
     def test_the_page_shows_samples_of_the_chosen_family(self):
         page = (METRICS / "report.html").read_text()
         samples = page[page.index('<h2 id="samples">') : page.index('<h2 id="wrong">')]

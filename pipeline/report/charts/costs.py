@@ -1,5 +1,7 @@
 """Accuracy against time."""
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -47,7 +49,7 @@ def _draw_labels(
         label_milliseconds=fast * (slow / fast) ** (x / _WIDTH), label_accuracy=high - y / height * (high - low)
     )
     at_y, base = _accuracy_axis(accuracies, "label_accuracy"), alt.Chart(there)
-    text = {"fontSize": 11, "color": INK, "baseline": "middle"}
+    text: dict[str, Any] = {"fontSize": 11, "color": INK, "baseline": "middle"}
     if near is not None:
         at_x = _time_axis(times, "label_milliseconds")
         return [], [base.mark_text(**text).encode(x=at_x, y=at_y, text="family:N")]

@@ -1,5 +1,7 @@
 """How far a probability means what it says, and how many images that is known from."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
@@ -21,30 +23,29 @@ def draw_reliability(reliability: pd.DataFrame) -> str:
     return to_svg(alt.vconcat(curves, *counts, spacing=6))
 
 
-def _draw_curves(reliability: pd.DataFrame) -> alt.LayerChart:
+def _draw_curves(reliability: pd.DataFrame) -> Any:
     scale, ticks = unit_scale(), alt.Axis(tickCount=5)
     diagonal = (
         alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]}))
         .mark_line(strokeDash=[4, 4], color=INK, opacity=0.7)
         .encode(x="confidence:Q", y="accuracy:Q")
     )
-    many, few = reliability[~reliability["is_few"]], reliability[reliability["is_few"]]
     layers = [diagonal]
-    for part, mark in ((many, {"filled": True, "opacity": 0.85}), (few, {"filled": False, "opacity": 0.5})):
+    most = max(float(reliability["images"].max()), FEW)
+    size = alt.Size("images:Q", scale=alt.Scale(domain=[0, most], range=[15, 320]), legend=None)
+    for is_few, part in reliability.groupby("is_few"):
         base = alt.Chart(part).encode(
             x=alt.X("confidence:Q", scale=scale, title=None, axis=ticks),
             y=alt.Y("accuracy:Q", scale=scale, title="accuracy", axis=ticks),
             color=choice_colour("state", _STATES),
         )
-        if mark["filled"]:
+        if not is_few:
             layers.append(base.mark_line(strokeWidth=1.5))
-        most = max(float(reliability["images"].max()), FEW)
-        size = alt.Size("images:Q", scale=alt.Scale(domain=[0, most], range=[15, 320]), legend=None)
-        layers.append(base.mark_point(**mark).encode(size=size))
+        layers.append(base.mark_point(filled=not is_few, opacity=0.5 if is_few else 0.85).encode(size=size))
     return alt.layer(*layers).properties(width=_WIDTH, height=240)
 
 
-def _draw_counts(bins: pd.DataFrame, state: str) -> alt.LayerChart:
+def _draw_counts(bins: pd.DataFrame, state: str) -> Any:
     """Images per bin as bars, each with its number; heights by square root, so that small ones can be seen."""
     is_last = state == list(_STATES)[-1]
     base = alt.Chart(bins.assign(middle=(bins["low"] + bins["high"]) / 2, floor=0)).encode(

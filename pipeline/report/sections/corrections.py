@@ -25,13 +25,17 @@ def describe_corrections() -> dict[str, Any]:
 
 
 def _summarize(table: pd.DataFrame) -> dict[str, Any]:
-    """counts: by file and action, with words. rows: the first that changed something."""
-    counts = Counter(zip(table["file"], table["action"], strict=True))
+    """files: each with what it did, in words. rows: the first that changed something."""
     changed = table[table["action"] != "keep"]
     return {
         "num_excluded": int((table["action"] == "exclude").sum()),
         "num_relabelled": int((table["action"] == "relabel").sum()),
-        "counts": [(file, _WORDS[action], count) for (file, action), count in sorted(counts.items())],
+        "files": [(str(file), _count(part["action"])) for file, part in table.groupby("file", sort=True)],
         "rows": changed.head(_ROWS).to_dict("records"),
         "more": max(0, len(changed) - _ROWS),
     }
+
+
+def _count(actions: pd.Series) -> str:
+    """Such as "2 left out, 1 label confirmed"."""
+    return ", ".join(f"{count:,} {_WORDS[action]}" for action, count in sorted(Counter(actions).items()))

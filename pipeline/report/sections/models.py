@@ -15,7 +15,7 @@ from pipeline.report.charts.models import (
     draw_curves,
     draw_operating_curve,
 )
-from pipeline.report.charts.reliability import draw_reliability
+from pipeline.report.charts.reliability import FEW, draw_reliability
 from pipeline.report.ensemble import Ensemble
 from pipeline.report.findings import Findings
 from pipeline.report.tables import make_comparison, to_records
@@ -114,6 +114,7 @@ def describe_chosen(result: Results) -> dict[str, Any]:
         "roc": draw_operating_curve(result.roc, "false_positive_rate", "true_positive_rate"),
         "pr": draw_operating_curve(result.pr, "recall", "precision"),
         "reliability": draw_reliability(result.reliability),
+        "few_images": FEW,
     }
 
 

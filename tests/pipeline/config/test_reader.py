@@ -272,6 +272,30 @@ def test_a_family_on_pixels_has_no_backbone(change, name):
     assert refusal(change(name, {"weights": "imagenet"})).startswith(f"{name}: expected None, received")
 
 
+def test_a_cap_may_be_a_map_whose_classes_may_be_numbers(change):
+    params = load_params(change("prune.max_images_per_class", {"cat": 5, 7: 9}))
+    assert params.max_images_per_class == {"cat": 5, "7": 9}
+    assert params.caps_name == "prune.max_images_per_class"
+
+
+def test_the_sources_cap_counts_where_prune_has_none(change):
+    params = load_params(change("sources.scenes.max_images_per_class", {"sea": 5}))
+    assert params.max_images_per_class == {"sea": 5}
+    assert params.caps_name == "sources.scenes.max_images_per_class"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"cat": 0}, "max_images_per_class.cat: expected greater than or equal to 1, received 0"),
+        ({"cat": "many"}, "max_images_per_class.cat: expected a valid integer, received 'many'"),
+        ([5], "max_images_per_class: expected a valid integer, received [5]"),
+    ],
+)
+def test_a_cap_that_is_neither_is_refused(change, value, said):
+    assert refusal(change("prune.max_images_per_class", value)) == f"prune.{said}"
+
+
 def test_the_first_of_several_faults_is_named_and_the_others_are_counted(change):
     line = refusal(change("split.seed", None, "split.test_fraction", 2))
     assert line == "split.test_fraction: expected less than 1, received 2 (and 1 more)"

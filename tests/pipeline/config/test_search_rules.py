@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from pipeline.config.reader import load_params
 from pipeline.config.search_rules import list_dimensions
@@ -197,3 +198,88 @@ def test_on_a_backbone_what_its_features_depend_on_does_not_vary(searched):
     }
     assert names["mobilenet"] == ["recipes.mobilenet.head_units", "train.dropout"]
     assert names["underfit"] == ["train.augment.zoom", "train.dropout"]
+
+
+class TestPoints:
+    """sampler points: a list of points instead of a space."""
+
+    POINTS = (
+        {"train.learning_rate": 0.01, "train.batch_size": 32},
+        {"train.learning_rate": 0.001, "train.batch_size": 64},
+    )
+
+    @pytest.fixture
+    def listed(self, searched):
+        def write(*points: Any, sampler: str = "points", **others: Any) -> Path:
+            return searched({"train": {"dropout": [0.1]}}, sampler=sampler, points=list(points), **others)
+
+        return write
+
+    def test_their_parameters_are_varied_and_the_space_is_not_used(self, listed):
+        params = load_params(listed(*self.POINTS))
+        assert {d.name: d.values for d in list_dimensions(params, "underfit")} == {
+            "train.learning_rate": (0.01, 0.001),
+            "train.batch_size": (32, 64),
+        }
+
+    def test_names_may_be_nested_and_numbers_have_exponents(self, listed):
+        params = load_params(listed({"train": {"l2": "1e-05", "augment": {"zoom": 0.1}}}))
+        assert {d.name: d.values for d in list_dimensions(params, "underfit")} == {
+            "train.l2": (1e-5,),
+            "train.augment.zoom": (0.1,),
+        }
+
+    def test_of_other_families_parameters_none_is_varied(self, listed):
+        path = listed(
+            {"train.l2": 0.1, "recipes.overfit.batch_size": 8}, families=("underfit", "overfit"), beside="optimized"
+        )
+        params = load_params(path)
+        assert [d.name for d in list_dimensions(params, "underfit")] == ["train.l2"]
+        assert {d.name for d in list_dimensions(params, "overfit")} == {"train.l2", "recipes.overfit.batch_size"}
+
+    @pytest.mark.parametrize(
+        ("points", "line"),
+        [
+            ([{"train.dropuot": 0.1}], "train.dropuot is unknown: did you mean dropout?"),
+            ([{"train.dropout": 0.1}, {"train.dropout": 3}], "search.points, point 2: train.dropout: expected "),
+            (
+                [{"train.dropout": [0.1]}],
+                "search.points, point 1: train.dropout: expected a number, a word, true, false or null, ",
+            ),
+            ([{}], "search.points, point 1: expected parameters, as in {train.dropout: 0.1}, received none"),
+            (
+                [{"train.dropout": 0.1}, {"train.l2": 0.1}],
+                "search.points, point 2: expected the same parameters as in point 1, train.dropout; train.dropout is in one of",
+            ),
+            (
+                [{"train.l2": 0.1}, {"train.l2": 0.2}, {"train.l2": 0.1}],
+                "search.points, point 3: expected each point once, received point 1 again",
+            ),
+            (
+                [{"data.path": "x"}],
+                "search.points.data.path: expected parameters under train (except train.seed) or recipes",
+            ),
+            ([{"recipes.overfit.l2": 0.1}], "search.points: there is nothing in it that underfit can vary"),
+            (
+                [{"train.schedule.kind": "cosine", "train.reduce_lr.patience": 2}],
+                "search.points, point 1: underfit: schedule.kind cosine sets the learning rate of every step",
+            ),
+            ([], "search.points is empty, but search.sampler is points: expected a list such as "),
+            ([3], "search.points.0: expected a mapping, received 3"),
+            (["train.dropout=0.1"], "search.points.0: expected a mapping, received 'train.dropout=0.1'"),
+        ],
+    )
+    def test_what_is_wrong_is_said_in_one_line(self, listed, points, line):
+        assert refusal(listed(*points)).startswith(line)
+
+    def test_points_that_the_sampler_does_not_try_are_refused(self, listed):
+        assert refusal(listed(*self.POINTS, sampler="random")) == (
+            "search.points lists 2 points, which search.sampler random does not try: expected search.sampler points, or "
+            "search.points empty"
+        )
+
+    def test_dvc_takes_them_on_the_command_line(self, searched):
+        searched({"train": {"dropout": [0.1]}})
+        words = ["search.sampler=points", "search.points=[{train.learning_rate: 0.01, train.optimizer: rmsprop}]"]
+        apply_overrides("params.yaml", words)
+        assert load_params().search.points == [{"train.learning_rate": 0.01, "train.optimizer": "rmsprop"}]

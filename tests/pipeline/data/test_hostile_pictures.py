@@ -17,39 +17,48 @@ from pipeline.sources.raw_image import RawImage
 from tests.pipeline.data.hostile import list_bad, list_good
 
 LIMITS = Limits(min_side=8, max_megapixels=128, max_seconds=5)
-GOOD, BAD = list(list_good()), list(list_bad())
 LITTER = 3
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
+def good() -> list[tuple[str, bytes]]:
+    return list(list_good())
+
+
+@pytest.fixture(scope="module")
+def bad() -> list[tuple[str, bytes, str]]:
+    return list(list_bad())
+
+
+@pytest.fixture(scope="module")
+def tables(good, bad, tmp_path_factory) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
     """A folder with data/raw, its manifest and its quarantine."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("hostile")
         patch.chdir(folder)
-        images = [RawImage(f"good/{name}", "good", "", data) for name, data in GOOD]
-        images += [RawImage(f"bad/{name}", "bad", "", data) for name, data, _ in BAD]
+        images = [RawImage(f"good/{name}", "good", "", data) for name, data in good]
+        images += [RawImage(f"bad/{name}", "bad", "", data) for name, data, _ in bad]
         images += [RawImage(f"{i}.txt", "", "", None, "lies in no class folder") for i in range(LITTER)]
         save_raw(images, {"source": "folder"})
         return folder, *inspect_files(load_index(), LIMITS, num_workers=2)
 
 
-def test_there_are_more_than_two_hundred():
-    assert len({name for name, _ in GOOD} | {name for name, *_ in BAD}) == len(GOOD) + len(BAD)
-    assert len(GOOD) + len(BAD) >= 200
+def test_there_are_more_than_two_hundred(good, bad):
+    assert len({name for name, _ in good} | {name for name, *_ in bad}) == len(good) + len(bad)
+    assert len(good) + len(bad) >= 200
 
 
-def test_the_balance(tables):
+def test_the_balance(tables, good, bad):
     _, manifest, quarantine = tables
-    assert len(manifest) + len(quarantine) == len(GOOD) + len(BAD) + LITTER
+    assert len(manifest) + len(quarantine) == len(good) + len(bad) + LITTER
     assert set(manifest["name"]) & set(quarantine["name"]) == set()
 
 
-def test_what_is_right_is_used_and_what_is_not_is_named(tables):
+def test_what_is_right_is_used_and_what_is_not_is_named(tables, good, bad):
     _, manifest, quarantine = tables
-    assert set(manifest["name"]) == {f"good/{name}" for name, _ in GOOD}
+    assert set(manifest["name"]) == {f"good/{name}" for name, _ in good}
     reasons = quarantine.set_index("name")["reason"]
-    wrong = {name: reasons[f"bad/{name}"] for name, _, words in BAD if not re.search(words, reasons[f"bad/{name}"])}
+    wrong = {name: reasons[f"bad/{name}"] for name, _, words in bad if not re.search(words, reasons[f"bad/{name}"])}
     assert wrong == {}
     assert not reasons.str.contains("\n").any()
     assert not reasons.str.contains("takes too long|crashes|out of memory").any()  # all are refused before
@@ -79,8 +88,8 @@ def measure(data: bytes) -> tuple[str, float, float]:
     return reason, time.process_time() - begun, (peak - before) / 1024
 
 
-def test_a_claim_costs_neither_time_nor_memory():
-    claims = {name: data for name, data, _ in BAD if name.startswith(("claims", "hollow", "bomb", "scans"))}
+def test_a_claim_costs_neither_time_nor_memory(bad):
+    claims = {name: data for name, data, _ in bad if name.startswith(("claims", "hollow", "bomb", "scans"))}
     bounds = make_bounds(max_seconds=LIMITS.max_seconds, max_megapixels=LIMITS.max_megapixels)
     [answers] = map_guarded(measure, iter([list(claims.values())]), refuse=lambda _, why: why, bounds=bounds)
     assert len(answers) > 20

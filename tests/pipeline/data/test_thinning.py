@@ -78,6 +78,17 @@ class TestTraining:
             ("dog", THINNED): 290,
         }
 
+    def test_system_a_has_its_sizes(self):
+        """Training thinned to 2,666 images, 20 % (533) of them for validation, all 2,499 test images."""
+        labels = ("buildings", "forest", "glacier", "mountain", "sea")
+        tested = dict(zip(labels, (437, 474, 553, 525, 510), strict=True))
+        caps = dict(zip(labels, (533, 533, 534, 533, 533), strict=True))
+        counts = {f"{label}__train": 2300 for label in labels} | {f"{k}__test": n for k, n in tested.items()}
+        split = divide(make_manifest(**counts), caps).value_counts()
+        assert split["test"] == 2499
+        assert split["train"] + split["val"] == 2666
+        assert split["val"] == pytest.approx(533, abs=3)
+
     @pytest.mark.parametrize("options", [{}, {"method": "independent"}, {"times": True}])
     def test_where_the_source_has_no_test_split_test_is_the_same_as_without(self, options):
         manifest = make_manifest(cat=300, dog=200)

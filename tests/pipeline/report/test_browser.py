@@ -84,8 +84,11 @@ def profile(tmp_path: Path) -> Path:
 class TestRun:
     def test_what_the_run_cost_is_in_a_table(self, view):
         head, *rows = view.rows(view.costs)
-        assert head[:3] == ["Family", "Training, s", "One image, ms"]
-        assert rows == [["linear_svm", "4.5", "12.5", "1,234", "2.5", "–", "–"], ["underfit", *"–––", "2.5", *"––"]]
+        assert head[:4] == ["Family", "Training, s", "Trainable parameters", "One image, ms"]
+        assert rows == [
+            ["linear_svm", "4.5", "900", "12.5", "1,234", "2.5", "–", "–"],
+            ["underfit", "–", "900", *"––", "2.5", *"––"],
+        ]
         assert '<tr class="chosen"><td>linear_svm</td>' in view.costs
         assert view.costs.count("<svg") == 1
         assert view.console == []

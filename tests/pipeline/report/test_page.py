@@ -110,8 +110,8 @@ def make_reading(**changes: Any) -> dict[str, Any]:
 
 def make_corrections(file: str = "fixes.csv", **changes: Any) -> dict[str, Any]:
     row = {"name": "cat/1.png", "label": "cat", "new_label": "dog", "action": "relabel", "file": file, "row": "3"}
-    counts = [(file, "labelled anew", 1)]
-    return {"num_excluded": 0, "num_relabelled": 1, "counts": counts, "rows": [row | changes], "more": 0}
+    files = [(file, "1 labelled anew")]
+    return {"num_excluded": 0, "num_relabelled": 1, "files": files, "rows": [row | changes], "more": 0}
 
 
 def make_leak(**changes: str) -> dict[str, str]:
@@ -156,6 +156,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "guessing": make_guessing(),
         "unpredicted": [],
         "ensemble": None,
+        "few_images": 10,
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
         "architectures": {"optimized": make_architecture()},
@@ -617,6 +618,9 @@ class TestSure:
         assert page.count("<figure>") == render().count("<figure>") - 1
         assert page.count("None") == render().count("None")
 
+    def test_it_says_which_bins_have_few_images(self):
+        assert "hollow ones fewer than 12. Below" in read(few_images=12)
+
     def test_calibration_is_shown_before_and_after(self):
         assert "optimized1.7512.5 %12.5 %0.1250.1251.5001.250" in read()
 
@@ -635,7 +639,10 @@ class TestSamples:
 class TestPhases:
     def test_frozen_and_fine_tuned_are_side_by_side(self):
         text = read(phases=[make_phase()])
-        assert "net50.0 %40.0 % – 60.0 %2,04862.5 %40.0 % – 60.0 %10,466,4491,20034+12.5 points0.250" in text
+        assert (
+            "net50.0 %40.0 % – 60.0 %2,048 trained62.5 %40.0 % – 60.0 %10,466,449 trained1,20034+12.5 points0.250"
+            in text
+        )
         assert "Frozen or fine-tuned?" not in read()
 
     @pytest.mark.parametrize(
@@ -645,7 +652,7 @@ class TestPhases:
     def test_the_fine_tuned_is_better_worse_or_not_significantly_different(self, versus, word):
         page = render(phases=[make_phase(versus=make_versus(**versus))])
         row = next(row for row in re.findall(r"(?s)<tr.*?</tr>", page) if "<td>net</td>" in row)
-        assert re.findall(r'<td class="text">(\w+)', row) == [word]
+        assert re.findall(r'<td class="text nowrap">(\w+)', row) == [word]
 
     def test_another_measure_has_no_points(self):
         guessing = make_guessing(measure="log loss", is_share=False)

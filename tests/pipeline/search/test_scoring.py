@@ -22,8 +22,9 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE, NAMES, FAMILY = 16, ["red", "green", "blue"], "underfit"
 COUNTS = {"train": 24, "val": 9, "test": 6}
 VALUES = {"train.learning_rate": 0.02}
-NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-AUGMENT = {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}
+YOUNGER = {"brightness": 0.0, "shift": 0.0, "crop": 0.0}
+NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0} | YOUNGER
+AUGMENT = {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1} | YOUNGER
 FOLDS = [7, 3, 11]  # arbitrary numbers
 
 

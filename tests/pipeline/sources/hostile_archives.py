@@ -110,7 +110,7 @@ def _damage(data: bytes, at: int, by: int = 1) -> bytes:
 
 def _repeat(entry: bytes, times: int) -> bytes:
     """A gzip stream of `times` entries and an end mark, packed piece by piece."""
-    packer = zlib.compressobj(9, wbits=31)
+    packer = zlib.compressobj(1, wbits=31)
     piece = entry * max(1, (1 << 20) // len(entry))
     count = times * len(entry) // len(piece)
     return b"".join(packer.compress(piece) for _ in range(count)) + packer.compress(END_MARK) + packer.flush()
@@ -131,9 +131,9 @@ def _zstd(data: bytes) -> bytes:
 
 
 def _long_names() -> bytes:
-    """5,000 files, each with a name of 64 KB: 350 MB of headers in 1 MB."""
+    """500 files, each with a name of 64 KB: 35 MB of headers in 150 KB."""
     name = b"cat/" + b"n" * 65_000
-    return _repeat(tar_entry(b"long", name, kind=b"L") + tar_entry(b"cat/1.png", b"x"), 5000)
+    return _repeat(tar_entry(b"long", name, kind=b"L") + tar_entry(b"cat/1.png", b"x"), 500)
 
 
 def _link(name: bytes, target: bytes) -> bytes:
@@ -195,7 +195,7 @@ ZIPS: dict[str, Case] = {
         ),
         Outcome(line="damaged"),
     ),
-    "bomb": ("a.zip", lambda: zip_bytes({"cat/1.png": bytes(200 << 20)}), Outcome(line="sources.archive.max_ratio")),
+    "bomb": ("a.zip", lambda: zip_bytes({"cat/1.png": bytes(120 << 20)}), Outcome(line="sources.archive.max_ratio")),
     "bytes after the end": ("a.zip", lambda: bytes(zip_bytes(BASE)) + b"more" * 100, WHOLE),
     "bytes before the beginning": ("a.zip", lambda: b"MZ program" * 100 + bytes(zip_bytes(BASE)), WHOLE),
     "two joined": (
@@ -322,7 +322,7 @@ TARS: dict[str, Case] = {
     "gzip: of a zip": ("a.gz", lambda: gzip.compress(bytes(zip_bytes(BASE))), Outcome(line="there is a zip inside")),
     "gzip: of a text": ("a.gz", lambda: gzip.compress(b"a text" * 99), Outcome(line="something else than a tar")),
     "gzip: of nothing": ("a.gz", lambda: gzip.compress(b""), Outcome(line="something else than a tar")),
-    "gzip: bomb": ("a.tgz", lambda: _repeat(bytes(512), 400_000), Outcome(line="sources.archive.max_ratio")),
+    "gzip: bomb": ("a.tgz", lambda: _repeat(bytes(512), 240_000), Outcome(line="sources.archive.max_ratio")),
     "bzip2: one bit": ("a.tbz", lambda: _damage(bz2.compress(BASE_TAR + END_MARK), 60), Outcome(line="damaged (")),
     "bzip2: cut off": ("a.tbz", lambda: bz2.compress(BASE_TAR + END_MARK)[:-9], Outcome(line="damaged (EOFError")),
     "xz: one bit": (
@@ -443,27 +443,27 @@ TARS: dict[str, Case] = {
         lambda: gzip.compress(BASE_TAR + tar_entry(b"cat/3.png", size=b"77777777777\0") + END_MARK),
         Outcome(line="cut off"),
     ),
-    "long name of 256 MB": (
+    "long name of 64 MB": (
         "a.tgz",
-        lambda: _declare(b"L", 256 << 20),
-        Outcome(line="has a header of 268,435,456 bytes"),
+        lambda: _declare(b"L", 64 << 20),
+        Outcome(line="has a header of 67,108,864 bytes"),
     ),
-    "long target of 256 MB": (
+    "long target of 64 MB": (
         "a.tgz",
-        lambda: _declare(b"K", 256 << 20),
-        Outcome(line="has a header of 268,435,456 bytes"),
+        lambda: _declare(b"K", 64 << 20),
+        Outcome(line="has a header of 67,108,864 bytes"),
     ),
-    "pax header of 256 MB": (
+    "pax header of 64 MB": (
         "a.tgz",
-        lambda: _declare(b"x", 256 << 20),
-        Outcome(line="has a header of 268,435,456 bytes"),
+        lambda: _declare(b"x", 64 << 20),
+        Outcome(line="has a header of 67,108,864 bytes"),
     ),
-    "global header of 256 MB": (
+    "global header of 64 MB": (
         "a.tgz",
-        lambda: _declare(b"g", 256 << 20),
-        Outcome(line="has a header of 268,435,456 bytes"),
+        lambda: _declare(b"g", 64 << 20),
+        Outcome(line="has a header of 67,108,864 bytes"),
     ),
-    "long name of 65 KB, 5,000 times": ("a.tgz", _long_names, Outcome(line="a file name of 65,004 bytes")),
+    "long name of 65 KB, 500 times": ("a.tgz", _long_names, Outcome(line="a file name of 65,004 bytes")),
     "long name of negative length": (
         "a.tar",
         lambda: tar_entry(b"long", kind=b"L", size=b"\xff" * 12) + BASE_TAR + END_MARK,
@@ -474,9 +474,9 @@ TARS: dict[str, Case] = {
         lambda: BASE_TAR + tar_entry(b"l", b"cat/9.png", kind=b"L") + END_MARK,
         Outcome(line="damaged"),
     ),
-    "300,000 headers and no data": (
+    "120 MB of headers and no data": (
         "a.tgz",
-        lambda: _repeat(tar_entry(b"cat/1.png"), 300_000),
+        lambda: _repeat(pax_entry(pax_record(b"comment", b"c" * 30_000)) + tar_entry(b"cat/1.png"), 4000),
         Outcome(line="sources.archive.max_ratio"),
     ),
     "pax: length 0": ("a.tar", lambda: pax_entry(b"0 path=a\n") + BASE_TAR + END_MARK, Outcome(line="damaged")),

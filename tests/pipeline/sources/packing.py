@@ -23,7 +23,7 @@ def pack_zip(file: Path, files: Files, compression: int = zipfile.ZIP_DEFLATED) 
 
 def zip_bytes(files: Files, compression: int = zipfile.ZIP_DEFLATED) -> bytearray:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as packed:
+    with zipfile.ZipFile(buffer, "w", compression, compresslevel=1) as packed:  # bombs are large
         for name, data in files.items():
             packed.writestr(name, data)
     return bytearray(buffer.getvalue())

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 HEAVY = {  # they take seconds to build and to trace, each
     name for name, family in FAMILIES.items() if family.backbone not in (None, "mobilenet", "efficientnet_lite0")
 }
-# What the others add is how they are built, which tests/pipeline/models checks for each.
-ONE_OF_EACH = ("linear_svm", "underfit", "optimized", "efficientnet_lite0")
+# Others of its kind differ in how they are built, which tests/pipeline/models checks for each; one of each other kind
+# goes the same way in tests/test_pipeline.py.
+ALWAYS = ("optimized",)
 MARKS = {True: pytest.mark.slow, False: pytest.mark.ci}
 
 
@@ -50,7 +51,7 @@ def small(project, monkeypatch) -> Path:
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(name, marks=[] if name in ONE_OF_EACH else [MARKS[name in HEAVY]]) for name in FAMILIES],
+    [pytest.param(name, marks=[] if name in ALWAYS else [MARKS[name in HEAVY]]) for name in FAMILIES],
 )
 def test_two_epochs_then_saved_and_loaded(small, family):
     from pipeline.models.artifacts import load_model

@@ -127,7 +127,7 @@ def test_too_few_steps_are_said(caplog):
 
     rng = np.random.default_rng(0)
     features, labels = rng.uniform(0, 255, (60, 5)).astype(np.float32), np.arange(60) % 2
-    planes = fit_pairs(features, labels, num_classes=2, C=1.0, class_weight=None, max_iterations=1)
+    planes = fit_pairs(features, labels, num_classes=2, penalty=1.0, class_weight=None, max_iterations=1)
     assert (planes.converged, planes.iterations) == (False, 60)
     write(*(values[:60] for values in load_pictures(2)))
     train(max_iterations=1)

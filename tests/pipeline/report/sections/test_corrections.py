@@ -47,7 +47,7 @@ def test_files_are_named_with_what_each_did(describe):
         ("train", None),
     )
     assert text.startswith("What you put right: 1 left out, 2 labelled anew")
-    assert "bad.txt: 1 left out; fixes.csv: 1 label confirmed; fixes.csv: 2 labelled anew." in text
+    assert "bad.txt: 1 left out; fixes.csv: 1 label confirmed, 2 labelled anew." in text
     assert "a&lt;b&gt;.png cat" in text.replace("a&lt;b&gt;.pngcat", "a&lt;b&gt;.png cat")
     assert "left outbad.txt, row 7" in text
     assert "b.pngcatNAfixes.csv, row 7" in text
