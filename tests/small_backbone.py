@@ -1,4 +1,4 @@
-"""A mobilenet of three blocks: as fast to build, trace and save as a network of a study. Imports Keras."""
+"""A mobilenet of two blocks: as fast to build, trace and save as a network of a study. Imports Keras."""
 
 from dataclasses import replace
 
@@ -8,14 +8,14 @@ from keras import layers
 
 from pipeline.models.backbones import keras_applications
 
-NUM_BLOCKS, NUM_FEATURES = 4, 64
+NUM_BLOCKS, NUM_FEATURES = 3, 64
 
 
 def build_small(input_size: int) -> keras.Model:
-    """The first convolution and three blocks, with mobilenet's names and layers."""
+    """The first convolution and two blocks, with mobilenet's names and layers."""
     inputs = keras.Input((input_size, input_size, 3))
     x = _finish(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="conv1")(inputs), "conv1")
-    for number, filters in enumerate((16, 32, NUM_FEATURES), start=1):
+    for number, filters in enumerate((16, NUM_FEATURES), start=1):
         name = f"conv_dw_{number}"
         x = _finish(layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name=name)(x), name)
         name = f"conv_pw_{number}"

@@ -46,8 +46,8 @@ def fit_pairs(
     class_weight: dict[int, float] | None,
     max_iterations: int,
 ) -> PairPlanes:
-    """SVC(kernel="linear", C=penalty) with no other setting. features: float32 (n, d). labels: int (n,). class_weight: factors on
-    C by class number; None: 1. max_iterations: times n, steps for each pair at most. A class without images wins no pair.
+    """SVC(kernel="linear", C=penalty) with no other setting. features: float32 (n, d). labels: int (n,). class_weight: factors
+    on C by class number; None: 1. max_iterations: times n, steps for each pair at most. A class without images wins no pair.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import SVC

@@ -18,6 +18,7 @@ def clone(tmp_path, monkeypatch):
     run(["git", "config", "user.name", "me"], folder)
     run(["git", "config", "user.email", "me@example.invalid"], folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # what Python itself writes is not the doctor's
     return folder
 
 

@@ -137,6 +137,8 @@ def test_a_missing_key_is_named(change, name):
         ("data.sha256", "abc"),  # a checksum
         ("data.sha256", "g" * 64),
         ("split.seed", 1.5),  # an integer
+        ("evaluate.label_folds", 1),  # none, or at least two
+        ("evaluate.label_folds", 21),
         ("preprocess.image_size", "64"),
         ("preprocess.image_size", 64.0),
         ("train.epochs", "1e1"),

@@ -6,7 +6,9 @@ and names that a table lacks, which must be off.
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -198,12 +200,19 @@ def find_line(study: str, part: str, number: int) -> Line:
     return list_lines(study, part, OWN.get(study, Pictures()))[number]
 
 
-def resolve(line: Line, folder: Path) -> Params:
+def write_params(line: Line, folder: Path) -> Path:
     """params.yaml as delivered, changed by the command as DVC does it."""
     file = folder / "params.yaml"
     shutil.copy(ROOT / "params.yaml", file)
     apply_overrides(file, list(line.settings))
-    return load_params(file)
+    return file
+
+
+@cache
+def resolve(line: Line) -> Params:
+    """What `write_params` writes, read. Shared: not to be changed."""
+    with TemporaryDirectory() as folder:
+        return load_params(write_params(line, Path(folder)))
 
 
 def expect(values: dict[str, Any]) -> dict[tuple[str, ...], Any]:
@@ -221,8 +230,8 @@ def find_expected(expected: dict[tuple[str, ...], Any], path: tuple[str, ...]) -
     [(key, family) for key, families in PUBLISHED.items() for family in families],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else value,
 )
-def test_every_setting_is_the_published_one(key, family, tmp_path):
-    recipe = resolve_family(resolve(find_line(*key), tmp_path), family)
+def test_every_setting_is_the_published_one(key, family):
+    recipe = resolve_family(resolve(find_line(*key)), family)
     expected = expect(PUBLISHED[key][family])
     found = dict(walk(recipe.model_dump()))
     for path, value in found.items():
@@ -234,24 +243,24 @@ def test_every_setting_is_the_published_one(key, family, tmp_path):
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_table_has_every_command_and_every_family(study, tmp_path):
+def test_the_table_has_every_command_and_every_family(study):
     for part in STUDIES[study].parts:
         lines = list_lines(study, part, OWN.get(study, Pictures()))
         assert [key for key in PUBLISHED if key[:2] == (study, part)] == [(study, part, n) for n in range(len(lines))]
         for number, line in enumerate(lines):
-            assert set(resolve(line, tmp_path).families) == set(PUBLISHED[study, part, number])
+            assert set(resolve(line).families) == set(PUBLISHED[study, part, number])
 
 
 class TestTuning:
-    def test_a_cross_validates_one_family_without_augmentation_and_writes_only_its_averages(self, tmp_path):
+    def test_a_cross_validates_one_family_without_augmentation_and_writes_only_its_averages(self):
         for number in range(len(A_POINTS)):
             line = find_line("A", "tuning", number)
-            crossval = resolve(line, tmp_path).crossval
+            crossval = resolve(line).crossval
             assert (crossval.families, len(crossval.folds), crossval.augment) == (["optimized"], 5, False)
             assert (line.target, line.is_beside) == ("average@optimized", True)
 
-    def test_as_grid_has_every_combination(self, tmp_path):
-        search = resolve(find_line("A", "grid", 0), tmp_path).search
+    def test_as_grid_has_every_combination(self):
+        search = resolve(find_line("A", "grid", 0)).search
         assert (search.sampler, search.score, search.trials, search.pruning.min_trials) == (
             "grid",
             "crossval",
@@ -266,8 +275,8 @@ class TestTuning:
             ("recipes", "optimized", "last_filters"): [512, 1024, 2048],
         }
 
-    def test_cs_space_is_that_of_its_bayesian_search(self, tmp_path):
-        search = resolve(find_line("C", "tuning", 0), tmp_path).search
+    def test_cs_space_is_that_of_its_bayesian_search(self):
+        search = resolve(find_line("C", "tuning", 0)).search
         space = {path[-2:] if path[-1] in ("low", "high") else path[-1:]: v for path, v in walk(search.space)}
         assert search.sampler == "bayesian"
         ranges = {"blocks": (1, 5), "layers": (1, 5), "filters": (32, 256), "head_units": (32, 512)}
@@ -276,8 +285,8 @@ class TestTuning:
             assert (space[name, "low"], space[name, "high"]) == (low, high)
         assert space["kernel",] == [3, 5]
 
-    def test_ds_random_search_has_five_points_of_its_grid_and_stops_none(self, tmp_path):
-        search = resolve(find_line("D", "tuning", 0), tmp_path).search
+    def test_ds_random_search_has_five_points_of_its_grid_and_stops_none(self):
+        search = resolve(find_line("D", "tuning", 0)).search
         assert (search.sampler, search.trials, search.pruning.min_trials) == ("random", 5, None)
         assert search.space["train"] == {
             "learning_rate": [0.001, 0.01],
@@ -324,7 +333,7 @@ class TestSizes:
         """Images per split, by the stage itself."""
 
         def run(key: tuple[str, str, int], train: dict[str, int], test: dict[str, int]) -> dict[str, int]:
-            dropped = resolve(find_line(*key), project.folder).prune.drop_classes or []
+            dropped = load_params(write_params(find_line(*key), project.folder)).prune.drop_classes or []
             manifest = make_manifest(train, test)
             (project.folder / "data").mkdir(exist_ok=True)
             save_table(manifest[~manifest["label"].isin(dropped)].reindex(columns=MANIFEST_COLUMNS), MANIFEST)
@@ -365,13 +374,13 @@ class TestPictures:
             list_lines("B", "models")
 
     @pytest.mark.parametrize("name", ["my bears.zip", "it's ${HOME}.zip", 'a"b.zip', "größe, alles.zip"])
-    def test_any_path_arrives_as_it_is(self, name, tmp_path):
-        params = resolve(list_lines("B", "models", Pictures(name, f"{name}/outside"))[0], tmp_path)
+    def test_any_path_arrives_as_it_is(self, name):
+        params = resolve(list_lines("B", "models", Pictures(name, f"{name}/outside"))[0])
         assert (params.data.source, params.data.path) == ("archive", name)
         assert params.evaluate.outside_path == f"{name}/outside"
 
     def test_a_folder_is_read_as_a_folder(self, tmp_path):
-        params = resolve(list_lines("A", "models", Pictures(str(tmp_path)))[0], tmp_path)
+        params = resolve(list_lines("A", "models", Pictures(str(tmp_path)))[0])
         assert (params.data.source, params.data.path) == ("folder", str(tmp_path))
 
     def test_a_path_for_cifar10_is_refused(self):

@@ -120,7 +120,7 @@ class TestDifferences:
         rng = np.random.default_rng(5)
         needed = count_images_needed(*(np.r_[np.ones(30), np.zeros(70)], np.r_[np.zeros(80), np.ones(20)]))
         differences = np.r_[np.ones(30), np.zeros(50), -np.ones(20)]
-        found = [compute_p(rng.choice(differences, needed), np.zeros(needed)) < 0.05 for _ in range(200)]
+        found = [compute_p(rng.choice(differences, needed), np.zeros(needed)) < 0.05 for _ in range(80)]
         assert 0.7 <= np.mean(found) <= 0.9
 
     def test_no_number_of_images_shows_a_difference_that_is_none(self):

@@ -22,7 +22,7 @@ TRANSFER = [name for name, family in FAMILIES.items() if family.kind == "transfe
 PIXELS = [name for name, family in FAMILIES.items() if family.backbone is None]
 # A machine on features has the backbone of a family that is tested: one of them is enough.
 DIFFERENT = [*PIXELS, *TRANSFER, "mobilenet_svm"]
-LIGHT = {*PIXELS, "mobilenet", "efficientnet_lite0", "mobilenet_svm"}
+LIGHT = {*PIXELS, "efficientnet_lite0", "mobilenet_svm"}
 
 
 def mark_heavy(families: list[str]) -> list[Any]:

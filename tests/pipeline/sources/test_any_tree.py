@@ -74,7 +74,7 @@ def trees(draw: st.DrawFn) -> tuple[list[str], Counter[str], int]:
     return draw(st.permutations(sorted(paths | litter | others))), counts, len(litter)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(trees())
 def test_the_classes_are_those_that_a_person_would_name(tree):
     paths, counts, num_litter = tree
@@ -84,7 +84,7 @@ def test_the_classes_are_those_that_a_person_would_name(tree):
     assert len(reading.files) + num_litter == len(paths)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(TEXT.flatmap(lambda a: FILE.map(lambda b: f"{a}/{b}")) | FILE | TEXT, max_size=12, unique=True))
 def test_any_paths_are_read_or_refused_in_one_line(paths):
     paths = [path for path in paths if path.strip("./") and ".." not in path.split("/")]
