@@ -1,5 +1,6 @@
 """Training of a network from scratch, by gradient descent on pixels. Imports TensorFlow."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,15 @@ def make_settings(family: str, recipe: Recipe, facts: DatasetFacts) -> dict[str,
 
 def count_parameters(family: str, recipe: Recipe, facts: DatasetFacts) -> int:
     """Parameters of the model that a recipe describes, without memory being allocated for them."""
-    with keras.StatelessScope(initialize_variables=False):
-        return int(build_model(family, **make_settings(family, recipe, facts)).count_params())
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            return int(build_model(family, **make_settings(family, recipe, facts)).count_params())
+
+    # Keras notes variables without values, per thread, and the next such scope gives all of them values: in this thread, also
+    # those of a network that was counted because it is too large.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(count).result()
 
 
 def adapt_normalization(model: keras.Model, mean: list[float], std: list[float]) -> None:

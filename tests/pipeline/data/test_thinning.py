@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 
@@ -25,6 +27,43 @@ def divide(manifest: pd.DataFrame, caps: int | dict[str, int] | None, **options)
 
 def sizes(manifest: pd.DataFrame, split: pd.Series) -> dict[tuple[str, str], int]:
     return pd.Series(split.to_numpy()).groupby([manifest["label"].to_numpy(), split.to_numpy()]).size().to_dict()
+
+
+class TestCapClasses:
+    MANIFEST = make_manifest(cat=50, dog=30, eel=5)
+
+    def test_null_keeps_all_images(self):
+        assert cap_classes(self.MANIFEST, max_images=None, seed=0) is self.MANIFEST
+
+    def test_only_larger_classes_lose_images(self):
+        capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert capped["label"].value_counts().to_dict() == {"cat": 10, "dog": 10, "eel": 5}
+
+    def test_the_order_of_rows_is_kept(self):
+        capped = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert capped.index.is_monotonic_increasing
+        assert list(capped.columns) == list(self.MANIFEST.columns)
+
+    def test_a_higher_cap_keeps_all_that_a_lower_one_kept(self):
+        kept = [set(cap_classes(self.MANIFEST, max_images=n, seed=7)["name"]) for n in (1, 5, 20, 40, 60)]
+        assert all(fewer < more for fewer, more in pairwise(kept))
+
+    def test_the_seed_determines_the_choice(self):
+        kept = [set(cap_classes(self.MANIFEST, max_images=10, seed=seed)["name"]) for seed in (1, 1, 2)]
+        assert kept[0] == kept[1] != kept[2]
+
+    def test_the_order_of_rows_does_not(self):
+        shuffled = self.MANIFEST.sample(frac=1, random_state=0)
+        expected = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert set(cap_classes(shuffled, max_images=10, seed=0)["name"]) == set(expected["name"])
+
+    def test_another_class_does_not_change_the_choice_in_the_others(self):
+        fewer = cap_classes(self.MANIFEST[self.MANIFEST["label"] != "dog"], max_images=10, seed=0)
+        all_three = cap_classes(self.MANIFEST, max_images=10, seed=0)
+        assert set(fewer["name"]) == set(all_three.loc[all_three["label"] != "dog", "name"])
+
+    def test_an_empty_manifest_stays_empty(self):
+        assert cap_classes(self.MANIFEST.iloc[:0], max_images=3, seed=0).empty
 
 
 class TestCaps:

@@ -82,7 +82,8 @@ def test_a_key_that_is_not_listed_takes_a_plus(tmp_path):
 
 
 def test_a_value_that_dvc_would_write_as_a_broken_file_is_refused(tmp_path):
-    first = write_variant(PROJECT / "params.yaml", ["families=[linear_svm]"], tmp_path / "params.yaml")
+    (tmp_path / "before.yaml").write_text("families: [a, b] # names\n\n# more\nembed:\n  views: 1\n")
+    first = write_variant(tmp_path / "before.yaml", ["families=[linear_svm]"], tmp_path / "params.yaml")
     assert first.fault is None
     fault = write_variant(first.file, ["families=[]"], tmp_path / "copy.yaml").fault
     assert fault == (

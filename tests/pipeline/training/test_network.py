@@ -423,3 +423,15 @@ class TestCount:
             seed_everything(1)
             models.append(build_model("underfit", **make_settings("underfit", make_recipe(), self.FACTS)))
         assert are_identical(*models)
+
+    def test_a_network_that_is_too_large_leaves_nothing_behind_that_needs_its_memory(self):
+        """Keras gives values to all variables that it has noted whenever it infers a shape, as for a Lambda layer."""
+        import keras
+
+        from pipeline.training.network import count_parameters
+
+        recipe = load_params(ROOT / "params.yaml").recipes["searched_cnn"]
+        huge = recipe.model_copy(update={"filters": 10**6, "layers": 2})
+        assert count_parameters("searched_cnn", huge, self.FACTS) > 10**12
+        output = keras.layers.Lambda(lambda x: x * 2)(keras.Input((4,)))
+        assert output.shape == (None, 4)
