@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -41,11 +42,18 @@ def build(family: str, *, image_size: int = 32, num_classes: int = 3, **settings
 
 
 def outline(family: str, **settings):
-    """A model whose weights have shapes and no values: to count them and to look at layers, in half the time."""
+    """A model whose weights have shapes and no values: to count them and to look at layers, in half the time.
+
+    In a thread of its own, where Keras notes weights without values; see `pipeline.training.network.count_parameters`.
+    """
     import keras
 
-    with keras.StatelessScope(initialize_variables=False):
-        return build(family, **settings)
+    def build_outline():
+        with keras.StatelessScope(initialize_variables=False):
+            return build(family, **settings)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(build_outline).result()
 
 
 @cache
