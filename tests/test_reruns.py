@@ -82,8 +82,8 @@ def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clo
 def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path, edit: Edit) -> None:
     edit(
         "pipeline/training/schedules.py",
-        "keras.optimizers.Adam(learning_rate)",
-        "keras.optimizers.Adam(learning_rate, epsilon=1e-3)",
+        '"adam": (keras.optimizers.Adam, {})',
+        '"adam": (keras.optimizers.Adam, {"epsilon": 1e-3})',
     )
     ran = set(repro(clone))
     assert {f"train@{family}" for family in FAMILIES} <= ran
