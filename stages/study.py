@@ -10,11 +10,10 @@ import shlex
 import subprocess
 import sys
 
+from pipeline.config.since_commit import describe_changes
 from pipeline.config.studies import STUDIES, Pictures, list_lines
 from pipeline.runtime.cli import configure, make_parser, report_answers, report_errors
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.git import ask_git
-from pipeline.runtime.paths import PARAMS
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +58,8 @@ def study(chosen: argparse.Namespace) -> None:
 
 def check_params() -> None:
     """Raises PipelineError where params.yaml is not as committed: what an earlier `dvc exp run` left there would count too."""
-    if ask_git("status", "--porcelain", "--", str(PARAMS)):
-        raise PipelineError(
-            f"{PARAMS} differs from the last commit: a study changes what is in it, and expects it as committed; run "
-            f"`git restore --staged --worktree {PARAMS}`, or commit it"
-        )
+    if changes := describe_changes():
+        raise PipelineError(f"a study changes params.yaml as committed: {changes}, or commit it")
 
 
 if __name__ == "__main__":
