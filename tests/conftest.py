@@ -269,6 +269,6 @@ def tensorflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if "tensorflow" not in sys.modules:
-            configure_tensorflow(onednn=True, threads=2)
+            configure_tensorflow(onednn=True, threads=2, portable=True)
         import tensorflow as tf
     return tf

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.config.address import refuse_secrets
+from pipeline.config.address import Place
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
@@ -38,7 +38,7 @@ def _check_folds(count: int) -> int:
 
 class Data(ReadingSettings):
     source: Annotated[str, AfterValidator(_check_source)]
-    path: Annotated[str, AfterValidator(refuse_secrets)] | None
+    path: Place | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
 
 
@@ -47,8 +47,8 @@ class Prune(Section):
     merge_classes: dict[str, list[str]] | None
     max_images_per_class: Caps | None
     thin: Literal["all", "train"]
-    exclude: str | None
-    relabel: str | None
+    exclude: Place | None
+    relabel: Place | None
     min_images_per_class: Count | None
     seed: Seed
     min_side: Count
@@ -134,7 +134,7 @@ class Examine(Section):
 class Evaluate(Section):
     """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20."""
 
-    outside_path: str | None
+    outside_path: Place | None
     choose_by: Measure | None
     costs: dict[str, NotNegative | dict[str, NotNegative]]
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
@@ -143,6 +143,7 @@ class Evaluate(Section):
 class Runtime(Section):
     onednn: bool
     threads: Count
+    portable: bool
 
 
 class Params(Section):

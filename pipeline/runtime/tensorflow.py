@@ -9,6 +9,7 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.portable import limit_onednn, make_tensorflow_portable
 
 # Each changes results, or ends in an error; the project's own settings are in params.yaml.
 _UNWANTED = (
@@ -20,17 +21,20 @@ _UNWANTED = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_DEFAULT_FPMATH_MODE",
     "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
 )
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that are loaded later
 
 
-def configure_tensorflow(*, onednn: bool, threads: int) -> None:
+def configure_tensorflow(*, onednn: bool, threads: int, portable: bool) -> None:
     """Sets the environment variables that TensorFlow reads on import, imports it, and sets what Keras takes from the user's own
     keras.json. What the user has set of these does not count, but for TF_ENABLE_ONEDNN_OPTS and TF_CPP_MIN_LOG_LEVEL.
 
     onednn: kernels that double the training speed on many CPUs; TensorFlow leaves them off on some (AMD, no AVX-512).
     threads: of an operation, also of NumPy's matrix products, whatever number of cores there is: the order of floating-point
     sums depends on it.
+    portable: the same bits on every processor, see pipeline.runtime.portable.
     """
     if "tensorflow" in sys.modules:
         raise PipelineError("TensorFlow was imported before it was configured: this is a bug, please report it")
@@ -40,8 +44,12 @@ def configure_tensorflow(*, onednn: bool, threads: int) -> None:
         os.environ.pop(name, None)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", *_BLAS_THREADS), str(threads))
+    if portable:
+        limit_onednn()
     _share_cores(*_find_queue_worker())
     _import_quickly()
+    if portable:
+        make_tensorflow_portable()
     threadpool_limits(threads)
 
 

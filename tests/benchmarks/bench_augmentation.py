@@ -15,7 +15,7 @@ BATCH, BATCHES, SIZE = 32, 20, 150
 
 
 def main() -> None:
-    configure_tensorflow(onednn=True, threads=2)
+    configure_tensorflow(onednn=True, threads=2, portable=True)
     import keras
     import numpy as np
     import tensorflow as tf

@@ -19,7 +19,7 @@ IMAGES, SIZE, BATCH, PASSES = 4000, 150, 32, 3  # passes of Keras; ours are fast
 
 def main() -> None:
     with photos_project(IMAGES, SIZE, "download", "prune", "split", "preprocess"):
-        configure_tensorflow(onednn=True, threads=2)
+        configure_tensorflow(onednn=True, threads=2, portable=True)
         import keras
 
         from pipeline.data.augmentation import Augmentation

@@ -62,7 +62,7 @@ def time_search(folder: Path) -> float:
 def time_studies(folder: Path) -> tuple[float, float]:
     """Seconds and accuracy of one of their runs: the first fold with the first value."""
     os.chdir(folder)
-    configure_tensorflow(onednn=True, threads=2)
+    configure_tensorflow(onednn=True, threads=2, portable=True)
     from pipeline.config.reader import load_params
     from pipeline.data.tfrecords import load_dataset_facts
     from pipeline.models.predictions import predict_split

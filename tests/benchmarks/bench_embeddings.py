@@ -86,7 +86,7 @@ def train_as_studies(params: Params) -> "keras.Model":
 
 
 def _compare(folder: Path, embed_seconds: float) -> None:
-    configure_tensorflow(onednn=True, threads=2)
+    configure_tensorflow(onednn=True, threads=2, portable=True)
     from pipeline.data.tfrecords import load_dataset_facts
     from pipeline.models.predictions import predict_split
     from pipeline.training.head import train_transfer

@@ -19,7 +19,7 @@ STEPS, BATCH, ROUNDS = 120, 64, 3
 _OURS = """
 import time
 from pipeline.runtime.tensorflow import configure_tensorflow
-configure_tensorflow(onednn=True, threads=2)
+configure_tensorflow(onednn=True, threads=2, portable=True)
 import keras, numpy as np, tensorflow as tf
 from pipeline.models.build import build_model
 keras.utils.set_random_seed(1)

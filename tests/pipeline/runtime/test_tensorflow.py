@@ -32,7 +32,7 @@ START = """
 import gc, sys
 {before}
 from pipeline.runtime.tensorflow import configure_tensorflow
-configure_tensorflow(onednn=True, threads=2)
+configure_tensorflow(onednn=True, threads=2, portable=True)
 """
 
 
@@ -50,7 +50,7 @@ def test_it_is_silent_and_leaves_garbage_collection_on_and_scikit_learn_importab
 def test_tensorflow_that_was_imported_before_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     with pytest.raises(PipelineError, match=r"^TensorFlow was imported before it was configured"):
-        configure_tensorflow(onednn=True, threads=2)
+        configure_tensorflow(onednn=True, threads=2, portable=True)
 
 
 SETUP = """
@@ -90,7 +90,7 @@ import hashlib, os, sys
 if sys.argv[1:]:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 from pipeline.runtime.tensorflow import configure_tensorflow
-configure_tensorflow(onednn=True, threads=2)
+configure_tensorflow(onednn=True, threads=2, portable=True)
 import numpy as np, tensorflow as tf
 rng = np.random.default_rng(0)
 images, kernel = (tf.constant(rng.normal(size=shape), tf.float32) for shape in ((32, 64, 64, 8), (3, 3, 8, 16)))
