@@ -1,7 +1,8 @@
 """Compares experiments: python -m stages.compare [EXP…] [--out FILE]. A table, and one HTML file that needs nothing else.
 
 Without names: the experiments on HEAD, and the workspace; with --all-commits, those on other commits too. Families are ranked
-by validation accuracy; runs that differ in train.seed alone are folded into mean ± standard deviation.
+by validation accuracy; runs that differ in train.seed alone are folded into mean ± standard deviation. Runs that were tested on
+other classes or images are in sets of their own, never ranked against each other; named side by side, they are refused.
 """
 
 import argparse
@@ -9,8 +10,9 @@ import logging
 import sys
 from pathlib import Path
 
-from pipeline.report.experiment_tables import fold_seeds, make_run_table, number_images
-from pipeline.report.experiments import load_experiments, open_experiments
+from pipeline.report.comparison import describe_sets, load_experiments
+from pipeline.report.experiment_tables import fold_seeds, make_run_table
+from pipeline.report.experiments import open_experiments
 from pipeline.report.page import render_page
 from pipeline.report.sections.experiments import describe_comparison
 from pipeline.runtime.cli import configure, make_parser, report_errors
@@ -47,12 +49,8 @@ def compare(chosen: argparse.Namespace) -> None:
     print(show_unseen(table.head(_MOST_ROWS).to_string(index=False)))
     if len(table) > _MOST_ROWS:
         print(f"and {len(table) - _MOST_ROWS:,} more rows, in the page")
-    if sets := number_images(experiments):
-        logger.warning(
-            "these runs have %d different sets of images (column images), by which accuracies differ too: compare runs of one "
-            "set",
-            len(sets),
-        )
+    if warning := describe_sets(experiments):
+        logger.warning(warning)
     print(f"page: {chosen.out}")
 
 

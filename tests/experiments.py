@@ -1,12 +1,16 @@
 """Experiments as DVC keeps them in git, made without DVC: refs/exps/<the baseline, cut in two>/<name>."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from pipeline.data.tfrecords import DatasetFacts
+from pipeline.models.contract import CONTRACT_FILE, dump_contract, make_contract
 from pipeline.report.experiments import Experiment
+from pipeline.report.held_out_sets import HeldOut
 from pipeline.report.run_facts import flatten
 from tests.clone import commit, run
 
@@ -53,9 +57,9 @@ def make_experiment(
     images: str | None = None,
     **changes: Any,
 ) -> Experiment:
-    """accuracy: of each family in validation. images: see Experiment. changes: of the parameters."""
+    """accuracy: of each family in validation. images: see HeldOut. changes: of the parameters."""
     summary = make_summary(**(accuracy or {"optimized": 0.5}))
-    return Experiment(name, None, flatten(make_params(**changes)), summary, folds or {}, images)
+    return Experiment(name, None, flatten(make_params(**changes)), summary, folds or {}, HeldOut(images=images))
 
 
 def make_seeds() -> list[Experiment]:
@@ -111,3 +115,31 @@ def add_experiment(
     run(["git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", revision], folder)
     run(["git", "reset", "--quiet", "--hard", head], folder)
     return revision
+
+
+def save_model(file: Path, *class_names: str, data: str = "d" * 64) -> Path:
+    """A model file with a contract and nothing else."""
+    facts = DatasetFacts(list(class_names), {}, {}, 32, "crop", [1.0] * 3, [2.0] * 3, "auto", data)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(CONTRACT_FILE, dump_contract(make_contract(file.stem, facts, temperature=1.0, settings={})))
+    return file
+
+
+def make_splits(held_out: dict[str, str], train: dict[str, str]) -> str:
+    """The text of data/splits.csv. held_out, train: image to label; of `held_out` every second one is in test."""
+    rows = [(image, label, ("test", "val")[index % 2]) for index, (image, label) in enumerate(held_out.items())]
+    rows += [(image, label, "train") for image, label in train.items()]
+    lines = [f"{image},{label}/{image}.png,{label},{split}\n" for image, label, split in rows]
+    return "".join(["image_id,name,label,split\n", *lines])
+
+
+def make_lock(models: dict[str, str], splits: str | None) -> str:
+    """The text of a dvc.lock. models: family to digest. splits: the digest of data/splits.csv that the report is of."""
+    deps = {f"evaluate@{family}": (f"models/{family}.keras", digest) for family, digest in models.items()}
+    deps |= {"report": ("data/splits.csv", splits)} if splits else {}
+    stages = {
+        stage: {"cmd": "…", "deps": [{"path": path, "hash": "md5", "md5": digest, "size": 1}]}
+        for stage, (path, digest) in deps.items()
+    }
+    return yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False, allow_unicode=True)

@@ -6,6 +6,7 @@ Whoever has the file needs nothing else to use the model rightly: neither data/ 
 import hashlib
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -162,7 +163,7 @@ def check_trained_on(contract: Contract, facts: DatasetFacts, settings: dict[str
 def _compare(contract: Contract, facts: DatasetFacts) -> str:
     """How a model's data differ from the project's, in words; empty if they don't."""
     if contract.class_names != facts.class_names:
-        return f"other classes than {TFRECORDS} has ({_compare_names(contract.class_names, facts.class_names)})"
+        return f"other classes than {TFRECORDS} has ({compare_names(contract.class_names, facts.class_names)})"
     if contract.image_size != facts.image_size:
         return f"images of {contract.image_size} px, but those in {TFRECORDS} have {facts.image_size} px"
     for name, mine, theirs in (("resize", contract.resize, facts.resize), ("range", contract.range, facts.range)):
@@ -171,7 +172,8 @@ def _compare(contract: Contract, facts: DatasetFacts) -> str:
     return ""
 
 
-def _compare_names(mine: list[str], theirs: list[str]) -> str:
+def compare_names(mine: Sequence[str], theirs: Sequence[str]) -> str:
+    """How two lists of class names differ, seen from the first."""
     more = [name for name in mine if name not in set(theirs)]
     fewer = [name for name in theirs if name not in set(mine)]
     parts = [f"{word} {_list(names)}" for word, names in (("with", more), ("without", fewer)) if names]

@@ -6,12 +6,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline.evaluation.ensemble import ENSEMBLE
-from pipeline.report.experiments import SCORES, WORKSPACE, Experiment
+from pipeline.report.experiment_files import SCORES
+from pipeline.report.experiments import WORKSPACE, Experiment
 
 SEED = "train.seed"
 FOLDS = "crossval.folds"
 OTHERS = "others"  # a column that stands for all parameters without one of their own
-IMAGES = "images"  # a column that says which runs have the same images in the same splits, where not all have
+IMAGES = "images"  # a column that says which runs were tested on the same images, where not all were
+UNKNOWN = "–"  # what the column says where dvc.lock does not
 _MOST_SHOWN = 12  # parameters with a column of their own
 _LEADING = ("train.", "recipes.", "split.", "prune.", "preprocess.", "data.")  # come first where there are more
 _MAX_CURVES = 16  # models whose learning curves are drawn: the best by validation
@@ -36,7 +38,8 @@ def _differ(values: list[Any]) -> bool:
 
 def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     """experiment, family, SCORES, and a column for each parameter that varies: one row per experiment and family, the best
-    by validation first. The workspace is left out where it is one of the experiments, applied."""
+    by validation first, of one set of images after the other, as accuracies on different images don't rank. The workspace is
+    left out where it is one of the experiments, applied."""
     shown, hidden = divide_varied(experiments)
     sets = number_images(experiments)
     varied = [*shown, *([OTHERS] if hidden else []), *([IMAGES] if sets else [])]
@@ -48,7 +51,7 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
             rest = json.dumps([show_setting(experiment, name) for name in hidden])
             settings[OTHERS] = numbers.setdefault(rest, f"set {len(numbers) + 1}")
         if sets:
-            settings[IMAGES] = sets.get(experiment.images, "–")
+            settings[IMAGES] = sets.get(experiment.held_out.images, UNKNOWN)
         summary = experiment.summary
         for family, *scores in zip(summary["family"], *(summary[name] for name in SCORES), strict=True):
             if family != ENSEMBLE:
@@ -56,12 +59,16 @@ def make_run_table(experiments: list[Experiment]) -> pd.DataFrame:
     runs = pd.DataFrame(rows, columns=["experiment", "family", *SCORES, *varied])
     runs = runs.assign(_last=runs["experiment"] == WORKSPACE).sort_values("_last", kind="stable")
     runs = runs.drop_duplicates(["family", *SCORES, *varied]).drop(columns="_last")
-    return runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+    runs = runs.sort_values(["val_accuracy", "experiment"], ascending=[False, True], kind="stable", ignore_index=True)
+    return _divide(runs) if sets else runs
 
 
 def number_images(experiments: list[Experiment]) -> dict[str | None, str]:
-    """Digest to "set 1", "set 2", … in the order of the experiments; empty where all have the same images, as far as known."""
-    digests = list(dict.fromkeys(experiment.images for experiment in experiments if experiment.images))
+    """Digest of the images in val and test to "set 1", "set 2", … in the order of the experiments; empty where all have the
+    same, as far as known."""
+    digests = list(
+        dict.fromkeys(experiment.held_out.images for experiment in experiments if experiment.held_out.images)
+    )
     return {digest: f"set {number}" for number, digest in enumerate(digests, 1)} if len(digests) > 1 else {}
 
 
@@ -95,13 +102,24 @@ def show_value(value: Any) -> str:
 
 def fold_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """family, the parameters that vary except the seed, n, and mean and sd of SCORES: one row for all runs that differ in
-    train.seed alone, the best mean validation accuracy first. sd (n - 1) is missing for a single run."""
+    train.seed alone, the best mean validation accuracy first, of each set of images. sd (n - 1) is missing for a single run."""
     keys = ["family", *(name for name in get_varied(runs) if name != SEED)]
     grouped = runs.groupby(keys, sort=False, as_index=False)
     spec: dict[str, Any] = {"n": ("experiment", "count")}
     for name in SCORES:
         spec |= {name: (name, "mean"), f"{name}_sd": (name, "std")}
-    return grouped.agg(**spec).round(5).sort_values("val_accuracy", ascending=False, kind="stable", ignore_index=True)
+    table = grouped.agg(**spec).round(5).sort_values("val_accuracy", ascending=False, kind="stable", ignore_index=True)
+    return _divide(table) if IMAGES in keys else table
+
+
+def _divide(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each set of images together, in their order; those of unknown images last."""
+    return table.sort_values(
+        IMAGES,
+        key=lambda sets: sets.str.extract(r"(\d+)", expand=False).astype("float"),
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def measure_effects(runs: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,6 @@ parses all of dvc.yaml and dvc.lock for each file, 0.09 s for one in git and 0.6
 """
 
 import io
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,43 +19,34 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
-from pipeline.config.reader import parse_yaml
-from pipeline.report.run_facts import flatten
+from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.report.experiment_files import SUMMARY, parse_section, parse_summary, parse_whole
+from pipeline.report.held_out_sets import HeldOut, HeldOutReader, find_digest
 from pipeline.report.tables import CURVE_COLUMNS
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.git import read_blobs
-from pipeline.runtime.paths import CROSSVAL_METRICS, METRICS, PARAMS, SPLITS
-from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.paths import CROSSVAL_METRICS, METRICS, PARAMS
 
 if TYPE_CHECKING:  # DVC takes 0.3 s to import: inside functions, for what compares experiments alone
     from dvc.repo import Repo
     from dvc.scm import Git
 
 WORKSPACE = "workspace"
-SUMMARY = METRICS / "summary.csv"
-SCORES = ["val_accuracy", "test_accuracy", "test_macro_f1"]  # what a summary must have for each family
 _LOCK = Path("dvc.lock")
-_IMAGES = re.compile(
-    rf"path: {re.escape(str(SPLITS))}\n +hash: md5\n +md5: (\w+)"
-)  # parsed as YAML, a lock takes 0.1 s
 _SECTION = re.compile(r"^(?=\w)", re.MULTILINE)
-_NAMED = 3  # experiments that are left out for the same reason get a line each up to this many
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Experiment:
     """What one run of the pipeline has left in git. revision: None for the workspace. params: by their dotted names.
-    summary: one row per family. folds: family to the metrics of each of its folds. images: digest of data/splits.csv, of which
-    images are in which split; None where dvc.lock does not say it."""
+    summary: one row per family. folds: family to the metrics of each of its folds. held_out: what they are of."""
 
     name: str
     revision: str | None
     params: dict[str, Any]
     summary: pd.DataFrame
     folds: dict[str, pd.DataFrame] = field(default_factory=dict)
-    images: str | None = None
+    held_out: HeldOut = field(default_factory=HeldOut)
 
 
 @contextmanager
@@ -81,8 +71,8 @@ class ExperimentStore:
     def __init__(self, git: "Git", stack: ExitStack) -> None:
         self._git, self._stack = git, stack
         self._files: dict[tuple[Path, str], str | None] = {}
-        self._locks: dict[str, dict[str, Any]] = {}
         self._sections: dict[str, dict[str, Any]] = {}
+        self._held_out = HeldOutReader(self._find_cached)
 
     def list(self, names: list[str], *, everywhere: bool = False) -> list[tuple[str, str | None]]:
         """(name, revision) of experiments, commits, branches or tags; the revision of the workspace is None. Without names:
@@ -102,6 +92,8 @@ class ExperimentStore:
 
     def _find(self, name: str, known: dict[str, str]) -> str:
         revision = known.get(name) or self._resolve(name)
+        if revision is None and name in self.find_failed():
+            raise PipelineError(f"{name} failed in the queue, and has no results: `dvc queue logs {name}` says why")
         if revision is None:
             some = ", ".join(sorted(known)[:8]) or "none yet"
             raise PipelineError(f"there is no experiment or commit {name!r}: expected one of {some}")
@@ -118,6 +110,17 @@ class ExperimentStore:
     def count_elsewhere(self) -> int:
         """How many experiments are on other commits than HEAD."""
         return len(self.list([], everywhere=True)) - len(self.list([]))
+
+    def find_failed(self, *, everywhere: bool = True) -> dict[str, str]:
+        """Name to baseline of the queue's experiments that failed, sorted; not everywhere: of those on HEAD."""
+        from dvc.repo.experiments.refs import CELERY_FAILED_STASH
+        from dvc.repo.experiments.stash import ExpStash
+        from dvc.repo.experiments.utils import exp_refs
+
+        head, done = self._resolve("HEAD"), {(ref.name, ref.baseline_sha) for ref in exp_refs(self._git)}
+        entries = ExpStash(self._git, CELERY_FAILED_STASH).stash_revs.items()
+        failed = {entry.name or revision[:7]: entry.baseline_rev for revision, entry in entries}
+        return {n: base for n, base in sorted(failed.items()) if (n, base) not in done and (everywhere or base == head)}
 
     def fetch(self, revisions: Iterable[str]) -> None:
         """Reads at once what `load` needs of many commits."""
@@ -137,8 +140,11 @@ class ExperimentStore:
             for family in (families if isinstance(families, list) else [])
         }
         folds = {family: pd.read_csv(io.StringIO(text)) for family, text in tables.items() if text is not None}
-        said = _IMAGES.search(self._read(_LOCK, revision) or "")
-        return Experiment(name, revision, values, _parse_summary(summary), folds, said and said.group(1))
+        results = parse_summary(summary)
+        trained = [family for family in results["family"] if family != ENSEMBLE]
+        lock = self._read(_LOCK, revision) or ""
+        held_out = self._held_out.read(lock, trained, Path.cwd() if revision is None else None)
+        return Experiment(name, revision, values, results, folds, held_out)
 
     def _parse_params(self, text: str) -> dict[str, Any]:
         """Parameters by their dotted names. Experiments have most sections in common, and parsing takes longest: each section
@@ -147,10 +153,10 @@ class ExperimentStore:
         try:
             for part in parts:
                 if part not in self._sections:
-                    self._sections[part] = _parse_section(part)
+                    self._sections[part] = parse_section(part)
         except (ValueError, yaml.YAMLError):
-            return _parse_whole(text)
-        return {name: value for part in parts for name, value in self._sections[part].items()} or _parse_whole(text)
+            return parse_whole(text)
+        return {name: value for part in parts for name, value in self._sections[part].items()} or parse_whole(text)
 
     def load_curves(self, experiment: Experiment) -> pd.DataFrame:
         """CURVE_COLUMNS of all families; empty if neither the workspace nor DVC's cache has them."""
@@ -173,19 +179,8 @@ class ExperimentStore:
         if revision is None:
             file = folder / name
             return pd.read_csv(file) if file.exists() else None
-        outs = self._load_lock(revision).get(stage, {}).get("outs", [])
-        digest = next((out["md5"] for out in outs if out["path"] == folder.as_posix()), None)
+        digest = find_digest(self._read(_LOCK, revision) or "", folder, stage)
         return self._load_cached(digest, name) if digest else None
-
-    def _load_lock(self, revision: str) -> dict[str, Any]:
-        """Stage to what dvc.lock says of it."""
-        if revision not in self._locks:
-            try:
-                content = parse_yaml(self._read(_LOCK, revision) or "")
-            except yaml.YAMLError:  # as a merge leaves it
-                content = None
-            self._locks[revision] = content.get("stages", {}) if isinstance(content, dict) else {}
-        return self._locks[revision]
 
     def _load_cached(self, digest: str, name: str) -> pd.DataFrame | None:
         """A table in a folder with this digest; None if the cache lacks the folder or the table."""
@@ -195,9 +190,15 @@ class ExperimentStore:
         cache = self._repo.cache.local
         try:
             _, hash_info = Tree.load(cache, HashInfo("md5", digest)).get((name,)) or (None, None)
-            return pd.read_csv(cache.oid_to_path(hash_info.value)) if hash_info else None
         except FileNotFoundError:
             return None
+        file = self._find_cached(hash_info.value) if hash_info and hash_info.value else None
+        return pd.read_csv(file) if file else None
+
+    def _find_cached(self, digest: str) -> Path | None:
+        """The file with this digest; None if the cache lacks it."""
+        file = Path(self._repo.cache.local.oid_to_path(digest))
+        return file if file.is_file() else None
 
     @cached_property
     def _repo(self) -> "Repo":
@@ -229,68 +230,3 @@ def _name_apart(found: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     listed = list(found)
     counts = Counter(name for name, _, _ in listed)
     return {name if counts[name] == 1 else f"{name} on {base[:7]}": revision for name, base, revision in listed}
-
-
-def _parse_section(text: str) -> dict[str, Any]:
-    """Raises ValueError if it is neither one section nor a comment."""
-    content = parse_yaml(text)
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or len(content) != 1:
-        raise ValueError
-    return flatten(content)
-
-
-def _parse_whole(text: str) -> dict[str, Any]:
-    try:
-        content = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise PipelineError(f"its {PARAMS} is not valid YAML") from error
-    if not isinstance(content, dict):
-        raise PipelineError(f"its {PARAMS} has no sections")
-    return flatten(content)
-
-
-def _parse_summary(text: str) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(io.StringIO(text), dtype={"family": "str"})
-    except ValueError as error:  # empty, or no table
-        raise PipelineError(f"its {SUMMARY} is no table") from error
-    if missing := [name for name in ("family", *SCORES) if name not in table.columns]:
-        raise PipelineError(f"its {SUMMARY} lacks {', '.join(missing)}")
-    return table
-
-
-def load_experiments(store: ExperimentStore, names: list[str], *, everywhere: bool = False) -> list[Experiment]:
-    """Those that `store.list` lists; one without results is left out, with a warning. Raises PipelineError if none is left."""
-    found = []
-    left_out: dict[str, list[str]] = {}
-    listed = store.list(names, everywhere=everywhere)
-    store.fetch(revision for _, revision in listed if revision is not None)
-    for name, revision in progress_bar(listed, desc="compare", unit=" experiments", disable=None):
-        try:
-            experiment = store.load(name, revision)
-        except PipelineError as error:
-            left_out.setdefault(str(error), []).append(name)
-            continue
-        if experiment is None:
-            left_out.setdefault(f"it has no {SUMMARY}", []).append(name)
-        else:
-            found.append(experiment)
-    for reason, lost in left_out.items():
-        _warn(reason, lost)
-    if not found:
-        elsewhere = 0 if names or everywhere else store.count_elsewhere()
-        other = f"; {elsewhere:,} are on other commits: --all-commits compares them" if elsewhere else ""
-        raise PipelineError(
-            f"there is nothing to compare: expected experiments with {SUMMARY}; make some with `dvc exp run -S …`{other}"
-        )
-    return found
-
-
-def _warn(reason: str, names: list[str]) -> None:
-    for name in names if len(names) <= _NAMED else ():
-        logger.warning("%s: left out, %s", name, reason)
-    if len(names) > _NAMED:
-        some = f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-        logger.warning("%d experiments are left out, of each: %s (%s)", len(names), reason, some)

@@ -1,7 +1,7 @@
 """Comparing many experiments: seconds of `dvc exp show`, `python -m stages.compare` and DVC's own start.
 
 Run: python tests/benchmarks/bench_compare.py [EXPERIMENTS [FOLDER]]. A clone of HEAD gets EXPERIMENTS (default 200)
-experiments: one in twenty without results, one in ten on another commit, and learning curves in DVC's cache. Goal: less than
+experiments: one in twenty without results, one in ten on another commit, contracts and curves in DVC's cache. Goal: less than
 5 s, and a ratio of 1 at most: comparing is no slower than `dvc exp show`. FOLDER keeps the clone there.
 """
 
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import pandas as pd
 import yaml
 
 from tests.clone import PROJECT, run
-from tests.experiments import make_curves
+from tests.experiments import make_curves, save_model
 
 ROUNDS = 3
 COMMANDS = {
@@ -81,6 +83,10 @@ def make_experiment(folder: Path, number: int, head: str) -> bytes:
         files["metrics/summary.csv"] = summary.to_csv(index=False)
         files["metrics/summary.json"] = json.dumps(scores.T.to_dict(), indent=1)
         lock = yaml.safe_load((folder / "dvc.lock").read_text())
+        for stage in lock["stages"].values():
+            for file in (*stage.get("deps", []), *stage.get("outs", [])):
+                if file["path"].startswith("models/"):
+                    file["md5"] = save_model_file(folder, Path(file["path"]).stem, number)
         for out in lock["stages"]["report"]["outs"]:
             if out["path"] == "metrics/plots":
                 out["md5"] = save_curves(folder, list(scores.index), number)
@@ -104,6 +110,15 @@ def save_curves(folder: Path, families: list[str], number: int) -> str:
     digest = save_object(folder, table.encode(), "")
     listing = [{"md5": digest, "relpath": "curves.csv"}]
     return save_object(folder, json.dumps(listing, sort_keys=True).encode(), ".dir")
+
+
+@cache
+def save_model_file(folder: Path, family: str, number: int) -> str:
+    """A model file in DVC's cache that has a contract and 1 MB of weights; returns its digest."""
+    file = save_model(folder / f".dvc/tmp/{family}.keras", "cat", "dog", data=f"{number:064x}")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("model.weights.h5", bytes(1_000_000), zipfile.ZIP_DEFLATED)
+    return save_object(folder, file.read_bytes(), "")
 
 
 def save_object(folder: Path, content: bytes, suffix: str) -> str:

@@ -230,7 +230,14 @@ class TestMany:
         output = capsys.readouterr()
         assert re.search(r"optimized\s+set [12].*\n.*optimized\s+set [12]", output.out)
         assert "2 different sets of images" in output.err
+        assert "set 2 has another data/splits.csv (not in DVC's cache) than set 1" in output.err
         assert "2 different sets of images" in OUT.read_text()
+        OUT.unlink()
+        assert main(["old", "new"]) == 1
+        assert capsys.readouterr().err.startswith(
+            "error: old and new don't compare: new was tested on another data/splits.csv"
+        )
+        assert not OUT.exists()
 
     def test_after_a_commit_it_is_said_where_they_are(self, sweep, capsys):
         commit(sweep, "next")

@@ -15,6 +15,7 @@ from dvc_render.vega import VegaRenderer
 from stages.report import report
 from tests.pipeline.report.project import EVIL, make_project
 
+ROOT = Path(__file__).parents[3]
 BROWSER = shutil.which("chromium")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
@@ -143,12 +144,52 @@ class TestPage:
         assert any("noSuchFunction" in line for line in open_page(page, profile).console)
 
 
-def test_dvc_draws_its_plots_without_the_network(metrics, tmp_path, profile):
-    points = [{"x": x, "y": x * x, "rev": "workspace"} for x in range(3)]
-    plot = VegaRenderer(points, "a plot", template="linear", x="x", y="y")
-    render_html([plot], tmp_path / "index.html", metrics.parent / ".cache/plots.html")
-    view = open_page(tmp_path / "index.html", profile)
-    assert "vega-embed" in view.dom
-    assert re.search(r"<canvas|<svg[^>]*marks", view.dom)
-    # DVC's own templates are of an older Vega-Lite, of which its library warns.
-    assert not [line for line in view.console if "Uncaught" in line or "Failed to load" in line]
+INJECTED = "<img src=x onerror=\"document.title='ran'\"><script>document.title='ran'</script>"
+
+
+class TestPolicy:
+    """Should a name ever become markup, the browser runs nothing of it."""
+
+    def test_a_page_runs_its_own_script_alone(self, page, profile):
+        page.write_text(page.read_text().replace("</main>", f"{INJECTED}</main>"))
+        with (page.parent / "run.js").open("a") as run:
+            run.write("\ntry { eval(\"document.title='ran'\"); } catch (error) { console.log(error.name); }\n")
+        view = open_page(page, profile)
+        assert "<title>Which model? linear_svm" in view.dom
+        assert view.costs.count("<svg") == 1  # run.js itself was run
+        assert any("EvalError" in line for line in view.console)
+        assert (
+            len([line for line in view.console if "Content Security Policy" in line]) == 3
+        )  # picture, its handler, script
+
+
+class TestPlotsOfDvc:
+    @pytest.fixture
+    def draw(self, metrics, tmp_path, profile):
+        def draw(*plots: VegaRenderer) -> View:
+            render_html(list(plots), tmp_path / "index.html", metrics.parent / ".cache/plots.html")
+            return open_page(tmp_path / "index.html", profile)
+
+        return draw
+
+    def test_they_are_drawn_without_the_network_and_without_making_code(self, draw):
+        points = [{"x": x, "y": x * x, "label": "a", "predicted": "a", "count": 1, "rev": "w"} for x in range(3)]
+        points[0]["y"] = float("nan")
+        templates = sorted(file.stem for file in (ROOT / ".dvc" / "plots").glob("*.json"))
+        plots = [
+            VegaRenderer(points, f"a {name}", template=name, template_dir=str(ROOT / ".dvc" / "plots"), x="x", y="y")
+            for name in ("linear", *templates)
+        ]
+        view = draw(*plots)
+        assert view.dom.count("vega-embed") >= len(plots)
+        assert len(re.findall(r"<canvas|<svg[^>]*marks", view.dom)) >= len(plots)
+        # DVC's own templates are of an older Vega-Lite, of which its library warns.
+        assert not [
+            line for line in view.console if re.search("Uncaught|Failed to load|Security Policy|EvalError", line)
+        ]
+
+    def test_a_name_that_ends_dvcs_script_runs_nothing(self, draw):
+        points = [{"x": 1, "y": 1, "rev": f"</script></div></template>{INJECTED}"}]
+        view = draw(VegaRenderer(points, "a plot", template="linear", x="x", y="y"))
+        assert "<title>DVC plots</title>" in view.dom
+        assert any("Content Security Policy" in line for line in view.console)

@@ -67,6 +67,21 @@ class TestRuns:
             "d": "–",  # not known
         }, "c is the same run as a"
 
+    def test_runs_are_ranked_within_their_images_and_never_across(self):
+        found = {"a": ("1", 0.5), "b": ("2", 0.9), "c": ("1", 0.7), "d": (None, 0.95), "e": ("2", 0.6)}
+        runs = make_run_table(
+            [
+                make_experiment(name, {"optimized": accuracy}, images=images, train__dropout=accuracy)
+                for name, (images, accuracy) in found.items()
+            ]
+        )
+        assert runs["experiment"].tolist() == ["c", "a", "b", "e", "d"]
+        assert fold_seeds(runs)["val_accuracy"].tolist() == [0.7, 0.5, 0.9, 0.6, 0.95]
+
+    def test_of_more_than_nine_sets_the_tenth_comes_last(self):
+        runs = make_run_table([make_experiment(str(number), images=str(number)) for number in range(11)])
+        assert runs["images"].tolist() == [f"set {number}" for number in range(1, 12)]
+
     def test_nothing_is_said_of_images_where_all_that_are_known_are_the_same(self):
         runs = make_run_table(
             [make_experiment("a", images="1"), make_experiment("b", images="1"), make_experiment("c")]

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline.config.reader import parse_yaml
-from pipeline.report.experiments import Experiment, load_experiments, open_experiments
+from pipeline.report.experiments import Experiment, open_experiments
 from pipeline.report.run_facts import flatten
 from pipeline.report.tables import CURVE_COLUMNS
 from pipeline.runtime.errors import PipelineError
@@ -204,7 +205,7 @@ class TestCache:
         self.put(self.TABLE, make_curves("optimized", 0.5, 0.75).to_csv(index=False), cache)
 
     def add(self, repository: Path, stage: str = "report", outs: tuple[dict[str, str], ...] = OUTS) -> str:
-        lock = json.dumps({"schema": "2.0", "stages": {stage: {"cmd": "…", "outs": list(outs)}}})
+        lock = yaml.safe_dump({"schema": "2.0", "stages": {stage: {"cmd": "…", "outs": list(outs)}}}, sort_keys=False)
         params = make_params(crossval__families=["optimized"])
         summary, folds = make_summary(optimized=0.5), {"optimized": make_folds(0.5)}
         return add_experiment(repository, "one", params, summary, folds, files={"dvc.lock": lock})
@@ -266,27 +267,6 @@ class TestCache:
         with Repo(str(repository)) as repo, repo.lock:
             assert list_experiments(["one"]) == [("one", revision)]
             assert self.load(revision)["accuracy"].tolist() == [0.5, 0.75]
-
-
-class TestAll:
-    def load(self, *names: str) -> list[str]:
-        with open_experiments() as store:
-            return [experiment.name for experiment in load_experiments(store, list(names))]
-
-    def test_those_without_results_are_left_out_which_is_said(self, repository, caplog):
-        add_experiment(repository, "failed", make_params(), None)
-        add_experiment(repository, "good", make_params(), make_summary(optimized=0.5))
-        assert self.load() == ["good"]
-        assert [record.getMessage() for record in caplog.records if record.name.startswith("pipeline")] == [
-            f"{name}: left out, it has no metrics/summary.csv" for name in ("failed", "workspace")
-        ]
-
-    def test_where_none_is_left_that_is_an_error(self, repository):
-        add_experiment(repository, "failed", make_params(), None)
-        with pytest.raises(
-            PipelineError, match=r"^there is nothing to compare: expected experiments with metrics/summ"
-        ):
-            self.load("failed")
 
 
 class TestParameters:

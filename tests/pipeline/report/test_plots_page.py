@@ -1,4 +1,6 @@
+import base64
 import configparser
+import hashlib
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,6 +9,7 @@ import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
+from pipeline.report.page import make_policy
 from pipeline.report.plots_page import render_plots_page, save_plots_page
 from pipeline.runtime.paths import PLOTS_PAGE as PAGE
 
@@ -61,6 +64,15 @@ def test_the_complete_library_is_in_it(page):
     assert page.count("<script>") == page.count("</script>") == 1
 
 
+def test_its_policy_names_its_one_script_and_allows_no_text_to_become_code(page):
+    [script] = Reader(page).scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policies = [attributes["content"] for tag, attributes in Reader(page).tags if "http-equiv" in attributes]
+    assert policies == [make_policy(script, "'self' file: data: blob:")]
+    assert f"script-src 'self' file: 'sha256-{digest}';" in policies[0]
+    assert "unsafe-eval" not in policies[0]
+
+
 def test_dvc_draws_in_it(page, tmp_path):
     (tmp_path / "template.html").write_text(page, encoding="utf-8")
     points = [{"x": x, "y": x * x, "rev": "workspace"} for x in range(3)]
@@ -69,9 +81,11 @@ def test_dvc_draws_in_it(page, tmp_path):
     drawn = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "{plot_divs}" not in drawn
     assert "{refresh_tag}" not in drawn
-    library, *calls = Reader(drawn).scripts
+    *calls, library = Reader(drawn).scripts
     assert library in page
     assert any("vegaEmbed(" in call for call in calls)
+    template = drawn[drawn.index("<template") : drawn.index("</template>")]
+    assert all(call in template for call in calls)  # where a browser runs none
     assert not [attributes for tag, attributes in Reader(drawn).tags if tag == "script" and "src" in attributes]
 
 

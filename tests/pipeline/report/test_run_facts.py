@@ -8,15 +8,18 @@ import pytest
 import yaml
 
 from pipeline.config.reader import load_params
+from pipeline.config.sections import Runtime
 from pipeline.report.run_facts import (
     compute_key,
     describe_commit,
     describe_ignored,
     describe_machine,
+    describe_origin,
     describe_overrides,
     describe_run,
     find_changes,
 )
+from pipeline.runtime.last_digits import compute_digest
 from tests.clone import commit, run
 from tests.conftest import ROOT
 
@@ -176,3 +179,36 @@ class TestOverrides:
 
     def test_what_no_study_publishes_is_left_out(self):
         assert self.describe(seed=1, cache_gb=1.0, shuffle_buffer=10) == {}
+
+
+class TestOrigin:
+    """Whether metrics came from an environment that decides last digits as this one does."""
+
+    RUNTIME = Runtime(onednn=True, threads=2, portable=True)
+
+    @pytest.fixture
+    def origin(self, monkeypatch):
+        """recorded: family to the descriptions that its timings have; here is `here`."""
+
+        def call(**recorded: list[str]) -> dict[str, str]:
+            monkeypatch.setattr("pipeline.report.run_facts.describe_last_digits", lambda **_: "here")
+            monkeypatch.setattr(
+                "pipeline.report.run_facts.load_last_digits",
+                lambda family, _: {compute_digest(text): text for text in recorded[family]},
+            )
+            return describe_origin(dict.fromkeys(recorded, "digest"), self.RUNTIME)
+
+        return call
+
+    def test_where_all_is_from_here_only_that_is_said(self, origin):
+        assert origin(one=["here"], other=["here"]) == {
+            "Families": "one, other",
+            "What decides last digits here": "here",
+        }
+
+    def test_other_environments_are_named_with_their_families(self, origin):
+        facts = origin(one=["here"], other=["a GPU", "here"], third=["a GPU"])
+        assert facts["Trained or evaluated where something else decided them"] == "other, third: a GPU"
+
+    def test_what_was_pulled_is_named(self, origin):
+        assert origin(one=["here"], other=[])["Neither trained nor evaluated on this machine"] == "other"

@@ -1,9 +1,11 @@
+import html
 import re
 from dataclasses import replace
 
 import pandas as pd
 
 from pipeline.report.experiments import Experiment
+from pipeline.report.held_out_sets import HeldOut
 from pipeline.report.page import render_page
 from pipeline.report.sections.experiments import describe_comparison
 from tests.experiments import make_curves, make_experiment, make_folds, make_seeds
@@ -93,3 +95,34 @@ def test_no_name_or_value_can_be_markup():
 
 def test_the_page_needs_no_other_file():
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"|url\((?!#)[^)]*\)|@import', render(make_seeds())) == []
+
+
+class TestSets:
+    """Runs on other images don't compare."""
+
+    def make(self, count: int = 2) -> list[Experiment]:
+        found = [
+            make_experiment(f"e{number}", {"optimized": 0.9 - 0.1 * number, "underfit": 0.1}, images=str(number))
+            for number in range(count)
+        ]
+        return [*found, make_experiment("more", {"underfit": 0.95}, images="0", train__dropout=0.5)]
+
+    def test_each_has_its_own_best_and_there_is_none_of_all(self):
+        words = read(render(self.make()))
+        assert "2 sets of runs, which don't compare with one another." in words
+        assert "Set 1: underfit is best by validation, 95.0 %" in words
+        assert "Set 2: optimized is best by validation, 80.0 %" in words
+        assert words.count("The best of each family") == 2
+        assert "3 experiments, 5 trained models." in words
+
+    def test_classes_and_test_images_are_those_of_the_set(self):
+        held_out = HeldOut(("cat", EVIL), "1", 1200)
+        first, *others = self.make()
+        page = render([first, *(replace(e, held_out=held_out) for e in others)])
+        assert "2 classes: cat, <script>alert('pwned')</script>; 1,200 images in test." in html.unescape(read(page))
+        assert "<script" not in page
+
+    def test_those_with_the_most_experiments_have_charts(self):
+        page = render(self.make(9))
+        assert read(page).count("What each parameter does") == 1
+        assert read(page).count("All runs") == 9
