@@ -14,7 +14,7 @@ from pipeline.config.recipes import without_augment
 from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metrics import make_prediction_table
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, make_parser, read_words, report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import CROSSVAL
@@ -29,7 +29,7 @@ def main() -> int:
     parser = make_parser("crossval", __doc__)
     parser.add_argument("family", metavar="FAMILY", help="a name under recipes in params.yaml")
     parser.add_argument("fold", metavar="FOLD", type=int, help="a number in crossval.folds in params.yaml")
-    arguments = configure(parser.parse_args())
+    arguments = configure(parser.parse_args(read_words("crossval", 2)))
     return report_errors(lambda: crossval(arguments.family, arguments.fold))
 
 
@@ -48,8 +48,10 @@ def crossval(family: str, fold: int) -> None:
         configure_tensorflow(**params.runtime.model_dump())
         from pipeline.data.batches import read_names
         from pipeline.evaluation.held_out import train_and_measure
+        from pipeline.training.checkpoint_key import find_checkpoints
 
-        held_out = train_and_measure(workspace, family, params)
+        checkpoints = find_checkpoints("crossval", family, params, workspace=workspace)
+        held_out = train_and_measure(workspace, family, params, checkpoints=checkpoints)
         with contextlib.chdir(workspace):
             names = read_names("val")
         predictions = make_prediction_table(*names, held_out.labels, held_out.probabilities, facts.class_names)
@@ -57,6 +59,7 @@ def crossval(family: str, fold: int) -> None:
             (results / "metrics.json").write_text(json.dumps(held_out.metrics, indent=1) + "\n")
             save_table(held_out.curves, results / "curves.csv")
             save_table(predictions, results / "predictions.csv")
+        checkpoints.remove()
     accuracy, images = held_out.metrics["accuracy"], held_out.metrics["images"]
     logger.info("%s, fold %d: accuracy %.4f on %d images", family, fold, accuracy, images)
 

@@ -1,5 +1,7 @@
 """Trains one family on pixels or cached features: models/<family>.keras, and its learning curves in metrics/<family>/train.
 
+A training that was killed goes on after the last epoch that it has kept beside DVC's cache, and ends in the same bytes.
+
 The model file holds its contract: class names, how pictures become pixels, the temperature, fitted on val, and what it was
 trained on and with.
 """
@@ -22,12 +24,14 @@ def train(family: str) -> None:
     from pipeline.data.embeddings import find_embeddings
     from pipeline.models.artifacts import save_model
     from pipeline.models.predictions import predict
-    from pipeline.runtime.timings import read_peak_memory, record_readings, record_seconds
+    from pipeline.runtime.timings import read_peak_memory, record_last_digits, record_readings, record_seconds
+    from pipeline.training.checkpoint_key import find_checkpoints
     from pipeline.training.dispatch import train_family
 
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
-    with record_seconds("train_seconds", family, artifact):
-        model = train_family(family, params, record=record)
+    checkpoints = find_checkpoints("train", family, params)
+    with record_seconds("train_seconds", family, artifact, before=lambda: checkpoints.seconds_before):
+        model = train_family(family, params, record=record, checkpoints=checkpoints)
         embeddings = find_embeddings(family)
         temperature = fit_temperature(*predict(model, "val", embeddings))
         settings = describe_settings(params, family)["train"]
@@ -35,6 +39,8 @@ def train(family: str) -> None:
             model, artifact, make_contract(family, load_dataset_facts(), temperature=temperature, settings=settings)
         )
     record_readings(family, artifact, {"train_peak_mb": read_peak_memory()})
+    record_last_digits(family, artifact)
+    checkpoints.remove()
 
 
 if __name__ == "__main__":

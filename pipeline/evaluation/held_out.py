@@ -20,6 +20,7 @@ from pipeline.evaluation.results import load_curves
 from pipeline.models.predictions import predict
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
+from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from pipeline.training.dispatch import train_family
 from pipeline.training.fit import Watch
 from pipeline.training.head import train_head
@@ -37,14 +38,20 @@ class HeldOut:
     probabilities: np.ndarray
 
 
-def train_and_measure(workspace: Path, family: str, params: Params, watch: Watch | None = None) -> HeldOut:
+def train_and_measure(
+    workspace: Path,
+    family: str,
+    params: Params,
+    watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> HeldOut:
     """Trains in a workspace, a folder with data/tfrecords and data/embeddings like the project's, and leaves a dvclive record
-    in it. watch: see `fit`. Raises PipelineError where training diverges."""
+    in it. watch: see `fit`. checkpoints: see `train_family`. Raises PipelineError where training diverges."""
     params = with_absolute_weights(params, family)
     # Training and measuring use paths relative to the working directory.
     with contextlib.chdir(workspace):
         try:
-            labels, probabilities = train_and_predict(family, params, watch)
+            labels, probabilities = train_and_predict(family, params, watch, checkpoints)
         except PipelineError as error:
             # The weights that divergence keeps are deleted with the workspace.
             raise PipelineError(str(error).split("; the last good weights")[0]) from error
@@ -58,15 +65,17 @@ def train_and_measure(workspace: Path, family: str, params: Params, watch: Watch
         return HeldOut(metrics, load_curves(_RECORD), labels, probabilities)
 
 
-def train_and_predict(family: str, params: Params, watch: Watch | None) -> tuple[np.ndarray, np.ndarray]:
+def train_and_predict(
+    family: str, params: Params, watch: Watch | None, checkpoints: Checkpoints
+) -> tuple[np.ndarray, np.ndarray]:
     """(labels, probabilities) of val. A backbone that is not fine-tuned is not even built."""
     published = params.recipes[family]
     if isinstance(published, TransferRecipe):
         recipe = resolve_recipe(params.train, published)
         if not recipe.fine_tune.epochs:
             settings: dict[str, Any] = {"seed": params.train.seed, "cache_gb": params.train.cache_gb}
-            return train_head(family, recipe, **settings, record=_RECORD, watch=watch)
-    model = train_family(family, params, record=_RECORD, watch=watch)
+            return train_head(family, recipe, **settings, record=_RECORD, watch=watch, checkpoints=checkpoints)
+    model = train_family(family, params, record=_RECORD, watch=watch, checkpoints=checkpoints)
     return predict(model, "val", find_embeddings(family))
 
 

@@ -10,6 +10,7 @@ from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
 from pipeline.runtime.tensorflow import seed_everything
+from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from pipeline.training.fit import Watch
 from pipeline.training.head import train_transfer
 from pipeline.training.network import train_network
@@ -17,10 +18,20 @@ from pipeline.training.network import train_network
 logger = logging.getLogger(__name__)
 
 
-def train_family(family: str, params: Params, *, record: Path, watch: Watch | None = None) -> keras.Model:
+def train_family(
+    family: str,
+    params: Params,
+    *,
+    record: Path,
+    watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+) -> keras.Model:
     """A trained model, uncompiled, pixels in, probabilities out, from data/tfrecords and data/embeddings below the working
     directory. record: folder for dvclive. watch: see `fit`; a linear machine has no epochs, so it is never called for one.
-    Raises PipelineError where training diverges."""
+    checkpoints: to go on from where this training was killed; the caller removes them when it has kept the model.
+
+    Raises PipelineError where training diverges.
+    """
     published, recipe = params.recipes[family], resolve_family(params, family)
     seed_everything(params.train.seed)
     logger.info("%s: %s", family, describe_overrides(published, recipe))
@@ -34,6 +45,7 @@ def train_family(family: str, params: Params, *, record: Path, watch: Watch | No
         "shuffle_buffer": params.train.shuffle_buffer,
         "record": record,
         "watch": watch,
+        "checkpoints": checkpoints,
     }
     if isinstance(recipe, TransferRecipe):
         return train_transfer(family, recipe, **settings)

@@ -8,6 +8,7 @@ from dvclive import Live
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.models.backbones.loader import unfreeze
+from pipeline.training.checkpoints import PhaseCheckpoints
 from pipeline.training.fit import Fit, FitData, Phase, Watch, compile_model, fit, is_better, log_kept
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,13 @@ def train_whole(
     *,
     live: Live,
     watch: Watch | None = None,
+    checkpoints: PhaseCheckpoints,
 ) -> None:
     """Trains an untrained head and the backbone in it at once, in place; see `fine_tune`."""
     tuning = make_tuning_recipe(recipe)
     unfreeze(str(FAMILIES[family].backbone), network, recipe.fine_tune.unfreeze)
     compile_model(model, tuning, data.steps)
-    phase = Phase(rate_name=_name_rate(family))
+    phase = Phase(rate_name=_name_rate(family), checkpoints=checkpoints)
     outcome = fit(family, model, tuning, data, live=live, phase=phase, watch=watch)
     log_kept(live, outcome.kept_epoch + 1, outcome.kept)
 
@@ -53,10 +55,12 @@ def fine_tune(
     frozen: Fit,
     live: Live,
     watch: Watch | None = None,
+    checkpoints: PhaseCheckpoints,
 ) -> None:
     """Fine-tunes a model in place. Leaves it as it was if no epoch is better than the first phase's best.
 
     network: the backbone within the model. data: images, float32 (batch, size, size, 3), 0 to 255. frozen: the first phase.
+    checkpoints: of this one.
     """
     before, tuning = model.get_weights(), make_tuning_recipe(recipe)
 
@@ -72,6 +76,7 @@ def fine_tune(
         is_worth_keeping=lambda outcome: is_better(tuning, outcome, frozen),
         epochs_before=frozen.epochs,
         rate_name=_name_rate(family),
+        checkpoints=checkpoints,
     )
     tuned = fit(family, model, tuning, data, live=live, phase=phase, watch=watch)
     if is_better(tuning, tuned, frozen):

@@ -17,6 +17,8 @@ from pipeline.config.recipe_sections import ClassWeight, EarlyStopping, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
+from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
+from pipeline.training.resume import Resumer, replay
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Phase:
 
     finish: the fitted network to the whole model, which is kept if training diverges. fallback: the model to keep where no
     epoch was good and worth keeping; None: nothing. epochs_before: of earlier phases. rate_name: the parameter to lower.
+    checkpoints: what to go on from, if anything; the batches have to begin with its `first_epoch`.
     """
 
     finish: Callable[[keras.Model], keras.Model] = lambda model: model
@@ -58,6 +61,7 @@ class Phase:
     is_worth_keeping: Callable[[Fit], bool] = lambda _: True
     epochs_before: int = 0
     rate_name: str = "train.learning_rate"
+    checkpoints: PhaseCheckpoints = NO_PHASE
 
 
 ONLY_PHASE = Phase()
@@ -85,14 +89,18 @@ def fit(
     live: gets one row per epoch; the caller closes it. watch: see Watch. Raises PipelineError if the loss is no longer
     finite, having kept the best epoch's weights until then in models/<family>.last-good.keras; see Phase.
     """
-    keeper = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs)
+    keeper, record = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs), keras.callbacks.History()
+    callbacks = [keeper, *make_callbacks(family, recipe, live, phase, watch), record]
+    log_resumed(family, recipe, phase)
+    replay(live, phase.checkpoints.found)
     history = model.fit(
         data.batches,
         steps_per_epoch=data.steps,
         epochs=recipe.epochs,
         validation_data=data.validation,
         class_weight=data.class_weight,
-        callbacks=[keeper, *make_callbacks(family, recipe, live, phase, watch)],
+        callbacks=[*callbacks, Resumer(phase.checkpoints, keeper, record, others=callbacks, epochs=recipe.epochs)],
+        initial_epoch=phase.checkpoints.first_epoch,
         shuffle=False,  # the batches are shuffled already
         verbose=0,
     ).history
@@ -103,6 +111,13 @@ def fit(
         good = choose_kept(model, history, outcome, phase)
         raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, good))
     return outcome
+
+
+def log_resumed(family: str, recipe: Recipe, phase: Phase) -> None:
+    """Says so where a fit does not begin at its first epoch."""
+    if first := phase.checkpoints.first_epoch:
+        before = phase.epochs_before
+        logger.info("%s: resumes at epoch %d of %d", family, before + first + 1, before + recipe.epochs)
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_execution: int = 1) -> None:

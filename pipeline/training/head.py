@@ -1,6 +1,7 @@
 """Transfer learning: a new head on a backbone's cached features, then, if asked, the backbone itself. Imports TensorFlow."""
 
 import functools
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
 from pipeline.models.transfer import build_head
 from pipeline.runtime.tensorflow import seed_everything
+from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.features import load_embedding_backbone, make_feature_batches, read_feature_batches
 from pipeline.training.fine_tune import fine_tune, train_whole
 from pipeline.training.fit import (
+    ONLY_PHASE,
     Fit,
     FitData,
     Phase,
@@ -32,6 +35,7 @@ from pipeline.training.fit import (
     open_record,
 )
 from pipeline.training.network import make_fit_data
+from pipeline.training.resume import list_state
 
 # Steps that TensorFlow runs before it returns to Python, one or two seconds: a return takes longer than a head's step.
 _MOST_STEPS = 1000
@@ -46,10 +50,11 @@ def train_transfer(
     shuffle_buffer: int,
     record: Path,
     watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> keras.Model:
     """Trains a head on data/embeddings/<family>, then fine-tunes if the recipe says so; returns the whole model, uncompiled:
     pixels in, probabilities out, with the weights of the better phase. One record for both phases. watch: see `fit`. Where
-    fine_tune.start is fresh, there is one phase only: head and backbone on pixels at once.
+    fine_tune.start is fresh, there is one phase only: head and backbone on pixels at once. checkpoints: see `train_family`.
 
     Raises PipelineError if the backbone is not the one that computed the features, if it has fewer layers than are to be
     unfrozen, and if the loss is no longer finite.
@@ -57,7 +62,9 @@ def train_transfer(
     facts = load_dataset_facts()
     if recipe.starts_fresh:
         reading = {"cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
-        return train_fresh(family, recipe, facts, reading, seed=seed, record=record, watch=watch)
+        return train_fresh(
+            family, recipe, facts, reading, seed=seed, record=record, watch=watch, checkpoints=checkpoints
+        )
     embeddings = load_embeddings(family)
     network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
     if recipe.fine_tune.epochs:  # raises before the first phase, not after it
@@ -66,12 +73,16 @@ def train_transfer(
     build = functools.partial(build_whole, family, recipe, facts, network)
     with open_record(record) as live:
         settings: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb}
-        phase = Phase(finish=lambda trained: copy_head(trained, build()))
+        phase = Phase(
+            finish=lambda trained: copy_head(trained, build()), checkpoints=PhaseCheckpoints(checkpoints, "head")
+        )
         head, frozen = fit_head(family, recipe, facts, embeddings, **settings, live=live, watch=watch, phase=phase)
         model = copy_head(head, build())
         if recipe.fine_tune.epochs:
-            data = make_fit_data(recipe, facts, **settings, shuffle_buffer=shuffle_buffer)
-            fine_tune(family, model, network, recipe, data, frozen=frozen, live=live, watch=watch)
+            kept = PhaseCheckpoints(checkpoints, "fine_tune")
+            settings |= {"shuffle_buffer": shuffle_buffer, "first_epoch": kept.first_epoch}
+            data = make_fit_data(recipe, facts, **settings)
+            fine_tune(family, model, network, recipe, data, frozen=frozen, live=live, watch=watch, checkpoints=kept)
     return copy_head(model, build())  # without the optimizer, which is twice as large as the model
 
 
@@ -84,6 +95,7 @@ def train_fresh(
     seed: int,
     record: Path,
     watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> keras.Model:
     """Head and backbone from their first weights on, on pixels; see `train_transfer`. reading: see `make_fit_data`."""
     assert recipe.backbone is not None
@@ -92,8 +104,9 @@ def train_fresh(
     seed_everything(seed)  # after weights that may be random, with a seed of their own
     model = build_whole(family, recipe, facts, network)
     with open_record(record) as live:
-        data = make_fit_data(recipe, facts, seed=seed, **reading)
-        train_whole(family, model, network, recipe, data, live=live, watch=watch)
+        kept = PhaseCheckpoints(checkpoints, "whole")
+        data = make_fit_data(recipe, facts, seed=seed, **reading, first_epoch=kept.first_epoch)
+        train_whole(family, model, network, recipe, data, live=live, watch=watch, checkpoints=kept)
     network.trainable = False  # as all models are kept
     return copy_head(model, build_whole(family, recipe, facts, network))  # without the optimizer
 
@@ -105,13 +118,22 @@ def build_whole(family: str, recipe: TransferRecipe, facts: DatasetFacts, networ
 
 
 def train_head(
-    family: str, recipe: TransferRecipe, *, seed: int, cache_gb: float, record: Path, watch: Watch | None = None
+    family: str,
+    recipe: TransferRecipe,
+    *,
+    seed: int,
+    cache_gb: float,
+    record: Path,
+    watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first phase alone, without the backbone, which takes longer to build than a head to train: (labels, int64 (n,);
     probabilities, float32 (n, classes)) of val, equal to those of the whole model."""
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
+    settings: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "watch": watch}
+    phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "head"))
     with open_record(record) as live:
-        head, _ = fit_head(family, recipe, facts, embeddings, seed=seed, cache_gb=cache_gb, live=live, watch=watch)
+        head, _ = fit_head(family, recipe, facts, embeddings, **settings, live=live, phase=phase)
     return predict_features(head, embeddings, "val")
 
 
@@ -125,16 +147,17 @@ def fit_head(
     cache_gb: float,
     live: Live,
     watch: Watch | None = None,
-    phase: Phase | None = None,
+    phase: Phase = ONLY_PHASE,
 ) -> tuple[keras.Model, Fit]:
-    """A head trained on cached features, and its fit. phase: what to keep if training diverges; see `fit`."""
+    """A head trained on cached features, and its fit. phase: what to keep if training diverges, and so on; see `fit`."""
     reading: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed, "cache_gb": cache_gb}
-    batches, steps = make_feature_batches(embeddings, **reading, oversample=recipe.oversample == "balanced")
+    reading |= {"first_epoch": phase.checkpoints.first_epoch, "oversample": recipe.oversample == "balanced"}
+    batches, steps = make_feature_batches(embeddings, **reading)
     inputs, backbone = embeddings.facts.num_features, str(embeddings.facts.backbone)
     head = begin_head(backbone, inputs, facts.num_classes, recipe, seed=seed, steps=steps)
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
     data = FitData(batches, steps, read_feature_batches(embeddings, "val"), class_weight)
-    frozen = fit(family, head, recipe, data, live=live, phase=phase or Phase(), watch=watch)
+    frozen = fit(family, head, recipe, data, live=live, phase=phase, watch=watch)
     log_kept(live, frozen.kept_epoch + 1, frozen.kept)
     return head, frozen
 
@@ -143,30 +166,29 @@ def begin_head(
     backbone: str, num_features: int, num_classes: int, recipe: TransferRecipe, *, seed: int, steps: int
 ) -> keras.Model:
     """A compiled head, initialized by `seed`. Asked for the same head again, it resets the previous one: the folds of one
-    setting need the same head, and TensorFlow takes longer to trace a head than to train it for an epoch."""
-    head, initial = _compile_head(backbone, num_features, num_classes, recipe.model_dump_json(), seed, steps)
-    for variable, value in zip(_list_state(head), initial, strict=True):
+    setting need the same head, and TensorFlow takes longer to trace a head than to train it for an epoch. What follows draws
+    the same random numbers either way."""
+    seed_everything(seed)  # also where the head is there already, as weights that are random have a seed of their own
+    head, initial, state = _compile_head(backbone, num_features, num_classes, recipe.model_dump_json(), seed, steps)
+    for variable, value in zip(list_state(head), initial, strict=True):
         variable.assign(value)
+    random.setstate(state)
     return head
 
 
 @functools.lru_cache(maxsize=1)
 def _compile_head(
     backbone: str, num_features: int, num_classes: int, recipe_json: str, seed: int, steps: int
-) -> tuple[keras.Model, list[np.ndarray]]:
-    """A head that is ready to train, and the initial values of `_list_state`. recipe_json: a recipe is not hashable."""
+) -> tuple[keras.Model, list[np.ndarray], tuple[Any, ...]]:
+    """A head that is ready to train, the initial values of `list_state`, and the state of Python's generator then.
+    recipe_json: a recipe is not hashable."""
     recipe = TransferRecipe.model_validate_json(recipe_json)
     seed_everything(seed)
     head = build_head(backbone, num_features, **make_head_settings(recipe, num_classes))
     together = max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0)
     compile_model(head, recipe, steps, steps_per_execution=together)
     head.optimizer.build(head.trainable_variables)
-    return head, [variable.numpy() for variable in _list_state(head)]
-
-
-def _list_state(head: keras.Model) -> list[keras.Variable]:
-    """All that training changes: weights, dropout's random state, the optimizer's moments and learning rate."""
-    return [*head.variables, *head.optimizer.variables]
+    return head, [variable.numpy() for variable in list_state(head)], random.getstate()
 
 
 def make_head_settings(recipe: TransferRecipe, num_classes: int) -> dict[str, Any]:

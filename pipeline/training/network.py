@@ -13,7 +13,8 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
-from pipeline.training.fit import FitData, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
+from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
+from pipeline.training.fit import FitData, Phase, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
@@ -27,28 +28,33 @@ def train_network(
     shuffle_buffer: int,
     record: Path,
     watch: Watch | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> keras.Model:
     """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best or the last epoch's weights.
 
     record: folder for dvclive: one row per epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
-    Raises PipelineError if the loss is no longer finite.
+    checkpoints: to go on from where this training was killed. Raises PipelineError if the loss is no longer finite.
     """
     facts = load_dataset_facts()
     settings = make_settings(family, recipe, facts)
     model = build_model(family, **settings)
     adapt_normalization(model, facts.channel_mean, facts.channel_std)
-    data = make_fit_data(recipe, facts, seed=seed, cache_gb=cache_gb, shuffle_buffer=shuffle_buffer)
+    phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "network"))
+    reading: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
+    data = make_fit_data(recipe, facts, **reading, first_epoch=phase.checkpoints.first_epoch)
     compile_model(model, recipe, data.steps)
     # `with` keeps the record open after fit: only then is the epoch known that is kept.
     with open_record(record) as live:
-        result = fit(family, model, recipe, data, live=live, watch=watch)
+        result = fit(family, model, recipe, data, live=live, phase=phase, watch=watch)
         log_kept(live, result.kept_epoch + 1, result.kept)
     kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
     kept.set_weights(model.get_weights())
     return kept
 
 
-def make_fit_data(recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: float, shuffle_buffer: int) -> FitData:
+def make_fit_data(
+    recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: float, shuffle_buffer: int, first_epoch: int = 0
+) -> FitData:
     """Training and validation images, uint8 to float32 (batch, size, size, 3), 0 to 255, as a recipe asks for."""
     batches, steps = make_training_batches(
         batch_size=recipe.batch_size,
@@ -56,6 +62,7 @@ def make_fit_data(recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: f
         augmentation=Augmentation(**recipe.augment.model_dump()),
         cache_gb=cache_gb,
         shuffle_buffer=shuffle_buffer,
+        first_epoch=first_epoch,
         oversample=recipe.oversample == "balanced",
     )
     validation = read_batches("val", batch_size=_VALIDATION_BATCH).cache()  # in memory after the first epoch

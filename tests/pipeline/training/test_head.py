@@ -491,6 +491,23 @@ class TestResetHeads:
         np.testing.assert_array_equal(again, first)
         assert heads().hits == 1
 
+    def test_what_is_built_after_it_gets_the_same_random_numbers(self, heads):
+        """As the second phase's dropout and order of images do."""
+        import keras
+        import tensorflow as tf
+
+        from pipeline.training.head import begin_head
+
+        recipe, drawn = TransferRecipe.model_validate(RECIPE | HIDDEN), []
+        for number in range(2):
+            keras.utils.set_random_seed(100 + number)  # as by a backbone whose weights are random
+            begin_head("mobilenet", 4, 3, recipe, seed=1, steps=2)
+            drawn.append(
+                (keras.layers.Dropout(0.5).seed_generator.state.numpy().tolist(), float(tf.random.uniform(())))
+            )
+        assert heads().hits == 1
+        assert drawn[0] == drawn[1]
+
     def test_a_head_that_diverged_is_reset(self, heads):
         """With one step, whose loss is measured before it."""
         for _ in range(2):
