@@ -1,7 +1,10 @@
 """Addresses on the network, and the secrets that people write into them."""
 
 import re
+from typing import Annotated
 from urllib.parse import unquote
+
+from pydantic import AfterValidator
 
 # user:password@ after the scheme; the password may hold a slash. host:8080/@name is none.
 _LOGIN = re.compile(r"(?i)^(https?://)[^/?#@:]*:(?!\d{1,5}(?:[/?#]|$))[^@]*@(?:[^/?#@]*@)*")
@@ -11,8 +14,8 @@ _SECRET = re.compile(
     r"(?i)[?&;](?:[\w.-]*[_.-]|access|api|auth|id|refresh|secret|session|sas)?"
     r"(token|key|sig|signature|password|passwd|passphrase|pass|pwd|secret|auth|credential|credentials|jwt|bearer)="
 )
-_ANY_QUERY = re.compile(r"(?i)(https?://[^\s'\"?]*)\?[^\s'\"]*")
-_ANY_LOGIN = re.compile(r"(?i)(https?://)[^\s'\"?]*@")
+# Before the @ alone: what no person is called, or begins as the tokens of GitHub, GitLab, Hugging Face, Slack and AWS do.
+_TOKEN = re.compile(r"(?i)^https?://(?:gh[a-z]_|github_pat_|gl[a-z]+-|hf_|xox[a-z]-|akia|(?=[^/?#@:]{20}))[^/?#@:]*:?@")
 
 
 def has_password(address: str) -> bool:
@@ -21,10 +24,16 @@ def has_password(address: str) -> bool:
 
 
 def refuse_secrets(address: str) -> str:
-    """The address; raises ValueError if it contains a password, or a token or signature in its query."""
+    """The address; raises ValueError if it contains a password, a token before its @, or a token or signature in its
+    query."""
     if has_password(address):
         raise ValueError(
             "an address without a password, which would reach dvc.lock, the run cache and git (take it out, and set "
+            "IMAGE_PIPELINE_USER and IMAGE_PIPELINE_PASSWORD, or write it to ~/.netrc)"
+        )
+    if _TOKEN.match(address):
+        raise ValueError(
+            "an address without a token, which would reach dvc.lock, the run cache and git (take it out, and set "
             "IMAGE_PIPELINE_USER and IMAGE_PIPELINE_PASSWORD, or write it to ~/.netrc)"
         )
     if re.match(r"(?i)https?://", address) and (found := _SECRET.search(unquote(address))):
@@ -35,12 +44,10 @@ def refuse_secrets(address: str) -> str:
     return address
 
 
+Place = Annotated[str, AfterValidator(refuse_secrets)]  # a path or an address in params.yaml
+
+
 def show_address(address: str) -> str:
     """An address for messages: without user, password and query, which may be secrets."""
     shown = _USER.sub(r"\1", _LOGIN.sub(r"\1", address))
     return re.sub(r"[?#].*", "?…", shown, flags=re.DOTALL) if "?" in shown else shown
-
-
-def hide_logins(text: str) -> str:
-    """A text without what stands before the @ of the addresses in it, and behind their question marks."""
-    return _ANY_QUERY.sub(r"\1?…", _ANY_LOGIN.sub(r"\1…@", text))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config.address import hide_logins
+from pipeline.runtime.logins import hide_logins
 
 # Where a value may be null, or one of several types, pydantic adds the alternative that it tried; users know parameters only.
 _ALTERNATIVE = re.compile(r"[\[(]|^(int|float|str|bool|list|dict)$")

@@ -62,7 +62,7 @@ _Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False
 def parse_yaml(text: str) -> Any:
     """Like yaml.safe_load, with the parser in C where it is available: ten times as fast; but yes, no, on, off and dates are
     text, as in YAML 1.2, which DVC writes: folders and classes have such names."""
-    return yaml.load(text, _Loader)
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
 
 
 def check_params(content: dict[str, Any], overrides: Mapping[str, Value] | None = None) -> Params:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, create_model, field_validator
 
+from pipeline.config.address import Place
 from pipeline.config.families import Family
 from pipeline.config.types import (
     Count,
@@ -88,7 +89,7 @@ class Schedule(Section):
 
 
 class BackboneSettings(Section):
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Annotated[Place, Field(min_length=1)]
 
 
 class FineTune(Section):

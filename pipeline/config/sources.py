@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from pipeline.config.address import refuse_secrets
+from pipeline.config.address import Place
 from pipeline.config.types import Caps, Count, NotNegative, Pixels, Positive, Section, Seed, write_name, write_names
 
 
@@ -33,7 +33,7 @@ class ReadingSettings(Section):
     layout: Literal["auto", "flat", "split"]
     splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(write_names)]
     classes: Literal["folders", "parent", "file"]
-    labels: str | None
+    labels: Place | None
     label_columns: LabelColumns
     encoding: Annotated[str, AfterValidator(_check_encoding)] | None
 
@@ -54,7 +54,7 @@ class ScenesSettings(SourceSettings):
 
 
 class Cifar10Settings(SourceSettings):
-    url: Annotated[str, AfterValidator(refuse_secrets)]
+    url: Place
     npm_package: str
     timeout: Positive
 

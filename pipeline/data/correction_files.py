@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime import paths
+from pipeline.runtime.cells import read_cell
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import CORRECTION_COPIES
@@ -145,7 +146,7 @@ def parse_corrections(data: bytes, kind: str, name: str) -> CorrectionFile:
 
 def _unquote(line: str) -> str:
     text = line.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return read_cell(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
 
 
 def _check_header(header: list[str], written: list[str], kind: str, what: str) -> str | None:

@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.config.messages import suggest
 from pipeline.data.correction_files import CorrectionFile, CorrectionRow, is_image_id
 from pipeline.data.image import compute_image_id
+from pipeline.data.manifest import read_table
 from pipeline.data.raw import read_bytes, read_many
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import CORRECTIONS
@@ -76,7 +77,7 @@ def apply_corrections(index: pd.DataFrame, classes: pd.Series, corrections: pd.D
 
 def load_corrections_table(file: Path = CORRECTIONS) -> pd.DataFrame:
     """CORRECTIONS_COLUMNS, all of them text."""
-    return pd.read_csv(file, dtype="str", keep_default_na=False)
+    return read_table(file, dtype="str", keep_default_na=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.data.manifest import save_table
+from pipeline.data.manifest import read_table, save_table
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import EXAMINATION
 
@@ -57,5 +57,5 @@ def save_examination(examination: Examination, folder: Path = EXAMINATION) -> No
 
 def load_examination(folder: Path = EXAMINATION) -> Examination:
     """What `save_examination` wrote. Class names stay text, whatever they look like."""
-    tables = {name: pd.read_csv(folder / f"{name}.csv", dtype=_TEXT, keep_default_na=False) for name in _TABLES}
+    tables = {name: read_table(folder / f"{name}.csv", dtype=_TEXT, keep_default_na=False) for name in _TABLES}
     return Examination(**tables, facts=ExaminationFacts(**json.loads((folder / "facts.json").read_text())))

@@ -2,13 +2,16 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.raw import NOTES
+from pipeline.runtime.cells import FORMULA, GUARDED, guard_cell, read_cell
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import MANIFEST, QUARANTINE
@@ -82,17 +85,37 @@ def hash_uniform(image_ids: Iterable[str], salt: str) -> np.ndarray:
 
 
 def save_table(table: pd.DataFrame, file: Path) -> None:
-    """Writes a CSV file, complete or not at all; the same table gives the same bytes."""
+    """Writes a CSV file, complete or not at all; the same table gives the same bytes. No text in it is a spreadsheet's formula:
+    `read_table` reads it."""
     with write_aside(file) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+        _map_texts(table, FORMULA, guard_cell).to_csv(partial, index=False, lineterminator="\n")
+
+
+def read_table(file: Path, **options: Any) -> pd.DataFrame:
+    """pandas.read_csv of what `save_table` has written, with every text as it was."""
+    return _map_texts(pd.read_csv(file, **options), GUARDED, read_cell)
+
+
+def _map_texts(table: pd.DataFrame, pattern: re.Pattern[str], function: Callable[[str], str]) -> pd.DataFrame:
+    changed: dict[str, pd.Series] = {}
+    for name, column in table.items():
+        if isinstance(column.dtype, pd.StringDtype):
+            found = column.str.match(pattern).fillna(False).to_numpy(bool)
+        elif column.dtype == object:  # texts beside numbers, perhaps
+            found = np.array([isinstance(value, str) and pattern.match(value) is not None for value in column], bool)
+        else:
+            continue
+        if found.any():
+            changed[str(name)] = column.where(~found, column[found].map(function))
+    return table.assign(**changed) if changed else table
 
 
 def load_manifest(file: Path = MANIFEST) -> pd.DataFrame:
     """MANIFEST_COLUMNS, one row per image that can be used, sorted by name; also `group` and `time`, if the source has them."""
     text = dict.fromkeys(["image_id", "name", "label", "source_split", "mode", "shard", *NOTES], "str")
-    return pd.read_csv(file, dtype=text, keep_default_na=False)
+    return read_table(file, dtype=text, keep_default_na=False)
 
 
 def load_quarantine(file: Path = QUARANTINE) -> pd.DataFrame:
     """QUARANTINE_COLUMNS, one row per file that can't be used, sorted by name."""
-    return pd.read_csv(file, dtype="str", keep_default_na=False)
+    return read_table(file, dtype="str", keep_default_na=False)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.data.exact_draw import draw_exact
 from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs
-from pipeline.data.manifest import hash_uniform
+from pipeline.data.manifest import hash_uniform, read_table
 from pipeline.data.near_copies import NearCopies
 from pipeline.data.thinning import THINNED, Thinning, thin_training
 from pipeline.data.time_order import draw_by_time
@@ -256,4 +256,4 @@ def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, i
 
 def load_splits(file: Path = SPLITS) -> pd.DataFrame:
     """SPLITS_COLUMNS, one row per image, sorted by name."""
-    return pd.read_csv(file, dtype="str", keep_default_na=False)
+    return read_table(file, dtype="str", keep_default_na=False)

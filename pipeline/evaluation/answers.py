@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.data.image_files import Picture
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
+from pipeline.runtime.cells import guard_cell
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import in_chunks
 from pipeline.runtime.progress import progress_bar
@@ -109,7 +110,8 @@ class _CsvWriter:
 
     def write(self, path: str, ranking: Ranking, reason: str) -> None:
         values = [value for pair in ranking for value in pair] or [""] * (2 * self._top)
-        self._rows.writerow([path, self._family, *values, reason])
+        cells = [path, self._family, *values, reason]
+        self._rows.writerow([guard_cell(cell) if isinstance(cell, str) else cell for cell in cells])
         sys.stdout.flush()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.runtime.timings import read_peak_memory, record_readings
+from pipeline.runtime.timings import read_peak_memory, record_last_digits, record_readings
 
 _LEAST_SECONDS, _LEAST_CALLS, _MOST_CALLS = 0.4, 5, 200
 
@@ -16,6 +16,7 @@ def record_costs(family: str, apply: Callable[[np.ndarray], np.ndarray], artifac
     """Adds the speed and the memory of using a model to its readings. artifact: the model's file. apply: see `measure_rate`."""
     rates = {f"images_per_second_{n}": measure_rate(apply, image_size, n) for n in (1, 32)}
     record_readings(family, artifact, rates | {"evaluate_peak_mb": read_peak_memory()})
+    record_last_digits(family, artifact)
 
 
 def measure_rate(apply: Callable[[np.ndarray], np.ndarray], image_size: int, batch_size: int) -> float:

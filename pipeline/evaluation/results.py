@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data.manifest import save_table
+from pipeline.data.manifest import read_table, save_table
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.metric_types import Metrics, ModelFacts
 from pipeline.evaluation.plot_text import make_drawable
@@ -94,7 +94,7 @@ def load_table(file: Path) -> pd.DataFrame:
     columns = pd.read_csv(file, nrows=0).columns
     numbers = {name: [""] for name in columns if name.startswith(_NUMBERS)}
     text = {name: kind for name, kind in _TEXT.items() if name in columns}
-    return pd.read_csv(file, dtype=text, keep_default_na=False, na_values=numbers)
+    return read_table(file, dtype=text, keep_default_na=False, na_values=numbers)
 
 
 def check_evaluations(results: Mapping[str, Results], facts: DatasetFacts, folder: Path = MODELS) -> None:

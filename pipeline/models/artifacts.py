@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from pipeline.models.archive import RefusedError, check_model
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy, dump_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
@@ -60,9 +61,12 @@ def load_model(file: Path) -> keras.Model:
     if not file.exists():
         raise PipelineError(f"{file} is not here: expected a trained model; run `dvc repro train@{file.stem}`")
     try:
+        check_model(file)
         return keras.models.load_model(file, compile=False, safe_mode=True)
     except (MemoryError, PermissionError):  # which say nothing of the file's content
         raise
+    except RefusedError as error:
+        raise PipelineError(f"{file} is refused: {error}; {describe_remedy(file)}") from error
     except Exception as error:  # Keras raises whatever type the damage leads to
         said = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise PipelineError(

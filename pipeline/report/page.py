@@ -1,5 +1,7 @@
 """Pages that need no other file, made from a template and what the sections say."""
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,18 @@ def render_page(template: str, **content: Any) -> str:
     return _open_templates().get_template(template).render(**content) + "\n"
 
 
+def make_policy(script: str, images: str = "data:") -> str:
+    """A Content-Security-Policy for a page's meta element: a browser runs this script, what `run.js` beside the page holds, and
+    nothing else, whatever a name in the page says; no text becomes code, and nothing is fetched from elsewhere.
+
+    script: the text between the tags of the page's script; empty: there is none. images: where they may come from.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = f"'self' file: 'sha256-{digest}'" if script else "'none'"
+    rest = f"style-src 'unsafe-inline'; img-src {images}; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {scripts}; {rest}"
+
+
 @cache
 def _open_templates() -> Environment:
     environment = Environment(
@@ -31,6 +45,7 @@ def _open_templates() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: show_unseen(value) if isinstance(value, str) else value,
     )
+    environment.globals["policy"] = make_policy
     environment.filters |= {
         "zip": zip,
         "columns": balance_columns,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import vl_convert
 
+from pipeline.report.page import make_policy
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import PLOTS_PAGE
 
@@ -13,17 +14,35 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>DVC plots</title>
 <meta name="generator" content="{generator}">
 <link rel="icon" href="data:,">
 {{refresh_tag}}
 <style>body {{ font-family: system-ui, sans-serif; margin: 1.5rem; }}</style>
-<script>{library}</script>
 </head>
 <body>
+<template id="plots">
 {{plot_divs}}
+</template>
+<script>{script}</script>
 </body>
 </html>
+"""
+# DVC writes a script for each plot, `var spec = {...}; vegaEmbed('#id', spec);`, and its text differs each time: the page's
+# policy could allow it only by allowing every script. In a template it does not run. Here the specification is read out of it,
+# as JSON, and drawn; Vega interprets the expressions in it, and makes no code of them.
+_DRAW = r"""
+function readSpec(text) {
+  const json = text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1);
+  return JSON.parse(json.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (word) => word.startsWith('"') ? word : "null"));
+}
+for (const part of document.getElementById("plots").content.children) {
+  const place = part.cloneNode(true), scripts = part.querySelectorAll("script");
+  place.querySelectorAll("script").forEach((script) => script.remove());
+  document.body.append(place);
+  scripts.forEach((script) => vegaEmbed(place, readSpec(script.textContent), { ast: true }));
+}
 """
 
 
@@ -31,12 +50,17 @@ def render_plots_page() -> str:
     """The template that .dvc/config names as plots.html_template, with the placeholders of DVC."""
     # DVC's plots call vegaEmbed; no text within the library may end the script element that holds it.
     library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
-    return _PAGE.format(library=library, generator=_name_generator())
+    script = library + _DRAW
+    return _PAGE.format(
+        script=script, policy=make_policy(script, "'self' file: data: blob:"), generator=_name_generator()
+    )
 
 
 def _name_generator() -> str:
     """What the page depends on: the version of the library and the text of the template."""
-    return f"vl-convert {version('vl-convert-python')}, page {hashlib.sha256(_PAGE.encode()).hexdigest()[:16]}"
+    return (
+        f"vl-convert {version('vl-convert-python')}, page {hashlib.sha256((_PAGE + _DRAW).encode()).hexdigest()[:16]}"
+    )
 
 
 def save_plots_page(file: Path = PLOTS_PAGE) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 
 import psutil
 
-from pipeline.config.address import hide_logins
 from pipeline.config.reader import parse_yaml
 from pipeline.config.recipes import list_ignored
-from pipeline.config.sections import Params
+from pipeline.config.sections import Params, Runtime
 from pipeline.runtime.git import ask_git
+from pipeline.runtime.last_digits import compute_digest, describe_last_digits
+from pipeline.runtime.logins import hide_logins
 from pipeline.runtime.paths import MANIFEST, PARAMS
 from pipeline.runtime.processes import num_cores
+from pipeline.runtime.timings import load_last_digits
 
 _PACKAGES = ("tensorflow", "keras", "scikit-learn", "numpy", "pillow", "dvc", "dvclive")
 _NEUTRAL = {"seed", "cache_gb", "shuffle_buffer"}  # parameters of train that no study publishes
@@ -53,6 +55,24 @@ def compute_key(digests: dict[str, str]) -> str:
     """Which models a page is about, 16 hex digits. digests: family to the SHA-256 of its model."""
     text = " ".join(f"{family} {digest}" for family, digest in sorted(digests.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def describe_origin(digests: dict[str, str], runtime: Runtime) -> dict[str, str]:
+    """The families, and where their metrics came from, if not from an environment like this one. digests: family to the SHA-256
+    of its model."""
+    here = describe_last_digits(**runtime.model_dump())
+    found = {family: load_last_digits(family, digest) for family, digest in digests.items()}
+    others: dict[str, list[str]] = {}
+    for family, said in found.items():
+        for description in (text for key, text in said.items() if key != compute_digest(here)):
+            others.setdefault(description, []).append(family)
+    facts = {"Families": ", ".join(digests), "What decides last digits here": here}
+    if others:
+        listed = (f"{', '.join(families)}: {description}" for description, families in others.items())
+        facts["Trained or evaluated where something else decided them"] = " | ".join(listed)
+    if unknown := [family for family, said in found.items() if not said]:
+        facts["Neither trained nor evaluated on this machine"] = ", ".join(unknown)
+    return facts
 
 
 def describe_machine() -> dict[str, str]:

@@ -13,16 +13,16 @@ from pipeline.report.costs import make_costs
 from pipeline.report.run_facts import describe_commit, describe_machine, find_changes
 
 
-def write_run(file: Path, key: str, timings: pd.DataFrame, summary: pd.DataFrame, families: list[str]) -> None:
+def write_run(file: Path, key: str, timings: pd.DataFrame, summary: pd.DataFrame, facts: dict[str, str]) -> None:
     """Writes the script that calls `showRun` of the page. key: of the models that the page is about; another page ignores
-    the script. timings: family and its readings, see `make_costs`."""
+    the script. timings: family and its readings, see `make_costs`. facts: more than the machine and the commit."""
     costs = make_costs(timings, summary)
     timed = costs.dropna(subset=["milliseconds"])
     content = {
         "key": key,
         "costs": json.loads(costs.to_json(orient="records")),
         "chart": draw_tradeoff(timed) if len(timed) else None,
-        "facts": describe_machine() | describe_commit() | {"Families": ", ".join(families)},
+        "facts": describe_machine() | describe_commit() | facts,
         "changes": find_changes(),
     }
     # "</" ends a script, even within a string

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 
+from pipeline.runtime.cells import read_cell
 from pipeline.runtime.errors import PipelineError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -53,7 +54,7 @@ def read_lines(text: str, wanted: set[str], what: str) -> Iterator[Line]:
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield start + reader.line_num, [field.strip() for field in fields]
+                yield start + reader.line_num, [read_cell(field.strip()) for field in fields]
     except csv.Error as error:
         raise PipelineError(f"{what}, row {reader.line_num}: can't be read ({error})") from error
 

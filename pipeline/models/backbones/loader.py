@@ -10,6 +10,7 @@ import h5py
 import keras
 
 from pipeline.config.families import BACKBONES
+from pipeline.models.archive import RefusedError, check_model, check_weights
 from pipeline.models.backbones.backbone import Backbone
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
@@ -53,11 +54,15 @@ def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns about layers that it could not fill
             if file.suffix == ".keras":
+                check_model(file)
                 backbone.set_weights(keras.models.load_model(file, compile=False, safe_mode=True).get_weights())
             else:
+                check_weights(file)
                 backbone.load_weights(file)
     except MemoryError:
         raise
+    except RefusedError as error:
+        raise PipelineError(f"{parameter}: {file} is refused: {error}") from error
     except Exception as error:  # Keras raises whatever type the mismatch leads to
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if isinstance(error, OSError):

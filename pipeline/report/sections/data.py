@@ -9,7 +9,7 @@ from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.examination import Examination
 from pipeline.data.faults import describe_faults
 from pipeline.data.losses import find_losses
-from pipeline.data.manifest import load_manifest, load_quarantine
+from pipeline.data.manifest import load_manifest, load_quarantine, read_table
 from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.results import Results
@@ -71,7 +71,7 @@ def draw_strips(facts: DatasetFacts, value_range: ValueRange) -> dict[str, str]:
 def describe_unused() -> dict[str, Any]:
     """Files that can't be used, and copies that were left out."""
     quarantine = load_quarantine()
-    duplicates = pd.read_csv(DUPLICATES, dtype="str", keep_default_na=False)
+    duplicates = read_table(DUPLICATES, dtype="str", keep_default_na=False)
     return {
         "quarantine": quarantine.head(_QUARANTINE_ROWS).to_dict("records"),
         "num_quarantined": len(quarantine),

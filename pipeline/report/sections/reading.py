@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import pandas as pd
-
+from pipeline.data.manifest import read_table
 from pipeline.data.raw import load_facts
 from pipeline.data.splits import SPLIT_NAMES, load_splits
 from pipeline.runtime.paths import LEAKS
@@ -19,7 +18,7 @@ def describe_reading(group: str) -> dict[str, Any]:
     images of test and val that training has nearly seen; `num_copies_held`: of those whose copies were taken out of training.
     `num_groups`: of images that belong together, None if there are none. group: as split.group."""
     reading = load_facts().get("reading")
-    leaks = pd.read_csv(LEAKS, dtype="str", keep_default_na=False)
+    leaks = read_table(LEAKS, dtype="str", keep_default_na=False)
     splits, is_copy = load_splits(), leaks["kind"] == "copy"
     return {
         "reading": reading and _shorten(reading),

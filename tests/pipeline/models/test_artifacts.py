@@ -10,6 +10,7 @@ import pytest
 from pipeline.models.build import build_model
 from pipeline.models.contract import Contract, load_contract
 from pipeline.runtime.errors import PipelineError
+from tests.pipeline.models.hostile_models import OBJECTS, WEIGHTS, make_config, make_weights, write_archive
 
 # test_build.py saves and loads every family: here one of each kind, as some take seconds.
 ONE_OF_EACH = ("linear_svm", "optimized", "vgg_blocks", "mobilenet", "efficientnet_lite0_svm")
@@ -144,14 +145,25 @@ class TestLoading:
         inputs = keras.Input((4,))
         runs_code = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
         artifacts.save_model(runs_code, tmp_path / "bad.keras")
-        assert "can't be loaded" in refusal(artifacts, tmp_path / "bad.keras")
+        line = refusal(artifacts, tmp_path / "bad.keras")
+        assert "bad.keras is refused: it is built with 'keras.layers.Lambda'" in line
+        assert "ask for the file that `dvc repro` left in the models/ of whoever trained it" in line
+
+    def test_none_of_the_hostile_files_runs(self, artifacts, tmp_path, monkeypatch):
+        """tests/pipeline/models/test_archive.py has what is said of each."""
+        monkeypatch.chdir(tmp_path)
+        for thing in OBJECTS.values():
+            refusal(artifacts, write_archive(Path("bad.keras"), make_config(thing)))
+        for write in WEIGHTS.values():
+            refusal(artifacts, write_archive(Path("bad.keras"), weights=make_weights(write)))
+        assert [path.name for path in tmp_path.iterdir()] == ["bad.keras"]
 
     @pytest.mark.parametrize("error", [MemoryError(), PermissionError("not yours")])
     def test_a_cause_outside_the_file_is_not_blamed_on_it(self, artifacts, tmp_path, monkeypatch, error):
         def fail(*_: object, **__: object) -> None:
             raise error
 
-        (tmp_path / "good.keras").touch()
+        write_archive(tmp_path / "good.keras")
         monkeypatch.setattr(artifacts.keras.models, "load_model", fail)
         with pytest.raises(type(error)):
             artifacts.load_model(tmp_path / "good.keras")

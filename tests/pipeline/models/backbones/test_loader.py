@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config.families import BACKBONES
 from pipeline.models.backbones.loader import build_backbone, unfreeze
+from tests.pipeline.models.hostile_models import WEIGHTS, make_weights
 from tests.pipeline.models.networks import (
     BLOCK_ENDS,
     EVERY_BACKBONE,
@@ -111,10 +112,16 @@ class TestWeightsOfAFile:
         inputs = keras.Input((4,))
         keras.Model(inputs, runs_code(inputs)).save(tmp_path / "net.keras")
         trace.unlink()
-        self.check_unfit(tmp_path / "net.keras")
+        line = refusal(build_backbone, "mobilenet", 32, str(tmp_path / "net.keras"))
+        assert "net.keras is refused: it is built with 'keras.layers.Lambda'" in line
         assert not trace.exists()
         keras.models.load_model(tmp_path / "net.keras", safe_mode=False)
         assert trace.exists()  # it would have
+
+    def test_weights_that_lie_in_another_file_are_refused(self, tmp_path):
+        (tmp_path / "net.weights.h5").write_bytes(make_weights(WEIGHTS["a link to another file"]))
+        line = refusal(build_backbone, "mobilenet", 32, str(tmp_path / "net.weights.h5"))
+        assert "net.weights.h5 is refused: 'layers/dense/vars/2' in its weights is a link to elsewhere" in line
 
     @pytest.mark.parametrize("name", ["net.weights.h5", "net.keras"])
     def test_a_missing_file_is_one_line(self, tmp_path, name):
