@@ -17,6 +17,7 @@ from pipeline.config.recipes import describe_settings, list_ignored
 from pipeline.config.sections import Params
 from pipeline.config.since_commit import describe_changes
 from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.dvc_locks import mend_here
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import PARAMS, SETTINGS
@@ -35,7 +36,9 @@ def main() -> int:
         help="check these files instead of params.yaml, and write nothing",
     )
     arguments = configure(parser.parse_args())
-    return report_errors(lambda: check_only(arguments.params) if arguments.params else check())
+    return report_errors(mend_here) or report_errors(
+        lambda: check_only(arguments.params) if arguments.params else check()
+    )
 
 
 def check() -> None:

@@ -9,6 +9,7 @@ from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
+from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.code_digests import find_code_file
@@ -56,7 +57,8 @@ def embed(family: str) -> None:
         views=params.embed.views if augmentation.is_active else 0,
         num_images=facts.num_images,
     )
-    embed_images(family, freeze(model), params.embed, augmentation, embedding_facts)
+    parts = compute_part_key({"key": key}, [])
+    embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts)
 
 
 if __name__ == "__main__":

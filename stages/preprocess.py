@@ -6,13 +6,14 @@ from dataclasses import replace
 from pipeline.config.reader import load_params
 from pipeline.data.groups import save_groups
 from pipeline.data.manifest import load_manifest
+from pipeline.data.part_key import compute_part_key
 from pipeline.data.raw import NOTES
 from pipeline.data.shards import compute_data_digest, count_images, plan_chunks, write_shards
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import DatasetFacts, save_dataset_facts
 from pipeline.runtime.cli import run_verb
-from pipeline.runtime.files import folder_aside
-from pipeline.runtime.paths import TFRECORDS
+from pipeline.runtime.files import folder_continued
+from pipeline.runtime.paths import CODE, MANIFEST, SPLITS, TFRECORDS
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,11 @@ def preprocess() -> None:
         num_shards=settings.num_shards,
         value_range=settings.range,
     )
-    with folder_aside(TFRECORDS) as folder:
+    key = compute_part_key(
+        settings.model_dump() | {"image_size": image_size, "classes": class_names},
+        [CODE / "preprocess.json", MANIFEST, SPLITS],
+    )
+    with folder_continued(TFRECORDS, key) as folder:
         mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers)
         facts = DatasetFacts(
             class_names=class_names,

@@ -12,7 +12,7 @@ from pipeline.report.cards import open_album
 from pipeline.report.findings import Findings, make_findings
 from pipeline.report.outputs import save_metrics, save_plots
 from pipeline.report.page import render_page
-from pipeline.report.run_facts import compute_key, describe_ignored, describe_overrides, describe_run
+from pipeline.report.run_facts import compute_key, describe_ignored, describe_origin, describe_overrides, describe_run
 from pipeline.report.run_script import write_run
 from pipeline.report.sections.class_reports import describe_class_reports
 from pipeline.report.sections.data import describe_augmentation, describe_data
@@ -46,7 +46,7 @@ def report() -> None:
     timings = make_timings({family: load_readings(family, digest) for family, digest in digests.items()})
     save_table(timings, METRICS / "timings.csv")
     with write_aside(METRICS / "run.js") as partial:
-        write_run(partial, key, timings, findings.summary, params.families)
+        write_run(partial, key, timings, findings.summary, describe_origin(digests, params.runtime))
     logger.info("timings:\n%s", timings.to_string(index=False))
     print(findings.summary[["family", *HEADLINES, "train_accuracy", "parameters"]].to_string(index=False))
     print(f"report: {METRICS / 'report.html'}")

@@ -8,8 +8,10 @@ import logging
 import sys
 from dataclasses import replace
 
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, make_parser, read_words, report_errors
 from pipeline.sources.watching import digest_content, is_absent, load_seen, load_watched, save_seen
+
+WATCHED = ("source", "labels", "outside", "exclude", "relabel")
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,6 @@ def watch(name: str) -> None:
 
 if __name__ == "__main__":
     parser = make_parser("watch", __doc__)
-    parser.add_argument("name", metavar="NAME", help="source, labels, outside, exclude or relabel")
-    arguments = configure(parser.parse_args())
+    parser.add_argument("name", metavar="NAME", choices=WATCHED, help=", ".join(WATCHED))
+    arguments = configure(parser.parse_args(read_words("watch")))
     sys.exit(report_errors(lambda: watch(arguments.name)))

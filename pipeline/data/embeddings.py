@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.config.families import FAMILIES
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.files import folder_aside
+from pipeline.runtime.files import folder_aside, write_aside
 from pipeline.runtime.paths import EMBEDDINGS
 
 _FACTS = "embeddings.json"
@@ -89,37 +89,53 @@ class Embeddings:
 
 
 class EmbeddingWriter:
-    """Writes one folder of embeddings, one shard at a time."""
+    """Writes one folder of embeddings, one shard at a time. Shards that a killed run has finished stay."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         self._folder, self._dtype = folder, dtype
 
-    def write(self, split: str, view: int, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
+    def count_rows(self, split: str, view: int) -> int:
+        """How many rows of a split and view are there already, in finished shards."""
+        return sum(len(np.load(file, mmap_mode="r")) for file in self._list_shards(split, view))
+
+    def write(self, split: str, view: int, batches: Iterable[tuple[np.ndarray | None, np.ndarray]]) -> int:
         """Writes the features of a split and, with view 0, its labels; returns the number of images.
 
-        batches: one or more, (features, float (n, features); labels, int64 (n,)) each.
+        batches: one or more, (features, float (n, features); labels, int64 (n,)) each. features: None where all of these rows
+        are there already.
         """
         waiting: list[np.ndarray] = []
         labels: list[np.ndarray] = []
-        shard = total = 0
+        shard, there, total = len(self._list_shards(split, view)), self.count_rows(split, view), 0
         for features, numbers in batches:
-            waiting.append(features.astype(self._dtype))
+            if features is not None:
+                waiting.append(features.astype(self._dtype)[max(0, there - total) :])
             labels.append(numbers)
             total += len(numbers)
             while sum(map(len, waiting)) >= _SHARD_ROWS:
                 rows = np.concatenate(waiting)
                 waiting = [rows[_SHARD_ROWS:]]
                 shard = self._save(split, view, shard, rows[:_SHARD_ROWS])
-        rows = np.concatenate(waiting)
+        rows = np.concatenate(waiting) if waiting else np.empty(0)
         if len(rows) or not shard:
             self._save(split, view, shard, rows)
         if view == 0:
-            np.save(self._folder / f"{split}-labels.npy", np.concatenate(labels))
+            _save_array(self._folder / f"{split}-labels.npy", np.concatenate(labels))
         return total
 
     def _save(self, split: str, view: int, shard: int, rows: np.ndarray) -> int:
-        np.save(self._folder / f"{split}-view{view:03d}-{shard:05d}.npy", rows)
+        _save_array(self._folder / f"{split}-view{view:03d}-{shard:05d}.npy", rows)
         return shard + 1
+
+    def _list_shards(self, split: str, view: int) -> list[Path]:
+        return sorted(self._folder.glob(f"{split}-view{view:03d}-*.npy"))
+
+
+def _save_array(file: Path, array: np.ndarray) -> None:
+    """The bytes of np.save, which says of a full disk only how many numbers it asked for."""
+    with write_aside(file) as partial, partial.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(np.ascontiguousarray(array).data)
 
 
 def save_facts(facts: EmbeddingFacts | None, folder: Path) -> None:

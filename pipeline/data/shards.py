@@ -5,8 +5,10 @@ The bytes do not depend on the number of workers, nor does memory on the number 
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +22,13 @@ from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, compute_mean_and_deviation, encode_record, record_length
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import reach_disk, write_aside
 from pipeline.runtime.processes import map_in_order
 from pipeline.runtime.progress import progress_bar
 
+logger = logging.getLogger(__name__)
+
+_COUNTS = ".counts"  # beside a finished shard, until all are: the histogram of its training pixels
 _CHUNK_BYTES = 4 << 20  # decoded pixels per message between processes
 _COLUMNS = ("name", "image_id", "label_number", "shard", "offset", "size")
 
@@ -31,7 +37,7 @@ Row = tuple[str, str, int, str, int, int]  # _COLUMNS of one image
 
 @dataclass(frozen=True)
 class Chunk:
-    """Images whose records are written to one file, one after the other, starting at byte `begin`."""
+    """Images whose records are written to one file, one after the other, starting at byte `begin`. is_last: of this file."""
 
     file: str
     begin: int
@@ -39,6 +45,7 @@ class Chunk:
     image_size: int
     resize: str
     value_range: ValueRange = "auto"
+    is_last: bool = True
 
 
 def plan_chunks(
@@ -74,7 +81,7 @@ def _cut_shard(
     for start in range(0, max(1, len(shard)), size):
         chosen = shard.iloc[start : start + size]
         rows: list[Row] = list(zip(*(chosen[column].tolist() for column in _COLUMNS), strict=True))
-        yield Chunk(file, begin, rows, image_size, resize, value_range)
+        yield Chunk(file, begin, rows, image_size, resize, value_range, is_last=start + size >= len(shard))
         begin += sum(
             record_length(image_size, label=label, image_id=image_id, name=name) for name, image_id, label, *_ in rows
         )
@@ -102,15 +109,48 @@ def write_shards(
 ) -> tuple[list[float], list[float]]:
     """Encodes chunks on all cores. Returns the channel means and standard deviations of the training images.
 
-    Workers write their records straight into the shards: a pipe, or one file per worker, would copy them twice more.
+    Workers write their records straight into the shards: a pipe, or one file per worker, would copy them twice more. Shards
+    that a run which was killed has finished stay as they are; one that is not finished is called `.partial`.
     """
-    histogram = np.zeros((3, 256), np.int64)
-    tasks = ((chunk, folder) for chunk in chunks)
+    if finished := len(list(folder.glob(f"*{_COUNTS}"))):
+        logger.info("preprocess goes on: %d shards are there from a run that ended early", finished)
+    waiting: deque[Chunk] = deque()  # whose results are to come, in this order
+    counts = np.zeros((3, 256), np.int64)
     with progress_bar(total=num_images, desc="preprocess", unit=" images") as progress:
-        for counts, written in map_in_order(encode_chunk, tasks, num_workers):
-            histogram += counts
+        tasks = _list_tasks(chunks, folder, waiting, progress.update)
+        for histogram, written in map_in_order(encode_chunk, tasks, num_workers):
+            counts += histogram
             progress.update(written)
-    return compute_mean_and_deviation(histogram)
+            chunk = waiting.popleft()
+            if chunk.is_last:
+                _finish(folder / chunk.file, counts)
+                counts = np.zeros_like(counts)
+    notes = sorted(folder.glob(f"*{_COUNTS}"))
+    total = sum((np.array(json.loads(note.read_text()), np.int64) for note in notes), np.zeros((3, 256), np.int64))
+    for note in notes:
+        note.unlink()
+    return compute_mean_and_deviation(total)
+
+
+def _list_tasks(
+    chunks: Iterator[Chunk], folder: Path, waiting: deque[Chunk], skip: Callable[[int], object]
+) -> Iterator[tuple[Chunk, Path]]:
+    """The chunks of shards that are not finished, also appended to `waiting`. skip: is told how many other images there are."""
+    for chunk in chunks:
+        if (folder / chunk.file).exists() and (folder / f"{chunk.file}{_COUNTS}").exists():
+            skip(len(chunk.rows))
+        else:
+            waiting.append(chunk)
+            yield chunk, folder
+
+
+def _finish(shard: Path, counts: np.ndarray) -> None:
+    """Gives it its name, and then notes its histogram: with both, it is finished."""
+    partial = shard.with_name(f"{shard.name}.partial")
+    reach_disk(partial)
+    partial.replace(shard)
+    with write_aside(shard.with_name(f"{shard.name}{_COUNTS}")) as note:
+        note.write_text(json.dumps(counts.tolist()))
 
 
 def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
@@ -121,7 +161,7 @@ def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
     chunk, folder = task
     histogram, is_training = np.zeros(3 * 256, np.int64), chunk.file.startswith("train-")
     # Not open(…, "wb"), which would truncate what other workers have written.
-    with os.fdopen(os.open(folder / chunk.file, os.O_WRONLY | os.O_CREAT, 0o666), "wb", 1 << 20) as file:
+    with os.fdopen(os.open(folder / f"{chunk.file}.partial", os.O_WRONLY | os.O_CREAT, 0o666), "wb", 1 << 20) as file:
         file.seek(chunk.begin)
         contents = read_many(row[3:] for row in chunk.rows)
         for row, data in zip(chunk.rows, contents, strict=True):

@@ -1,19 +1,17 @@
 """How every verb starts and fails: --help from its docstring, one line instead of a traceback."""
 
 import argparse
-import errno
 import io
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.lifetime import end_with_dvc
 from pipeline.runtime.logging import configure_logging
+from pipeline.runtime.refusals import explain
 from pipeline.runtime.unseen import show_unseen
-
-_OUTPUTS = (("data",), ("models",), ("metrics",))  # stages write below these, which are relative paths
 
 
 def run_verb(verb: Callable[[], None], doc: str | None) -> None:
@@ -26,8 +24,18 @@ def run_family_verb(verb: Callable[[str], None], doc: str | None) -> None:
     """Runs a stage for the family that the command line names; the verb checks that there is such a family."""
     parser = make_parser(verb.__name__, doc)
     parser.add_argument("family", metavar="FAMILY", help="a name under recipes in params.yaml")
-    arguments = configure(parser.parse_args())
+    arguments = configure(parser.parse_args(read_words(verb.__name__)))
     sys.exit(report_errors(lambda: verb(arguments.family)))
+
+
+def read_words(verb: str, count: int = 1) -> list[str]:
+    """The words of the command line; where DVC runs a stage of this name and there are none, the item of its matrix instead.
+
+    So no value of params.yaml is in a command that a shell reads: DVC quotes nothing that it puts there. count: the words that
+    an item has, with dashes between them, such as overfit-3 of crossval@overfit-3.
+    """
+    stage, _, item = os.environ.get("DVC_STAGE", "").rpartition("dvc.yaml:")[2].partition("@")
+    return sys.argv[1:] or (["--", *item.split("-", count - 1)] if stage == verb and item else [])
 
 
 def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
@@ -43,8 +51,9 @@ def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def configure(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Sets up logging as a command line of `make_parser` asks for; returns it."""
+    """Sets up logging as a command line of `make_parser` asks for, and an end where DVC ends; returns it."""
     configure_logging(verbose=arguments.verbose)
+    end_with_dvc()
     return arguments
 
 
@@ -62,12 +71,8 @@ def report_errors(verb: Callable[[], None]) -> int:
             "or, in preprocess and examine, lower preprocess.num_workers",
             1,
         )
-    except MemoryError as error:
-        return _fail(
-            f"out of memory{f' ({error})' if str(error) else ''}: close other programs, or lower what needs it", 1
-        )
-    except OSError as error:
-        message = _explain(error)
+    except Exception as error:
+        message = explain(error)
         if message is None:
             raise
         return _fail(message, 1)
@@ -84,23 +89,6 @@ def report_answers(verb: Callable[[], None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at exit
         return 0
-
-
-def _explain(error: OSError) -> str | None:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full{where}: free some space and run again; nothing half-written was kept"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission{where}: change the mode or the owner"
-    if error.errno == errno.ENAMETOOLONG:
-        return f"the path is too long{where[:200]}: expected at most 255 bytes a name and 4,096 in all; shorten it"
-    if error.errno == errno.ELOOP:
-        return f"links lead in a circle{where}: expected a file or folder; remove the link"
-    if error.errno == errno.ENOENT and error.filename is not None:
-        if Path(os.fsdecode(error.filename)).parts[:1] in _OUTPUTS:
-            return f"{error.filename} is not here: expected what an earlier stage writes; run `dvc repro`"
-        return f"{os.fsdecode(error.filename)} does not exist, or was removed meanwhile"
-    return None
 
 
 def _fail(message: str, status: int) -> int:

@@ -4,6 +4,9 @@
 - Before `dvc repro` and `dvc exp run` change anything, params.yaml is checked with the values of -S. DVC takes the lists that
   `matrix` iterates over before it runs any stage: a value that is no list ends in its own words, and one wrong name takes all
   models out of the workspace, with the value left in params.yaml.
+- What a DVC that was killed left half-written is mended first, and this one writes whole files: dvc_locks and dvc_writes beside
+  this file. Before a run, unfinished files of dead ones are removed.
+- Where the disk is full, one line says what to do.
 - In a folder that is no git repository, a line says so; where the page for `dvc plots` is missing, it is written.
 
 The check is that of the project in whose folder `dvc` runs, which may be another clone than the one that was installed.
@@ -21,9 +24,12 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from pipeline.runtime.dvc_locks import mend_locks
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.experiment_place import find_faults
 from pipeline.runtime.git import ask_git
+from pipeline.runtime.lifetime import DVC_PID
+from pipeline.runtime.logins import hide_logins
 from pipeline.runtime.overrides import quote_setting
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
@@ -32,6 +38,7 @@ _BESIDE = ("--temp", "--queue", "--dry")  # beside the workspace
 _MOST_CHECKED = 64  # combinations of -S a=1,2 -S b=3,4 that are checked; more would take seconds
 _QUOTES = "'\""
 _USAGE = 2  # exit status of a check that is older than its option --params
+_INTERRUPTED = 130
 _REFUSED = 255  # exit status, as where DVC fails
 
 
@@ -57,12 +64,24 @@ def main() -> int:
                 os.chdir(project)  # from a subfolder, DVC would look for dvc.yaml and params.yaml there
         if command in _RUNS[1:] and "--dry" in sys.argv:
             tolerate_missing()
+        if project is not None and command:
+            from pipeline.runtime.dvc_writes import make_dvc_write_whole
+
+            make_dvc_write_whole()
         status = run_dvc()
         if status and project is not None and command and command not in _RUNS:
             # Every command reads dvc.yaml: what is wrong in params.yaml may be what DVC has just stumbled over.
             ask_check(project, [project / "params.yaml"])
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {hide_logins(str(error))}", file=sys.stderr)
+        return _REFUSED
+    except KeyboardInterrupt:  # before DVC itself, which says so
+        print("error: interrupted before DVC began: nothing has changed", file=sys.stderr)
+        return _INTERRUPTED
+    except OSError as error:  # before DVC itself, which catches its own
+        from pipeline.runtime.refusals import explain
+
+        print(f"error: {explain(error) or error}", file=sys.stderr)
         return _REFUSED
     return status
 
@@ -80,7 +99,11 @@ def run_dvc() -> int:
     """DVC itself, on the command line of this process; its exit status."""
     from dvc.cli import main as dvc
 
-    status: int = dvc()
+    from pipeline.runtime.dvc_failures import advising
+
+    os.environ[DVC_PID] = str(os.getpid())
+    with advising():
+        status: int = dvc()
     return status
 
 
@@ -110,11 +133,18 @@ def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> No
             f"{project} is not in a git repository, in which DVC keeps what was run: expected a clone, made with `git clone`; "
             "of a downloaded zip, `git init && git add . && git commit -m start` makes one"
         )
+    if command and not os.environ.get("DVC_STAGE"):
+        for line in mend_locks(project):
+            print(line, file=sys.stderr)
     if command[:1] == ("plots",) and not (project / ".cache" / "plots.html").exists():
         write = "from pipeline.report.plots_page import save_plots_page; save_plots_page()"
         subprocess.run([sys.executable, "-c", write], cwd=project, check=False)
     if command not in _RUNS:
         return
+    from pipeline.runtime.leftovers import remove_leftovers
+
+    if removed := remove_leftovers(project):
+        print(removed, file=sys.stderr)
     if any(option in sys.argv for option in _BESIDE):
         from dvc.config import Config
 
@@ -164,7 +194,7 @@ def write_variant(params: Path, overrides: list[str], file: Path) -> Variant:
     file.write_bytes(params.read_bytes())
     try:
         apply_overrides(file, overrides)
-        yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except DvcException as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
         fault = f"{said}: {cause}: expected a key that params.yaml lists, or a plus before the key to add it, as -S +KEY=VALUE"

@@ -53,8 +53,7 @@ def describe_dvc(project: Path) -> DvcFacts | None:
             f"DVC can't read its configuration ({error}): mend .dvc/config or .dvc/config.local"
         ) from error
     settings, remotes = config.get("cache", {}), config.get("remote", {})
-    cache = Path(settings.get("dir") or project / ".dvc" / "cache")
-    cache = cache if cache.is_absolute() else project / ".dvc" / cache
+    cache = _locate_cache(config, project)
     asked = tuple(settings.get("type") or ("reflink", "copy"))
     return DvcFacts(
         cache=cache,
@@ -64,6 +63,23 @@ def describe_dvc(project: Path) -> DvcFacts | None:
         default_remote=str(config.get("core", {}).get("remote", "")),
         needs_git=not config.get("core", {}).get("no_scm", False),
     )
+
+
+def find_cache(project: Path) -> Path:
+    """DVC's cache of a project, absolute. Raises PipelineError for a configuration that DVC refuses."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        return _locate_cache(Config(str(project / ".dvc")), project)
+    except ConfigError as error:
+        raise PipelineError(
+            f"DVC can't read its configuration ({error}): mend .dvc/config or .dvc/config.local"
+        ) from error
+
+
+def _locate_cache(config: dict[str, Any], project: Path) -> Path:
+    cache = Path(config.get("cache", {}).get("dir") or project / ".dvc" / "cache")
+    return cache if cache.is_absolute() else project / ".dvc" / cache
 
 
 def hide_secrets(address: str) -> str:

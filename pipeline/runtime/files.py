@@ -1,6 +1,8 @@
 """Atomic writes: to a temporary neighbour first, renamed when complete; also file names, digests and DVC's cache folder."""
 
+import errno
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.runtime.unseen import show_unseen_in_name
+
+_KEY = "parts.key"
 
 
 def _partial(path: Path) -> Path:
@@ -36,7 +40,9 @@ def write_aside(path: Path) -> Iterator[Path]:
     partial = _partial(path)
     remove(partial)
     try:
-        yield partial
+        with _naming(path):
+            yield partial
+            reach_disk(partial)
         partial.replace(path)
     finally:
         remove(partial)
@@ -50,11 +56,69 @@ def folder_aside(path: Path) -> Iterator[Path]:
     remove(partial)
     partial.mkdir()
     try:
-        yield partial
+        with _naming(path):
+            yield partial
+            reach_disk(*(file for file in partial.rglob("*") if file.is_file()))
         remove(path)
         partial.rename(path)
     finally:
         remove(partial)
+
+
+@contextmanager
+def folder_continued(path: Path, key: str | None) -> Iterator[Path]:
+    """The same for a folder of parts that take long: what a run that was killed has finished of it stays there for the next.
+
+    key: of all that the parts depend on; with another one, the folder is empty at first. None: nothing is kept. The block
+    writes each part aside, and leaves out those that are there. Until it succeeds, the folder is kept.
+    """
+    if key is None:
+        with folder_aside(path) as partial:
+            yield partial
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    if read_key(partial) != key:
+        remove(partial)
+        partial.mkdir()
+    for half in partial.glob("*.partial"):
+        remove(half)
+    with write_aside(partial / _KEY) as file:
+        file.write_text(key)
+    with _naming(path):
+        yield partial
+        remove(partial / _KEY)
+        reach_disk(*(file for file in partial.rglob("*") if file.is_file()))
+    remove(path)
+    partial.rename(path)
+
+
+def read_key(partial: Path) -> str | None:
+    """What the parts in a folder depend on that waits for the next run; None if none waits."""
+    try:
+        return (partial / _KEY).read_text()
+    except OSError:
+        return None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A full disk is noticed where a stream is written, which has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            error.filename = str(path)
+        raise
+
+
+def reach_disk(*files: Path) -> None:
+    """In a stage that DVC runs: after a power cut, a file that was renamed may be empty, and DVC trusts what it has seen."""
+    if not os.environ.get("DVC_STAGE"):
+        return
+    for file in files:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def readable_name(name: str) -> str:

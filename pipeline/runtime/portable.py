@@ -40,8 +40,8 @@ def limit_onednn() -> None:
 
 
 def make_tensorflow_portable() -> None:
-    """Replaces, in TensorFlow and Keras, what depends on a processor's maker or caches. Both functions are the ones that their
-    layers call; models are saved as they are, and a plain Keras applies them with its own.
+    """Replaces, in TensorFlow and Keras, what depends on a processor's maker or caches. These functions are the ones that their
+    layers and optimizers call; models are saved as they are, and a plain Keras applies them with its own.
     """
     import tensorflow as tf
     from keras.src.backend.tensorflow import numpy as keras_numpy  # not public, nor are the next: tests notice a change
@@ -49,6 +49,7 @@ def make_tensorflow_portable() -> None:
 
     math_ops.rsqrt = tf.math.rsqrt = _compute_rsqrt
     keras_numpy.matmul = _make_matmul(keras_numpy.matmul)
+    keras_numpy.sqrt = _make_sqrt(keras_numpy.sqrt)
 
 
 def _compute_rsqrt(x: Any, name: str | None = None) -> Any:
@@ -56,6 +57,11 @@ def _compute_rsqrt(x: Any, name: str | None = None) -> Any:
     import tensorflow as tf
 
     return tf.multiply(tf.sqrt(4 / tf.convert_to_tensor(x)), 0.5, name=name)
+
+
+def _make_sqrt(general: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """√x, as ½√(4x), which is the same number: a quotient by √x itself, as RMSprop's, would be turned into rsqrt."""
+    return lambda x: 0.5 * general(4 * x)
 
 
 def _make_matmul(general: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

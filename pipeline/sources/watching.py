@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.runtime.dvc_writes import make_dvc_write_whole
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import WATCH, WATCH_HERE, WATCH_LIST, WATCH_SEEN
 from pipeline.sources.local_folder import describe_special, list_folder
@@ -173,6 +174,7 @@ def _record(names: list[str]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    make_dvc_write_whole()
     try:
         with Repo() as repo, repo.lock:
             for name in names:

@@ -93,8 +93,15 @@ class TestRelabel:
         assert refusal(text).startswith("prune.relabel 'my.csv'")
         assert words in refusal(text)
 
+    def test_names_and_labels_are_those_that_our_own_tables_have_kept_from_spreadsheets(self):
+        text = "name,correct_label\n'=1.png,'@cat\n''-2.png,cat\n=3.png,-\n"
+        assert rows(text) == [(2, "=1.png", "", "@cat"), (3, "'-2.png", "", "cat"), (4, "=3.png", "", "-")]
+
 
 class TestExclude:
+    def test_a_list_may_be_copied_out_of_our_own_tables(self):
+        assert rows("'=1.png\n-2.png\n", kind="exclude") == [(1, "=1.png", "", ""), (2, "-2.png", "", "")]
+
     def test_a_list_has_a_name_or_image_id_per_line(self):
         text = f'\ufeffcat/1.png\r\n\r\n{ID}\r\n"b, c.png"\r\nd; e.png\r\n'
         assert [row[:2] for row in rows(text, "exclude")] == [

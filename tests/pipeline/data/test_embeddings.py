@@ -133,6 +133,26 @@ class TestRoundTrip:
             sizes.append(sum(array.nbytes for array in arrays))
         assert sizes[0] == 2 * sizes[1]
 
+    @pytest.mark.parametrize("batch_size", [3, 4, 9])
+    @pytest.mark.parametrize("kept", [0, 1, 3, 5])
+    @pytest.mark.parametrize("view", [0, 1])
+    def test_shards_of_a_killed_run_stay_and_the_bytes_are_the_same(self, tmp_path, batch_size, kept, view):
+        whole, killed, features = tmp_path / "whole", tmp_path / "killed", make_features(17)
+        for folder in (whole, killed):
+            folder.mkdir()
+        EmbeddingWriter(whole, "float32").write("train", view, cut(features, batch_size))
+        for file in sorted(whole.glob("train-view*"))[:kept]:
+            shutil.copy(file, killed)
+        writer = EmbeddingWriter(killed, "float32")
+        there = writer.count_rows("train", view)
+        assert there == min(kept * SHARD_ROWS, 17)
+        batches, end = [], 0
+        for rows, labels in cut(features, batch_size):
+            end += len(labels)
+            batches.append((None if end <= there else rows, labels))
+        assert writer.write("train", view, batches) == 17
+        assert read_bytes(killed) == read_bytes(whole)
+
     def test_labels_are_written_with_view_0_only(self, tmp_path):
         writer = EmbeddingWriter(tmp_path, "float32")
         writer.write("train", 1, cut(make_features(), 6))

@@ -1,4 +1,6 @@
+import csv
 import hashlib
+import io
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from pipeline.data.manifest import (
     hash_uniform,
     load_manifest,
     load_quarantine,
+    read_table,
     rename_classes,
     save_table,
 )
@@ -175,3 +178,38 @@ def test_a_merged_class_has_a_name_that_can_be_seen(caplog):
     labels = rename_classes(pd.Series(["a", "b", "c"]), drop_classes=[], merge_classes={"x\x1b[31m": ["a", "b"]})
     assert labels.tolist() == [r"x\x1b[31m", r"x\x1b[31m", "c"]
     assert "names in prune.merge_classes with characters that can't be seen or stored: 1" in caplog.text
+
+
+class TestFormulas:
+    NAMES = ("=1+1/a.png", "+1+1.png", "-x.png", "@SUM(A1).png", "\t=1.png", "'=1.png", "cat/1.png", "-1", "", "'t Hof")
+
+    def test_no_text_of_a_table_is_one_and_all_are_read_as_they_were(self, tmp_path):
+        table = pd.DataFrame({"name": [*self.NAMES], "label": "=cat", "score": -0.5, "kept": True, "none": np.nan})
+        save_table(table, tmp_path / "a.csv")
+        rows = [*csv.reader(io.StringIO((tmp_path / "a.csv").read_bytes().decode(), newline=""))]
+        assert [row[:3] for row in rows[1:3]] == [["'=1+1/a.png", "'=cat", "-0.5"], ["'+1+1.png", "'=cat", "-0.5"]]
+        assert [row[0] for row in rows[1:]][5:] == ["''=1.png", "cat/1.png", "-1", "", "'t Hof"]
+        pd.testing.assert_frame_equal(
+            read_table(
+                tmp_path / "a.csv",
+                dtype={"name": "str", "label": "str"},
+                keep_default_na=False,
+                na_values={"none": [""]},
+            ),
+            table.astype({"name": "str", "label": "str"}),
+        )
+
+    def test_in_a_column_of_texts_and_numbers_numbers_stay(self, tmp_path):
+        save_table(pd.DataFrame({"value": pd.Series([-1, "=1", None, 0.5], dtype=object)}), tmp_path / "a.csv")
+        assert (tmp_path / "a.csv").read_text() == 'value\n-1\n\'=1\n""\n0.5\n'
+
+    @pytest.mark.parametrize("values", [[True, False], [None, None], [], [1, None], [{"a": "=1"}, ["="]]])
+    def test_columns_of_other_objects_stay(self, tmp_path, values):
+        table = pd.DataFrame({"value": pd.Series(values, dtype=object)})
+        save_table(table, tmp_path / "a.csv")
+        assert (tmp_path / "a.csv").read_text() == table.to_csv(index=False)
+
+    def test_the_manifest_and_the_quarantine_keep_their_names(self, tmp_path):
+        quarantine = pd.DataFrame([("=1.png", "@a", "-")], columns=QUARANTINE_COLUMNS, dtype="str")
+        save_table(quarantine, tmp_path / "q.csv")
+        pd.testing.assert_frame_equal(load_quarantine(tmp_path / "q.csv"), quarantine)

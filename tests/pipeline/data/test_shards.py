@@ -11,7 +11,15 @@ import pytest
 
 from pipeline.data.image import compute_image_id, decode_image
 from pipeline.data.raw import load_index, read_bytes, save_raw
-from pipeline.data.shards import Chunk, Row, compute_data_digest, count_images, plan_chunks, write_shards
+from pipeline.data.shards import (
+    Chunk,
+    Row,
+    compute_data_digest,
+    count_images,
+    encode_chunk,
+    plan_chunks,
+    write_shards,
+)
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records, record_length
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
@@ -132,6 +140,46 @@ class TestWrite:
         pixels = np.stack([record.pixels for record in read_split("train", tmp_path / "shards")]).reshape(-1, 3)
         assert mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
         assert std == pytest.approx(pixels.std(axis=0), abs=1e-4)
+
+    @pytest.mark.parametrize("finished", [0, 1, 4, 8])
+    def test_finished_shards_of_a_killed_run_stay_and_the_bytes_are_the_same(
+        self, table, write, tmp_path, monkeypatch, finished
+    ):
+        monkeypatch.setattr("pipeline.data.shards._CHUNK_BYTES", 3 * SIZE * SIZE * 4)
+        expected, folder, encoded = read_contents(write()), tmp_path / "killed", []
+        folder.mkdir()
+
+        def encode(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+            if len(list(folder.glob("*.counts"))) == finished:
+                raise KeyboardInterrupt
+            return encode_chunk(task)
+
+        def count(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+            encoded.append(task[0].file)
+            return encode_chunk(task)
+
+        monkeypatch.setattr("pipeline.data.shards.encode_chunk", encode)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(iter(plan(table)), len(table), folder, num_workers=1)
+        for half in folder.glob("*.partial"):  # as folder_continued does
+            half.unlink()
+        shards = {file for file in read_contents(folder) if file.endswith("tfrecord")}
+        assert len(shards) == finished
+        monkeypatch.setattr("pipeline.data.shards.encode_chunk", count)
+        facts = write_shards(iter(plan(table)), len(table), folder, num_workers=1)
+        assert read_contents(folder) == expected
+        assert set(encoded) == set(expected) - shards
+        (tmp_path / "whole").mkdir()
+        assert facts == write_shards(iter(plan(table)), len(table), tmp_path / "whole", num_workers=1)
+
+    def test_a_shard_without_its_note_is_written_again(self, table, write, tmp_path):
+        expected = read_contents(write())
+        folder = tmp_path / "killed"
+        folder.mkdir()
+        for file in expected:
+            (folder / file).write_bytes(b"from a power cut")
+        write_shards(iter(plan(table)), len(table), folder, num_workers=1)
+        assert read_contents(folder) == expected
 
     def test_bytes_that_have_changed_since_prune_are_refused(self, table, write):
         shard = Path("data/raw/images-00000.tar")

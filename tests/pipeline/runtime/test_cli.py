@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.cli import report_errors, run_family_verb, run_verb
+from pipeline.runtime.cli import read_words, report_errors, run_family_verb, run_verb
 from pipeline.runtime.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,8 +31,8 @@ def test_a_successful_verb_prints_nothing_on_stderr(capsys):
         (PipelineError("data.path\n is wrong"), 1, "data.path is wrong"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (BrokenProcessPool(), 1, "lower preprocess.num_workers"),
-        (OSError(errno.ENOSPC, "No space left", "data/raw"), 1, "the disk is full (data/raw)"),
-        (OSError(errno.EDQUOT, "Quota exceeded"), 1, "the disk is full: "),
+        (OSError(errno.ENOSPC, "No space left", "data/raw"), 1, "the disk is full (data/raw"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), 1, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "cat.png"), 1, "no permission (cat.png)"),
         (OSError(errno.EROFS, "Read-only", "data"), 1, "no permission (data)"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 1, "the path is too long (xxx"),
@@ -109,3 +109,26 @@ def test_a_stage_outside_the_project_ends_in_one_line(tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "params.yaml is not here" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "stage", "count", "words"),
+    [
+        ("", "train@overfit", 1, ["--", "overfit"]),
+        ("", "../dvc.yaml:train@overfit", 1, ["--", "overfit"]),  # DVC started in a subfolder
+        ("", "train@--help; ls", 1, ["--", "--help; ls"]),
+        ("", "train@overfit-3", 2, ["--", "overfit", "3"]),
+        ("", "train@overfit--3", 2, ["--", "overfit", "-3"]),
+        ("", "embed@overfit", 1, []),  # within another stage
+        ("", "train", 1, []),
+        ("", None, 1, []),
+        ("underfit", "train@overfit", 1, ["underfit"]),
+        ("-v underfit", "train@overfit", 1, ["-v", "underfit"]),
+    ],
+)
+def test_dvc_tells_a_stage_its_item_beside_the_command_line(monkeypatch, line, stage, count, words):
+    monkeypatch.setattr(sys, "argv", ["train.py", *line.split()])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    if stage is not None:
+        monkeypatch.setenv("DVC_STAGE", stage)
+    assert read_words("train", count) == words

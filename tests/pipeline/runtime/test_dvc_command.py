@@ -1,5 +1,6 @@
 """The `dvc` of the environment, on a clone whose check is the real one."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -144,6 +145,53 @@ def test_outside_a_git_repository_it_says_so(clone, no_repository):
     assert "git init" in line
 
 
+@pytest.mark.parametrize("command", [("status",), ("queue", "status")])
+def test_what_a_killed_dvc_left_is_mended_before_any_command(clone, capsys, monkeypatch, command):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    lock, rwlock = clone / "dvc.lock", clone / ".dvc" / "tmp" / "rwlock"
+    rwlock.parent.mkdir(exist_ok=True)
+    lock.write_text("")
+    rwlock.write_text("")
+    prepare(clone, command, [])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(".dvc/tmp/rwlock")
+    assert second.startswith("dvc.lock was left half-written")
+    assert not lock.exists()
+    prepare(clone, command, [])
+    assert capsys.readouterr().err == ""
+
+
+def test_unfinished_files_of_a_killed_run_are_removed_before_the_next_one(clone, capsys):
+    partial = clone / "models" / "gone.keras.partial"
+    partial.parent.mkdir(exist_ok=True)
+    partial.touch()
+    prepare(clone, ("status",), [])
+    assert partial.exists()
+    prepare(clone, ("repro",), [])
+    assert not partial.exists()
+    assert capsys.readouterr().err.startswith("removed 1 unfinished file(s) or folder(s) of runs that were killed")
+
+
+def test_ctrl_c_before_dvc_begins_is_said_in_one_line(clone, monkeypatch, capsys):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.runtime.dvc_command.prepare", interrupt)
+    assert start(monkeypatch, clone, "repro") == (130, [])
+    assert capsys.readouterr().err == "error: interrupted before DVC began: nothing has changed\n"
+
+
+def test_a_full_disk_before_dvc_begins_is_said_in_one_line(clone, monkeypatch, capsys):
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "params.yaml")
+
+    monkeypatch.setattr("pipeline.runtime.dvc_command.prepare", fill)
+    assert start(monkeypatch, clone, "repro") == (255, [])
+    line = capsys.readouterr().err
+    assert line.startswith("error: the disk is full (params.yaml")
+    assert line.count("\n") == 1
+
+
 @pytest.mark.ci
 def test_the_page_for_plots_is_written_where_it_is_missing(clone):
     page = clone / ".cache" / "plots.html"
@@ -180,6 +228,18 @@ def test_help_is_given_whatever_is_in_params_yaml(clone, monkeypatch, capsys):
     assert start(monkeypatch, clone, "exp", "run", "--help", "-S", "families=x") == (0, [clone])
     assert start(monkeypatch, clone, "exp", "run", "-S", "families=x") == (255, [])
     assert capsys.readouterr().err == "error: families: expected a list in brackets, such as [x], received 'x'\n"
+
+
+def test_a_secret_in_an_address_is_not_said_again(clone, monkeypatch, capsys):
+    for address in (
+        "https://me:cret@host/x y.zip",
+        "https://host/x y.zip?token=cret",
+        "https://host/x.zip?token=cret d",
+    ):
+        assert start(monkeypatch, clone, "repro", "-S", f"data.path={address}") == (255, [])
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "cret" not in said
 
 
 @pytest.mark.ci

@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.files import compute_sha256, find_dvc_cache, folder_aside, remove, write_aside
+from pipeline.runtime.files import (
+    compute_sha256,
+    find_dvc_cache,
+    folder_aside,
+    folder_continued,
+    read_key,
+    remove,
+    write_aside,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -135,3 +143,63 @@ class TestDvcCache:
     def test_without_dvc_it_is_the_default(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
         assert find_dvc_cache() == Path(".dvc/cache")
+
+
+def test_in_a_stage_that_dvc_runs_outputs_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
+    events: list[str] = []
+    rename = Path.rename
+    monkeypatch.setattr("pipeline.runtime.files.os.fsync", lambda _: events.append("on disk"))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (events.append("renamed"), rename(path, to))[1])
+
+    def write() -> None:
+        with folder_aside(tmp_path / "raw") as partial:
+            (partial / "deep").mkdir()
+            (partial / "deep" / "a").touch()
+            (partial / "b").touch()
+
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    write()
+    assert events == ["renamed"]
+    monkeypatch.setenv("DVC_STAGE", "download")
+    write()
+    assert events == ["renamed", "on disk", "on disk", "renamed"]
+
+
+def write_parts(target: Path, key: str | None, *names: str, fail: bool = False) -> list[str]:
+    """Writes the parts that are missing; returns those that were there."""
+    with folder_continued(target, key) as partial:
+        there = [path.name for path in partial.iterdir() if path.name in names]
+        for name in set(names) - set(there):
+            with write_aside(partial / name) as part:
+                part.write_text(name)
+        if fail:
+            (partial / "half.partial").touch()
+            raise RuntimeError
+    return sorted(there)
+
+
+def test_parts_that_a_killed_run_has_finished_are_there_for_the_next(tmp_path):
+    target = tmp_path / "tfrecords"
+    with pytest.raises(RuntimeError):
+        write_parts(target, "key", "a", "b", fail=True)
+    assert read_key(tmp_path / "tfrecords.partial") == "key"
+    assert not target.exists()
+    assert write_parts(target, "key", "a", "b", "c") == ["a", "b"]
+    assert names(target) == ["a", "b", "c"]
+    assert names(tmp_path) == ["tfrecords"]
+
+
+def test_parts_of_other_settings_are_removed(tmp_path):
+    target = tmp_path / "tfrecords"
+    with pytest.raises(RuntimeError):
+        write_parts(target, "key", "a", fail=True)
+    assert write_parts(target, "other", "a") == []
+    assert names(target) == ["a"]
+
+
+def test_without_a_key_nothing_is_kept(tmp_path):
+    with pytest.raises(RuntimeError):
+        write_parts(tmp_path / "tfrecords", None, "a", fail=True)
+    assert names(tmp_path) == []
+    assert write_parts(tmp_path / "tfrecords", None, "a") == []
+    assert names(tmp_path) == ["tfrecords"]

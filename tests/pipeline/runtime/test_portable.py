@@ -31,6 +31,14 @@ def test_reciprocal_square_roots_are_those_of_exact_instructions(values, library
     assert np.array_equal(found, np.sqrt(np.float32(1) / values))
 
 
+def test_a_quotient_by_a_square_root_as_in_rmsprop_is_that_of_exact_instructions(values):
+    import keras
+    import tensorflow as tf
+
+    divide = tf.function(lambda a, b: keras.ops.divide(a, keras.ops.sqrt(b)))
+    assert np.array_equal(divide(values[::-1], values), values[::-1] / np.sqrt(values))
+
+
 def test_batch_normalization_that_is_folded_into_a_convolution_is_exact(values):
     """Weights of 1 and a variance show the factor that TensorFlow's optimizer computes when it folds."""
     import keras

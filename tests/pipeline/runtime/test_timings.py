@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.runtime.timings import load_readings, read_peak_memory, record_readings, record_seconds
+from pipeline.runtime.files import compute_sha256
+from pipeline.runtime.timings import (
+    load_last_digits,
+    load_readings,
+    read_peak_memory,
+    record_last_digits,
+    record_readings,
+    record_seconds,
+)
 from tests.conftest import ROOT
 
 MODEL = Path("models/underfit.keras")
@@ -63,6 +71,13 @@ class TestSeconds:
         with record_seconds("train_seconds", "underfit", MODEL):
             MODEL.write_bytes(b"new")
         assert "train_seconds" in readings()
+
+    def test_those_of_processes_that_were_killed_are_added(self, monkeypatch):
+        monkeypatch.setattr("pipeline.runtime.timings.time.perf_counter", lambda: 0.0)
+        spent = [0.0]
+        with record_seconds("train_seconds", "underfit", MODEL, before=lambda: spent[0]):
+            spent[0] = 7.0  # as a checkpoint says that is read within the block
+        assert readings()["train_seconds"] == 7.0
 
     def test_a_failure_is_not_timed(self):
         with pytest.raises(ZeroDivisionError), record_seconds("train_seconds", "underfit", MODEL):
@@ -145,3 +160,34 @@ class TestPeakMemory:
     def test_it_never_falls(self):
         first = read_peak_memory()
         assert read_peak_memory() >= first > 1
+
+
+class TestLastDigits:
+    """What decided them is kept beside the readings, which are numbers."""
+
+    @pytest.fixture
+    def say(self, monkeypatch):
+        def call(description: str) -> dict[str, str]:
+            monkeypatch.setattr("pipeline.runtime.timings.describe_configured", lambda: description)
+            record_last_digits("underfit", MODEL)
+            return load_last_digits("underfit", compute_sha256(MODEL))
+
+        return call
+
+    def test_each_environment_is_kept_once(self, say):
+        say("one")
+        say("one")
+        assert sorted(say("other").values()) == ["one", "other"]
+
+    def test_readings_stay_and_do_not_show_them(self, say):
+        record_readings("underfit", MODEL, {"train_seconds": 2.0})
+        say("one")
+        record_readings("underfit", MODEL, {"evaluate_peak_mb": 3.0})
+        assert load_readings("underfit", compute_sha256(MODEL)) == {"train_seconds": 2.0, "evaluate_peak_mb": 3.0}
+        assert list(load_last_digits("underfit", compute_sha256(MODEL)).values()) == ["one"]
+
+    def test_those_of_another_model_are_dropped(self, say):
+        say("one")
+        MODEL.write_bytes(b"other weights")
+        assert load_last_digits("underfit", compute_sha256(MODEL)) == {}
+        assert list(say("other").values()) == ["other"]
