@@ -1,0 +1,1 @@
+"""Whether stages, run again under other conditions, give the bytes that dvc.lock has."""
