@@ -1,14 +1,21 @@
 """What all tests share: pictures as bytes, folders of them, a project to run stages in, a server on this machine."""
 
+import functools
+import gc
 import hashlib
 import io
 import os
+import pickle
 import shutil
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +29,10 @@ from tests.clone import audited, commit, make_clone, run, set_small
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Compiled once, also where PYTHONDONTWRITEBYTECODE is set: otherwise each of some two hundred processes that tests start
+# compiles the project anew, and pytest each test file.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The long files first, so that short ones fill the gaps at the end. The first makes `finished_clone`, which takes a minute;
 # the next four need none of it, and keep other workers from waiting for it.
@@ -37,13 +48,66 @@ _LONG = (
     "test_dvc_command",
     "test_predict",
     "test_compare",
+    "test_resume",
+    "test_verify",
+    "test_hostile_params",
     "test_docs",
 )
 
 
+class _ConfiguredImport(MetaPathFinder, Loader):
+    """Whoever imports TensorFlow or Keras first, at the top of a module too, gets them as stages configure them; what they warn
+    of themselves is not ours."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002 - Python's names
+        if name not in ("keras", "tensorflow"):
+            return None
+        sys.meta_path.remove(self)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            configure_tensorflow(onednn=True, threads=2, portable=True)
+        return ModuleSpec(name, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has run already."""
+
+
+sys.meta_path.insert(0, _ConfiguredImport())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Every second process of pytest-xdist collects from the last file to the first: each compiles a half of the files in the
+    time in which all would compile the same ones, and finds the other half compiled."""
+    report = yield
+    backwards = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:] in ("1", "3")
+    if backwards and isinstance(collector, pytest.Session | pytest.Directory):
+        report.result.reverse()
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(_LONG)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(_LONG)))
+    # All processes must agree on the order; within a file it stays.
+    items.sort(key=lambda item: (ranks.get(item.path.stem, len(_LONG)), item.path))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Garbage collection waits until all is imported, and then passes over what lives to the end: eight thousand tests, and
+    the libraries."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +157,18 @@ def no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@functools.cache
+def _parse(text: str) -> bytes:
+    """YAML, pickled: a copy for whoever changes it. Most tests of a file set the same parameters first."""
+    return pickle.dumps(yaml.load(text, yaml.CSafeLoader))
+
+
+@functools.cache
+def _format(content: bytes) -> str:
+    """The reverse."""
+    return yaml.dump(pickle.loads(content), Dumper=yaml.CSafeDumper, allow_unicode=True)
+
+
 class Project:
     """A folder with its own params.yaml, into which the test has been moved."""
 
@@ -103,14 +179,14 @@ class Project:
     def set(self, **values: Any) -> None:
         """Sets parameters; two underscores stand for a dot: data__source="folder"."""
         file = self.folder / "params.yaml"
-        content = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)  # a tenth of the time
+        content = pickle.loads(_parse(file.read_text(encoding="utf-8")))
         for name, value in values.items():
             *sections, key = name.split("__")
             section = content
             for part in sections:
                 section = section.setdefault(part, {})  # a recipe may leave it to its defaults
             section[key] = value
-        file.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, allow_unicode=True), encoding="utf-8")
+        file.write_text(_format(pickle.dumps(content)), encoding="utf-8")
 
     def files(self) -> list[str]:
         """Everything below data/, sorted."""
@@ -263,12 +339,7 @@ def dead_url() -> str:
 
 @pytest.fixture(scope="session")
 def tensorflow() -> Any:
-    """TensorFlow, configured and imported as stages do, whose own warnings are not ours."""
-    import sys
+    """TensorFlow, configured and imported as stages do: see `_ConfiguredImport`."""
+    import tensorflow as tf
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if "tensorflow" not in sys.modules:
-            configure_tensorflow(onednn=True, threads=2, portable=True)
-        import tensorflow as tf
     return tf

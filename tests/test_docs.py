@@ -129,7 +129,7 @@ def test_python_runs_a_file_or_a_verb_that_takes_these_options(command: str) -> 
     assert package == "stages"
     for option in (word for word in words[2:] if word.startswith("-")):
         assert re.search(rf"(^|[\s\[]){option}\b", read_help(verb)), f"{verb} has no option {option}"
-    assert len(words) == 2 or re.search(r"FAMILY|FILE|EXP|STUDY", read_help(verb)), f"{verb} takes nothing"
+    assert len(words) == 2 or re.search(r"FAMILY|FILE|EXP|STUDY|STAGE", read_help(verb)), f"{verb} takes nothing"
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

@@ -1,5 +1,6 @@
 """`make venv` picks a Python that can build the environment, and constraints.txt pins all that it installs."""
 
+import json
 import os
 import re
 import shutil
@@ -191,3 +192,44 @@ def test_every_package_is_pinned() -> None:
 
 def test_no_pin_is_left_over() -> None:
     assert list_pins().keys() - list_needed() == set()
+
+
+class TestAudit:
+    """`make audit` with a pip-audit that only pretends to be one."""
+
+    @pytest.fixture
+    def audit(self, tmp_path: Path):
+        shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+        (tmp_path / "constraints.txt").write_text("one==1.0\n")
+
+        def audit(body: str) -> subprocess.CompletedProcess[str]:
+            write_script(tmp_path / ".cache" / "pip-audit" / "bin" / "pip-audit", body)
+            return subprocess.run([tmp_path / ".ci" / "audit"], capture_output=True, text=True, check=False)
+
+        return audit
+
+    @staticmethod
+    def answer(**package: object) -> str:
+        """A script that writes what pip-audit does to the last of its arguments."""
+        content = json.dumps({"dependencies": [{"name": "one", "version": "1.0"} | package]})
+        return f"for file; do :; done; echo '{content}' >$file; exit 1"
+
+    def test_what_is_found_is_named_and_fails(self, audit):
+        done = audit(
+            self.answer(vulns=[{"id": "PYSEC-1", "fix_versions": ["1.1"]}, {"id": "PYSEC-2", "fix_versions": []}])
+        )
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == [
+            "pip-audit: one 1.0: PYSEC-1, fixed in 1.1",
+            "pip-audit: one 1.0: PYSEC-2, fixed in no version yet",
+            "pip-audit: 1 packages, 2 known vulnerabilities",
+        ]
+
+    def test_nothing_found_passes(self, audit):
+        done = audit(self.answer(vulns=[]))
+        assert (done.returncode, done.stdout) == (0, "pip-audit: 1 packages, 0 known vulnerabilities\n")
+
+    def test_a_database_that_does_not_answer_is_one_line_and_passes(self, audit):
+        done = audit("echo Traceback >&2; echo 'requests.ConnectionError: no route' >&2; exit 1")
+        said = "pip-audit: skipped, as its database of vulnerabilities is out of reach (requests.ConnectionError)\n"
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")

@@ -1,8 +1,8 @@
 """Loaded by every Python that starts with this folder on PYTHONPATH: notes each file of the project that a stage opens for
 reading or writing, relative to the folder in which the stage starts.
 
-The list of `python -m stages.train underfit` goes to the file `train underfit` in the folder that AUDIT names. Worker
-processes start their own Python, and are noted where the stage that started them is.
+The list of the stage train@underfit of DVC, or of `python -m stages.train underfit`, goes to the file `train underfit` in the
+folder that AUDIT names. Worker processes start their own Python, and are noted where the stage that started them is.
 """
 
 import os
@@ -15,6 +15,7 @@ def _name_log() -> str | None:
     if "AUDIT" in os.environ and "-m" in command:
         module, *arguments = command[command.index("-m") + 1 :]
         if module.startswith("stages."):
+            arguments = arguments or os.environ.get("DVC_STAGE", "").split("@")[1:]
             os.environ["AUDIT_LOG"] = os.path.join(  # noqa: PTH118 - pathlib would open more files
                 os.environ["AUDIT"], " ".join([module.removeprefix("stages."), *arguments]).replace(os.sep, "_")
             )

@@ -131,3 +131,25 @@ def test_one_wrong_value_anywhere_refuses_all_and_leaves_what_was_there(checked,
     with pytest.raises(PipelineError, match=name.replace("__", ".")):
         check()
     assert settings("train", "optimized") == before
+
+
+@pytest.mark.parametrize("words", [[], ["--params", "params.yaml"]])
+def test_what_a_killed_dvc_left_half_written_is_mended_first(project, monkeypatch, capsys, words):
+    monkeypatch.setattr(sys, "argv", ["check", *words])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    lock, rwlock = project.folder / "dvc.lock", project.folder / ".dvc" / "tmp" / "rwlock"
+    rwlock.parent.mkdir(parents=True)
+    lock.touch()
+    rwlock.touch()
+    assert main() == 0
+    assert not lock.exists()
+    assert json.loads(rwlock.read_text()) == {"read": {}, "write": {}}
+    assert capsys.readouterr().err.count("mended") == 2
+
+
+def test_both_sides_of_a_merge_in_dvc_lock_end_it(project, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["check"])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    (project.folder / "dvc.lock").write_text("<<<<<<< HEAD\n=======\n>>>>>>> other\n")
+    assert main() == 1
+    assert "dvc.lock has both sides of a git merge" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -284,7 +285,12 @@ def flatten(images: Any) -> np.ndarray:
 
 
 def embed_pixels(
-    folder: Path, extract: Callable[[Any], np.ndarray] = flatten, *, family: str = "pixels", **changes: Any
+    folder: Path,
+    extract: Callable[[Any], np.ndarray] = flatten,
+    *,
+    family: str = "pixels",
+    key: str | None = None,
+    **changes: Any,
 ) -> Embeddings:
     """Runs embed_images in a folder with records, with the pixels themselves as features."""
     from pipeline.data.augmentation import Augmentation
@@ -293,7 +299,7 @@ def embed_pixels(
     settings, size = Embed(**SETTINGS | changes), SIZE * SIZE * 3
     facts = EmbeddingFacts("none", "the key", "the weights", size, settings.dtype, settings.views, dict(COUNTS))
     with contextlib.chdir(folder):
-        embed_images(family, extract, settings, Augmentation(**AUGMENT), facts)
+        embed_images(family, extract, settings, Augmentation(**AUGMENT), facts, key=key)
     return load(folder, family)
 
 
@@ -308,6 +314,31 @@ def records(tmp_path_factory) -> Path:
 def pixels(records) -> Embeddings:
     """With seed 42 and two views."""
     return embed_pixels(records)
+
+
+class TestKilled:
+    @pytest.mark.parametrize("batches", [2, 5, 9, 12])
+    def test_it_goes_on_and_the_bytes_are_those_of_a_run_that_was_not(self, records, tmp_path, monkeypatch, batches):
+        """batches: after which it is killed: 4 of train, 2 of val, 1 of test, 4 of each view."""
+        monkeypatch.setattr("pipeline.data.embeddings._SHARD_ROWS", 10)
+        shutil.copytree(records / "data" / "tfrecords", tmp_path / "data" / "tfrecords")
+        expected = embed_pixels(tmp_path, family="whole")
+        seen: list[int] = []
+
+        def extract(images: Any) -> np.ndarray:
+            if len(seen) == batches:
+                seen.clear()
+                raise KeyboardInterrupt
+            seen.append(len(images))
+            return flatten(images)
+
+        with pytest.raises(KeyboardInterrupt):
+            embed_pixels(tmp_path, extract, family="killed", key="a key")
+        again = embed_pixels(tmp_path, lambda images: seen.append(0) or flatten(images), family="killed", key="a key")
+        assert len(seen) < 15, "what was finished is not computed again"
+        for file in sorted(expected.folder.iterdir()):
+            assert (again.folder / file.name).read_bytes() == file.read_bytes()
+        assert len(list(again.folder.iterdir())) == len(list(expected.folder.iterdir()))
 
 
 class TestPasses:

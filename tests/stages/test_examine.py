@@ -1,4 +1,6 @@
+import contextlib
 import logging
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from stages.examine import examine
 from stages.preprocess import preprocess
 from stages.prune import prune
 from stages.split import split
+from tests.conftest import Project
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -43,20 +46,50 @@ def draw_source(folder: Path, class_names: list[str]) -> Path:
     return folder
 
 
-@pytest.fixture
-def source(project, tmp_path) -> Path:
-    folder = draw_source(tmp_path / "pictures", ["cat", "dog", "NA"])
+def set_source(project: Project, pictures: Path) -> Path:
+    """Draws the pictures, and makes them the project's."""
     project.set(
         families=["linear_svm"],
         data__source="folder",
-        data__path=str(folder),
+        data__path=str(pictures),
         preprocess__image_size=SIZE,
         preprocess__num_shards=3,
         preprocess__num_workers=1,
         examine__near_duplicate=0.95,
         prune__max_loss=0.1,
     )
+    return draw_source(pictures, ["cat", "dog", "NA"])
+
+
+@pytest.fixture
+def source(project, tmp_path) -> Path:
+    """For one test, which may add pictures."""
+    return set_source(project, tmp_path / "pictures")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A project whose pictures are all different, examined once. Not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    set_source(Project(folder), tmp_path_factory.mktemp("source") / "pictures")
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
+        run()
     return folder
+
+
+@pytest.fixture
+def examined(finished, monkeypatch) -> Examination:
+    """What was found in it; the test is moved there."""
+    monkeypatch.chdir(finished)
+    return load_examination()
+
+
+@pytest.fixture
+def prepared(finished, project) -> Project:
+    """A copy of it for one test, which may examine it again."""
+    shutil.copytree(finished, project.folder, dirs_exist_ok=True)
+    return project
 
 
 def prepare() -> None:
@@ -72,9 +105,8 @@ def run() -> Examination:
 
 
 class TestPixels:
-    @pytest.mark.usefixtures("source")
-    def test_the_range_of_values_is_measured_before_and_after_resizing(self):
-        pixels = run().pixels
+    def test_the_range_of_values_is_measured_before_and_after_resizing(self, examined):
+        pixels = examined.pixels
         assert pixels[["split", "stage", "images"]].to_numpy().tolist() == [
             [split, stage, 3 * IMAGES] for split in SPLITS for stage in ("before", "after")
         ]
@@ -87,9 +119,8 @@ class TestPixels:
 
 
 class TestImages:
-    @pytest.mark.usefixtures("source")
-    def test_every_image_that_is_used_has_a_row(self):
-        images = run().images.sort_values("name", ignore_index=True)
+    def test_every_image_that_is_used_has_a_row(self, examined):
+        images = examined.images.sort_values("name", ignore_index=True)
         known = load_splits().merge(load_manifest()[["name", "width", "height", "mode"]], on="name")
         for column in ("name", "split", "label", "width", "height", "mode"):
             assert images[column].tolist() == known.sort_values("name")[column].tolist()
@@ -110,21 +141,29 @@ class TestImages:
 
 
 class TestNearDuplicates:
-    @pytest.mark.usefixtures("source")
-    def test_different_images_have_none(self):
-        near = run().near_duplicates
+    def test_different_images_have_none(self, examined):
+        near = examined.near_duplicates
         assert near.empty
         assert list(near.columns) == NEAR_COLUMNS
 
-    def test_a_brighter_copy_of_a_training_image_is_found(self, source):
+    def test_brighter_copies_of_training_images_are_found_and_told(self, source, caplog):
+        """One of them of a class that is named NA."""
         save(source / "test/cat/brighter.png", make_blobs(0) + np.uint8(60))
         save(source / "val/dog/brighter.png", make_blobs(1) + np.uint8(90))
-        near = run().near_duplicates.set_index("name")
+        save(source / "test/NA/brighter.png", make_blobs(8) + np.uint8(60))
+        caplog.set_level(logging.INFO)
+        found = run()
+        near = found.near_duplicates.set_index("name")
         assert near[["split", "label", "train_name", "train_label"]].T.to_dict("list") == {
             "test/cat/brighter.png": ["test", "cat", "train/cat/0.png", "cat"],
             "val/dog/brighter.png": ["val", "dog", "train/cat/1.png", "cat"],
+            "test/NA/brighter.png": ["test", "NA", "train/NA/0.png", "NA"],
         }
         assert near["similarity"].between(0.95, 1).all()
+        assert (found.images["label"] == "NA").sum() == 3 * IMAGES + 1
+        assert caplog.messages[-1] == (
+            "39 images; 3 of val and test are near copies of an image of train, 0 more are similar to one"
+        )
 
     def test_the_similarity_from_which_images_count_is_a_parameter(self, project, source):
         save(source / "test/cat/mixed.png", (make_blobs(0) * 0.6 + make_blobs(1000) * 0.4).astype(np.uint8))
@@ -143,19 +182,21 @@ class TestCounts:
             str(stage): part.set_index("label")["images"].to_dict() for stage, part in found.classes.groupby("stage")
         }
 
-    @pytest.mark.usefixtures("source")
-    def test_are_those_of_the_source_after_pruning_and_of_each_split(self):
-        counts, each = self.counts(run()), dict.fromkeys(["NA", "cat", "dog"], IMAGES)
+    def test_are_those_of_the_source_after_pruning_and_of_each_split(self, examined):
+        counts, each = self.counts(examined), dict.fromkeys(["NA", "cat", "dog"], IMAGES)
         total = dict.fromkeys(["NA", "cat", "dog"], 3 * IMAGES)
         assert counts == {"found": total, "kept": total, "train": each, "val": each, "test": each}
 
-    def test_files_that_can_not_be_used_were_found_but_not_kept(self, source):
+    def test_files_that_can_not_be_used_were_found_but_not_kept_and_copies_may_be_in_no_split(self, source):
         (source / "train/cat/broken.png").write_bytes(b"no picture")
         (source / "train/cat/notes.txt").write_bytes(b"meow")
+        (source / "train/dog/copy.png").write_bytes((source / "test/dog/0.png").read_bytes())
         counts = self.counts(run())
         assert len(load_quarantine()) == 2
         assert counts["found"]["cat"] == 3 * IMAGES + 2
         assert counts["kept"]["cat"] == 3 * IMAGES
+        assert counts["kept"]["dog"] == 3 * IMAGES + 1
+        assert (counts["train"]["dog"], counts["test"]["dog"]) == (IMAGES, IMAGES)
 
     @pytest.mark.usefixtures("source")
     def test_a_dropped_class_was_found_but_not_kept(self, project):
@@ -171,44 +212,21 @@ class TestCounts:
         assert counts["found"] == dict.fromkeys(["NA", "cat", "dog"], 3 * IMAGES)
         assert counts["kept"] == {"NA": 3 * IMAGES, "pet": 6 * IMAGES}
 
-    def test_copies_are_kept_but_may_be_in_no_split(self, source):
-        (source / "train/cat/copy.png").write_bytes((source / "test/cat/0.png").read_bytes())
-        counts = self.counts(run())
-        assert counts["kept"]["cat"] == 3 * IMAGES + 1
-        assert (counts["train"]["cat"], counts["test"]["cat"]) == (IMAGES, IMAGES)
-
 
 class TestFiles:
-    @pytest.mark.usefixtures("source")
-    def test_the_facts_say_whether_the_splits_are_homogeneous(self):
-        found = run().facts
+    def test_the_facts_say_whether_the_splits_are_homogeneous(self, examined):
+        found = examined.facts
         assert asdict(found) == asdict(compare_splits(load_dataset_facts().counts)) | {"near_duplicate": 0.95}
 
-    def test_their_bytes_do_not_depend_on_the_number_of_workers(self, project, source):
-        save(source / "test/NA/brighter.png", make_blobs(0) + np.uint8(60))
-        prepare()
+    def test_their_bytes_do_not_depend_on_the_number_of_workers(self, prepared):
+        prepared.set(examine__near_duplicate=0.3)  # so that there are some
         results = []
         for num_workers in (1, 2):
-            project.set(preprocess__num_workers=num_workers)
+            prepared.set(preprocess__num_workers=num_workers)
             examine()
             results.append({file.name: file.read_bytes() for file in Path("data/examination").iterdir()})
+        assert not load_examination().near_duplicates.empty
         assert results[0] == results[1]
         assert sorted(results[0]) == [
             *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv", "pixels.csv")
         ]
-
-    def test_a_class_may_be_named_na(self, source):
-        save(source / "test/NA/brighter.png", make_blobs(8) + np.uint8(60))
-        found = run()
-        assert (found.images["label"] == "NA").sum() == 3 * IMAGES + 1
-        assert found.near_duplicates[["label", "train_name", "train_label"]].to_numpy().tolist() == [
-            ["NA", "train/NA/0.png", "NA"]
-        ]
-
-    def test_the_log_says_what_was_found(self, source, caplog):
-        save(source / "test/cat/brighter.png", make_blobs(0) + np.uint8(60))
-        caplog.set_level(logging.INFO)
-        run()
-        assert caplog.messages[-1] == (
-            "37 images; 1 of val and test are near copies of an image of train, 0 more are similar to one"
-        )

@@ -1,8 +1,9 @@
 import pytest
 
-from pipeline.config.address import has_password, hide_logins, refuse_secrets, show_address
+from pipeline.config.address import has_password, refuse_secrets, show_address
 from pipeline.config.reader import load_params
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.logins import hide_logins
 
 WITH_PASSWORD = {
     "http://me:secret@host/x.zip": "http://host/x.zip",
@@ -73,6 +74,32 @@ def test_a_secret_in_a_query_is_refused_in_a_line_without_it(project, query):
     with pytest.raises(
         PipelineError, match=r"data\.path: expected an address without a .*IMAGE_PIPELINE_QUERY"
     ) as caught:
+        load_params()
+    assert "cret" not in str(caught.value).replace("secret", "")
+
+
+@pytest.mark.parametrize(
+    "token", ["ghp_cret", "hf_cret", "glpat-cret", "github_pat_cret", "AKIAcret", "cret0123456789abcdef"]
+)
+def test_a_token_in_place_of_a_user_is_refused_in_a_line_without_it(project, token):
+    for address in (f"https://{token}@host/x.zip", f"https://{token}:@host/x.zip"):
+        project.set(data__path=address)
+        with pytest.raises(
+            PipelineError, match=r"data\.path: expected an address without a (token|password)"
+        ) as caught:
+            load_params()
+        assert "cret" not in str(caught.value).replace("secret", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data__labels", "prune__exclude", "prune__relabel", "evaluate__outside_path", "recipes__vgg16__backbone__weights"],
+)
+def test_so_is_an_address_where_only_a_file_is_expected(project, name):
+    """It would be in dvc.lock all the same."""
+    value = "https://me:cret@host/x.csv"
+    project.set(**({"recipes__vgg16": {"backbone": {"weights": value}}} if "vgg16" in name else {name: value}))
+    with pytest.raises(PipelineError, match=name.rpartition("__")[2]) as caught:
         load_params()
     assert "cret" not in str(caught.value).replace("secret", "")
 

@@ -93,6 +93,13 @@ class TestWriters:
             ("ERROR", "b.png: is a folder"),
         ]
 
+    def test_csv_has_no_formulas(self, capsys):
+        self.write("csv", ("=1+1.png", [("@cat", 0.5)], ""), ("-x.png", [], "+"), top=1)
+        rows = [*csv.reader(io.StringIO(capsys.readouterr().out))]
+        assert [row[0] for row in rows[1:]] == ["'=1+1.png", "'-x.png"]
+        assert rows[1][2:] == ["'@cat", "0.5", ""]
+        assert rows[2][-1] == "'+"
+
     @pytest.mark.parametrize("form", ["json", "csv"])
     @pytest.mark.parametrize("path", ['Käfer, "klein".png', "it's.png", "猫🐈.png", "two\nlines.png"])
     def test_programs_read_back_any_path(self, capsys, form, path):

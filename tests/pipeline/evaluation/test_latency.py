@@ -77,6 +77,12 @@ def test_speed_and_memory_are_recorded_with_the_model(make_model, tmp_path, monk
     Path("model.keras").write_bytes(b"weights")
     record_costs("underfit", make_model(0.125), Path("model.keras"), 8)
     readings = json.loads(Path("metrics/underfit/timings.json").read_text())
-    assert readings.keys() == {"model", "images_per_second_1", "images_per_second_32", "evaluate_peak_mb"}
+    assert readings.keys() == {
+        "model",
+        "images_per_second_1",
+        "images_per_second_32",
+        "evaluate_peak_mb",
+        "last_digits",
+    }
     assert (readings["images_per_second_1"], readings["images_per_second_32"]) == (8.0, 256.0)
     assert readings["evaluate_peak_mb"] > 1
