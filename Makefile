@@ -12,7 +12,7 @@ INTERPRETERS = $(if $(PYTHON),"$(PYTHON)",$(VENV)/bin/python python3.13 python3.
 COVERAGE ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro study show doctor test test-ci test-network test-slow lint format bench venv clean
+.PHONY: repro study show doctor verify test test-ci test-network test-slow test-kill lint audit format bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ study: venv ## one of five published studies: STUDY=A to E, PART=tuning, DATA=pa
 doctor: venv ## what a run would read, need and take, and what to change
 	@python -m stages.doctor
 
+verify: venv ## run every stage again under other conditions, and say whether its bytes are those of dvc.lock
+	@python -m stages.verify
+
 test: venv ## all tests that need no network and no patience
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
@@ -42,11 +45,17 @@ test-ci: venv ## tests that take up to a minute each, most of the whole pipeline
 test-slow: venv ## tests that take minutes each
 	pytest -m slow
 
+test-kill: venv ## 200 runs killed at random moments, KILLS= says how many, and what comes after (an hour)
+	pytest -m kill
+
 lint: venv ## style, types and imports, as CI checks them
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-cache --no-logo
+
+audit: venv ## known vulnerabilities of the pinned packages, where their database can be reached
+	.ci/audit
 
 format: venv ## mend what can be mended
 	ruff check --fix .

@@ -7,7 +7,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.config.address import hide_logins
+from pipeline.runtime.logins import hide_logins
 from pipeline.runtime.progress import progress_bar
 
 _GRACE, _START = 1.5, 60.0  # times the seconds asked for, and seconds for TensorFlow: then the process is ended

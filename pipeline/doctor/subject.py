@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config.address import hide_logins
 from pipeline.config.sections import Params
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
 from pipeline.data.correction_files import locate_corrections
@@ -17,6 +16,7 @@ from pipeline.data.manifest import check_classes, rename_classes
 from pipeline.data.thinning import Caps, check_caps
 from pipeline.doctor.findings import Finding, find_refusal
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.logins import hide_logins
 from pipeline.sources.archive import read_archive
 from pipeline.sources.finding import is_forgiven
 from pipeline.sources.labels import find_labels_file
