@@ -1,6 +1,7 @@
 import gc
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +63,14 @@ class TestWeightsOfImageNet:
     def keras_home(self, tmp_path, monkeypatch) -> Path:
         folder = tmp_path / "keras"
         folder.mkdir()  # or else it takes /tmp/.keras
-        monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(folder))
+        monkeypatch.setattr(import_module("keras.src.backend.config"), "_KERAS_DIR", str(folder))
         monkeypatch.setenv("no_proxy", "*")
         return folder
 
     @pytest.fixture
     def set_url(self, monkeypatch) -> Callable[[str], None]:
-        return lambda url: monkeypatch.setattr("keras.src.applications.mobilenet.BASE_WEIGHT_PATH", f"{url}/")
+        mobilenet = import_module("keras.src.applications.mobilenet")
+        return lambda url: monkeypatch.setattr(mobilenet, "BASE_WEIGHT_PATH", f"{url}/")
 
     def check_refused(self, size: int = 128) -> str:
         with warnings.catch_warnings():
@@ -122,7 +124,7 @@ class TestWeightsOfImageNet:
         self.check_refused()
 
     def test_lite_needs_no_download(self, network, monkeypatch):
-        monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", None)
+        monkeypatch.setattr(import_module("keras.src.utils.file_utils"), "urlretrieve", None)
         loaded = build_backbone("efficientnet_lite0", 32, "imagenet")
         assert loaded.trainable_weights == []
         random = network("efficientnet_lite0")
