@@ -67,6 +67,7 @@ def set_params(folder: Path, **values: object) -> None:
     file.write_text(yaml.safe_dump(params))
 
 
+@pytest.mark.ci
 def test_a_write_through_a_link_would_be_seen(clone: Path) -> None:
     output = clone / "data/splits.csv"
     content = output.read_bytes()
@@ -97,6 +98,7 @@ def test_stages_run_by_hand_leave_the_cache_as_it_is(clone: Path) -> None:
     run(["dvc", "checkout", "--force", "--relink"], clone)
 
 
+@pytest.mark.ci
 def test_what_a_run_writes_is_a_link_into_the_cache(clone: Path) -> None:
     """The data set, that is: of a file that the cache already held, DVC leaves a copy."""
     set_params(clone, preprocess__num_shards=2)

@@ -165,6 +165,7 @@ def _use_folder(clone: Path, pictures: Path) -> None:
     (clone / "params.yaml").write_text(yaml.safe_dump(params))
 
 
+@pytest.mark.ci
 def test_a_folder_is_watched_image_by_image(clone: Path, tmp_path: Path) -> None:
     pictures = draw_pictures(tmp_path / "pictures", classes=["cat", "dog"], count=20)
     _use_folder(clone, pictures)

@@ -101,7 +101,7 @@ def test_a_change_in_a_chart_reruns_the_report_only(clone: Path, edit: Edit) -> 
 
 @pytest.mark.ci
 def test_a_change_in_a_template_reruns_the_report_only(clone: Path, edit: Edit) -> None:
-    edit("pipeline/report/templates/report.html", '<script src="run.js">', '<p>ours</p><script src="run.js">')
+    edit("pipeline/report/templates/report.html", '<div id="costs">', '<p>ours</p><div id="costs">')
     assert repro(clone) == ["code", "report"]
 
 

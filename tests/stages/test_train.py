@@ -76,6 +76,7 @@ def run() -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.ci
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(caplog):
     done = subprocess.run([sys.executable, "-c", KILLED], check=False, env={"PYTHONPATH": str(ROOT), "PATH": ""})
     assert done.returncode == -signal.SIGKILL

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
     [
         ("linear_svm", {"product", "sweep"}),
         ("underfit", {"begin", "step", "parameters"}),
-        ("efficientnet_lite0", {"begin", "embed", "num_features", "parameters"}),
+        pytest.param("efficientnet_lite0", {"begin", "embed", "num_features", "parameters"}, marks=pytest.mark.ci),
     ],
 )
 def test_a_family_of_each_kind_is_measured(project, family, fields, monkeypatch):
