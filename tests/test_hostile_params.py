@@ -68,6 +68,7 @@ def test_no_command_of_dvcs_holds_a_value_of_params_yaml(clone):
     } == {}
 
 
+@pytest.mark.ci
 def test_nothing_runs_where_dvc_is_told_to_skip_the_check(clone):
     """Not `dvc`, which checks first, but DVC's own command, on one stage alone and by force."""
     set_params(clone, ["linear_svm"], ["0; touch ran;"])

@@ -535,6 +535,7 @@ class TestCommand:
             word in output for word in ("FILE|FOLDER", "--family", "--model", "--top", "--json", "--csv", "calibrated")
         )
 
+    @pytest.mark.ci
     def test_a_reader_that_stops_early_is_not_an_error(self, trained, picture_folder, make_image_bytes):
         """As with `| head -1`."""
         folder = picture_folder({f"{n:03d}.png": make_image_bytes() for n in range(60)})

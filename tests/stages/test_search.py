@@ -591,6 +591,7 @@ class TestPoints:
         )
         return run_search(LINEAR)
 
+    @pytest.mark.ci
     def test_they_are_tried_in_their_order_and_a_longer_or_changed_list_goes_on_from_there(self, data):
         log = self.run(data, 1.0, 0.01, 0.1, search__trials=2)
         assert "search.points lists 3 points: search.trials lets the first 2 be tried" in log

@@ -35,6 +35,7 @@ def tamper(folder: Path, path: str, text: str) -> None:
     (folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
 
 
+@pytest.mark.ci
 def test_stages_give_the_same_bytes_under_other_conditions_and_nothing_here_changes(finished, capsys):
     before = list_files(finished)
     assert main(EARLY) == 0

@@ -195,6 +195,7 @@ class TestFind:
         _, found = find(originals | copies, tmp_path)
         assert set(found) == expected
 
+    @pytest.mark.ci
     def test_scenes_of_one_class_are_alike_but_no_copies(self, tmp_path):
         scenes = {
             f"{label}{index}": Image.fromarray(draw_scene(label, image_size=64, seed=42, index=index))

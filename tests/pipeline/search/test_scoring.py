@@ -138,6 +138,7 @@ class TestValidation:
         run(ONE)
         assert asked[0][2].train.augment.model_dump() == AUGMENT
 
+    @pytest.mark.ci
     def test_is_hopeless_ends_real_training(self, data):
         from pipeline.search.scoring import open_workspaces
 

@@ -146,6 +146,7 @@ def assert_same(whole: Run, resumed: Run) -> None:
     assert "resumes" not in whole.log
 
 
+@pytest.mark.ci
 def test_both_phases_of_transfer_learning(run):
     whole, resumed = run(RECIPE, "whole", copied=7), run(RECIPE, "resumed")
     assert_same(whole, resumed)
