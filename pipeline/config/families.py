@@ -65,6 +65,8 @@ FAMILIES: dict[str, Family] = {
     "mobilenetv3": Family(_TRANSFER, "transfer", 32, "mobilenetv3"),
     "efficientnetv2b0": Family(_TRANSFER, "transfer", 32, "efficientnetv2b0"),
     "efficientnet_lite0": Family(_TRANSFER, "transfer", 32, "efficientnet_lite0"),
+    "efficientnet_lite1": Family(_TRANSFER, "transfer", 32, "efficientnet_lite1"),
+    "efficientnet_lite2": Family(_TRANSFER, "transfer", 32, "efficientnet_lite2"),
     "mobilenet_fine_tuned": Family(_TRANSFER, "transfer", 32, "mobilenet"),
     "vgg16_fine_tuned": Family(_TRANSFER, "transfer", 32, "vgg16"),
     "resnet50v2_fine_tuned": Family(_TRANSFER, "transfer", 32, "resnet50v2"),
@@ -72,6 +74,8 @@ FAMILIES: dict[str, Family] = {
     "mobilenetv3_fine_tuned": Family(_TRANSFER, "transfer", 32, "mobilenetv3"),
     "efficientnetv2b0_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnetv2b0"),
     "efficientnet_lite0_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnet_lite0"),
+    "efficientnet_lite1_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnet_lite1"),
+    "efficientnet_lite2_fine_tuned": Family(_TRANSFER, "transfer", 32, "efficientnet_lite2"),
     "mobilenet_svm": Family(_TRANSFER_SVM, "linear", 32, "mobilenet"),
     "vgg16_svm": Family(_TRANSFER_SVM, "linear", 32, "vgg16"),
     "resnet50v2_svm": Family(_TRANSFER_SVM, "linear", 32, "resnet50v2"),
@@ -79,6 +83,8 @@ FAMILIES: dict[str, Family] = {
     "mobilenetv3_svm": Family(_TRANSFER_SVM, "linear", 32, "mobilenetv3"),
     "efficientnetv2b0_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnetv2b0"),
     "efficientnet_lite0_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite0"),
+    "efficientnet_lite1_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite1"),
+    "efficientnet_lite2_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite2"),
 }
 
 # "module:constant" of each, which `pipeline.models.backbones.loader` imports.
@@ -90,6 +96,8 @@ BACKBONES: dict[str, str] = {
     "mobilenetv3": "pipeline.models.backbones.keras_applications:MOBILENETV3",
     "efficientnetv2b0": "pipeline.models.backbones.keras_applications:EFFICIENTNETV2B0",
     "efficientnet_lite0": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE0",
+    "efficientnet_lite1": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE1",
+    "efficientnet_lite2": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE2",
 }
 
 

@@ -36,10 +36,9 @@ def expand_recipes(content: Mapping[str, Any]) -> dict[str, Any]:
     Raises PipelineError, one line, for wrong defaults. What is wrong in a family's entry is left for `Params` to refuse.
     """
     content = {key: _spell_out(value) if key == "train" else value for key, value in content.items()}
-    recipes = content.get("recipes")
-    if not isinstance(recipes, Mapping):
+    if not isinstance(content.get("recipes"), Mapping):
         return content
-    recipes = _spell_out_all(recipes)
+    recipes = _spell_out_all(content["recipes"])
     _check_defaults(recipes)
     whole = {name: _expand(recipes, name) for name in recipes if name != _DEFAULTS}
     return {**content, "recipes": whole}
@@ -53,7 +52,11 @@ def _spell_out(section: Any) -> Any:
 
 
 def _spell_out_all(recipes: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds what may be left out: the entry of a variant (X_svm, X_fine_tuned) that says nothing of its own."""
     whole = {name: _spell_out(entry) for name, entry in recipes.items()}
+    whole |= {
+        name: {} for name, family in FAMILIES.items() if family.backbone not in (None, name) and name not in recipes
+    }
     if isinstance(defaults := recipes.get(_DEFAULTS), Mapping):
         whole[_DEFAULTS] = {kind: _spell_out(entry) for kind, entry in defaults.items()}
     return whole

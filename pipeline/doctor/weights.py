@@ -9,7 +9,7 @@ from pipeline.config.sections import Params
 from pipeline.doctor.findings import Finding
 from pipeline.sources.local_paths import resolve_path
 
-_PACKAGED = ("efficientnet_lite0",)  # backbones whose weights come with a package
+_PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # weights come with packages
 _FILES = {  # how the names begin that Keras gives them
     "mobilenet": "mobilenet_",
     "inceptionv3": "inception_v3_",

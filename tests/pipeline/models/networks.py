@@ -25,8 +25,13 @@ BLOCK_ENDS = {
         f"block{i}{'abcdefgh'[j]}_project_bn" for i, n in enumerate(EFFICIENTNET_BLOCKS, 1) for j in range(n)
     ],
     "efficientnet_lite0": [f"_blocks_{i}__bn2" for i in range(16)],
+    "efficientnet_lite1": [f"_blocks_{i}__bn2" for i in range(21)],
+    "efficientnet_lite2": [f"_blocks_{i}__bn2" for i in range(21)],
 }
-EVERY_BACKBONE = pytest.mark.parametrize("name", BLOCK_ENDS)
+_MORE = ("efficientnet_lite1", "efficientnet_lite2")  # of the kind of efficientnet_lite0
+EVERY_BACKBONE = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.ci] if name in _MORE else []) for name in BLOCK_ENDS]
+)
 
 
 def size_of(name: str) -> int:
