@@ -10,7 +10,8 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import describe_settings
 from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.measure import compute_metrics, make_calibration_table
+from pipeline.evaluation.conformal import load_rule
+from pipeline.evaluation.measure import compute_metrics, make_calibration_table, make_test_class_table
 from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.out_of_fold import predict_out_of_fold
@@ -30,6 +31,7 @@ def evaluate(family: str) -> None:
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     contract, facts = load_contract(artifact), load_dataset_facts()
     check_trained_on(contract, facts, describe_settings(params, family)["train"], artifact)
+    rule = load_rule(contract, params.evaluate.coverage, artifact)
     configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.batches import read_names
     from pipeline.evaluation.gradcam import explain_mistakes
@@ -42,14 +44,16 @@ def evaluate(family: str) -> None:
     from pipeline.models.inference import freeze
 
     model = load_model(artifact)
+    outside = None if params.evaluate.outside_path is None else OUTSIDE
+    decoding = decode_as_trained(contract, params.prune)
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted = predict_splits(family, model, apply, artifact)
-    metrics: Metrics = {**compute_metrics(predicted, temperature), **describe_model(model, artifact, record)}
+    metrics: Metrics = {**compute_metrics(predicted, temperature, rule), **describe_model(model, artifact, record)}
     test, folds, seed = predicted["test"], params.evaluate.label_folds, params.crossval.seed
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(
         metrics=metrics,
-        classes=make_class_table(*test, class_names),
+        classes=make_test_class_table(test, class_names, temperature, rule),
         classes_train=make_class_table(*predicted["train"], class_names),
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
         predictions=predictions,
@@ -60,13 +64,7 @@ def evaluate(family: str) -> None:
         pr=make_pr_table(*test, class_names),
         reliability=make_calibration_table(*test, temperature),
         layers=make_layer_table(model),
-        outside=judge_pictures(
-            model,
-            OUTSIDE if params.evaluate.outside_path is not None else None,
-            decoding=decode_as_trained(contract, params.prune),
-            class_names=class_names,
-            temperature=temperature,
-        ),
+        outside=judge_pictures(model, outside, decoding=decoding, class_names=class_names, temperature=temperature),
         heat_maps=explain_mistakes(model, predictions, class_names),
         augmented=draw_samples(family, params, facts),
         contract=contract,

@@ -1,7 +1,9 @@
-"""Classifies pictures: python -m stages.predict FILE|FOLDER|-… [--family NAME|--model FILE] [--top 3] [--json|--csv].
+"""Classifies pictures: python -m stages.predict FILE|FOLDER|-… [--family NAME|--model FILE] [--top 3] [--coverage 0.95]
+[--json|--csv].
 
 Uses the family that is best on validation images, unless a family or a model file is named. Pictures are decoded as in
-training, and probabilities are calibrated, as the model file says. What can't be used gets its own line, all else is still
+training, and probabilities are calibrated, as the model file says. With --coverage, each answer has the set of classes that
+holds the true one that often. What can't be used gets its own line, all else is still
 classified, and the exit status is 1.
 """
 
@@ -13,6 +15,7 @@ from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_as_trained, load_pictures
 from pipeline.data.picture_paths import find_files
 from pipeline.evaluation.answers import load_classifier, make_writer, write_answers
+from pipeline.evaluation.conformal import load_rule
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers
 from pipeline.runtime.paths import METRICS, MODELS
@@ -28,24 +31,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = make_parser("predict", __doc__)
-    parser.add_argument(
-        "paths",
-        nargs="+",
-        metavar="FILE|FOLDER|-",
-        help="pictures, folders with pictures below them, - = a list on stdin",
-    )
+    help_ = "pictures, folders with pictures below them, - = a list on stdin"
+    parser.add_argument("paths", nargs="+", metavar="FILE|FOLDER|-", help=help_)
     models = parser.add_mutually_exclusive_group()
     models.add_argument("--family", help="a trained family; by default, the best on validation images")
     models.add_argument(
         "--model", type=Path, metavar="FILE", help="a .keras file from anywhere; needs no data/ or metrics/"
     )
     parser.add_argument("--top", type=int, default=3, metavar="N", help="classes per picture (default 3)")
+    parser.add_argument(
+        "--coverage", type=float, metavar="SHARE", help="adds the classes of which one is right, at 0.95 or so"
+    )
     forms = parser.add_mutually_exclusive_group()
     for form, what in (("json", "one object per line"), ("csv", "path, family, class_1, probability_1, …, error")):
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text", help=what)
     chosen = parser.parse_args(arguments)
     if chosen.top < 1:
         parser.error(f"--top: expected 1 or more, received {chosen.top}")
+    if chosen.coverage is not None and not 0 < chosen.coverage < 1:
+        parser.error(f"--coverage: expected a share above 0 and below 1, such as 0.95, received {chosen.coverage:g}")
     return chosen
 
 
@@ -54,11 +58,13 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     params = load_params()
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
+    rule = None if chosen.coverage is None else load_rule(contract, chosen.coverage, artifact)
     configure_tensorflow(**params.runtime.model_dump())
     classify = load_classifier(artifact, contract)
-    writer = make_writer(chosen.form, contract.family, min(chosen.top, len(contract.class_names)))
+    top = min(chosen.top, len(contract.class_names))
+    writer = make_writer(chosen.form, contract.family, top, with_sets=rule is not None)
     pictures = load_pictures(find_files(chosen.paths), decode_as_trained(contract, params.prune))
-    write_answers(pictures, classify, contract.class_names, chosen.top, writer, bad)
+    write_answers(pictures, classify, contract.class_names, top, writer, bad, rule)
 
 
 def choose_best() -> str:

@@ -2,15 +2,16 @@
 
 A training that was killed goes on after the last epoch that it has kept beside DVC's cache, and ends in the same bytes.
 
-The model file holds its contract: class names, how pictures become pixels, the temperature, fitted on val, and what it was
-trained on and with.
+The model file holds its contract: class names, how pictures become pixels, the temperature and the scores of prediction sets,
+both from val, and what it was trained on and with.
 """
 
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import describe_settings
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.temperature import fit_temperature
+from pipeline.evaluation.conformal import fit_conformal
+from pipeline.evaluation.temperature import apply_temperature, fit_temperature
 from pipeline.models.contract import make_contract
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.paths import METRICS, MODELS
@@ -32,12 +33,16 @@ def train(family: str) -> None:
     checkpoints = find_checkpoints("train", family, params)
     with record_seconds("train_seconds", family, artifact, before=lambda: checkpoints.seconds_before):
         model = train_family(family, params, record=record, checkpoints=checkpoints)
-        embeddings = find_embeddings(family)
-        temperature = fit_temperature(*predict(model, "val", embeddings))
-        settings = describe_settings(params, family)["train"]
-        save_model(
-            model, artifact, make_contract(family, load_dataset_facts(), temperature=temperature, settings=settings)
+        labels, probabilities = predict(model, "val", find_embeddings(family))
+        temperature = fit_temperature(labels, probabilities)
+        contract = make_contract(
+            family,
+            load_dataset_facts(),
+            temperature=temperature,
+            settings=describe_settings(params, family)["train"],
+            conformal=fit_conformal(labels, apply_temperature(probabilities, temperature)),
         )
+        save_model(model, artifact, contract)
     record_readings(family, artifact, {"train_peak_mb": read_peak_memory()})
     record_last_digits(family, artifact)
     checkpoints.remove()

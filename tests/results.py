@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.measure import Split, compute_metrics, make_calibration_table
+from pipeline.evaluation.conformal import SetRule
+from pipeline.evaluation.measure import Split, compute_metrics, make_calibration_table, make_test_class_table
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.results import Results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
 from pipeline.evaluation.temperature import fit_temperature
 
+RULE = SetRule(0.95, threshold=0.1)
 OUTSIDE = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
 
 
@@ -39,7 +41,7 @@ def tabulate(split: str, labels: np.ndarray, probabilities: np.ndarray, class_na
 def make_metrics(test: Split, val: Split, temperature: float) -> dict[str, Any]:
     """Those of a small model that was trained on images like those of val."""
     model = {"parameters": 1000, "trainable_parameters": 900, "model_bytes": 5000, "best_epoch": 2}
-    metrics = compute_metrics({"train": val, "val": val, "test": test}, temperature)
+    metrics = compute_metrics({"train": val, "val": val, "test": test}, temperature, RULE)
     return metrics | model | {"model_sha256": "0" * 64}
 
 
@@ -51,7 +53,7 @@ def make_results(class_names: list[str], test: Split, val: Split | None = None, 
     curves = [(split, epoch, 0.5, 1 / epoch) for split in ("train", "val") for epoch in (1, 2)]
     layers = [("input_layer", "InputLayer", 8, 8, 3, 0), ("dense", "Dense", 1, 1, len(class_names), 1000)]
     content: dict[str, Any] = {
-        "classes": make_class_table(labels, probabilities, class_names),
+        "classes": make_test_class_table(test, class_names, temperature, RULE),
         "classes_train": make_class_table(*val, class_names),
         "confusion": make_confusion_table(labels, probabilities.argmax(axis=1), class_names),
         "predictions": tabulate("test", *test, class_names),

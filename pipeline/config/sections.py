@@ -132,12 +132,14 @@ class Examine(Section):
 
 
 class Evaluate(Section):
-    """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20."""
+    """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of
+    prediction sets, see pipeline.evaluation.conformal."""
 
     outside_path: Place | None
     choose_by: Measure | None
     costs: dict[str, NotNegative | dict[str, NotNegative]]
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
+    coverage: Annotated[Number, Field(gt=0, lt=1)]
 
 
 class Runtime(Section):

@@ -42,6 +42,7 @@ Number = Annotated[float, BeforeValidator(read_exponent)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 # Images: one number for all classes, or class to its own. The tags are names that messages leave out.
 Caps = Annotated[
     Annotated[Count, Tag("int")] | Annotated[dict[str, Count], BeforeValidator(write_names), Tag("dict")],

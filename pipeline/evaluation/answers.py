@@ -4,13 +4,14 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from pipeline.data.image_files import Picture
+from pipeline.evaluation.conformal import SetRule, make_sets
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
 from pipeline.runtime.cells import guard_cell
@@ -27,11 +28,21 @@ Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (n, size, size, 3) to pro
 Ranking = list[tuple[str, float]]  # class and probability, the most probable first
 
 
+class Answer(NamedTuple):
+    """ranking: empty if the picture can't be used; then reason says why. members: classes in its prediction set, the most
+    probable first; None where no sets are asked for."""
+
+    path: str
+    ranking: Ranking
+    reason: str = ""
+    members: list[str] | None = None
+
+
 class Writer(Protocol):
     """Writes each answer to stdout as soon as it is known."""
 
-    def write(self, path: str, ranking: Ranking, reason: str) -> None:
-        """ranking: empty if the picture can't be used; then reason says why."""
+    def write(self, answer: Answer) -> None:
+        """One picture's."""
 
 
 def load_classifier(artifact: Path, contract: Contract) -> Classify:
@@ -52,23 +63,46 @@ def load_classifier(artifact: Path, contract: Contract) -> Classify:
 
 
 def write_answers(
-    pictures: Iterable[Picture], classify: Classify, class_names: list[str], top: int, writer: Writer, bad: list[str]
+    pictures: Iterable[Picture],
+    classify: Classify,
+    class_names: list[str],
+    top: int,
+    writer: Writer,
+    bad: list[str],
+    rule: SetRule | None = None,
 ) -> None:
-    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`."""
+    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`.
+    rule: of prediction sets; None: there are none."""
     with progress_bar(desc="predict", unit=" images", disable=None) as progress:
         for batch in in_chunks(pictures, _BATCH):
-            for picture, ranking in zip(batch, rank_pictures(batch, classify, class_names, top), strict=True):
-                writer.write(picture.path, ranking, picture.reason)
-                if picture.reason:
-                    bad.append(picture.path)
+            for answer in answer_pictures(batch, classify, class_names, top, rule):
+                writer.write(answer)
+                if answer.reason:
+                    bad.append(answer.path)
             progress.update(len(batch))
 
 
-def rank_pictures(pictures: Sequence[Picture], classify: Classify, class_names: list[str], top: int) -> list[Ranking]:
-    """One ranking per picture, empty for one without pixels."""
+def answer_pictures(
+    pictures: Sequence[Picture], classify: Classify, class_names: list[str], top: int, rule: SetRule | None = None
+) -> list[Answer]:
+    """One answer per picture, without a ranking for one without pixels."""
     usable = [picture.pixels for picture in pictures if picture.pixels is not None]
-    rows = iter(classify(np.stack(usable)) if usable else ())
-    return [[] if picture.pixels is None else rank_classes(next(rows), class_names, top) for picture in pictures]
+    rows: Iterator[np.ndarray] = iter(classify(np.stack(usable)) if usable else ())
+    answers = []
+    for picture in pictures:
+        if picture.pixels is None:
+            answers.append(Answer(picture.path, [], picture.reason))
+            continue
+        row = next(rows)
+        members = None if rule is None else list_members(row, class_names, rule)
+        answers.append(Answer(picture.path, rank_classes(row, class_names, top), picture.reason, members))
+    return answers
+
+
+def list_members(probabilities: np.ndarray, class_names: list[str], rule: SetRule) -> list[str]:
+    """The classes in a picture's prediction set, the most probable first. probabilities: calibrated, (classes,)."""
+    inside = make_sets(probabilities[None], rule)[0]
+    return [class_names[number] for number in np.argsort(-probabilities, kind="stable") if inside[number]]
 
 
 def rank_classes(probabilities: np.ndarray, class_names: list[str], top: int) -> Ranking:
@@ -77,10 +111,11 @@ def rank_classes(probabilities: np.ndarray, class_names: list[str], top: int) ->
     return [(class_names[number], round(float(probabilities[number]), 6)) for number in order]
 
 
-def make_writer(form: str, family: str, top: int) -> Writer:
-    """form: json, csv or text. top: classes in each answer, at most as many as there are."""
+def make_writer(form: str, family: str, top: int, *, with_sets: bool = False) -> Writer:
+    """form: json, csv or text. top: classes in each answer, at most as many as there are. with_sets: whether answers have
+    prediction sets, for which csv has a column."""
     if form == "csv":
-        return _CsvWriter(family, top)
+        return _CsvWriter(family, top, with_sets=with_sets)
     return _JsonWriter(family) if form == "json" else _TextWriter(family)
 
 
@@ -90,27 +125,32 @@ class _JsonWriter:
     def __init__(self, family: str) -> None:
         self._family = family
 
-    def write(self, path: str, ranking: Ranking, reason: str) -> None:
-        answer: dict[str, Any] = {"path": path, "family": self._family}
-        if reason:
-            answer["error"] = reason
+    def write(self, answer: Answer) -> None:
+        content: dict[str, Any] = {"path": answer.path, "family": self._family}
+        if answer.reason:
+            content["error"] = answer.reason
         else:
-            answer["predictions"] = [{"label": label, "probability": p} for label, p in ranking]
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+            content["predictions"] = [{"label": label, "probability": p} for label, p in answer.ranking]
+            if answer.members is not None:
+                content["set"] = answer.members
+        print(json.dumps(content, ensure_ascii=False), flush=True)
 
 
 class _CsvWriter:
     """A header, then one row per picture."""
 
-    def __init__(self, family: str, top: int) -> None:
-        self._family, self._top = family, top
+    def __init__(self, family: str, top: int, *, with_sets: bool) -> None:
+        self._family, self._top, self._with_sets = family, top, with_sets
         self._rows = csv.writer(sys.stdout, lineterminator="\n")
         columns = [name for n in range(1, top + 1) for name in (f"class_{n}", f"probability_{n}")]
-        self._rows.writerow(["path", "family", *columns, "error"])
+        self._rows.writerow(["path", "family", *columns, *(["set"] if with_sets else []), "error"])
 
-    def write(self, path: str, ranking: Ranking, reason: str) -> None:
-        values = [value for pair in ranking for value in pair] or [""] * (2 * self._top)
-        cells = [path, self._family, *values, reason]
+    def write(self, answer: Answer) -> None:
+        values = [value for pair in answer.ranking for value in pair] or [""] * (2 * self._top)
+        if self._with_sets:
+            # A list of names in one cell, whatever characters they have.
+            values.append("" if answer.members is None else json.dumps(answer.members, ensure_ascii=False))
+        cells = [answer.path, self._family, *values, answer.reason]
         self._rows.writerow([guard_cell(cell) if isinstance(cell, str) else cell for cell in cells])
         sys.stdout.flush()
 
@@ -121,10 +161,12 @@ class _TextWriter:
     def __init__(self, family: str) -> None:
         logger.info("%s:", family)
 
-    def write(self, path: str, ranking: Ranking, reason: str) -> None:
-        shown = show_unseen_in_name(path)
-        if reason:
-            logger.error("%s: %s", shown, show_unseen_in_name(reason))
-        else:
-            answer = ", ".join(f"{show_unseen_in_name(label)} {100 * p:.1f} %" for label, p in ranking)
-            print(f"{shown}  {answer}", flush=True)
+    def write(self, answer: Answer) -> None:
+        shown = show_unseen_in_name(answer.path)
+        if answer.reason:
+            logger.error("%s: %s", shown, show_unseen_in_name(answer.reason))
+            return
+        text = ", ".join(f"{show_unseen_in_name(label)} {100 * p:.1f} %" for label, p in answer.ranking)
+        if answer.members is not None:
+            text += f"; one of: {', '.join(map(show_unseen_in_name, answer.members))}"
+        print(f"{shown}  {text}", flush=True)

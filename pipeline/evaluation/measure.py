@@ -8,19 +8,26 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from pipeline.evaluation.calibration import compute_calibration, make_reliability_table
+from pipeline.evaluation.conformal import SetRule, make_sets, measure_sets, measure_sets_by_class
 from pipeline.evaluation.intervals import compute_accuracy_interval, compute_bootstrap_intervals
 from pipeline.evaluation.measures import measure_images, pick_measure
 from pipeline.evaluation.metric_types import FamilyMetrics
-from pipeline.evaluation.metrics import compute_basic_metrics, compute_classification_metrics, judge_fit
+from pipeline.evaluation.metrics import (
+    compute_basic_metrics,
+    compute_classification_metrics,
+    judge_fit,
+    make_class_table,
+)
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.training.scores import DIGITS
 
 Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # labels, int (n,), and probabilities, float (n, classes)
 
 
-def compute_metrics(predicted: Mapping[str, Split], temperature: float) -> FamilyMetrics:
-    """predicted: by split, train, val and test in this order. temperature: fitted on val."""
+def compute_metrics(predicted: Mapping[str, Split], temperature: float, rule: SetRule) -> FamilyMetrics:
+    """predicted: by split, train, val and test in this order. temperature: fitted on val. rule: of prediction sets."""
     labels, probabilities = predicted["test"]
+    calibrated = apply_temperature(probabilities, temperature)
     metrics: dict[str, Any] = {
         f"{split}_{name}": value
         for split, pair in predicted.items()
@@ -28,7 +35,8 @@ def compute_metrics(predicted: Mapping[str, Split], temperature: float) -> Famil
     }
     metrics |= {f"test_{name}": value for name, value in compute_classification_metrics(labels, probabilities).items()}
     metrics |= compute_intervals(labels, probabilities)
-    metrics |= compute_calibration_metrics(labels, probabilities, apply_temperature(probabilities, temperature))
+    metrics |= compute_calibration_metrics(labels, probabilities, calibrated)
+    metrics |= measure_sets(labels, make_sets(calibrated, rule)) | {"asked_coverage": rule.coverage}
     more = compute_classification_metrics(*predicted["val"])
     metrics |= {"temperature": temperature, "verdict": _judge(predicted["train"], predicted["val"])}
     metrics |= {f"val_{name}": more[name] for name in ("balanced_accuracy", "roc_auc")}
@@ -68,6 +76,12 @@ def compute_calibration_metrics(
         "test_brier_calibrated": after["brier"],
         "test_loss_calibrated": compute_basic_metrics(labels, calibrated)["loss"],
     }
+
+
+def make_test_class_table(test: Split, class_names: list[str], temperature: float, rule: SetRule) -> pd.DataFrame:
+    """`make_class_table`, with set_coverage and set_size; see `measure_sets_by_class`."""
+    sets = make_sets(apply_temperature(test[1], temperature), rule)
+    return make_class_table(*test, class_names).join(measure_sets_by_class(test[0], sets))
 
 
 def make_calibration_table(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> pd.DataFrame:

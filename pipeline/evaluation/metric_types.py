@@ -92,7 +92,9 @@ class EnsembleMetrics(SharedMetrics, Size):
 
 
 class FamilyMetrics(SharedMetrics):
-    """What `pipeline.evaluation.measure.compute_metrics` finds. calibrated: at the temperature. verdict: see `judge_fit`."""
+    """What `pipeline.evaluation.measure.compute_metrics` finds. calibrated: at the temperature. set: see `measure_sets`;
+    asked_coverage: of the sets.
+    verdict: see `judge_fit`."""
 
     val_balanced_accuracy: float
     val_roc_auc: float | None
@@ -106,6 +108,10 @@ class FamilyMetrics(SharedMetrics):
     test_ece_calibrated: float
     test_brier_calibrated: float
     test_loss_calibrated: float
+    test_set_coverage: float
+    test_set_size: float
+    test_set_single: float
+    asked_coverage: float
     verdict: str
 
 

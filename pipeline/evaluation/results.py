@@ -21,7 +21,7 @@ from pipeline.runtime.paths import EVALUATIONS, METRICS, MODELS, TFRECORDS
 
 _PUBLISHED = ("metrics.json", "classes.csv", "classes_train.csv", "predictions.csv", "calibration.json")
 _TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
-_NUMBERS = ("p:", "confidence", "distance", "roc_auc", "pr_auc")
+_NUMBERS = ("p:", "confidence", "distance", "set_", "roc_auc", "pr_auc")
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,30 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from pipeline.config.families import check_family
-from pipeline.config.types import Pixels, Positive, Section
+from pipeline.config.types import Count, Pixels, Positive, Section, Share
 from pipeline.data.tfrecords import DATASET_FILE, DatasetFacts, load_dataset_facts
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS, TFRECORDS
 
 CONTRACT_FILE = "contract.json"
-VERSION: Final = 1
+VERSION: Final = 2  # 1 had no conformal
 _MOST_BYTES = 16 << 20  # of contract.json: a file from elsewhere may unpack to anything
 _SHOWN = 3  # class names in a message
+
+
+class Conformal(Section):
+    """What prediction sets are made from. images: of val. scores: ascending; see pipeline.evaluation.conformal."""
+
+    images: Count
+    scores: Annotated[list[Share], Field(min_length=1, max_length=1000)]
 
 
 class Contract(Section):
     """class_names: of the model's outputs, in their order. image_size: pixels, each side. resize, range: as in preprocess.
     temperature: fitted on val; see pipeline.evaluation.temperature. data: `DatasetFacts.digest`. settings: see
-    `compute_settings_digest`."""
+    `compute_settings_digest`. conformal: None in files of version 1."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     family: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
     class_names: Annotated[list[str], Field(min_length=1)]
     image_size: Pixels
@@ -38,9 +45,17 @@ class Contract(Section):
     temperature: Positive
     data: str
     settings: str
+    conformal: Conformal | None = None
 
 
-def make_contract(family: str, facts: DatasetFacts, *, temperature: float, settings: dict[str, Any]) -> Contract:
+def make_contract(
+    family: str,
+    facts: DatasetFacts,
+    *,
+    temperature: float,
+    settings: dict[str, Any],
+    conformal: Conformal | None = None,
+) -> Contract:
     """Of a model that was trained on the data of `facts`. settings: as `describe_settings` has them for training."""
     return Contract.model_validate(
         {
@@ -52,6 +67,7 @@ def make_contract(family: str, facts: DatasetFacts, *, temperature: float, setti
             "temperature": temperature,
             "data": facts.digest,
             "settings": compute_settings_digest(settings),
+            "conformal": conformal,
         }
     )
 
@@ -71,7 +87,7 @@ def parse_contract(text: str | bytes) -> Contract:
     content = json.loads(text)
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > VERSION:
-        raise ValueError(f"version {version} is of a newer program: expected {VERSION}; update this one")
+        raise ValueError(f"version {version} is of a newer program: expected {VERSION} at most; update this one")
     try:
         contract = Contract.model_validate(content)
     except ValidationError as error:

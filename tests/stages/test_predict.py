@@ -172,6 +172,35 @@ def refusal(predict) -> Callable[..., str]:
     return read
 
 
+class TestSets:
+    """Prediction sets: scores of 1 − p that validation images had."""
+
+    SCORES = {"images": 99, "scores": [n / 100 for n in range(1, 100)]}  # noqa: RUF012 - nobody changes it
+
+    def test_each_answer_has_the_classes_that_are_probable_enough(self, answers, colours):
+        rewrite("linear_svm", conformal=self.SCORES)
+        for coverage in (0.1, 0.5, 0.9):
+            for answer in answers(colours, "--coverage", coverage):
+                least = 1 - coverage  # the score of rank (99 + 1) × coverage
+                enough = [p["label"] for p in answer["predictions"] if p["probability"] >= least]
+                assert answer["set"] == (enough or [answer["predictions"][0]["label"]])
+
+    def test_without_being_asked_for_there_are_none(self, answers, colours):
+        rewrite("linear_svm", conformal=self.SCORES)
+        assert all("set" not in answer for answer in answers(colours))
+
+    def test_a_model_of_an_older_version_can_not_give_them(self, refusal, answers, colours):
+        rewrite("linear_svm", version=1)
+        assert "has no scores for prediction sets" in refusal(colours, "--coverage", "0.9")
+        assert len(answers(colours)) == 3
+
+    @pytest.mark.parametrize("share", ["0", "1", "95", "-0.5", "nan", "most"])
+    def test_what_is_no_share_is_refused_before_anything_is_read(self, predict, colours, share):
+        status, out, err = predict(colours, f"--coverage={share}")
+        assert (status, out) == (2, "")
+        assert "--coverage" in err.splitlines()[-1]
+
+
 class TestAnswers:
     def test_people_get_one_line_per_picture_with_the_most_probable_class_first(self, predict, colours):
         status, out, err = predict(colours)

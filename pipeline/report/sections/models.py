@@ -6,7 +6,9 @@ import pandas as pd
 
 from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.evaluation.intervals import compute_accuracy_interval
 from pipeline.evaluation.measures import LESS_IS_BETTER
+from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.results import Results
 from pipeline.report.charts.architecture import draw_architecture
 from pipeline.report.charts.models import (
@@ -61,9 +63,35 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
             pd.concat([results[name].classes.assign(family=name) for name in families]), families, class_names
         ),
         "calibrations": [{"family": name, **results[name].metrics} for name in families],
+        "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
         "guessing": describe_guessing(findings),
         "unpredicted": findings.unpredicted,
         "architectures": {name: describe_architecture(results[name].layers) for name in families[:_ARCHITECTURES]},
+    }
+
+
+class SetFacts(TypedDict):
+    """A family's prediction sets on test images: see `pipeline.evaluation.conformal.measure_sets`. low, high: of coverage."""
+
+    family: str
+    coverage: float
+    low: float
+    high: float
+    size: float
+    single: float
+
+
+def describe_sets(family: str, metrics: Metrics, images: int) -> SetFacts:
+    """images: in the test split."""
+    coverage = metrics["test_set_coverage"]
+    low, high = compute_accuracy_interval(round(coverage * images), images)
+    return {
+        "family": family,
+        "coverage": coverage,
+        "low": low,
+        "high": high,
+        "size": metrics["test_set_size"],
+        "single": metrics["test_set_single"],
     }
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.data.image_files import Picture
-from pipeline.evaluation.answers import make_writer, rank_classes, rank_pictures, write_answers
+from pipeline.evaluation.answers import Answer, answer_pictures, make_writer, rank_classes, write_answers
+from pipeline.evaluation.conformal import SetRule
 
 NAMES = ["red", 'green, "dark"', "蓝"]
 RANKING = [('green, "dark"', 0.75), ("red", 0.2), ("蓝", 0.05)]
@@ -42,21 +43,32 @@ class TestRanking:
 
     def test_pictures_that_can_not_be_used_have_an_empty_one(self):
         pictures = [make_picture("a", 2), Picture("b", None, "empty: 0 bytes"), make_picture("c", 0)]
-        rankings = rank_pictures(pictures, classify, NAMES, 1)
-        assert rankings == [[("蓝", 0.8)], [], [("red", 0.8)]]
+        answers = answer_pictures(pictures, classify, NAMES, 1)
+        assert [answer.ranking for answer in answers] == [[("蓝", 0.8)], [], [("red", 0.8)]]
+        assert [answer.reason for answer in answers] == ["", "empty: 0 bytes", ""]
 
     def test_without_a_usable_picture_nothing_is_classified(self):
         def fail(_: np.ndarray) -> np.ndarray:
             raise AssertionError
 
-        assert rank_pictures([Picture("a", None, "gone"), Picture("b", None, "gone")], fail, NAMES, 1) == [[], []]
+        answers = answer_pictures([Picture("a", None, "gone"), Picture("b", None, "gone")], fail, NAMES, 1)
+        assert [answer.ranking for answer in answers] == [[], []]
+
+    def test_a_set_has_the_classes_that_are_probable_enough_the_most_probable_first(self):
+        def guess(_: np.ndarray) -> np.ndarray:
+            return np.array([[0.3, 0.6, 0.1], [0.1, 0.05, 0.85]])
+
+        pictures = [make_picture("a", 0), Picture("b", None, "gone"), make_picture("c", 1)]
+        answers = answer_pictures(pictures, guess, NAMES, 1, SetRule(0.9, threshold=0.3))
+        assert [answer.members for answer in answers] == [['green, "dark"', "red"], None, ["蓝"]]
+        assert [answer.members for answer in answer_pictures(pictures, guess, NAMES, 1)] == [None] * 3
 
 
 class TestWriters:
-    def write(self, form: str, *answers: tuple[str, list, str], top: int = 3) -> None:
-        writer = make_writer(form, "linear_svm", top)
+    def write(self, form: str, *answers: tuple, top: int = 3, with_sets: bool = False) -> None:
+        writer = make_writer(form, "linear_svm", top, with_sets=with_sets)
         for answer in answers:
-            writer.write(*answer)
+            writer.write(Answer(*answer))
 
     def test_json_is_one_object_per_line(self, capsys):
         self.write("json", ("a.png", RANKING[:2], ""), ("b.png", [], "is a folder"))
@@ -92,6 +104,19 @@ class TestWriters:
             ("INFO", "linear_svm:"),
             ("ERROR", "b.png: is a folder"),
         ]
+
+    def test_sets_are_beside_what_there_is_without_them(self, capsys):
+        answers = ("a.png", RANKING[:1], "", ['green, "dark"', "蓝"]), ("b.png", [], "is a folder", None)
+        self.write("text", answers[0])
+        assert capsys.readouterr().out == 'a.png  green, "dark" 75.0 %; one of: green, "dark", 蓝\n'
+        self.write("json", *answers)
+        first, second = map(json.loads, capsys.readouterr().out.splitlines())
+        assert first["set"] == ['green, "dark"', "蓝"]
+        assert second == {"path": "b.png", "family": "linear_svm", "error": "is a folder"}
+        self.write("csv", *answers, top=1, with_sets=True)
+        header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+        assert header == ["path", "family", "class_1", "probability_1", "set", "error"]
+        assert [json.loads(rows[0][4]), rows[1][4:]] == [['green, "dark"', "蓝"], ["", "is a folder"]]
 
     def test_csv_has_no_formulas(self, capsys):
         self.write("csv", ("=1+1.png", [("@cat", 0.5)], ""), ("-x.png", [], "+"), top=1)

@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.evaluation.measure import compute_intervals, compute_metrics, make_calibration_table
+from pipeline.evaluation.conformal import SetRule
+from pipeline.evaluation.measure import (
+    compute_intervals,
+    compute_metrics,
+    make_calibration_table,
+    make_test_class_table,
+)
 from pipeline.evaluation.metric_types import FamilyMetrics
 from tests.results import make_probabilities
 
@@ -11,11 +17,12 @@ from tests.results import make_probabilities
 LABELS = np.array([0, 0, 0, 1])
 PROBABILITIES = np.tile(np.array([0.9, 0.1], np.float32), (4, 1))
 PERFECT = np.array([0, 1]), np.eye(2, dtype=np.float32)
+RULE = SetRule(0.9, threshold=0.3)
 PREDICTED = {"train": PERFECT, "val": (LABELS, PROBABILITIES), "test": (LABELS, PROBABILITIES)}
 
 
 class TestMetrics:
-    METRICS = compute_metrics(PREDICTED, temperature=2.0)
+    METRICS = compute_metrics(PREDICTED, temperature=2.0, rule=RULE)
 
     def test_every_split_has_accuracy_loss_and_macro_f1(self):
         loss = -(3 * math.log(0.9) + math.log(0.1)) / 4
@@ -48,12 +55,25 @@ class TestMetrics:
         assert self.METRICS["test_loss_calibrated"] == pytest.approx(expected, abs=1e-6)
         assert self.METRICS["temperature"] == 2.0
 
+    def test_sets_are_made_from_calibrated_probabilities(self):
+        # Odds of 9 to 1 are 0.1 for the second class, at temperature 2 they are 0.25, both below the threshold.
+        assert [self.METRICS[f"test_set_{name}"] for name in ("coverage", "size", "single")] == [0.75, 1.0, 1.0]
+        wider = compute_metrics(PREDICTED, temperature=2.0, rule=SetRule(0.99, threshold=0.25))
+        assert [wider[f"test_set_{name}"] for name in ("coverage", "size", "single")] == [1.0, 2.0, 0.0]
+        assert wider["asked_coverage"] == 0.99
+
+    def test_a_class_of_the_test_images_has_its_own_share_of_sets(self):
+        table = make_test_class_table(PREDICTED["test"], ["a", "b"], 2.0, RULE)
+        assert table["label"].tolist() == ["a", "b"]
+        assert table["set_coverage"].tolist() == [1.0, 0.0]
+        assert table["recall"].tolist() == [1.0, 0.0]
+
     def test_unequal_classes_are_judged_by_balanced_accuracy(self):
         labels = np.array([0] * 3 + [1] * 97)
         knows, always = make_probabilities(labels, 2), make_probabilities(np.ones(100, int), 2)
 
         def judge(train: np.ndarray, val: np.ndarray) -> str:
-            return compute_metrics({"train": (labels, train), "val": (labels, val), "test": (labels, val)}, 1.0)[
+            return compute_metrics({"train": (labels, train), "val": (labels, val), "test": (labels, val)}, 1.0, RULE)[
                 "verdict"
             ]
 
@@ -63,11 +83,13 @@ class TestMetrics:
 
     def test_the_verdict_compares_train_with_val(self):
         assert self.METRICS["verdict"] == "overfitted"
-        assert compute_metrics(PREDICTED | {"val": PERFECT}, temperature=1.0)["verdict"] == "balanced"
+        assert compute_metrics(PREDICTED | {"val": PERFECT}, temperature=1.0, rule=RULE)["verdict"] == "balanced"
 
     def test_test_has_no_influence_on_the_verdict(self):
         always_wrong = PERFECT[0], PERFECT[1][::-1]
-        assert compute_metrics(PREDICTED | {"test": always_wrong}, temperature=2.0)["verdict"] == "overfitted"
+        assert (
+            compute_metrics(PREDICTED | {"test": always_wrong}, temperature=2.0, rule=RULE)["verdict"] == "overfitted"
+        )
 
 
 class TestIntervals:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.models.contract import (
     CONTRACT_FILE,
+    Conformal,
     Contract,
     check_data,
     check_trained_on,
@@ -25,11 +26,14 @@ from tests.conftest import ROOT
 
 FACTS = DatasetFacts(["cat", "猫"], {}, {}, 32, "crop", [1.0] * 3, [2.0] * 3, "full", "d" * 64)
 SETTINGS = {"recipe": {"epochs": 3, "dropout": 0.2}, "seed": 1}
+SCORES = Conformal(images=3, scores=[0.1, 0.5, 0.5])
 FILE = Path("models/underfit.keras")
 
 
 def make(**changes: Any) -> Contract:
-    return make_contract("underfit", FACTS, temperature=1.5, settings=SETTINGS).model_copy(update=changes)
+    return make_contract("underfit", FACTS, temperature=1.5, settings=SETTINGS, conformal=SCORES).model_copy(
+        update=changes
+    )
 
 
 def write(content: str | bytes | None, file: Path = FILE) -> Path:
@@ -57,7 +61,7 @@ def _project(tmp_path, monkeypatch):
 class TestContent:
     def test_it_says_how_pictures_become_answers(self):
         assert make().model_dump(exclude={"settings"}) == {
-            "version": 1,
+            "version": 2,
             "family": "underfit",
             "class_names": ["cat", "猫"],
             "image_size": 32,
@@ -65,6 +69,7 @@ class TestContent:
             "range": "full",
             "temperature": 1.5,
             "data": "d" * 64,
+            "conformal": {"images": 3, "scores": [0.1, 0.5, 0.5]},
         }
 
     def test_it_is_read_as_it_was_written(self):
@@ -105,6 +110,9 @@ class TestDamage:
             {"family": "\x1b[2J"},
             {"family": ""},
             {"surplus": 1},
+            {"conformal": {"images": 0, "scores": [0.5]}},
+            {"conformal": {"images": 1, "scores": []}},
+            {"conformal": {"images": 1, "scores": [1.5]}},
             {"version": 0},
             {"version": "1"},
         ],
@@ -117,12 +125,18 @@ class TestDamage:
         assert next(iter(changes)) in line
         assert "dvc repro -f train@underfit" in line
 
-    @pytest.mark.parametrize("field", [name for name in Contract.model_fields if name != "version"])
+    @pytest.mark.parametrize("field", [name for name in Contract.model_fields if name not in ("version", "conformal")])
     def test_a_missing_one_is_too(self, field):
         content = json.loads(dump_contract(make()))
         del content[field]
         write(json.dumps(content))
         assert f"damaged ({field}: " in refusal(load_contract, FILE)
+
+    def test_one_of_the_first_version_has_no_scores(self):
+        content = json.loads(dump_contract(make())) | {"version": 1}
+        del content["conformal"]
+        write(json.dumps(content))
+        assert load_contract(FILE) == make(version=1, conformal=None)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b"[" * 100_000], ids=range(7))
     def test_no_contract_at_all_is_too(self, content):
@@ -130,8 +144,8 @@ class TestDamage:
         assert "is damaged" in refusal(load_contract, FILE)
 
     def test_one_of_a_newer_program_says_so(self):
-        write(json.dumps(json.loads(dump_contract(make())) | {"version": 2, "more": 1}))
-        assert "version 2 is of a newer program" in refusal(load_contract, FILE)
+        write(json.dumps(json.loads(dump_contract(make())) | {"version": 3, "more": 1}))
+        assert "version 3 is of a newer program" in refusal(load_contract, FILE)
 
     def test_a_file_without_one_says_what_to_do(self):
         line = refusal(load_contract, write(None))

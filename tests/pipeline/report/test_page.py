@@ -41,7 +41,7 @@ def make_metrics(**changes: Any) -> dict[str, Any]:
     ends = {
         f"test_{name}_{end}": 0.25 for name in ("accuracy", "macro_f1", "balanced_accuracy") for end in ("low", "high")
     }
-    accuracies = {"train_accuracy": 0.9, "val_accuracy": 0.7, "verdict": "balanced"}
+    accuracies = {"train_accuracy": 0.9, "val_accuracy": 0.7, "verdict": "balanced", "asked_coverage": 0.9}
     return {**{f"test_{name}": 0.125 for name in METRICS}, **ends, **accuracies, **changes}
 
 
@@ -145,6 +145,8 @@ def make_content(**changes: Any) -> dict[str, Any]:
     calibration = dict.fromkeys(["test_ece", "test_ece_calibrated", "test_brier", "test_brier_calibrated"], 0.125)
     calibration |= {"test_loss": 1.5, "test_loss_calibrated": 1.25, "temperature": 1.75}
     by_class = {"precision": 0.5, "recall": 0.25, "f1": 0.75, "roc_auc": 0.9, "pr_auc": 0.8, "support": 1200}
+    by_class |= {"set_coverage": 0.875, "set_size": 1.25}
+    sets = {"coverage": 0.9375, "low": 0.875, "high": 0.96875, "size": 1.5, "single": 0.625}
     return {
         **dict.fromkeys(CHARTS, SVG),
         "rows": [row],
@@ -159,6 +161,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "few_images": 10,
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
+        "sets": [{"family": "optimized", **sets}],
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
@@ -320,6 +323,7 @@ class TestNames:
             {"architectures": {"optimized": make_architecture(kind=EVIL)}},
             {"confusions": {EVIL: SVG}},
             {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
+            {"sets": [make_content()["sets"][0] | {"family": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
             {"other_pairs": {EVIL: [make_strip()]}},
@@ -621,6 +625,15 @@ class TestSure:
     def test_it_says_which_bins_have_few_images(self):
         assert "hollow ones fewer than 12. Below" in read(few_images=12)
 
+    def test_sets_of_classes_are_shown_with_what_was_asked_for(self):
+        text = read()
+        assert "optimized93.8 %87.5 % – 96.9 %1.5062.5 %" in text
+        assert "Asked for 90.0 % (evaluate.coverage)" in text
+
+    def test_a_class_without_test_images_has_no_sets(self):
+        row = make_content()["classes"][0] | {"set_coverage": None, "set_size": None, "support": 0}
+        assert "0.9000.800––0" in read(classes=[row])
+
     def test_calibration_is_shown_before_and_after(self):
         assert "optimized1.7512.5 %12.5 %0.1250.1251.5001.250" in read()
 
@@ -692,8 +705,8 @@ class TestWrong:
 
     def test_an_undefined_area_under_a_curve_is_not_defined(self):
         row = make_content()["classes"][0] | {"roc_auc": None, "pr_auc": None}
-        assert "cat0.5000.2500.750not definednot defined1,200" in read(classes=[row])
-        assert "cat0.5000.2500.7500.9000.8001,200" in read()
+        assert "cat0.5000.2500.750not definednot defined87.5 %1.251,200" in read(classes=[row])
+        assert "cat0.5000.2500.7500.9000.80087.5 %1.251,200" in read()
 
     def test_what_another_family_confuses_is_folded_away_with_its_pictures(self):
         page = render(other_pairs={"other": [make_strip(), make_strip(label="emu")]})
