@@ -5,7 +5,7 @@
   `matrix` iterates over before it runs any stage: a value that is no list ends in its own words, and one wrong name takes all
   models out of the workspace, with the value left in params.yaml.
 - What a DVC that was killed left half-written is mended first, and this one writes whole files: dvc_locks and dvc_writes beside
-  this file. Before a run, unfinished files of dead ones are removed.
+  this file. Before a run, unfinished files of dead ones are removed, and experiments of dead workers are queued again.
 - Where the disk is full, one line says what to do.
 - In a folder that is no git repository, a line says so; where the page for `dvc plots` is missing, it is written.
 
@@ -34,6 +34,8 @@ from pipeline.runtime.overrides import quote_setting
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
 _RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
+_QUEUE_START = ("queue", "start")
+_OF_QUEUE = ("exp", "exec-run")  # as a worker of the queue runs an experiment
 _BESIDE = ("--temp", "--queue", "--dry")  # beside the workspace
 _MOST_CHECKED = 64  # combinations of -S a=1,2 -S b=3,4 that are checked; more would take seconds
 _QUOTES = "'\""
@@ -68,6 +70,10 @@ def main() -> int:
             from pipeline.runtime.dvc_writes import make_dvc_write_whole
 
             make_dvc_write_whole()
+        if command == _OF_QUEUE:
+            from pipeline.runtime.experiment_queue import end_with_worker
+
+            end_with_worker()
         status = run_dvc()
         if status and project is not None and command and command not in _RUNS:
             # Every command reads dvc.yaml: what is wrong in params.yaml may be what DVC has just stumbled over.
@@ -139,12 +145,11 @@ def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> No
     if command[:1] == ("plots",) and not (project / ".cache" / "plots.html").exists():
         write = "from pipeline.report.plots_page import save_plots_page; save_plots_page()"
         subprocess.run([sys.executable, "-c", write], cwd=project, check=False)
+    if command not in (*_RUNS, _QUEUE_START):
+        return
+    clear_away(project)
     if command not in _RUNS:
         return
-    from pipeline.runtime.leftovers import remove_leftovers
-
-    if removed := remove_leftovers(project):
-        print(removed, file=sys.stderr)
     if any(option in sys.argv for option in _BESIDE):
         from dvc.config import Config
 
@@ -160,6 +165,16 @@ def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> No
         ask_check(project, [variant.file for variant in variants] or [params])
     for fault in filter(None, [variant.fault for variant in variants]):
         raise PipelineError(fault)
+
+
+def clear_away(project: Path) -> None:
+    """What runs that were killed left behind. First the queue: what it calls Running needs its workspace."""
+    from pipeline.runtime.experiment_queue import requeue_killed
+    from pipeline.runtime.leftovers import remove_leftovers
+
+    for clear in (requeue_killed, remove_leftovers):
+        if line := clear(project):
+            print(line, file=sys.stderr)
 
 
 def ask_check(project: Path, files: list[Path]) -> None:

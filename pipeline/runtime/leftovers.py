@@ -1,4 +1,5 @@
-"""What runs that were killed left behind: files and folders written aside, and the workspaces of `dvc exp run --temp`.
+"""What runs that were killed left behind: files and folders written aside, and the workspaces of `dvc exp run --temp` and of
+DVC's queue.
 
 A stage that runs again removes what it wrote aside itself. These are of stages that don't: their results came from DVC's cache,
 or their family is no longer asked for. Only names that stages give to their own outputs count, as a user's folders may be
@@ -33,9 +34,8 @@ _SINGLE = (
 )
 _BY_FAMILY = (paths.EMBEDDINGS, paths.EVALUATIONS, paths.CROSSVAL, paths.MODELS, paths.METRICS, paths.WATCH_SEEN)
 _DEPTH = 4  # metrics/crossval/<family>/fold1
-_TEMPORARY = Path(".dvc/tmp/exps/standalone")
+_TEMPORARY = (Path(".dvc/tmp/exps"), Path(".dvc/tmp/exps/standalone"))  # of the queue; of --temp
 _WAITING = 14 * 86_400.0  # seconds for which finished parts wait for a run that goes on from them
-_YOUNG = 600.0  # seconds; a workspace that is being made has no process in it yet
 
 
 def remove_leftovers(project: Path) -> str | None:
@@ -73,8 +73,9 @@ def _waits(path: Path) -> bool:
 def _list_workspaces(project: Path) -> list[Path]:
     return [
         folder
-        for folder in (project / _TEMPORARY).glob("tmp*")
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > _YOUNG
+        for place in _TEMPORARY
+        for folder in (project / place).glob("tmp*")
+        if folder.is_dir() and not folder.is_symlink()
     ]
 
 

@@ -161,6 +161,16 @@ def test_what_a_killed_dvc_left_is_mended_before_any_command(clone, capsys, monk
     assert capsys.readouterr().err == ""
 
 
+def test_workspaces_of_killed_experiments_are_removed_before_the_queue_starts(clone, capsys):
+    workspace = clone / ".dvc" / "tmp" / "exps" / "tmpkilled"
+    workspace.mkdir(parents=True)
+    prepare(clone, ("queue", "status"), [])
+    assert workspace.exists()
+    prepare(clone, ("queue", "start"), [])
+    assert not workspace.exists()
+    assert ".dvc/tmp/exps/tmpkilled" in capsys.readouterr().err
+
+
 def test_unfinished_files_of_a_killed_run_are_removed_before_the_next_one(clone, capsys):
     partial = clone / "models" / "gone.keras.partial"
     partial.parent.mkdir(exist_ok=True)

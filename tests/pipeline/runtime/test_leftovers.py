@@ -71,14 +71,19 @@ def test_nothing_is_removed_while_a_stage_is_at_work(folder):
     assert list_files(folder) == {*OURS, *THEIRS}
 
 
-def test_workspaces_of_experiments_that_were_killed_are_removed_and_new_ones_are_not(tmp_path):
-    standalone = tmp_path / ".dvc" / "tmp" / "exps" / "standalone"
-    for name, age in [("tmpdead", 3600), ("tmpnew", 0), ("tmplater", -3600), ("pid", 3600)]:
-        (standalone / name).mkdir(parents=True)
-        (standalone / name / "params.yaml").touch()
-        os.utime(standalone / name, (time.time() - age, time.time() - age))
-    assert "tmpdead" in str(remove_leftovers(tmp_path))
-    assert sorted(path.name for path in standalone.iterdir()) == ["pid", "tmplater", "tmpnew"]
+def test_workspaces_of_experiments_that_were_killed_are_removed_and_what_dvc_notes_of_them_is_not(tmp_path):
+    names = ("standalone/tmpdead", "tmpalso", "standalone/pid", "run", "celery/broker", "standalone/template.txt")
+    for name in names:
+        (tmp_path / ".dvc/tmp/exps" / name).mkdir(parents=True)
+        (tmp_path / ".dvc/tmp/exps" / name / "params.yaml").touch()
+    assert "removed 2 unfinished" in str(remove_leftovers(tmp_path))
+    left = sorted(path.relative_to(tmp_path / ".dvc/tmp/exps") for path in tmp_path.rglob("params.yaml"))
+    assert [path.parent.as_posix() for path in left] == [
+        "celery/broker",
+        "run",
+        "standalone/pid",
+        "standalone/template.txt",
+    ]
 
 
 def test_parts_from_which_the_next_run_goes_on_wait_for_two_weeks(tmp_path):
