@@ -26,7 +26,7 @@ import yaml
 
 from pipeline.runtime.dvc_locks import mend_locks
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.experiment_place import find_faults
+from pipeline.runtime.experiment_place import explain_torn, find_faults
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
@@ -147,6 +147,8 @@ def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> No
         subprocess.run([sys.executable, "-c", write], cwd=project, check=False)
     if command not in (*_RUNS, _QUEUE_START):
         return
+    if torn := explain_torn(project):
+        raise PipelineError(torn)
     clear_away(project)
     if command not in _RUNS:
         return

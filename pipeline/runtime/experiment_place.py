@@ -5,15 +5,19 @@ not committed goes there as a git stash, which needs a name and an address.
 """
 
 import os
+import re
 import shlex
 from pathlib import Path
 
 from pipeline.runtime.git import ask_git
+from pipeline.runtime.lifetime import is_at_work
 
 NO_IDENTITY = (
     "git has no user.name and user.email, which experiments need where files differ from the commit: "
     '`git config user.name "Your Name"` and `git config user.email you@example.com`'
 )
+_PACKED = ".dvc/tmp/repro.dat"  # which DVC stages for a moment
+_MOVED = re.compile(r"checkout: moving from (\S+) to")
 _WHERE = "with which DVC can't prepare --temp and --queue"
 
 
@@ -21,6 +25,20 @@ def find_faults(project: Path, cache: Path) -> list[str]:
     """One line each; none where experiments can run beside the workspace. project: absolute, a clone. cache: DVC's."""
     faults = [NO_IDENTITY] if not has_identity(project) and _is_changed(project) else []
     return [*faults, *_find_letters(project, cache)]
+
+
+def explain_torn(project: Path) -> str | None:
+    """What to do where a DVC was killed in the second in which it prepares an experiment: it leaves the experiment's values in
+    params.yaml, git on no branch, and changes that were not committed in git's stash. None: all is well."""
+    staged = ask_git("-C", str(project), "diff", "--cached", "--name-only", "--", _PACKED)
+    if not (staged or "").strip() or is_at_work(project):
+        return None
+    moved = _MOVED.match(ask_git("-C", str(project), "log", "--walk-reflogs", "-1", "--format=%gs", "HEAD") or "")
+    return (
+        "a DVC was killed while it prepared an experiment: its values are in params.yaml, git is on no branch: expected the "
+        f"project as it was: `git checkout --force {moved[1] if moved else 'BRANCH'}`, then, if `git stash list` has changes "
+        "of yours, `git stash pop`, and run again"
+    )
 
 
 def has_identity(project: Path) -> bool:

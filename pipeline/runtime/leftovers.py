@@ -1,17 +1,19 @@
 """What runs that were killed left behind: files and folders written aside, and the workspaces of `dvc exp run --temp` and of
-DVC's queue.
+DVC's queue, and its locks of git's references to experiments, which would stop each later `dvc exp run`.
 
 A stage that runs again removes what it wrote aside itself. These are of stages that don't: their results came from DVC's cache,
 or their family is no longer asked for. Only names that stages give to their own outputs count, as a user's folders may be
 called `cow.partial`. Nothing is removed while another DVC or stage runs in the project.
 """
 
+import os
 import time
 from itertools import chain
 from pathlib import Path
 
 from pipeline.runtime import paths
 from pipeline.runtime.files import read_key, remove
+from pipeline.runtime.git import ask_git
 from pipeline.runtime.lifetime import is_at_work
 
 _SINGLE = (
@@ -40,13 +42,13 @@ _WAITING = 14 * 86_400.0  # seconds for which finished parts wait for a run that
 
 def remove_leftovers(project: Path) -> str | None:
     """Removes them; one line that says what, or None. project: the folder of dvc.yaml."""
-    found = [*_list_partial(project), *_list_workspaces(project)]
+    found = [*_list_partial(project), *_list_workspaces(project), *_list_git_locks(project)]
     if not found or is_at_work(project):
         return None
     size = sum(map(_measure, found))
     for path in found:
         remove(path)
-    names = ", ".join(str(path.relative_to(project)) for path in found[:3]) + (", …" if len(found) > 3 else "")
+    names = ", ".join(os.path.relpath(path, project) for path in found[:3]) + (", …" if len(found) > 3 else "")
     return (
         f"removed {len(found)} unfinished file(s) or folder(s) of runs that were killed, {size / 1e6:,.1f} MB: {names}"
     )
@@ -77,6 +79,12 @@ def _list_workspaces(project: Path) -> list[Path]:
         for folder in (project / place).glob("tmp*")
         if folder.is_dir() and not folder.is_symlink()
     ]
+
+
+def _list_git_locks(project: Path) -> list[Path]:
+    """Only DVC writes below refs/exps. Where git's folder is outside the project, as of a worktree, it is found too."""
+    folder = (ask_git("-C", str(project), "rev-parse", "--git-common-dir") or "").strip()
+    return sorted((project / folder / "refs" / "exps").rglob("*.lock")) if folder else []
 
 
 def _measure(path: Path) -> int:

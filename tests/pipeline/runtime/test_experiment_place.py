@@ -1,8 +1,10 @@
 import shlex
+import subprocess
+import sys
 
 import pytest
 
-from pipeline.runtime.experiment_place import find_faults, has_identity
+from pipeline.runtime.experiment_place import explain_torn, find_faults, has_identity
 from tests.clone import commit, run
 
 
@@ -65,3 +67,39 @@ class TestLetters:
         (repository / ".dvc/config.local").write_text("[cache]\n    dir = /tmp/Bücher\n")
         [fault] = find_faults(repository, repository / "cache")
         assert fault.startswith(".dvc/config.local has other letters than ASCII")
+
+
+class TestTorn:
+    """As a DVC leaves it that is killed in the second in which it prepares an experiment."""
+
+    def tear(self, repository) -> None:
+        (repository / "note.txt").write_text("mine\n")
+        run(["git", "add", "note.txt"], repository)
+        run(["git", "stash", "--quiet"], repository)
+        run(["git", "checkout", "--quiet", "--detach"], repository)
+        (repository / "params.yaml").write_text("a: 2\n")
+        (repository / ".dvc" / "tmp").mkdir(parents=True)
+        (repository / ".dvc" / "tmp" / "repro.dat").touch()
+        run(["git", "add", "--force", "params.yaml", ".dvc/tmp/repro.dat"], repository)
+
+    def test_a_whole_project_is_left_alone(self, repository):
+        assert explain_torn(repository) is None
+
+    def test_the_commands_that_are_named_bring_all_back(self, repository):
+        branch = run(["git", "branch", "--show-current"], repository)
+        self.tear(repository)
+        said = explain_torn(repository)
+        assert said is not None
+        assert "\n" not in said
+        for command in said.split("`")[1::2]:
+            run(shlex.split(command), repository)
+        assert run(["git", "branch", "--show-current"], repository) == branch
+        assert (repository / "params.yaml").read_text() == "a: 1\n"
+        assert (repository / "note.txt").read_text() == "mine\n"
+        assert explain_torn(repository) is None
+
+    def test_nothing_is_said_while_dvc_is_at_work(self, repository):
+        self.tear(repository)
+        with subprocess.Popen([sys.executable, "-c", "input() # dvc"], cwd=repository, stdin=subprocess.PIPE) as dvc:
+            assert explain_torn(repository) is None
+            dvc.communicate(b"\n")

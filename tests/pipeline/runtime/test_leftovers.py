@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.leftovers import remove_leftovers
+from tests.clone import run
 
 OURS = (
     "data/raw.partial/00000.tar",
@@ -84,6 +85,17 @@ def test_workspaces_of_experiments_that_were_killed_are_removed_and_what_dvc_not
         "standalone/pid",
         "standalone/template.txt",
     ]
+
+
+def test_locks_of_references_to_experiments_are_removed_and_no_other_of_git(tmp_path):
+    run(["git", "init", "--quiet"], tmp_path)
+    ours, theirs = tmp_path / ".git/refs/exps/stash.lock", tmp_path / ".git/refs/heads/main.lock"
+    ours.parent.mkdir()
+    ours.touch()
+    theirs.touch()
+    assert ".git/refs/exps/stash.lock" in str(remove_leftovers(tmp_path))
+    assert not ours.exists()
+    assert theirs.exists()
 
 
 def test_parts_from_which_the_next_run_goes_on_wait_for_two_weeks(tmp_path):
