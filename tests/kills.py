@@ -1,4 +1,4 @@
-"""Runs that are killed at a random moment, and what the next `dvc repro` makes of them."""
+"""Runs that are killed at a random moment, and what the next `dvc repro` makes of them. Of experiments: experiment_kills.py."""
 
 import os
 import random
@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pipeline.runtime.files import read_key
 from tests.clone import commit, list_stages_run, make_clone, run, set_small
@@ -205,6 +207,39 @@ class Victim:
         if alive := [join_words(process) for process in list_inside(self.folder)]:
             return f"still runs: {alive}"
         return None
+
+
+class Tally:
+    """What came of so many disturbances, said as they go."""
+
+    def __init__(self, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+        self.count, self.done, self.counts, self.faults = count, 0, Counter[str](), list[str]()
+        self._capsys = capsys
+
+    def recover(self, victim: Victim) -> str | None:
+        """`dvc repro` after one of them; what is then not as undisturbed."""
+        difference, output = victim.recover()
+        self.counts["mended"] += "mended" in output
+        if difference is None:
+            return None
+        victim.run()
+        return f"{difference}: {output[-600:]}"
+
+    def note(self, disturbance: object, *faults: str | None) -> None:
+        """What came of it. faults: None for each thing that is as it should be."""
+        found = "; ".join(filter(None, faults))
+        self.done += 1
+        self.faults += [f"{disturbance}: {found}"] * bool(found)
+        self._say(f"{self.done}/{self.count} {disturbance}: {found or 'as undisturbed'}")
+
+    def close(self, what: str) -> None:
+        """Says how many left no trace, and asserts that all did. what: kills."""
+        self._say(f"{self.count - len(self.faults)} of {self.count} {what} left no trace: {dict(self.counts)}")
+        assert self.faults == []
+
+    def _say(self, line: str) -> None:
+        with self._capsys.disabled():
+            print(line, flush=True)
 
 
 def join_words(process: psutil.Process) -> str:

@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kills import Victim, draw_kill
+from tests.experiment_kills import ENDS_OF_TEMPORARY, ENDS_OF_WORKERS, Experiments, draw_experiment_kills
+from tests.kills import Tally, Victim, draw_kill
 
 _SEED = int(os.environ.get("KILLS_SEED", "16"))
 _FULL = 20
@@ -43,26 +43,59 @@ def test_twelve_kills_leave_no_trace(finished_clone: Callable[[Path], Path], tmp
 
 def kill_many(victim: Victim, count: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Kills, runs again and compares, so many times."""
-    generator, stages, counts, faults = random.Random(_SEED), victim.stages, Counter(), []
-    while counts["killed"] < count:
+    generator, stages, tally = random.Random(_SEED), victim.stages, Tally(count, capsys)
+    while tally.done < count:
         kill = draw_kill(generator, stages)
         if not victim.strike(kill):
-            counts["too late"] += 1  # it ended before the signal
+            tally.counts["too late"] += 1  # it ended before the signal
             continue
-        counts["killed"] += 1
-        counts[kill.signal.name] += 1
-        counts[kill.target] += 1
-        counts["after the stage's end"] += kill.afterwards
-        difference, output = victim.recover()
-        counts["mended"] += "mended" in output
-        if difference is not None:
-            faults.append(f"{kill}: {difference}: {output[-600:]}")
-            victim.run()
-        with capsys.disabled():
-            print(f"{counts['killed']}/{count} {kill}: {difference or 'as undisturbed'}", flush=True)
-    with capsys.disabled():
-        print(f"{count - len(faults)} of {count} kills left no trace: {dict(counts)}")
-    assert faults == []
+        tally.counts.update([kill.signal.name, kill.target])
+        tally.counts["after the stage's end"] += kill.afterwards
+        tally.note(kill, tally.recover(victim))
+    tally.close("kills")
+
+
+@pytest.fixture(scope="module")
+def experiments(victim: Victim) -> Experiments:
+    return Experiments(victim)
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(7_200)
+def test_an_experiment_of_the_queue_whose_worker_is_killed_is_finished_by_the_next_worker(
+    victim: Victim, experiments: Experiments, capsys
+) -> None:
+    kills = draw_experiment_kills(random.Random(_SEED), ENDS_OF_WORKERS)
+    tally = Tally(len(kills), capsys)
+    for kill in kills:
+        name = f"queued-{tally.done}"
+        experiments.queue(name)
+        assert experiments.strike(kill), "it ended before the signal"
+        recovered = tally.recover(victim)
+        if experiments.find_tree(name) is None:  # a worker that is asked to end (SIGTERM) ends with its experiment
+            tally.counts["queued again"] += 1
+            experiments.start_worker()
+            experiments.wait()
+        tally.note(kill, recovered, experiments.find_left_over(), experiments.find_difference(name))
+    tally.close("kills of the queue")
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(7_200)
+def test_an_experiment_beside_the_workspace_that_is_killed_leaves_nothing_and_runs_again(
+    victim: Victim, experiments: Experiments, capsys
+) -> None:
+    kills = draw_experiment_kills(random.Random(_SEED), ENDS_OF_TEMPORARY)
+    tally = Tally(len(kills), capsys)
+    for kill in kills:
+        name = f"temporary-{tally.done}"
+        started = experiments.start_temporary(name)
+        assert experiments.strike(kill), "it ended before the signal"
+        assert started.wait() != 0, "it had collected its result"
+        recovered, left = tally.recover(victim), experiments.find_left_over()
+        experiments.start_temporary(name).wait()
+        tally.note(kill, recovered, left, experiments.find_difference(name))
+    tally.close("kills of --temp")
 
 
 class Disk:
@@ -110,9 +143,9 @@ def run_dvc(victim: Victim, *arguments: str, **options: object) -> tuple[int, li
 @pytest.mark.kill
 @pytest.mark.timeout(7_200)
 def test_a_disk_that_is_full_at_any_point_is_said_and_costs_nothing(victim: Victim, disk: Disk, capsys) -> None:
-    generator, counts, faults = random.Random(_SEED), Counter(), []
+    generator, tally = random.Random(_SEED), Tally(_FULL, capsys)
     here = victim.copy(disk.folder / "project")
-    while counts["full"] < _FULL:
+    while tally.done < _FULL:
         stage = generator.choice(here.stages)
         free = int(generator.random() ** 2 * (here.measure(stage) + 200_000))
         here.forget_runs()
@@ -120,20 +153,11 @@ def test_a_disk_that_is_full_at_any_point_is_said_and_costs_nothing(victim: Vict
         status, lines = run_dvc(here, "repro", "--force", "--single-item", stage)
         disk.leave(None)
         if not status:
-            counts["enough room"] += 1
+            tally.counts["enough room"] += 1
             continue
-        counts["full"] += 1
-        if not any(line.startswith("error: the disk is full") for line in lines):
-            faults.append(f"{stage} with {free} bytes: {lines}")
-        difference, output = here.recover()
-        if difference is not None:
-            faults.append(f"{stage} with {free} bytes: {difference}: {output[-600:]}")
-            here.run()
-        with capsys.disabled():
-            print(f"{counts['full']}/{_FULL} {stage} with {free:,} bytes: {difference or 'as undisturbed'}", flush=True)
-    with capsys.disabled():
-        print(f"{_FULL - len(faults)} of {_FULL} full disks said so and left no trace: {dict(counts)}")
-    assert faults == []
+        said = any(line.startswith("error: the disk is full") for line in lines)
+        tally.note(f"{stage} with {free:,} bytes", None if said else f"not said: {lines}", tally.recover(here))
+    tally.close("full disks")
 
 
 @pytest.mark.kill
