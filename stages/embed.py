@@ -7,7 +7,7 @@ import logging
 
 from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import resolve_family, trains_on_features
+from pipeline.config.recipes import list_features, resolve_family, trains_on_features
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
 from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
@@ -36,17 +36,17 @@ def embed(family: str) -> None:
     from pipeline.models.transfer import make_feature_model
 
     facts, augment = load_dataset_facts(), recipe.augment.model_dump()
-    size = recipe.input_size or facts.image_size
+    size, features = recipe.input_size or facts.image_size, list_features(recipe)
     network = build_backbone(backbone, size, recipe.backbone.weights, family=family)
     weights = compute_weights_digest(network)
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
-    settings |= params.embed.model_dump() | params.runtime.model_dump()
+    settings |= {"features": features} | params.embed.model_dump() | params.runtime.model_dump()
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
     twin = copy_twin(family, key)
     if twin is not None:
         logger.info("%s: has the same features as %s, copied", family, twin)
         return
-    model = make_feature_model(backbone, network, image_size=facts.image_size, input_size=size)
+    model = make_feature_model(backbone, network, image_size=facts.image_size, input_size=size, features=features)
     augmentation = Augmentation(**augment)
     embedding_facts = EmbeddingFacts(
         backbone=backbone,
@@ -56,6 +56,7 @@ def embed(family: str) -> None:
         dtype=params.embed.dtype,
         views=params.embed.views if augmentation.is_active else 0,
         num_images=facts.num_images,
+        features=features,
     )
     parts = compute_part_key({"key": key}, [])
     embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts)

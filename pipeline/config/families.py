@@ -1,6 +1,7 @@
 """The families and backbones that exist, as declarations: cheap to import, as nothing is built here."""
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,6 +101,20 @@ BACKBONES: dict[str, str] = {
     "efficientnet_lite2": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE2",
 }
 
+# Blocks of each, from the start, whose outputs `recipes.<backbone>.features` can name; a last one that ends the network is not
+# among them, as its output is there anyway.
+BLOCKS: dict[str, int] = {
+    "mobilenet": 13,
+    "vgg16": 4,
+    "resnet50v2": 17,
+    "inceptionv3": 12,
+    "mobilenetv3": 15,
+    "efficientnetv2b0": 21,
+    "efficientnet_lite0": 16,
+    "efficientnet_lite1": 21,
+    "efficientnet_lite2": 21,
+}
+
 
 def check_family(name: str, *, parameter: str = "families") -> None:
     """Raises PipelineError, with the nearest names, for a family that does not exist. parameter: the one that holds it."""
@@ -119,4 +134,16 @@ def check_image_size(family: str, image_size: int, *, name: str = "preprocess.im
         raise PipelineError(
             f"{family} downsamples its images too often for this size: expected images of {smallest} px or more, received "
             f"{image_size} px; raise {name} or leave the family out of families"
+        )
+
+
+def check_blocks(backbone: str, blocks: Iterable[int], *, count: int | None = None, parameter: str) -> None:
+    """Raises PipelineError for numbers that are no blocks of a backbone. count: of its blocks; None: as in BLOCKS. parameter:
+    the one that names them."""
+    last = BLOCKS[backbone] if count is None else count
+    unknown = [block for block in blocks if not 1 <= block <= last]
+    if unknown:
+        raise PipelineError(
+            f"{parameter}: {backbone} has no block {unknown[0]}: expected numbers from 1, the first, to {last}, received "
+            f"{', '.join(map(str, blocks))}"
         )

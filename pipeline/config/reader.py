@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config.families import check_family, check_image_size
+from pipeline.config.families import FAMILIES, check_blocks, check_family, check_image_size
 from pipeline.config.messages import explain
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import expand_recipes, resolve_family
+from pipeline.config.recipes import expand_recipes, list_features, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
 from pipeline.config.sections import Evaluate, Params
@@ -93,6 +93,7 @@ def _check(content: dict[str, Any]) -> Params:
     _check_choice(params.evaluate)
     for family in params.families:
         _check_family_size(params, family)
+        _check_features(params, family)
         try:
             resolve_family(params, family)
         except PipelineError as error:
@@ -104,6 +105,12 @@ def _check_family_size(params: Params, family: str) -> None:
     recipe = params.recipes[family]
     name = f"recipes.{family}.input_size" if recipe.input_size or recipe.backbone else "preprocess.image_size"
     check_image_size(family, params.input_size(family), name=name)
+
+
+def _check_features(params: Params, family: str) -> None:
+    backbone = FAMILIES[family].backbone
+    if backbone:
+        check_blocks(backbone, list_features(params.recipes[family]), parameter=f"recipes.{family}.features")
 
 
 def _check_families(parameter: str, families: list[str]) -> None:

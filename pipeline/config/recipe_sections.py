@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, create_model, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, field_validator
 
 from pipeline.config.address import Place
 from pipeline.config.families import Family
@@ -28,6 +28,12 @@ def _check_unfreeze(value: Any) -> Any:
     return value
 
 
+def _check_features(value: list[int]) -> list[int]:
+    if value != sorted(set(value)):
+        raise ValueError("numbers of blocks, each once, in ascending order")
+    return value
+
+
 ClassWeight: TypeAlias = Literal["none", "balanced"]
 Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
@@ -38,6 +44,8 @@ Solver: TypeAlias = Literal["fast", "svc"]
 ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine"]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
+# Blocks of a backbone, counted from 1, the first.
+Features = Annotated[list[Count], AfterValidator(_check_features)]
 Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
@@ -147,6 +155,7 @@ class TransferRecipe(Recipe):
     """How a new head is trained on a backbone, and the backbone with it."""
 
     backbone: BackboneSettings
+    features: Features = Field(default_factory=list)
     fine_tune: FineTune
 
     @property
@@ -159,6 +168,7 @@ class LinearRecipe(Augmented):
     """How a linear support-vector machine is trained, on pixels or on a backbone's features."""
 
     backbone: BackboneSettings | None
+    features: Features | None = None
     input_size: Pixels | None
     augment: Augment | None
     solver: Solver
@@ -172,6 +182,7 @@ class PixelLinearRecipe(LinearRecipe):
     """On pixels: no backbone, no resizing, no augmented views."""
 
     backbone: None
+    features: None = None
     input_size: None
     augment: None
 
@@ -180,6 +191,7 @@ class FeatureLinearRecipe(LinearRecipe):
     """On a backbone's features."""
 
     backbone: BackboneSettings
+    features: Features = Field(default_factory=list)
     augment: Augment
 
 

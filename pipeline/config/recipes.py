@@ -25,7 +25,7 @@ from pipeline.runtime.errors import PipelineError
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 _DEFAULTS = "defaults"
-_INHERITED = ("backbone", "input_size", "augment")  # by X_svm, from X; X_fine_tuned inherits all
+_INHERITED = ("backbone", "features", "input_size", "augment")  # by X_svm, from X; X_fine_tuned inherits all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 
 
@@ -90,7 +90,7 @@ def _list_origins(recipes: Mapping[str, Any], family: str) -> list[tuple[str, Ma
         whole = _expand(recipes, declared.backbone) if declared.backbone in recipes else None
         if isinstance(whole, Mapping):
             keys = _INHERITED if declared.kind == "linear" else tuple(whole)
-            origins.append((f"from {declared.backbone}", {key: whole[key] for key in keys}))
+            origins.append((f"from {declared.backbone}", {key: whole[key] for key in keys if key in whole}))
     return [*origins, ("study", recipes[family])]
 
 
@@ -154,6 +154,11 @@ def trains_on_features(recipe: Recipe | LinearRecipe) -> bool:
     return recipe.backbone is not None and not is_fresh
 
 
+def list_features(recipe: Recipe | LinearRecipe) -> list[int]:
+    """Blocks of the backbone, from the start, whose pooled outputs the family trains on besides the last one."""
+    return (recipe.features or []) if isinstance(recipe, TransferRecipe | LinearRecipe) else []
+
+
 def list_ignored(params: Params, family: str) -> list[str]:
     """What `train` sets and a linear machine does not have, by name, such as train.dropout; nothing of other families."""
     declared = FAMILIES[family]
@@ -186,9 +191,10 @@ def without_augment(params: Params) -> Params:
 
 
 def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
-    """What a family embeds and trains with, as JSON: "embed" has backbone, input_size and augment, or nothing for a family that
-    trains on pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and shuffle_buffer. All
-    recipes are as `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
+    """What a family embeds and trains with, as JSON: "embed" has backbone, features, input_size and augment, or nothing for a
+    family that trains on pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and
+    shuffle_buffer. All recipes are as `train` overrides them: a change in `train` changes the settings of those families only
+    that it reaches.
     """
     recipe = resolve_family(params, family)
     whole = recipe.model_dump(mode="json")

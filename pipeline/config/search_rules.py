@@ -16,7 +16,12 @@ from pipeline.config.search_space import (
 from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
-_DECIDE_FEATURES = ("augment", "backbone", "input_size")  # with these a backbone's features were computed and cached
+_DECIDE_FEATURES = (
+    "augment",
+    "backbone",
+    "features",
+    "input_size",
+)  # with these a backbone's features were computed and cached
 
 
 def list_all_dimensions(params: Params) -> list[Dimension]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ _SHARD_ROWS = 16_384  # 84 MB of 1,280 float32 features
 
 @dataclass(frozen=True)
 class EmbeddingFacts:
-    """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image."""
+    """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image. features:
+    blocks of the backbone whose pooled outputs come before the last ones."""
 
     backbone: str
     key: str
@@ -34,6 +35,7 @@ class EmbeddingFacts:
     dtype: str
     views: int
     num_images: dict[str, int]
+    features: list[int] = field(default_factory=list)
 
 
 class Rows:

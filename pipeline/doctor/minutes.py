@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
-from pipeline.config.recipes import resolve_family, trains_on_features
+from pipeline.config.recipes import list_features, resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
@@ -64,7 +64,7 @@ def estimate_run(
     embedded: set[tuple[object, ...]] = set()
     for family in (family for family in params.families if family in speeds):
         recipe, speed = resolve_family(params, family), speeds[family]
-        key = (FAMILIES[family].backbone, recipe.input_size, recipe.augment)
+        key = (FAMILIES[family].backbone, recipe.input_size, recipe.augment, tuple(list_features(recipe)))
         embed = 0.0 if key in embedded else _embed(recipe, speed, splits, params.embed.views)
         embedded.add(key)
         train, what = _train(recipe, speed, splits, num_classes, params.image_size)

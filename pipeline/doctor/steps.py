@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import resolve_family
+from pipeline.config.recipes import list_features, resolve_family
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.tfrecords import DatasetFacts
@@ -52,7 +52,8 @@ def measure_backbone(family: str, params: Params) -> Speed:
     """Of features, in batches as `embed` has them."""
     begin, name = time.perf_counter(), str(FAMILIES[family].backbone)
     network = build_backbone(name, params.input_size(family))
-    model = make_feature_model(name, network, image_size=params.image_size, input_size=params.input_size(family))
+    sizes = {"image_size": params.image_size, "input_size": params.input_size(family)}
+    model = make_feature_model(name, network, **sizes, features=list_features(params.recipes[family]))
     extract, batch = freeze(model), _make_images(params.embed.batch_size, params.image_size)
     extract(batch)
     first = time.perf_counter()

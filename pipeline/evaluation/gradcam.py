@@ -29,7 +29,8 @@ def explain_mistakes(model: keras.Model, predictions: pd.DataFrame, class_names:
 def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
     """How much each location of an image speaks for a class, float32 (n, rows, columns), 0 to 1; None for a model without
     convolutions. Grad-CAM at the last convolution (Selvaraju et al. 2017, arXiv:1610.02391), of the log-odds: the map is that
-    of the log-probability, whose gradient vanishes where a network is certain.
+    of the log-probability, whose gradient vanishes where a network is certain. Where a head sees several depths of a backbone,
+    the map is that of the last one.
 
     images: (n, size, size, 3), 0 to 255. classes: int (n,).
     """
@@ -38,14 +39,18 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     if feature_map is None:
         return None
     last = inner.layers[-1]  # dense, softmax
-    to_maps, to_features = keras.Model(inner.inputs, feature_map), keras.Model(feature_map, last.input)
+    earlier = _find_earlier_maps(inner, feature_map)
+    to_maps = keras.Model(inner.inputs, [feature_map, *earlier])
+    to_features = keras.Model([feature_map, *earlier], last.input)
     x = tf.cast(images, tf.float32)
     for layer in front:
         x = layer(x, training=False)  # otherwise layers that augment would
-    maps = to_maps(x, training=False)  # outside the tape, which would record all layers before
+    maps, *earlier = keras.tree.flatten(
+        to_maps(x, training=False)
+    )  # outside the tape, which would record all layers before
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        logits = tf.matmul(to_features(maps, training=False), last.kernel) + last.bias
+        logits = tf.matmul(to_features([maps, *earlier], training=False), last.kernel) + last.bias
         is_chosen = tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False)
         others = tf.reduce_logsumexp(tf.where(is_chosen, -np.inf, logits), axis=1)
         score = tf.reduce_sum(logits[is_chosen] - others)
@@ -59,5 +64,14 @@ def _find_feature_map(model: keras.Model) -> keras.KerasTensor | None:
     if convolutions:
         return convolutions[-1].output
     if any(isinstance(layer, keras.Model) for layer in model.layers):  # a backbone, then what pools it
-        return next(layer.input for layer in model.layers if isinstance(layer, _FLATTENING))
+        return _list_pooled(model)[-1]
     return None
+
+
+def _find_earlier_maps(model: keras.Model, feature_map: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """Those of earlier blocks of a backbone that the head sees too."""
+    return [pooled for pooled in _list_pooled(model)[:-1] if pooled is not feature_map]
+
+
+def _list_pooled(model: keras.Model) -> list[keras.KerasTensor]:
+    return [layer.input for layer in model.layers if isinstance(layer, _FLATTENING)]

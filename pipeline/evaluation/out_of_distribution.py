@@ -16,6 +16,7 @@ from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
 from pipeline.models.layers import unwrap
+from pipeline.models.transfer import POOLED_LAST
 from pipeline.runtime.files import readable_name
 from pipeline.runtime.processes import in_chunks
 
@@ -53,13 +54,16 @@ def fit_familiarity(model: keras.Model) -> Familiarity:
 
 
 def make_feature_model(model: keras.Model) -> keras.Model:
-    """Pixels to the inputs of the last dense layer, (batch, features)."""
+    """Pixels to the inputs of the last dense layer, (batch, features). Where these are a backbone's features themselves, from
+    several depths, only the last ones: earlier blocks see textures, and their sizes would decide the angles."""
     front, inner = unwrap(model)
-    last = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)][-1]
+    dense = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)]
+    pooled = [layer for layer in inner.layers if layer.name == POOLED_LAST]
+    features = pooled[0].output if pooled and len(dense) == 1 else dense[-1].input
     x = model.inputs[0]
     for layer in front:
         x = layer(x)
-    return keras.Model(model.inputs, keras.Model(inner.inputs, last.input)(x))
+    return keras.Model(model.inputs, keras.Model(inner.inputs, features)(x))
 
 
 def _extract_split(extract: Callable[[np.ndarray], np.ndarray], split: str) -> Iterator[np.ndarray]:

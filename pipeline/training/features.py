@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, TransferRecipe
+from pipeline.config.recipes import list_features
 from pipeline.data.embeddings import Embeddings
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.models.backbones.backbone import compute_weights_digest
@@ -22,9 +23,14 @@ def load_embedding_backbone(
     family: str, recipe: TransferRecipe | LinearRecipe, image_size: int, embeddings: Embeddings
 ) -> keras.Model:
     """The frozen backbone with the very weights that computed the features. Raises PipelineError if the recipe now names
-    others."""
+    others, or other blocks."""
     assert recipe.backbone is not None
-    name = FAMILIES[family].backbone
+    name, blocks = FAMILIES[family].backbone, list_features(recipe)
+    if blocks != embeddings.facts.features:
+        raise PipelineError(
+            f"the features in {embeddings.folder} are of other blocks than recipes.{family}.features names now: expected "
+            f"{blocks}, received {embeddings.facts.features}; run `dvc repro embed@{family}`"
+        )
     network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights, family=family)
     if compute_weights_digest(network) != embeddings.facts.weights_sha256:
         raise PipelineError(

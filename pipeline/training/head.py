@@ -13,11 +13,12 @@ from dvclive import Live
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.data.embeddings import Embeddings, load_embeddings
+from pipeline.data.feature_statistics import compute_statistics
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.backbones.loader import build_backbone, unfreeze
 from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
-from pipeline.models.transfer import build_head
+from pipeline.models.transfer import build_head, set_statistics
 from pipeline.runtime.tensorflow import seed_everything
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.features import load_embedding_backbone, make_feature_batches, read_feature_batches
@@ -155,6 +156,9 @@ def fit_head(
     batches, steps = make_feature_batches(embeddings, **reading)
     inputs, backbone = embeddings.facts.num_features, str(embeddings.facts.backbone)
     head = begin_head(backbone, inputs, facts.num_classes, recipe, seed=seed, steps=steps)
+    if recipe.features:
+        views = range(embeddings.facts.views + 1)
+        set_statistics(head, *compute_statistics(embeddings.features("train", *views)))
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
     data = FitData(batches, steps, read_feature_batches(embeddings, "val"), class_weight)
     frozen = fit(family, head, recipe, data, live=live, phase=phase, watch=watch)
@@ -193,13 +197,13 @@ def _compile_head(
 
 def make_head_settings(recipe: TransferRecipe, num_classes: int) -> dict[str, Any]:
     """Arguments of `build_head` for a recipe and a number of classes."""
-    names = ("head_units", "dropout", "l2", "width")
+    names = ("head_units", "dropout", "l2", "width", "features")
     return {"num_classes": num_classes, **{name: getattr(recipe, name) for name in names}}
 
 
 def copy_head(head: keras.Model, model: keras.Model) -> keras.Model:
     """Copies the weights of a head, the layers between the pooled features and the probabilities, into a model; returns it."""
     for layer in head.layers:
-        if isinstance(layer, keras.layers.Dense):
+        if isinstance(layer, keras.layers.Dense | keras.layers.BatchNormalization):
             model.get_layer(layer.name).set_weights(layer.get_weights())
     return model

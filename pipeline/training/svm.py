@@ -8,7 +8,7 @@ third of the passes). A test compares the two.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.config.recipe_sections import LinearRecipe
 from pipeline.data.batches import read_batches
-from pipeline.data.embeddings import Embeddings, load_embeddings
+from pipeline.data.embeddings import Embeddings, Rows, load_embeddings
+from pipeline.data.feature_statistics import compute_statistics
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
 from pipeline.training.features import load_embedding_backbone
@@ -71,7 +72,9 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     facts = load_dataset_facts()
     build_and_load = build_on_pixels if recipe.backbone is None else build_on_features
     model, train, val = build_and_load(family, recipe, facts)
-    planes = fit_planes(family, recipe, facts, train)
+    planes = (
+        fit_standardized(family, recipe, facts, train) if recipe.features else fit_planes(family, recipe, facts, train)
+    )
     if not planes.converged:
         logger.warning(
             "%s: not converged after %d %s; see recipes.%s.max_iterations",
@@ -96,6 +99,14 @@ def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Sp
     return fit_pairs(*train, **settings, penalty=recipe.C, class_weight=weights)
 
 
+def fit_standardized(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Split) -> Planes:
+    """The same for features of several depths, which are brought to one scale first; the scales are put into the hyperplanes
+    then, which are those of the features as they are. (Their mean is of no effect: the intercept is not regularized.)"""
+    deviation = compute_statistics(Rows([train[0]])).deviation
+    planes = fit_planes(family, recipe, facts, ((train[0] / deviation).astype(np.float32), train[1]))
+    return replace(planes, kernel=(planes.kernel / deviation[:, None]).astype(planes.kernel.dtype))
+
+
 def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
     """The untrained model, and train and val as pixels."""
     pool = choose_pool(facts.num_images["train"], facts.image_size, recipe.max_gb, _BYTES[recipe.solver])
@@ -113,6 +124,7 @@ def build_on_features(family: str, recipe: LinearRecipe, facts: DatasetFacts) ->
         image_size=facts.image_size,
         num_classes=facts.num_classes,
         input_size=recipe.input_size,
+        features=recipe.features,
         network=load_embedding_backbone(family, recipe, facts.image_size, embeddings),
         solver=recipe.solver,
     )

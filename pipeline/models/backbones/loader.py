@@ -1,6 +1,5 @@
 """Builds backbones by name, with their weights, and unfreezes them. Imports Keras."""
 
-import re
 import warnings
 import zipfile
 from importlib import import_module
@@ -12,6 +11,7 @@ import keras
 from pipeline.config.families import BACKBONES
 from pipeline.models.archive import RefusedError, check_model, check_weights
 from pipeline.models.backbones.backbone import Backbone
+from pipeline.models.backbones.blocks import keep_weighted, split_blocks
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
 
@@ -84,7 +84,9 @@ def unfreeze(name: str, backbone: keras.Model, which: str | int) -> None:
         return
     number, _, unit = str(which).partition(" ")
     groups = (
-        _split_blocks(name, backbone) if unit.startswith("block") else [[x] for x in _keep_weighted(backbone.layers)]
+        split_blocks(load_backbone(name), backbone)
+        if unit.startswith("block")
+        else [[layer] for layer in keep_weighted(backbone.layers)]
     )
     if int(number) > len(groups):
         what = "blocks" if unit.startswith("block") else "layers with weights"
@@ -95,19 +97,3 @@ def unfreeze(name: str, backbone: keras.Model, which: str | int) -> None:
     chosen = {id(layer) for group in groups[len(groups) - int(number) :] for layer in group}
     for layer in backbone.layers:
         layer.trainable = id(layer) in chosen
-
-
-def _keep_weighted(group: list[keras.Layer]) -> list[keras.Layer]:
-    return [layer for layer in group if layer.weights]
-
-
-def _split_blocks(name: str, backbone: keras.Model) -> list[list[keras.Layer]]:
-    """Layers by block, in order; layers after the end of the last block belong to it."""
-    blocks: list[list[keras.Layer]] = [[]]
-    for layer in backbone.layers:
-        blocks[-1].append(layer)
-        if re.fullmatch(load_backbone(name).block_end, layer.name):
-            blocks.append([])
-    tail = blocks.pop()
-    blocks[-1] += tail
-    return [block for block in blocks if _keep_weighted(block)]

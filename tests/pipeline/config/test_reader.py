@@ -2,6 +2,7 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params, load_published_recipe, read_params
+from pipeline.config.recipes import list_features
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
 from tests.conftest import ROOT
@@ -377,6 +378,43 @@ class TestImageSizes:
     def test_a_backbone_may_enlarge_small_images(self, change):
         params = load_params(change("families", ["efficientnet_lite0", "cifar_elu"], "preprocess.image_size", 16))
         assert (params.input_size("efficientnet_lite0"), params.input_size("cifar_elu")) == (160, 16)
+
+
+class TestFeatures:
+    """Blocks of a backbone."""
+
+    LITE, MORE = "recipes.efficientnet_lite0.features", " (and 2 more)"  # families, which take them from this one
+
+    def test_they_are_the_backbones_own_and_those_of_its_other_families(self, change):
+        lite = ["efficientnet_lite0", "efficientnet_lite0_svm", "efficientnet_lite0_fine_tuned"]
+        params = load_params(change("families", lite, self.LITE, [1, 16]))
+        assert [list_features(params.recipes[family]) for family in lite] == [[1, 16]] * 3
+        assert list_features(params.recipes["mobilenet"]) == list_features(params.recipes["optimized"]) == []
+
+    @pytest.mark.parametrize(
+        ("value", "line"),
+        [
+            (
+                [11, 17],
+                "efficientnet_lite0 has no block 17: expected numbers from 1, the first, to 16, received 11, 17",
+            ),
+            ([11, 11], "expected numbers of blocks, each once, in ascending order, received [11, 11]"),
+            ([12, 11], "expected numbers of blocks, each once, in ascending order, received [12, 11]"),
+            (11, "expected a list in brackets, such as [11], received 11"),
+        ],
+    )
+    def test_others_are_refused(self, change, value, line):
+        assert refusal(change(self.LITE, value)).removesuffix(self.MORE) == f"{self.LITE}: {line}"
+
+    def test_zero_is_no_block(self, change):
+        line = refusal(change(self.LITE, [0])).removesuffix(self.MORE)
+        assert line == f"{self.LITE}.0: expected greater than or equal to 1, received 0"
+
+    def test_a_params_yaml_from_before_them_has_none(self, change):
+        names = [f"recipes.defaults.{kind}.features" for kind in ("transfer", "linear")]
+        params = load_params(change(*(part for name in names for part in (name, ABSENT))))
+        for family in ("mobilenet", "mobilenet_svm", "linear_svm"):
+            assert list_features(params.recipes[family]) == []
 
 
 class TestFiles:

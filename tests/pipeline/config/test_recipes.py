@@ -50,7 +50,7 @@ class TestExpand:
         entry = {"backbone": {"weights": "mine.keras"}, "input_size": 96, "augment": {"zoom": 0.5}}
         base = str(FAMILIES[family].backbone)
         recipe, other = expand(family, **{base: entry}), expand(base, **{base: entry})
-        names = ("backbone", "input_size", "augment")
+        names = ("backbone", "features", "input_size", "augment")
         assert {name: recipe[name] for name in names} == {name: other[name] for name in names}
         assert set(recipe) == {*names, "solver", "C", "max_iterations", "max_gb", "class_weight"}
 
@@ -215,7 +215,8 @@ class TestOrigins:
     def test_it_is_the_family_on_the_same_backbone(self, change):
         change("recipes.mobilenet_svm.augment.zoom", 0.0)
         origins = self.trace("mobilenet_svm")
-        inherited = {f"augment.{name}" for name in NO_AUGMENT if name != "zoom"} | {"backbone.weights", "input_size"}
+        inherited = {f"augment.{name}" for name in NO_AUGMENT if name != "zoom"}
+        inherited |= {"backbone.weights", "features", "input_size"}
         assert {name for name, origin in origins.items() if origin == "from mobilenet"} == inherited
         assert (origins["augment.zoom"], origins["C"]) == ("study", "default of linear")
 
@@ -252,7 +253,7 @@ class TestSettings:
         settings = describe_settings(params, "mobilenet")
         recipe = settings["train"]["recipe"]
         assert recipe == resolve_family(params, "mobilenet").model_dump()
-        assert settings["embed"] == {name: recipe[name] for name in ("backbone", "input_size", "augment")}
+        assert settings["embed"] == {name: recipe[name] for name in ("backbone", "features", "input_size", "augment")}
         assert settings["train"] == {"seed": 42, "cache_gb": 4.0, "shuffle_buffer": 8192, "recipe": recipe}
         linear = describe_settings(params, "linear_svm")
         assert linear == {"embed": {}, "train": {"recipe": params.recipes["linear_svm"].model_dump()}}

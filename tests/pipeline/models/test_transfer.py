@@ -5,12 +5,18 @@ import numpy as np
 import pytest
 
 from pipeline.models.backbones.loader import unfreeze
-from pipeline.models.transfer import build_head, build_transfer, make_feature_model
-from tests.pipeline.models.networks import EVERY_BACKBONE, noise, predict, size_of
+from pipeline.models.transfer import (
+    build_head,
+    build_transfer,
+    build_transfer_svm,
+    make_feature_model,
+    set_statistics,
+)
+from tests.pipeline.models.networks import EVERY_BACKBONE, count_trainable, noise, predict, size_of
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-PLAIN = {"head_units": 0, "dropout": 0.0, "l2": 0.0, "width": 1.0}
+PLAIN = {"head_units": 0, "dropout": 0.0, "l2": 0.0, "width": 1.0, "features": ()}
 
 
 class TestTransfer:
@@ -90,6 +96,58 @@ class TestTransfer:
         model = build(head_units=8)
         assert "Dropout" not in {type(layer).__name__ for layer in model.layers}
         assert model.get_layer("hidden").kernel_regularizer is None
+
+
+class TestSeveralDepths:
+    BLOCKS = (2, 5)  # of mobilenet: 64 and 256 channels beside 1,024
+
+    def build(self, network, **settings) -> Any:
+        settings = PLAIN | {"num_classes": 3, "features": self.BLOCKS, "head_units": 5} | settings
+        return build_transfer(backbone="mobilenet", image_size=32, network=network("mobilenet"), **settings)
+
+    def make_features(self, network, blocks) -> Any:
+        return make_feature_model("mobilenet", network("mobilenet"), image_size=32, input_size=32, features=blocks)
+
+    def test_features_are_those_of_each_block_and_then_the_last(self, network):
+        features = predict(self.make_features(network, self.BLOCKS), noise(3))
+        assert features.shape == (3, 64 + 256 + 1024)
+        np.testing.assert_allclose(features[:, -1024:], predict(self.make_features(network, ()), noise(3)), rtol=1e-4)
+        first = predict(self.make_features(network, self.BLOCKS[:1]), noise(3))
+        np.testing.assert_allclose(features[:, :64], first[:, :64], rtol=1e-4)
+
+    def test_the_head_sees_them_with_mean_0_and_deviation_1(self, network):
+        features = predict(self.make_features(network, self.BLOCKS), noise(8)).astype(np.float64)
+        head = build_head("mobilenet", features.shape[1], num_classes=3, **PLAIN | {"features": self.BLOCKS})
+        set_statistics(head, features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3))
+        weights = head.get_layer("probabilities").get_weights()
+        scaled = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-3)
+        logits = scaled @ weights[0] + weights[1]
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(predict(head, features.astype(np.float32)), expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(
+            predict(head, features.astype(np.float32), training=True), predict(head, features.astype(np.float32))
+        )
+
+    def test_the_statistics_are_part_of_the_model_but_not_trained(self, network, tmp_path):
+        from pipeline.models.artifacts import load_model, save_model
+
+        model = self.build(network)
+        set_statistics(model, np.linspace(0, 1, 1344), np.linspace(1, 2, 1344))
+        assert len(model.trainable_weights) == 4
+        save_model(model, tmp_path / "model.keras")
+        loaded = load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(loaded.get_layer("standardize").get_weights()[1], np.linspace(1, 2, 1344) ** 2)
+        np.testing.assert_allclose(predict(loaded, noise(2)), predict(model, noise(2)), atol=1e-6)
+
+    def test_a_linear_machine_stays_one_weight_per_feature_and_class(self, network):
+        model = build_transfer_svm(
+            backbone="mobilenet", image_size=32, num_classes=3, network=network("mobilenet"), features=self.BLOCKS
+        )
+        assert count_trainable(model) == (1344 + 1) * 3
+        assert "standardize" not in {layer.name for layer in model.layers}
+
+    def test_of_one_depth_nothing_is_standardized(self, network):
+        assert "standardize" not in {layer.name for layer in self.build(network, features=()).layers}
 
 
 class TestTraining:

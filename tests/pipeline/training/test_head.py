@@ -102,9 +102,12 @@ def _small_backbone(tensorflow):  # noqa: ARG001 - must be configured before it 
 @pytest.fixture(scope="module")
 def data(_small_backbone, tmp_path_factory) -> Path:
     """data/ as embed leaves it: images that show their class by their colour, and their features."""
-    folder = tmp_path_factory.mktemp("project")
+    return make_data(tmp_path_factory.mktemp("project"), features=[])
+
+
+def make_data(folder: Path, *, features: list[int]) -> Path:
     project = Project(folder)
-    recipe = {"backbone__weights": WEIGHTS, "input_size": INPUT_SIZE, "augment": AUGMENT}
+    recipe = {"backbone__weights": WEIGHTS, "features": features, "input_size": INPUT_SIZE, "augment": AUGMENT}
     names = {
         f"recipes__{family}__{key}": value for family in ("mobilenet", "mobilenet_svm") for key, value in recipe.items()
     }
@@ -118,6 +121,12 @@ def data(_small_backbone, tmp_path_factory) -> Path:
         embed("mobilenet")
         embed("mobilenet_svm")
     return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def deep(_small_backbone, tmp_path_factory) -> Path:
+    """The same, with features of several depths."""
+    return make_data(tmp_path_factory.mktemp("deep"), features=[1, 2])
 
 
 def move_in(folder: Path, data: Path) -> Path:
@@ -451,6 +460,69 @@ class TestFrozenBackbone:
 
 
 @pytest.mark.usefixtures("folder")
+class TestSeveralDepths:
+    """Features of the small mobilenet's first two blocks, 8 and 16 channels, and of its last, 64."""
+
+    BLOCKS = (1, 2)
+
+    @pytest.fixture
+    def folder(self, deep, tmp_path, monkeypatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        return move_in(tmp_path, deep)
+
+    def check_agreement(self, model, folder: Path) -> None:
+        """On pixels and on features, saved and loaded."""
+        from pipeline.models.artifacts import load_model, save_model
+        from pipeline.models.predictions import predict_embedded, predict_split
+
+        save_model(model, folder / "model.keras")
+        loaded, found = load_model(folder / "model.keras"), load_embeddings("mobilenet")
+        (labels, on_pixels), (_, on_features) = predict_split(loaded, "val"), predict_embedded(loaded, found, "val")
+        np.testing.assert_allclose(on_pixels, on_features, atol=1e-4)
+        assert measure_accuracy(labels, on_pixels) == 1
+
+    def test_a_head_standardizes_them_by_the_images_and_views_that_it_trains_on(self, folder):
+        model = train(features=list(self.BLOCKS), **HIDDEN | {"epochs": 8})
+        found = load_embeddings("mobilenet")
+        rows = np.concatenate([found.features("train", view).take(np.arange(24)) for view in range(VIEWS + 1)])
+        assert rows.shape == (24 * (VIEWS + 1), 8 + 16 + 64)
+        mean, variance = model.get_layer("standardize").get_weights()
+        np.testing.assert_allclose(mean, rows.mean(axis=0, dtype=np.float64), rtol=1e-5)
+        expected = rows.var(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(variance, np.where(expected > 0, expected, 1.0), rtol=1e-4)
+        self.check_agreement(model, folder)
+
+    @pytest.mark.ci
+    def test_the_statistics_stay_when_the_backbone_is_tuned(self, folder):  # noqa: ARG002 - moves in
+        model = train(features=list(self.BLOCKS), **UNTRAINED, fine_tune=FINE_TUNE)
+        (frozen, tuned) = (train(features=list(self.BLOCKS), epochs=1), model)
+        for ours, expected in zip(*(m.get_layer("standardize").get_weights() for m in (tuned, frozen)), strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+    @pytest.mark.parametrize("solver", ["fast", "svc"])
+    def test_a_linear_machine_has_their_scales_in_its_hyperplanes(self, folder, solver):
+        from pipeline.training.svm import train_linear
+
+        settings = SVM | {"features": list(self.BLOCKS), "solver": solver, "C": 0.1}
+        self.check_agreement(
+            train_linear("mobilenet_svm", FeatureLinearRecipe(**settings), record=Path("record")), folder
+        )
+
+    @pytest.mark.usefixtures("folder")
+    def test_a_linear_machine_does_not_depend_on_their_sizes(self):
+        from pipeline.config.recipe_sections import FeatureLinearRecipe as Settings
+        from pipeline.data.tfrecords import load_dataset_facts
+        from pipeline.training.svm import fit_standardized
+
+        rng, sizes = np.random.default_rng(0), np.array([1.0, 1e3, 1e-3], np.float32)
+        labels = np.arange(60) % 3
+        features = (np.eye(3)[labels] + rng.normal(0, 0.3, (60, 3))).astype(np.float32)
+        recipe, facts = Settings(**SVM), load_dataset_facts()
+        plain = fit_standardized("mobilenet_svm", recipe, facts, (features, labels))
+        scaled = fit_standardized("mobilenet_svm", recipe, facts, (features * sizes, labels))
+        np.testing.assert_allclose(scaled.score(features * sizes), plain.score(features), atol=0.01)
+
+
 class TestResetHeads:
     """A head that is asked for again is the previous one, reset: it must train like a new one."""
 

@@ -1,0 +1,73 @@
+"""A backbone's blocks, counted from 1, the first: their layers, and the outputs of some in one pass. Imports Keras."""
+
+import re
+from collections.abc import Sequence
+
+import keras
+
+from pipeline.config.families import check_blocks
+from pipeline.models.backbones.backbone import Backbone
+
+# What may come between the layer that names a block's end and the next block: it belongs to the block.
+_FINISHING = tuple(getattr(keras.layers, name) for name in ("Add", "Activation", "Concatenate", "Dropout", "ReLU"))
+
+
+def keep_weighted(group: list[keras.Layer]) -> list[keras.Layer]:
+    """Those that have weights."""
+    return [layer for layer in group if layer.weights]
+
+
+def split_blocks(declared: Backbone, network: keras.Model) -> list[list[keras.Layer]]:
+    """Layers by block, in order; layers after the end of the last block belong to it. A block has weights."""
+    blocks: list[list[keras.Layer]] = [[]]
+    for layer in network.layers:
+        blocks[-1].append(layer)
+        if re.fullmatch(declared.block_end, layer.name):
+            blocks.append([])
+    tail = blocks.pop()
+    blocks[-1] += tail
+    return [block for block in blocks if keep_weighted(block)]
+
+
+def list_block_outputs(declared: Backbone, network: keras.Model) -> list[keras.KerasTensor]:
+    """The output of each block, after its shortcut, but for those of a last block that ends the network: that output is the
+    network's own."""
+    ends = [
+        next(layer for layer in reversed(block) if re.fullmatch(declared.block_end, layer.name))
+        for block in split_blocks(declared, network)
+    ]
+    users = _find_users(network)
+    outputs = [_finish(end, users).output for end in ends]
+    return [output for output in outputs if output is not network.output]
+
+
+def _find_users(network: keras.Model) -> dict[str, list[keras.Operation]]:
+    """Name of a layer, or of another operation, to those that take its output."""
+    users: dict[str, list[keras.Operation]] = {operation.name: [] for operation in network.operations}
+    for operation in network.operations:
+        for tensor in keras.tree.flatten(operation.input):
+            source = tensor._keras_history.operation.name
+            if source != operation.name:  # an input layer's input is its output
+                users[source].append(operation)
+    return users
+
+
+def _finish(layer: keras.Operation, users: dict[str, list[keras.Operation]]) -> keras.Operation:
+    """The last layer of a block whose end `layer` names: in an EfficientNet the shortcut is added after it, in an Inception a
+    pool may be one of several branches."""
+    while len(following := users[layer.name]) == 1 and isinstance(following[0], _FINISHING):
+        layer = following[0]
+    return layer
+
+
+def tap_blocks(name: str, declared: Backbone, network: keras.Model, blocks: Sequence[int]) -> keras.Model:
+    """The same network, with its layers and weights, and with the outputs of these blocks too: (its own output, that of each
+    block). Without blocks, the network itself. Raises PipelineError for a block that does not exist."""
+    if not blocks:
+        return network
+    outputs = list_block_outputs(declared, network)
+    check_blocks(name, blocks, count=len(outputs), parameter=f"recipes.{name}.features")
+    # The network's own output first: layers, and so weights, stay in its order.
+    tapped = keras.Model(network.input, [network.output, *(outputs[block - 1] for block in blocks)], name=network.name)
+    tapped._call_context_args = network._call_context_args  # see build_backbone
+    return tapped
