@@ -91,9 +91,11 @@ def test_an_experiment_beside_the_workspace_that_is_killed_leaves_nothing_and_ru
         name = f"temporary-{tally.done}"
         started = experiments.start_temporary(name)
         assert experiments.strike(kill), "it ended before the signal"
-        assert started.wait() != 0, "it had collected its result"
+        started.wait()
         recovered, left = tally.recover(victim), experiments.find_left_over()
-        experiments.start_temporary(name).wait()
+        if experiments.find_tree(name) is None:  # SIGINT is ignored where the tests run behind a shell's &
+            tally.counts["run again"] += 1
+            experiments.start_temporary(name).wait()
         tally.note(kill, recovered, left, experiments.find_difference(name))
     tally.close("kills of --temp")
 

@@ -42,7 +42,7 @@ class _Any:
 
 
 ANY: Any = _Any()
-OFF = (0, 0.0, None, "none", False)
+OFF = (0, 0.0, None, "none", False, [])
 
 # No callbacks: the last epoch's weights.
 NO_CALLBACKS = {
