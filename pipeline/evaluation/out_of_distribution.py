@@ -15,8 +15,7 @@ from pipeline.data.image_files import Decoding, Picture, label_by_folder, load_p
 from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
-from pipeline.models.layers import unwrap
-from pipeline.models.transfer import POOLED_LAST
+from pipeline.models.layers import POOLED_LAST, unwrap
 from pipeline.runtime.files import readable_name
 from pipeline.runtime.processes import in_chunks
 

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 MAX_DROPOUT = 0.9
+POOLED_LAST = "pooled_last"  # name of the layer that pools a backbone's output where a head sees other depths too
 
 
 def make_input(image_size: int) -> keras.KerasTensor:

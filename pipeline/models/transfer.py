@@ -8,10 +8,9 @@ from keras import layers
 
 from pipeline.models.backbones.blocks import tap_blocks
 from pipeline.models.backbones.loader import build_backbone, load_backbone
-from pipeline.models.layers import dense, make_dropout, make_input, resize, scale_filters, softmax_head
+from pipeline.models.layers import POOLED_LAST, dense, make_dropout, make_input, resize, scale_filters, softmax_head
 from pipeline.models.voting import voting_head
 
-POOLED_LAST = "pooled_last"  # name of the layer that pools the backbone's output where a head sees other depths too
 STANDARDIZE = "standardize"  # of the layer that does
 _EPSILON = 1e-12  # added to variances, of which none is that small
 
