@@ -12,7 +12,7 @@ from pipeline.report.cards import open_album
 from pipeline.report.findings import Findings, make_findings
 from pipeline.report.outputs import save_metrics, save_plots
 from pipeline.report.page import render_page
-from pipeline.report.run_facts import compute_key, describe_ignored, describe_origin, describe_overrides, describe_run
+from pipeline.report.run_facts import compute_key, describe_origin, describe_settings
 from pipeline.report.run_script import write_run
 from pipeline.report.sections.class_reports import describe_class_reports
 from pipeline.report.sections.data import describe_augmentation, describe_data
@@ -23,6 +23,7 @@ from pipeline.report.sections.outside import describe_outside
 from pipeline.report.sections.phases import describe_phases
 from pipeline.report.sections.reading import describe_reading
 from pipeline.report.sections.sample_predictions import describe_samples
+from pipeline.report.sections.slices import describe_slices
 from pipeline.report.tables import HEADLINES, make_timings
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.files import write_aside
@@ -66,12 +67,10 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_data_issues(findings, examination.near_duplicates, results, album),
         **describe_data(facts, examination, params.preprocess.range),
         **describe_reading(params.split.group),
+        **describe_settings(params),
+        slices=describe_slices(chosen.predictions, examination.images, album),
         augmented=describe_augmentation(results),
         outside=describe_outside(chosen.outside, params.preprocess.range),
-        source=params.data.source,
-        overrides=describe_overrides(params),
-        ignored=describe_ignored(params),
-        facts=describe_run(params.train.seed),
         key=key,
     )
 

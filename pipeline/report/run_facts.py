@@ -27,6 +27,16 @@ _NEUTRAL = {"seed", "cache_gb", "shuffle_buffer"}  # parameters of train that no
 _CODE = ("stages", "pipeline", "dvc.yaml")
 
 
+def describe_settings(params: Params) -> dict[str, Any]:
+    """What the page says of params.yaml: source, overrides, ignored, facts."""
+    return {
+        "source": params.data.source,
+        "overrides": describe_overrides(params),
+        "ignored": describe_ignored(params),
+        "facts": describe_run(params.train.seed),
+    }
+
+
 def describe_run(seed: int) -> dict[str, str]:
     """What it takes to get the same metrics again, and what is the same on every machine that does."""
     return {

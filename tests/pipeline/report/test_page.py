@@ -139,6 +139,14 @@ def make_outside(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def make_slices(**changes: Any) -> dict[str, Any]:
+    row = {
+        "property": "light", "group": "darkest: 25 or less", "images": 1200, "accuracy": 0.5, "low": 0.25, "high": 0.75,
+        "expected": 0.875, "p": 0.0001, "p_corrected": 0.002, "is_weak": True,
+    }  # fmt: skip
+    return {"rows": [row], "weak": [], "tested": 7, "least": 10} | changes
+
+
 def make_content(**changes: Any) -> dict[str, Any]:
     """What the page is given: one family, two classes, and nothing that calls for a warning."""
     row = make_row()
@@ -162,6 +170,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
         "sets": [{"family": "optimized", **sets}],
+        "slices": make_slices(),
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
@@ -323,6 +332,7 @@ class TestNames:
             {"architectures": {"optimized": make_architecture(kind=EVIL)}},
             {"confusions": {EVIL: SVG}},
             {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
+            {"slices": make_slices(rows=[make_slices()["rows"][0] | {"group": EVIL}])},
             {"sets": [make_content()["sets"][0] | {"family": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
@@ -715,6 +725,24 @@ class TestWrong:
         assert "emu mistaken for dog: 1,200 (25.0 %)75.0 %, 50.0 %" in text
         assert page.count(f'src="{PIXEL}" width="64"') == 2
         assert "other: cat mistaken for dog, 1 image " in read(other_pairs={"other": [make_strip(images=1)]})
+
+    def test_groups_are_folded_away_where_none_is_weak(self):
+        text = read()
+        assert "None of 7 groups is classified significantly worse than the classes in it explain." in text
+        assert "lightdarkest: 25 or less1,20050.0 %25.0 % – 75.0 %87.5 %0.002" in text
+        assert "The first 1 are shown." in text
+
+    def test_a_weak_group_is_named_with_its_pictures(self):
+        weak = make_slices()["rows"][0] | {"cards": [make_card()]}
+        text = read(slices=make_slices(weak=[weak]))
+        assert (
+            "Light, darkest: 25 or less: optimized classifies 50.0 % of 1,200 test images correctly; the classes in it "
+            "would explain 87.5 % (p = 0.002)." in text.replace("\N{NO-BREAK SPACE}", " ")
+        )
+        assert "None of" not in text
+
+    def test_test_images_that_are_alike_have_no_groups(self):
+        assert "do not differ in light" in read(slices=make_slices(rows=[], tested=0))
 
     def test_a_family_without_mistakes_says_so(self):
         assert "other: no mistakes" in read(other_pairs={"other": []})
