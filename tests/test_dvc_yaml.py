@@ -22,7 +22,7 @@ from tests.clone import PROJECT, audited, run
 
 VERBS = (
     *("code", "check", "locate", "download", "prune", "split", "preprocess", "examine", "embed", "train", "evaluate"),
-    *("crossval", "average", "search", "report"),
+    *("crossval", "average", "search", "choose", "export", "report"),
 )
 # One of each kind of training.
 FAMILIES = ("linear_svm", "underfit", "efficientnet_lite0")
@@ -43,7 +43,11 @@ _EVERYBODY = {
 }
 # What only other settings need: what `locate` says of folders.
 _FOR_OTHER_SETTINGS = {"data/located/scenes", "data/located/labels", "data/corrections", "data/outside"}
-_FOR_OTHER_SETTINGS_OF = {"split": {"data/raw"}}  # opened where split.group is near
+_FOR_OTHER_SETTINGS_OF = {
+    "split": {"data/raw"},  # opened where split.group is near
+    # Where export.formats is not empty: tests/stages/test_export.py looks at that.
+    "export": {"data/chosen.json", "data/manifest.csv", "data/raw", "data/tfrecords", "models/<family>.keras"},
+}
 # Opened only to refuse what is no model of the evaluations: a dep on all models would be one on those of other families too.
 _ONLY_TO_REFUSE = {"report": ("models/",)}
 # Deps that speak for what a stage does not open under this name: code, and parameters.
@@ -121,7 +125,7 @@ def _covers(declared: list[str], path: str) -> bool:
     return any(path == name or path.startswith(f"{name}/") for name in declared)
 
 
-_MATRIX = ("embed", "train", "evaluate")
+_MATRIX = ("embed", "train", "evaluate", "export")
 STAGES = [
     *(v for v in VERBS if v not in (*_MATRIX, "crossval", "average", "search")),
     *(f"{v}@{f}" for v in _MATRIX for f in FAMILIES),

@@ -166,11 +166,17 @@ def list_pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
 
-def list_needed() -> set[str]:
-    """All that the project needs with its extra `dev`, directly or not, on this Python."""
+# The extra `export`, which only `make test-ci` installs, and what it needs besides what is there.
+EXPORTS = {"ai-edge-litert", "onnx", "onnxruntime", "openvino", "tf2onnx", "backports-strenum", "openvino-telemetry"}
+
+
+def list_needed(*extras: str) -> set[str]:
+    """All that the project needs with these extras, directly or not, on this Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed: set[tuple[str, str]] = set()
-    waiting = list_required(project["dependencies"] + project["optional-dependencies"]["dev"], "")
+    waiting = list_required(
+        project["dependencies"] + [text for extra in extras for text in project["optional-dependencies"][extra]], ""
+    )
     while waiting:
         name, extra = waiting.pop()
         needed.add((name, extra))
@@ -187,11 +193,17 @@ def list_required(texts: list[str], extra: str) -> set[tuple[str, str]]:
 
 def test_every_package_is_pinned() -> None:
     # These belong to Python's own tools, and no result depends on them.
-    assert list_needed() - list_pins().keys() <= {"pip", "setuptools", "wheel"}
+    assert list_needed("dev") - list_pins().keys() <= {"pip", "setuptools", "wheel"}
 
 
 def test_no_pin_is_left_over() -> None:
-    assert list_pins().keys() - list_needed() == set()
+    assert list_pins().keys() - list_needed("dev") == EXPORTS
+
+
+@pytest.mark.ci
+def test_the_pins_of_exports_are_those_that_they_need() -> None:
+    pytest.importorskip("tf2onnx")
+    assert list_needed("dev", "export") - list_needed("dev") == EXPORTS
 
 
 class TestAudit:

@@ -75,7 +75,8 @@ def test_a_new_family_in_a_file_of_its_own_reruns_that_family_and_the_report(clo
         '    "tiny": Family("pipeline.models.studies.mine:build_tiny"),\n    "underfit": ',
     )
     set_params(clone, {"families": [*FAMILIES, "tiny"], "recipes": {"tiny": {}}})
-    assert set(repro(clone)) == {"code", "check", "embed@tiny", "train@tiny", "evaluate@tiny", "report"}
+    own = {f"{verb}@tiny" for verb in ("embed", "train", "evaluate", "export")}
+    assert set(repro(clone)) == {"code", "check", "choose", "report", *own}
 
 
 @pytest.mark.ci
@@ -89,7 +90,8 @@ def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path
     assert {f"train@{family}" for family in FAMILIES} <= ran
     # The linear machine knows no optimizer: it comes out as before, and nothing follows.
     assert ran - {f"train@{family}" for family in FAMILIES} == {
-        "code", "evaluate@underfit", "evaluate@efficientnet_lite0", "report",
+        "code", "choose", "report",
+        *(f"{verb}@{family}" for verb in ("evaluate", "export") for family in ("underfit", "efficientnet_lite0")),
     }  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def test_a_parameter_reruns_the_families_whose_settings_it_changes(clone: Path) 
     assert repro(clone, "check") == ["check"]
     changed = set(json.loads(run(["dvc", "status", "--json"], clone)))
     families = ("underfit", "efficientnet_lite0")
-    assert changed == {*(f"{verb}@{name}" for verb in ("train", "evaluate") for name in families), "report"}
+    assert changed == {*(f"{verb}@{name}" for verb in ("train", "evaluate", "export") for name in families), "report"}
 
 
 @pytest.mark.ci

@@ -89,6 +89,8 @@ def _check(content: dict[str, Any]) -> Params:
     _check_families("families", params.families)
     _check_part("crossval.families", params.crossval.families, params.families)
     _check_part("search.families", params.search.families, params.families)
+    if isinstance(params.export.families, list):
+        _check_part("export.families", params.export.families, params.families, why="which are trained")
     _check_folds(params.crossval.folds)
     _check_choice(params.evaluate)
     for family in params.families:
@@ -121,12 +123,14 @@ def _check_families(parameter: str, families: list[str]) -> None:
         raise PipelineError(f"{parameter}: {', '.join(twice)} is listed twice: expected each once")
 
 
-def _check_part(parameter: str, part: list[str], families: list[str]) -> None:
+def _check_part(
+    parameter: str, part: list[str], families: list[str], *, why: str = "for which features are cached"
+) -> None:
     _check_families(parameter, part)
     missing = [name for name in part if name not in families]
     if missing:
         raise PipelineError(
-            f"{parameter}: {missing[0]} is not in families, for which features are cached: expected it there too, "
+            f"{parameter}: {missing[0]} is not in families, {why}: expected it there too, "
             f"received families {', '.join(families)}"
         )
 

@@ -11,6 +11,7 @@ from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     Caps,
     Count,
+    ExportFormat,
     Fraction,
     Measure,
     Natural,
@@ -142,6 +143,16 @@ class Evaluate(Section):
     coverage: Annotated[Number, Field(gt=0, lt=1)]
 
 
+class Export(Section):
+    """families: chosen (the one that the report recommends), all, or names. max_drop: of accuracy on test, as a fraction, of
+    formats that round. calibration_images: of training, for litert_int8."""
+
+    formats: list[ExportFormat]
+    families: Literal["chosen", "all"] | list[str]
+    max_drop: Fraction
+    calibration_images: Count
+
+
 class Runtime(Section):
     onednn: bool
     threads: Count
@@ -167,6 +178,7 @@ class Params(Section):
     evaluate: Evaluate
     crossval: Crossval
     search: Search
+    export: Export
     runtime: Runtime
 
     @property

@@ -48,6 +48,9 @@ Caps = Annotated[
     Annotated[Count, Tag("int")] | Annotated[dict[str, Count], BeforeValidator(write_names), Tag("dict")],
     Discriminator(lambda value: "dict" if isinstance(value, dict) else "int"),
 ]
+ExportFormat = Literal[
+    "savedmodel", "onnx", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
+]
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
 
 

@@ -10,8 +10,9 @@ from pipeline.config.sections import Evaluate
 from pipeline.config.types import Measure
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.guessing import Versus, compare_with_guessing, guess
-from pipeline.evaluation.measures import make_cost_matrix, measure_images, pick_measure
+from pipeline.evaluation.measures import make_cost_matrix, pick_measure
 from pipeline.evaluation.results import Results
+from pipeline.report.choice import measure_cost
 from pipeline.report.ensemble import Ensemble, combine, compare_with_chosen
 from pipeline.report.label_issues import find_label_issues
 from pipeline.report.plot_tables import join_curves
@@ -59,7 +60,11 @@ def make_findings(results: dict[str, Results], images: Mapping[str, int], rules:
     ensemble = combine(results)
     guessing = compare_all(results, measure, images, costs)
     rows = {
-        family: {**result.metrics, "val_cost": measure_cost(result, costs), "p_guess": guessing.versus[family].p}
+        family: {
+            **result.metrics,
+            "val_cost": measure_cost(result.val_predictions, costs),
+            "p_guess": guessing.versus[family].p,
+        }
         for family, result in results.items()
     }
     summary = make_summary(rows | ({ENSEMBLE: {**ensemble.metrics}} if ensemble else {}), measure)
@@ -103,11 +108,3 @@ def compare_all(
     }
     is_unequal = pick_measure(None, images) != "accuracy"
     return Guessing(measure, label, float((truth == label).mean()), versus, is_unequal)
-
-
-def measure_cost(result: Results, costs: np.ndarray | None) -> float | None:
-    """The mean cost of a validation image; None without costs."""
-    if costs is None:
-        return None
-    table = result.val_predictions
-    return round(-float(measure_images("cost", get_labels(table), get_probabilities(table), costs).mean()), 6)

@@ -8,7 +8,8 @@ What was found to differ, each by comparing processors, real ones and such as QE
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _LIBRARIES = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
     "FAISS_OPT_LEVEL": "avx2",
 }
+_PLAIN: list[tuple[Any, str, Any]] = []  # (module, name, TensorFlow's own function) of each that is replaced
 _TERMS = 512  # of one sum in oneDNN's product; from 1,024 on, results were seen to depend on cache sizes
 
 
@@ -47,9 +49,25 @@ def make_tensorflow_portable() -> None:
     from keras.src.backend.tensorflow import numpy as keras_numpy  # not public, nor are the next: tests notice a change
     from tensorflow.python.ops import math_ops
 
+    replaced = [(math_ops, "rsqrt"), (tf.math, "rsqrt"), (keras_numpy, "matmul"), (keras_numpy, "sqrt")]
+    _PLAIN.extend((module, name, getattr(module, name)) for module, name in replaced)
     math_ops.rsqrt = tf.math.rsqrt = _compute_rsqrt
     keras_numpy.matmul = _make_matmul(keras_numpy.matmul)
     keras_numpy.sqrt = _make_sqrt(keras_numpy.sqrt)
+
+
+@contextmanager
+def plain_arithmetic() -> Iterator[None]:
+    """TensorFlow's own functions again, for graphs that other programs will run: there, sums in pieces are slower and nothing
+    else."""
+    portable = [(module, name, getattr(module, name)) for module, name, _ in _PLAIN]
+    try:
+        for module, name, function in _PLAIN:
+            setattr(module, name, function)
+        yield
+    finally:
+        for module, name, function in portable:
+            setattr(module, name, function)
 
 
 def _compute_rsqrt(x: Any, name: str | None = None) -> Any:

@@ -125,6 +125,7 @@ def test_a_missing_key_is_named(change, name):
         ("families", "optimized"),  # a list
         ("prune.drop_classes", "street"),
         ("crossval.folds", 5),
+        ("export.formats", "onnx"),
         ("prune.merge_classes", ["street"]),  # a dict
         ("data.path", 5),  # a text
         ("evaluate.outside_path", ["pictures"]),
@@ -183,6 +184,8 @@ def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected_and_receive
         ("examine.near_duplicate", 1.01, "less than or equal to 1"),
         ("embed.views", -1, "greater than or equal to 0"),
         ("search.minutes", 0.0, "greater than 0"),
+        ("export.max_drop", 1.0, "less than 1"),
+        ("export.calibration_images", 0, "greater than or equal to 1"),
         ("families", [], "at least 1 item"),
         ("crossval.folds", [1], "at least 2 items"),
         ("crossval.folds", [], "at least 2 items"),
@@ -305,9 +308,11 @@ def test_the_first_of_several_faults_is_named_and_the_others_are_counted(change)
 
 
 class TestFamilies:
-    """families, and its parts crossval.families and search.families."""
+    """families, and its parts crossval.families, search.families and export.families."""
 
-    EVERY_LIST = pytest.mark.parametrize("name", ["families", "crossval.families", "search.families"])
+    EVERY_LIST = pytest.mark.parametrize(
+        "name", ["families", "crossval.families", "search.families", "export.families"]
+    )
 
     @EVERY_LIST
     @pytest.mark.parametrize(
@@ -337,6 +342,25 @@ class TestFamilies:
     def test_a_part_of_families_is_taken(self, change):
         params = load_params(change("crossval.families", ["overfit", "linear_svm"]))
         assert params.crossval.families == ["overfit", "linear_svm"]
+
+    def test_those_of_export_may_be_words(self, change):
+        for word in ("chosen", "all"):
+            assert load_params(change("export.families", word)).export.families == word
+        assert refusal(change("export.families", "best")).startswith(
+            "export.families: expected 'chosen' or 'all', received 'best'"
+        )
+
+    def test_those_of_export_are_trained(self, change):
+        assert refusal(change("families", ["underfit"], "export.families", ["overfit"])) == (
+            "export.families: overfit is not in families, which are trained: expected it there too, received families underfit"
+        )
+
+
+def test_a_format_that_does_not_exist_is_refused_with_those_that_do(change):
+    assert refusal(change("export.formats", ["onnx", "tflite"])) == (
+        "export.formats.1: expected 'savedmodel', 'onnx', 'openvino', 'litert', 'litert_float16', 'litert_int8_weights' or "
+        "'litert_int8', received 'tflite'"
+    )
 
 
 def test_a_fold_that_is_listed_twice_is_refused(change):

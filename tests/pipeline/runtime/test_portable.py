@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.runtime.portable import limit_libraries
+from pipeline.runtime.portable import limit_libraries, plain_arithmetic
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,6 +53,20 @@ def test_batch_normalization_that_is_folded_into_a_convolution_is_exact(values):
     images = np.zeros((1, 4, 4, 3), np.float32)
     images[..., 0] = 1
     assert np.array_equal(freeze(model)(images)[0, 0, 0], np.sqrt(np.float32(1) / values[:64]))
+
+
+def test_graphs_for_other_programs_are_made_of_plain_operations():
+    import keras
+    import tensorflow as tf
+
+    def list_operations() -> list[str]:
+        layer, images = keras.layers.Dense(2), tf.TensorSpec((None, 1500), tf.float32)
+        graph = tf.function(layer).get_concrete_function(images).graph
+        return [operation.type for operation in graph.get_operations()]
+
+    with plain_arithmetic():
+        assert list_operations().count("MatMul") == 1
+    assert list_operations().count("MatMul") == 3, "portable again"
 
 
 @pytest.mark.parametrize("terms", [3, 512, 513, 1500])

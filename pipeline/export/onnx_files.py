@@ -1,0 +1,101 @@
+"""ONNX and OpenVINO files of a model. Imports Keras; onnx, tf2onnx and openvino, an extra, only where they are used."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.export.contract import ExportContract
+from pipeline.export.operations import common_operations
+from pipeline.models.contract import CONTRACT_FILE, dump_contract
+from pipeline.runtime.quiet import silence_stderr
+
+_DEEPEST = 100_000  # nodes that follow each other
+
+
+def save_onnx(model: keras.Model, file: Path, contract: ExportContract) -> None:
+    """Writes an ONNX file, from `image` to `probabilities`, any number of images; see ExportContract. By Keras' own `export`,
+    whose order and names, which depend on memory addresses, are made canonical: the same model gives the same bytes."""
+    import onnx
+
+    model(keras.ops.zeros((1, *model.input_shape[1:])), training=False)  # `export` takes only a model that was called
+    written = file.with_name(f"{file.name}.tf2onnx.onnx")
+    try:
+        with common_operations(), silence_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tf2onnx' of NumPy's names
+            model.export(str(written), format="onnx", verbose=False)
+        graph = onnx.load(str(written))
+    finally:
+        written.unlink(missing_ok=True)
+    make_canonical(graph)
+    onnx.helper.set_model_props(graph, {CONTRACT_FILE: dump_contract(contract)})
+    onnx.checker.check_model(graph)
+    file.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def make_canonical(model: Any) -> None:
+    """Changes an onnx.ModelProto with one input and one output: nodes and weights come in the order in which a walk back from
+    the output meets them, tensors are numbered, and what is only for people, or leads to no output, is gone."""
+    graph = model.graph
+    order, weights = _walk(graph)
+    names = {graph.input[0].name: "image"}
+    names |= {weight.name: f"weight_{number}" for number, weight in enumerate(weights)}
+    for output in (output for node in order for output in node.output):
+        names[output] = f"tensor_{len(names)}"
+    names[graph.output[0].name] = "probabilities"
+    for node in order:
+        node.name = node.doc_string = ""
+        node.input[:] = [names.get(name, name) for name in node.input]  # "" is an input that is left out
+        node.output[:] = [names[name] for name in node.output]
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    for weight in weights:
+        weight.name = names[weight.name]
+    for field, kept in ((graph.node, order), (graph.initializer, weights), (graph.value_info, [])):
+        copies = [type(entry).FromString(entry.SerializeToString()) for entry in kept]
+        del field[:]
+        field.extend(copies)
+    for end in (graph.input[0], graph.output[0]):
+        end.name = names[end.name]
+        end.type.tensor_type.shape.dim[0].dim_param = "images"
+    graph.name, graph.doc_string, model.doc_string = "model", "", ""
+
+
+def _walk(graph: Any) -> tuple[list[Any], list[Any]]:
+    """(nodes, each after those that it takes from; weights), as a walk back from the outputs meets them."""
+    made = {output: node for node in graph.node for output in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    seen: dict[str, None] = {}
+    order: list[Any] = []
+
+    def visit(name: str) -> None:
+        if name in seen:
+            return
+        seen.update(dict.fromkeys(made[name].output if name in made else [name]))
+        if name in made:
+            for source in made[name].input:
+                visit(source)
+            order.append(made[name])
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEPEST)
+    try:
+        for output in graph.output:
+            visit(output.name)
+    finally:
+        sys.setrecursionlimit(limit)
+    return order, [weights[name] for name in seen if name in weights]
+
+
+def save_openvino(onnx_file: Path, file: Path, contract: ExportContract) -> None:
+    """Writes OpenVINO's .xml, and .bin beside it, of an ONNX file; contract.json is in its rt_info. By the reader in OpenVINO's
+    own library: its converter in Python would report uses to its makers."""
+    import openvino
+
+    with silence_stderr():
+        model = openvino.Core().read_model(str(onnx_file))
+        model.set_rt_info(dump_contract(contract), [CONTRACT_FILE.replace(".", "_")])
+        openvino.save_model(model, str(file), compress_to_fp16=False)

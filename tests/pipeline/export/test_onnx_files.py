@@ -1,0 +1,104 @@
+"""ONNX and OpenVINO files of small networks. Their packages are an extra: `make test-ci` runs these tests."""
+
+import numpy as np
+import pytest
+
+from pipeline.models.contract import CONTRACT_FILE, dump_contract
+from tests.pipeline.export.contracts import make_contract
+from tests.tfrecords import make_noise
+
+SIZE = 32
+CONTRACT = make_contract(image_size=SIZE)
+IMAGES = make_noise(6, SIZE).astype(np.float32)
+
+pytestmark = pytest.mark.ci
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("tf2onnx")
+
+
+@pytest.fixture(scope="module")
+def model():
+    from pipeline.models.build import build_model
+
+    return build_model("underfit", image_size=SIZE, num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    from pipeline.export.onnx_files import save_onnx
+
+    folder = tmp_path_factory.mktemp("exported")
+    save_onnx(model, folder / "model.onnx", CONTRACT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(model):
+    from pipeline.models.inference import freeze
+
+    return freeze(model)(IMAGES)
+
+
+def test_onnx_runtime_gives_the_probabilities_of_the_model(folder, expected):
+    from pipeline.export.runners import load_runner
+
+    pytest.importorskip("onnxruntime")
+    run = load_runner("onnx", folder, threads=2)
+    np.testing.assert_allclose(run(IMAGES), expected, atol=1e-6)
+    assert run(IMAGES[:1]).shape == (1, 3)
+
+
+def test_nothing_in_the_file_is_for_people_or_by_chance(folder):
+    model = onnx.load(str(folder / "model.onnx"))
+    assert {node.name + node.doc_string for node in model.graph.node} == {""}
+    assert not model.graph.value_info
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["image", "probabilities"]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "images"
+    assert {prop.key: prop.value for prop in model.metadata_props} == {CONTRACT_FILE: dump_contract(CONTRACT)}
+    assert [file.name for file in folder.glob("*.onnx")] == ["model.onnx"]
+
+
+def shuffle(model, seed: int):
+    """The same graph in another order, by other names, with a node and a weight that lead nowhere."""
+    rng, shuffled = np.random.default_rng(seed), onnx.ModelProto()
+    shuffled.CopyFrom(model)
+    graph = shuffled.graph
+    tensors = {name for node in graph.node for name in (*node.input, *node.output) if name}
+    names = {name: f"{seed}_{number}" for number, name in enumerate(sorted(tensors))}
+    for node in graph.node:
+        node.name, node.doc_string = f"node {rng.random()}", "text"
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    for entry in (*graph.initializer, *graph.input, *graph.output):
+        entry.name = names[entry.name]
+    graph.initializer.append(onnx.numpy_helper.from_array(np.float32([1.0]), "nowhere"))
+    graph.node.append(onnx.helper.make_node("Relu", ["nowhere"], ["nothing"]))
+    for field in (graph.node, graph.initializer):
+        entries = [type(entry).FromString(entry.SerializeToString()) for entry in field]
+        del field[:]
+        field.extend(entries[i] for i in rng.permutation(len(entries)))
+    return shuffled
+
+
+def test_the_same_graph_is_the_same_file_whatever_its_order_and_its_names(folder):
+    from pipeline.export.onnx_files import make_canonical
+
+    model = onnx.load(str(folder / "model.onnx"))
+    for seed in range(3):
+        other = shuffle(model, seed)
+        assert other.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True)
+        make_canonical(other)
+        assert other.SerializeToString(deterministic=True) == (folder / "model.onnx").read_bytes()
+
+
+def test_openvino_gives_the_probabilities_of_the_model(folder, expected):
+    from pipeline.export.onnx_files import save_openvino
+    from pipeline.export.runners import load_runner
+
+    openvino = pytest.importorskip("openvino")
+    save_openvino(folder / "model.onnx", folder / "model.xml", CONTRACT)
+    run = load_runner("openvino", folder, threads=2)
+    np.testing.assert_allclose(run(IMAGES), expected, atol=1e-6)
+    assert run(IMAGES[:1]).shape == (1, 3)
+    written = openvino.Core().read_model(str(folder / "model.xml"))
+    assert written.get_rt_info(["contract_json"]).astype(str) == dump_contract(CONTRACT)
