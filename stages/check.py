@@ -16,6 +16,7 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import describe_settings, list_ignored
 from pipeline.config.sections import Params
 from pipeline.config.since_commit import describe_changes
+from pipeline.export.formats import check_packages
 from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.dvc_locks import mend_here
 from pipeline.runtime.errors import PipelineError
@@ -43,6 +44,7 @@ def main() -> int:
 
 def check() -> None:
     params = check_file(PARAMS)
+    check_packages(params.export.formats)  # before hours of training, not after them
     with folder_aside(SETTINGS) as folder:
         for family in params.families:
             for purpose, settings in describe_settings(params, family).items():

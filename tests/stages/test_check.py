@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.export.formats import FORMATS, Format
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import SETTINGS
 from stages.check import check, main
@@ -37,6 +38,13 @@ def test_each_family_has_its_settings():
     recipe = json.loads(settings("train", "optimized"))["recipe"]
     assert recipe["optimizer"] == "adam"
     assert "train/linear_svm.json" in {str(file.relative_to(SETTINGS)) for file in SETTINGS.rglob("*.json")}
+
+
+def test_a_package_that_export_lacks_is_said_before_anything_is_trained(checked, monkeypatch):
+    monkeypatch.setitem(FORMATS, "onnx", Format("model.onnx", ("no_such_package",)))
+    checked.set(export__formats=["onnx"])
+    with pytest.raises(PipelineError, match="has onnx, but no_such_package can't be imported"):
+        check()
 
 
 def test_checking_twice_gives_the_same_bytes(checked):
