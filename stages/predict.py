@@ -1,9 +1,8 @@
-"""Classifies pictures: python -m stages.predict FILE|FOLDER|-… [--family NAME|--model FILE] [--top 3] [--coverage 0.95]
-[--json|--csv].
+"""Classifies pictures: python -m stages.predict FILE|FOLDER|-… [--family NAME|--model FILE] [--top 3] [--json|--csv].
 
 Uses the family that is best on validation images, unless a family or a model file is named. Pictures are decoded as in
-training, and probabilities are calibrated, as the model file says. With --coverage, each answer has the set of classes that
-holds the true one that often. What can't be used gets its own line, all else is still
+training, and probabilities are calibrated, as the model file says. --coverage 0.95 adds the set of classes that holds the true
+one that often, --costs the class that costs least by evaluate.costs. What can't be used gets its own line, all else is still
 classified, and the exit status is 1.
 """
 
@@ -14,8 +13,9 @@ from pathlib import Path
 from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_as_trained, load_pictures
 from pipeline.data.picture_paths import find_files
-from pipeline.evaluation.answers import load_classifier, make_writer, write_answers
+from pipeline.evaluation.answers import Extras, load_classifier, make_writer, write_answers
 from pipeline.evaluation.conformal import load_rule
+from pipeline.evaluation.measures import load_costs
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers
 from pipeline.runtime.paths import METRICS, MODELS
@@ -42,6 +42,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--coverage", type=float, metavar="SHARE", help="adds the classes of which one is right, at 0.95 or so"
     )
+    parser.add_argument("--costs", action="store_true", help="adds the class that costs least by evaluate.costs")
     forms = parser.add_mutually_exclusive_group()
     for form, what in (("json", "one object per line"), ("csv", "path, family, class_1, probability_1, …, error")):
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text", help=what)
@@ -59,12 +60,13 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
     rule = None if chosen.coverage is None else load_rule(contract, chosen.coverage, artifact)
+    extras = Extras(rule, load_costs(params.evaluate.costs, contract.class_names) if chosen.costs else None)
     configure_tensorflow(**params.runtime.model_dump())
     classify = load_classifier(artifact, contract)
     top = min(chosen.top, len(contract.class_names))
-    writer = make_writer(chosen.form, contract.family, top, with_sets=rule is not None)
+    writer = make_writer(chosen.form, contract.family, top, extras)
     pictures = load_pictures(find_files(chosen.paths), decode_as_trained(contract, params.prune))
-    write_answers(pictures, classify, contract.class_names, top, writer, bad, rule)
+    write_answers(pictures, classify, contract.class_names, top, writer, bad, extras)
 
 
 def choose_best() -> str:

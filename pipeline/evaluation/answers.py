@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from pipeline.data.image_files import Picture
 from pipeline.evaluation.conformal import SetRule, make_sets
+from pipeline.evaluation.decisions import decide
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
 from pipeline.runtime.cells import guard_cell
@@ -30,12 +32,25 @@ Ranking = list[tuple[str, float]]  # class and probability, the most probable fi
 
 class Answer(NamedTuple):
     """ranking: empty if the picture can't be used; then reason says why. members: classes in its prediction set, the most
-    probable first; None where no sets are asked for."""
+    probable first. decision: the class that costs least. Both None where not asked for."""
 
     path: str
     ranking: Ranking
     reason: str = ""
     members: list[str] | None = None
+    decision: str | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What answers have besides a ranking. rule: of prediction sets. costs: of errors, see `make_cost_matrix`. None: no such
+    thing."""
+
+    rule: SetRule | None = None
+    costs: np.ndarray | None = None
+
+
+NO_EXTRAS = Extras()
 
 
 class Writer(Protocol):
@@ -69,13 +84,12 @@ def write_answers(
     top: int,
     writer: Writer,
     bad: list[str],
-    rule: SetRule | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> None:
-    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`.
-    rule: of prediction sets; None: there are none."""
+    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`."""
     with progress_bar(desc="predict", unit=" images", disable=None) as progress:
         for batch in in_chunks(pictures, _BATCH):
-            for answer in answer_pictures(batch, classify, class_names, top, rule):
+            for answer in answer_pictures(batch, classify, class_names, top, extras):
                 writer.write(answer)
                 if answer.reason:
                     bad.append(answer.path)
@@ -83,7 +97,7 @@ def write_answers(
 
 
 def answer_pictures(
-    pictures: Sequence[Picture], classify: Classify, class_names: list[str], top: int, rule: SetRule | None = None
+    pictures: Sequence[Picture], classify: Classify, class_names: list[str], top: int, extras: Extras = NO_EXTRAS
 ) -> list[Answer]:
     """One answer per picture, without a ranking for one without pixels."""
     usable = [picture.pixels for picture in pictures if picture.pixels is not None]
@@ -94,8 +108,9 @@ def answer_pictures(
             answers.append(Answer(picture.path, [], picture.reason))
             continue
         row = next(rows)
-        members = None if rule is None else list_members(row, class_names, rule)
-        answers.append(Answer(picture.path, rank_classes(row, class_names, top), picture.reason, members))
+        members = None if extras.rule is None else list_members(row, class_names, extras.rule)
+        decision = None if extras.costs is None else class_names[int(decide(row[None], extras.costs)[0])]
+        answers.append(Answer(picture.path, rank_classes(row, class_names, top), picture.reason, members, decision))
     return answers
 
 
@@ -111,11 +126,10 @@ def rank_classes(probabilities: np.ndarray, class_names: list[str], top: int) ->
     return [(class_names[number], round(float(probabilities[number]), 6)) for number in order]
 
 
-def make_writer(form: str, family: str, top: int, *, with_sets: bool = False) -> Writer:
-    """form: json, csv or text. top: classes in each answer, at most as many as there are. with_sets: whether answers have
-    prediction sets, for which csv has a column."""
+def make_writer(form: str, family: str, top: int, extras: Extras = NO_EXTRAS) -> Writer:
+    """form: json, csv or text. top: classes in each answer, at most as many as there are. extras: csv has a column for each."""
     if form == "csv":
-        return _CsvWriter(family, top, with_sets=with_sets)
+        return _CsvWriter(family, top, extras)
     return _JsonWriter(family) if form == "json" else _TextWriter(family)
 
 
@@ -133,26 +147,34 @@ class _JsonWriter:
             content["predictions"] = [{"label": label, "probability": p} for label, p in answer.ranking]
             if answer.members is not None:
                 content["set"] = answer.members
+            if answer.decision is not None:
+                content["decision"] = answer.decision
         print(json.dumps(content, ensure_ascii=False), flush=True)
 
 
 class _CsvWriter:
     """A header, then one row per picture."""
 
-    def __init__(self, family: str, top: int, *, with_sets: bool) -> None:
-        self._family, self._top, self._with_sets = family, top, with_sets
+    def __init__(self, family: str, top: int, extras: Extras) -> None:
+        self._family, self._top, self._extras = family, top, extras
         self._rows = csv.writer(sys.stdout, lineterminator="\n")
         columns = [name for n in range(1, top + 1) for name in (f"class_{n}", f"probability_{n}")]
-        self._rows.writerow(["path", "family", *columns, *(["set"] if with_sets else []), "error"])
+        self._rows.writerow(["path", "family", *columns, *self._name_extras(), "error"])
 
     def write(self, answer: Answer) -> None:
         values = [value for pair in answer.ranking for value in pair] or [""] * (2 * self._top)
-        if self._with_sets:
+        if self._extras.rule is not None:
             # A list of names in one cell, whatever characters they have.
             values.append("" if answer.members is None else json.dumps(answer.members, ensure_ascii=False))
+        if self._extras.costs is not None:
+            values.append(answer.decision or "")
         cells = [answer.path, self._family, *values, answer.reason]
         self._rows.writerow([guard_cell(cell) if isinstance(cell, str) else cell for cell in cells])
         sys.stdout.flush()
+
+    def _name_extras(self) -> list[str]:
+        there = {"set": self._extras.rule, "decision": self._extras.costs}
+        return [name for name, value in there.items() if value is not None]
 
 
 class _TextWriter:
@@ -169,4 +191,6 @@ class _TextWriter:
         text = ", ".join(f"{show_unseen_in_name(label)} {100 * p:.1f} %" for label, p in answer.ranking)
         if answer.members is not None:
             text += f"; one of: {', '.join(map(show_unseen_in_name, answer.members))}"
+        if answer.decision is not None:
+            text += f"; costs least: {show_unseen_in_name(answer.decision)}"
         print(f"{shown}  {text}", flush=True)

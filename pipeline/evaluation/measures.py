@@ -29,6 +29,15 @@ def pick_measure(choose_by: Measure | None, images: Mapping[str, int]) -> Measur
     return "balanced_accuracy" if max(images.values()) > IMBALANCE * min(images.values()) else "accuracy"
 
 
+def load_costs(costs: Costs, class_names: list[str]) -> np.ndarray:
+    """`make_cost_matrix` of what evaluate.costs says. Raises PipelineError where that is nothing."""
+    if not costs:
+        raise PipelineError(
+            "evaluate.costs is empty: expected what errors cost, such as {sea: 5}; set it in params.yaml, or leave out --costs"
+        )
+    return make_cost_matrix(costs, class_names)
+
+
 def make_cost_matrix(costs: Costs, class_names: list[str]) -> np.ndarray:
     """float (classes, classes), true by predicted: 0 where the two are the same, 1 where `costs` says nothing.
 

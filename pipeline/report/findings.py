@@ -49,6 +49,7 @@ class Findings:
     fold_family: str
     guessing: Guessing
     unpredicted: list[str]
+    costs: np.ndarray | None
 
 
 def make_findings(results: dict[str, Results], images: Mapping[str, int], rules: Evaluate) -> Findings:
@@ -82,6 +83,7 @@ def make_findings(results: dict[str, Results], images: Mapping[str, int], rules:
         fold_family=fold_family,
         guessing=guessing,
         unpredicted=[name for name in names if name not in predicted],
+        costs=costs if rules.costs else None,
     )
 
 

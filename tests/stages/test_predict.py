@@ -201,6 +201,22 @@ class TestSets:
         assert "--coverage" in err.splitlines()[-1]
 
 
+class TestCosts:
+    def test_each_answer_has_the_class_that_costs_least(self, trained, project, answers, colours):  # noqa: ARG002
+        project.set(evaluate__costs={"蓝": 1000})
+        found = answers(colours, "--costs")
+        assert {answer["decision"] for answer in found} == {"蓝"}  # a blue one that is missed costs a thousand
+        assert {answer["predictions"][0]["label"] for answer in found} == set(NAMES)
+        assert all("decision" not in answer for answer in answers(colours))
+
+    def test_without_costs_in_params_yaml_it_is_refused(self, refusal, colours):
+        assert "evaluate.costs is empty" in refusal(colours, "--costs")
+
+    def test_costs_of_other_classes_are_refused(self, trained, project, refusal, colours):  # noqa: ARG002
+        project.set(evaluate__costs={"mauve": 5})
+        assert "no class 'mauve'" in refusal(colours, "--costs")
+
+
 class TestAnswers:
     def test_people_get_one_line_per_picture_with_the_most_probable_class_first(self, predict, colours):
         status, out, err = predict(colours)

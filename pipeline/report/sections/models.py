@@ -20,6 +20,7 @@ from pipeline.report.charts.models import (
 from pipeline.report.charts.reliability import FEW, draw_reliability
 from pipeline.report.ensemble import Ensemble
 from pipeline.report.findings import Findings
+from pipeline.report.sections.costs import describe_costs
 from pipeline.report.tables import make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
@@ -65,6 +66,7 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
         "calibrations": [{"family": name, **results[name].metrics} for name in families],
         "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
         "guessing": describe_guessing(findings),
+        "error_costs": describe_costs(findings, results, class_names),
         "unpredicted": findings.unpredicted,
         "architectures": {name: describe_architecture(results[name].layers) for name in families[:_ARCHITECTURES]},
     }

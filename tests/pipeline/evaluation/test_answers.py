@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from pipeline.data.image_files import Picture
-from pipeline.evaluation.answers import Answer, answer_pictures, make_writer, rank_classes, write_answers
+from pipeline.evaluation.answers import (
+    NO_EXTRAS,
+    Answer,
+    Extras,
+    answer_pictures,
+    make_writer,
+    rank_classes,
+    write_answers,
+)
 from pipeline.evaluation.conformal import SetRule
 
 NAMES = ["red", 'green, "dark"', "蓝"]
@@ -59,14 +67,14 @@ class TestRanking:
             return np.array([[0.3, 0.6, 0.1], [0.1, 0.05, 0.85]])
 
         pictures = [make_picture("a", 0), Picture("b", None, "gone"), make_picture("c", 1)]
-        answers = answer_pictures(pictures, guess, NAMES, 1, SetRule(0.9, threshold=0.3))
+        answers = answer_pictures(pictures, guess, NAMES, 1, Extras(SetRule(0.9, threshold=0.3)))
         assert [answer.members for answer in answers] == [['green, "dark"', "red"], None, ["蓝"]]
         assert [answer.members for answer in answer_pictures(pictures, guess, NAMES, 1)] == [None] * 3
 
 
 class TestWriters:
-    def write(self, form: str, *answers: tuple, top: int = 3, with_sets: bool = False) -> None:
-        writer = make_writer(form, "linear_svm", top, with_sets=with_sets)
+    def write(self, form: str, *answers: tuple, top: int = 3, extras: Extras = NO_EXTRAS) -> None:
+        writer = make_writer(form, "linear_svm", top, extras)
         for answer in answers:
             writer.write(Answer(*answer))
 
@@ -113,10 +121,23 @@ class TestWriters:
         first, second = map(json.loads, capsys.readouterr().out.splitlines())
         assert first["set"] == ['green, "dark"', "蓝"]
         assert second == {"path": "b.png", "family": "linear_svm", "error": "is a folder"}
-        self.write("csv", *answers, top=1, with_sets=True)
+        self.write("csv", *answers, top=1, extras=Extras(SetRule(0.9, 0.3)))
         header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
         assert header == ["path", "family", "class_1", "probability_1", "set", "error"]
         assert [json.loads(rows[0][4]), rows[1][4:]] == [['green, "dark"', "蓝"], ["", "is a folder"]]
+
+    def test_the_cheapest_class_comes_last(self, capsys):
+        answers = ("a.png", RANKING[:1], "", ["red"], "蓝"), ("b.png", [], "is a folder")
+        self.write("text", answers[0])
+        assert capsys.readouterr().out == 'a.png  green, "dark" 75.0 %; one of: red; costs least: 蓝\n'
+        self.write("json", *answers)
+        first, second = map(json.loads, capsys.readouterr().out.splitlines())
+        assert first["decision"] == "蓝"
+        assert "decision" not in second
+        self.write("csv", *answers, top=1, extras=Extras(costs=np.eye(3)))
+        header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+        assert header == ["path", "family", "class_1", "probability_1", "decision", "error"]
+        assert [row[4:] for row in rows] == [["蓝", ""], ["", "is a folder"]]
 
     def test_csv_has_no_formulas(self, capsys):
         self.write("csv", ("=1+1.png", [("@cat", 0.5)], ""), ("-x.png", [], "+"), top=1)

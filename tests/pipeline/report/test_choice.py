@@ -27,7 +27,9 @@ def evaluations(tmp_path):
 
 
 def make_rules(**changes) -> Evaluate:
-    return Evaluate(**{"outside_path": None, "choose_by": None, "costs": {}, "label_folds": 0, "coverage": 0.9} | changes)
+    return Evaluate(
+        **{"outside_path": None, "choose_by": None, "costs": {}, "label_folds": 0, "coverage": 0.9} | changes
+    )
 
 
 def test_it_is_the_family_that_the_report_chooses(evaluations):

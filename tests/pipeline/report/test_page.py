@@ -171,6 +171,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "calibrations": [{"family": "optimized", **calibration}],
         "sets": [{"family": "optimized", **sets}],
         "slices": make_slices(),
+        "error_costs": None,
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
@@ -333,6 +334,12 @@ class TestNames:
             {"confusions": {EVIL: SVG}},
             {"classes": [make_content()["classes"][0] | {"label": EVIL}]},
             {"slices": make_slices(rows=[make_slices()["rows"][0] | {"group": EVIL}])},
+            {
+                "error_costs": {
+                    "rows": [{"family": EVIL, "probable": 1.0, "least": 1.0, "changed": 0, "p": 1.0}],
+                    "confusion": SVG,
+                }
+            },
             {"sets": [make_content()["sets"][0] | {"family": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
@@ -725,6 +732,12 @@ class TestWrong:
         assert "emu mistaken for dog: 1,200 (25.0 %)75.0 %, 50.0 %" in text
         assert page.count(f'src="{PIXEL}" width="64"') == 2
         assert "other: cat mistaken for dog, 1 image " in read(other_pairs={"other": [make_strip(images=1)]})
+
+    def test_costs_of_errors_are_shown_where_they_differ(self):
+        row = {"family": "optimized", "probable": 1.5, "least": 0.75, "changed": 1200, "p": 0.0001}
+        text = read(error_costs={"rows": [row], "confusion": SVG})
+        assert "optimized1.5000.7501,200< 0.001" in text
+        assert "Where errors cost differently" not in read()
 
     def test_groups_are_folded_away_where_none_is_weak(self):
         text = read()
