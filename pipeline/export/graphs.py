@@ -21,6 +21,15 @@ from pipeline.runtime.quiet import silence_stderr
 _OUTPUT = "probabilities"
 
 
+def make_constant(model: keras.Model) -> Any:
+    """A function from `image`, float32 (n, size, size, 3), to a dict with `probabilities`, whose weights are constants."""
+    image = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")
+    with common_operations():
+        traced = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
+    frozen = convert_variables_to_constants_v2(traced)
+    return tf.function(lambda image: {_OUTPUT: frozen(image)[0]}, input_signature=[image])
+
+
 def save_saved_model(model: keras.Model, folder: Path, contract: ExportContract) -> None:
     """Writes a SavedModel whose signature serving_default takes `image` and gives `probabilities`; see ExportContract.
 
@@ -28,14 +37,12 @@ def save_saved_model(model: keras.Model, folder: Path, contract: ExportContract)
     own `export` refuses layers whose names begin with an underscore. fingerprint.pb, which TensorFlow does not need, holds a
     random number and is deleted. The same bytes only if this is the first graph that a process makes, as names are numbered.
     """
-    size = contract.image_size
-    image = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
-    with common_operations():
-        traced = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
-    frozen = convert_variables_to_constants_v2(traced)
     module = tf.Module()
-    module.serve = tf.function(lambda image: {_OUTPUT: frozen(image)[0]}, input_signature=[image])
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    module.serve = make_constant(model)
+    options = tf.saved_model.SaveOptions(
+        experimental_custom_gradients=False
+    )  # swish's can't be saved, and none is needed
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve}, options=options)
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     extra = folder / "assets.extra"  # TensorFlow's place for what others add
     extra.mkdir()

@@ -1,4 +1,4 @@
-"""ONNX and OpenVINO files of a model. Imports Keras; onnx, tf2onnx and openvino, an extra, only where they are used."""
+"""ONNX and OpenVINO files of a model. Imports TensorFlow; onnx, tf2onnx and openvino, an extra, only where they are used."""
 
 import sys
 import warnings
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.export.tf2onnx_lib import patch_tf2onnx  # not public: `keras.Model.export` calls it
 
 from pipeline.export.contract import ExportContract
-from pipeline.export.operations import common_operations
+from pipeline.export.graphs import make_constant
 from pipeline.models.contract import CONTRACT_FILE, dump_contract
 from pipeline.runtime.quiet import silence_stderr
 
@@ -16,19 +17,17 @@ _DEEPEST = 100_000  # nodes that follow each other
 
 
 def save_onnx(model: keras.Model, file: Path, contract: ExportContract) -> None:
-    """Writes an ONNX file, from `image` to `probabilities`, any number of images; see ExportContract. By Keras' own `export`,
-    whose order and names, which depend on memory addresses, are made canonical: the same model gives the same bytes."""
+    """Writes an ONNX file, from `image` to `probabilities`, any number of images; see ExportContract. By tf2onnx, as Keras' own
+    `export` does it, which takes no constants that layers hold; its order and names, which depend on memory addresses, are made
+    canonical: the same model gives the same bytes."""
     import onnx
+    import tf2onnx
 
-    model(keras.ops.zeros((1, *model.input_shape[1:])), training=False)  # `export` takes only a model that was called
-    written = file.with_name(f"{file.name}.tf2onnx.onnx")
-    try:
-        with common_operations(), silence_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf2onnx' of NumPy's names
-            model.export(str(written), format="onnx", verbose=False)
-        graph = onnx.load(str(written))
-    finally:
-        written.unlink(missing_ok=True)
+    serve = make_constant(model)
+    with silence_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy's names
+        patch_tf2onnx()
+        graph, _ = tf2onnx.convert.from_function(serve, serve.input_signature)
     make_canonical(graph)
     onnx.helper.set_model_props(graph, {CONTRACT_FILE: dump_contract(contract)})
     onnx.checker.check_model(graph)

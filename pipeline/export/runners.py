@@ -30,7 +30,8 @@ def load_runner(name: ExportFormat, folder: Path, *, threads: int) -> Run:
 def _load_saved_model(folder: Path) -> Run:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(folder))  # whoever drops it loses its functions
+    with silence_stderr():  # a warning of gradients, which nobody needs here
+        loaded = tf.saved_model.load(str(folder))  # whoever drops it loses its functions
     serve = loaded.signatures["serving_default"]
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Of a machine with one hyperplane per pair of classes, which computes in double precision."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,18 +55,45 @@ def test_any_other_model_stays_what_it_is():
     assert make_single_precision(model) is model
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("name", ["savedmodel", "onnx", "openvino", "litert"])
-def test_every_runtime_counts_the_same_votes(votes, tmp_path, name):
+@pytest.fixture(scope="module")
+def swish():
+    """With constants that a layer holds, and an activation with a gradient of its own, as in EfficientNetV2."""
+    layers = [
+        keras.layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[50.0, 60.0, 70.0]),
+        keras.layers.Conv2D(4, 3, activation="swish"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), *layers])
+
+
+def export(model, folder, name):
+    """The file as a function."""
     for package in FORMATS[name].packages:
         pytest.importorskip(package)
     contract = make_contract(image_size=SIZE)
-    save_saved_model(votes, tmp_path / "savedmodel", contract)
-    if name == "litert":
-        save_saved_model(make_single_precision(votes), tmp_path / "single", contract)
-        save_litert(tmp_path / "single", tmp_path / "model.tflite", contract, name, make_noise(1, SIZE))
-    elif name != "savedmodel":
-        save_onnx(votes, tmp_path / "model.onnx", contract)
+    if name == "savedmodel":
+        save_saved_model(model, folder / "savedmodel", contract)
+    elif name == "litert":
+        save_saved_model(make_single_precision(model), folder / "single", contract)
+        save_litert(folder / "single", folder / "model.tflite", contract, name, make_noise(1, SIZE))
+    else:
+        save_onnx(model, folder / "model.onnx", contract)
     if name == "openvino":
-        save_openvino(tmp_path / "model.onnx", tmp_path / "model.xml", contract)
-    np.testing.assert_allclose(load_runner(name, tmp_path, threads=2)(IMAGES), votes(IMAGES), atol=1e-4)
+        save_openvino(folder / "model.onnx", folder / "model.xml", contract)
+    return load_runner(name, folder, threads=2)
+
+
+EVERY_RUNTIME = pytest.mark.parametrize(
+    "name", ["savedmodel", *(pytest.param(name, marks=pytest.mark.ci) for name in ("onnx", "openvino", "litert"))]
+)
+
+
+@EVERY_RUNTIME
+def test_every_runtime_counts_the_same_votes(votes, tmp_path, name):
+    np.testing.assert_allclose(export(votes, tmp_path, name)(IMAGES), votes(IMAGES), atol=1e-4)
+
+
+@EVERY_RUNTIME
+def test_every_runtime_knows_swish_and_constants_of_layers(swish, tmp_path, name):
+    np.testing.assert_allclose(export(swish, tmp_path, name)(IMAGES), swish(IMAGES), atol=1e-5)
