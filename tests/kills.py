@@ -140,11 +140,11 @@ class Victim:
 
     def _send(self, kill: Kill, started: subprocess.Popen[bytes]) -> bool:
         while started.poll() is None:
-            processes = list_processes(started.pid)
-            mains = [process for process in processes if "stages." in join_words(process)]
-            workers = [child for process in mains for child in process.children()]
-            targets = {"stage": mains, "worker": workers or mains}.get(kill.target)
-            try:
+            try:  # a process may end while it is looked at
+                processes = list_processes(started.pid)
+                mains = [process for process in processes if "stages." in join_words(process)]
+                workers = [child for process in mains for child in process.children()]
+                targets = {"stage": mains, "worker": workers or mains}.get(kill.target)
                 if kill.target == "group":
                     os.killpg(started.pid, kill.signal)
                     return True
