@@ -1,13 +1,14 @@
 """Computes a backbone's features of every image, once, into data/embeddings/<family>: the part of training that is frozen.
 
-For a family that trains on pixels, it writes an empty folder at no cost.
+For a family that trains on pixels, it writes an empty folder at no cost. For one that is fine-tuned from a cut on, it keeps
+what the backbone gives there, too.
 """
 
 import logging
 
 from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import list_features, resolve_family, trains_on_features
+from pipeline.config.recipes import find_cut, list_features, resolve_family, trains_on_features
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
 from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
@@ -33,31 +34,33 @@ def embed(family: str) -> None:
     from pipeline.models.backbones.loader import build_backbone
     from pipeline.models.embedding import embed_images
     from pipeline.models.inference import freeze
-    from pipeline.models.transfer import make_feature_model
+    from pipeline.models.tail import make_extractor, prepare_cut
 
     facts, augment = load_dataset_facts(), recipe.augment.model_dump()
-    size, features = recipe.input_size or facts.image_size, list_features(recipe)
+    size, features, cut = recipe.input_size or facts.image_size, list_features(recipe), find_cut(recipe)
     network = build_backbone(backbone, size, recipe.backbone.weights, family=family)
     weights = compute_weights_digest(network)
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
-    settings |= {"features": features} | params.embed.model_dump() | params.runtime.model_dump()
+    settings |= {"features": features, "cut": cut} | params.embed.model_dump() | params.runtime.model_dump()
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
     twin = copy_twin(family, key)
     if twin is not None:
         logger.info("%s: has the same features as %s, copied", family, twin)
         return
-    model = make_feature_model(backbone, network, image_size=facts.image_size, input_size=size, features=features)
     augmentation = Augmentation(**augment)
     embedding_facts = EmbeddingFacts(
         backbone=backbone,
         key=key,
         weights_sha256=weights,
-        num_features=model.output_shape[-1],
+        num_features=0,
         dtype=params.embed.dtype,
         views=params.embed.views if augmentation.is_active else 0,
         num_images=facts.num_images,
         features=features,
+        cut=cut,
     )
+    model, embedding_facts = make_extractor(network, embedding_facts, image_size=facts.image_size, input_size=size)
+    prepare_cut(family, recipe, network, embedding_facts)
     parts = compute_part_key({"key": key}, [])
     embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts)
 

@@ -36,6 +36,15 @@ def recipe(families: list[str]) -> None:
         print(write_recipe(family, settings, trace_origins(content["recipes"], params, family)))
 
 
+class _Dumper(yaml.SafeDumper):
+    """With lists in brackets, on the line of their name."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, values: dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+)
+
+
 def write_recipe(family: str, settings: dict[str, Any], origins: dict[KeyPath, str]) -> str:
     """YAML with a comment on each value. origins: comments by path, in the order of the lines."""
     ordered: dict[str, Any] = {}
@@ -44,7 +53,9 @@ def write_recipe(family: str, settings: dict[str, Any], origins: dict[KeyPath, s
         for key in path[:-1]:
             section = section.setdefault(key, {})
         section[path[-1]] = look_up(settings, path)
-    lines = yaml.safe_dump({family: ordered}, sort_keys=False, allow_unicode=True, width=math.inf).splitlines()
+    lines = yaml.dump(
+        {family: ordered}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf
+    ).splitlines()
     comments = iter(origins.values())
     return "\n".join(line if line.endswith(":") else f"{line:<{_COLUMN}} # {next(comments)}" for line in lines)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES, check_blocks, check_family, check_image_size
 from pipeline.config.messages import explain
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import expand_recipes, list_features, resolve_family
+from pipeline.config.recipes import expand_recipes, find_cut, list_features, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
 from pipeline.config.sections import Evaluate, Params
@@ -112,7 +112,9 @@ def _check_family_size(params: Params, family: str) -> None:
 def _check_features(params: Params, family: str) -> None:
     backbone = FAMILIES[family].backbone
     if backbone:
-        check_blocks(backbone, list_features(params.recipes[family]), parameter=f"recipes.{family}.features")
+        recipe, cut = params.recipes[family], find_cut(params.recipes[family])
+        check_blocks(backbone, list_features(recipe), parameter=f"recipes.{family}.features")
+        check_blocks(backbone, [] if cut is None else [cut], parameter=f"recipes.{family}.fine_tune.from")
 
 
 def _check_families(parameter: str, families: list[str]) -> None:

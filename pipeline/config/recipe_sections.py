@@ -34,6 +34,12 @@ def _check_features(value: list[int]) -> list[int]:
     return value
 
 
+def _check_cut(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"block [1-9]\d*", value):
+        raise ValueError("a text such as 'block 12', or null")
+    return value
+
+
 ClassWeight: TypeAlias = Literal["none", "balanced"]
 Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
@@ -46,6 +52,7 @@ Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
 # Blocks of a backbone, counted from 1, the first.
 Features = Annotated[list[Count], AfterValidator(_check_features)]
+Cut = Annotated[str, BeforeValidator(_check_cut)]
 Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
 
@@ -100,14 +107,33 @@ class BackboneSettings(Section):
     weights: Annotated[Place, Field(min_length=1)]
 
 
-class FineTune(Section):
+class FineTuneBase(Section):
+    """Those with a default are younger than many a params.yaml. batch_size, schedule: None: as the head's."""
+
     epochs: Natural
     learning_rate: Positive
     optimizer: Optimizer
     unfreeze: Unfreeze
     start: Literal["head", "fresh"]
+    batch_size: Count | None = None
+    schedule: Schedule | None = None
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
     early_stopping: EarlyStopping
     reduce_lr: ReduceLr
+
+    @property
+    def cut(self) -> int | None:
+        """The last block that stays frozen, from 1, the first, where its outputs are kept; None: training sees pixels."""
+        value = getattr(self, "from")
+        return None if value is None or not self.epochs else int(value.split()[1])
+
+
+# `from` is a word of Python: no class can declare it.
+FineTune: TypeAlias = FineTuneBase
+if not TYPE_CHECKING:
+    FineTune = create_model("FineTune", __base__=FineTuneBase, **{"from": (Cut | None, None)})
 
 
 class Augmented(Section):
@@ -156,6 +182,7 @@ class TransferRecipe(Recipe):
 
     backbone: BackboneSettings
     features: Features = Field(default_factory=list)
+    standardize: bool = False
     fine_tune: FineTune
 
     @property
@@ -169,6 +196,7 @@ class LinearRecipe(Augmented):
 
     backbone: BackboneSettings | None
     features: Features | None = None
+    standardize: bool | None = None
     input_size: Pixels | None
     augment: Augment | None
     solver: Solver
@@ -183,6 +211,7 @@ class PixelLinearRecipe(LinearRecipe):
 
     backbone: None
     features: None = None
+    standardize: None = None
     input_size: None
     augment: None
 
@@ -192,6 +221,7 @@ class FeatureLinearRecipe(LinearRecipe):
 
     backbone: BackboneSettings
     features: Features = Field(default_factory=list)
+    standardize: bool = False
     augment: Augment
 
 

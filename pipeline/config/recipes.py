@@ -25,7 +25,8 @@ from pipeline.runtime.errors import PipelineError
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 _DEFAULTS = "defaults"
-_INHERITED = ("backbone", "features", "input_size", "augment")  # by X_svm, from X; X_fine_tuned inherits all
+_EMBEDDED = ("backbone", "features", "input_size", "augment")  # what decides features
+_INHERITED = (*_EMBEDDED, "standardize")  # by X_svm, from X; X_fine_tuned inherits all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 
 
@@ -118,17 +119,33 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
     resolved = _override(recipe.model_dump(), train.model_dump())
     if train.epochs is None and train.max_epochs is not None:
         resolved["epochs"] = min(resolved["epochs"], train.max_epochs)
+    _check_rules(resolved)
+    return type(recipe).model_validate(resolved)
+
+
+def _check_rules(resolved: Mapping[str, Any]) -> None:
+    """Raises PipelineError for settings that contradict each other."""
     if resolved["schedule"]["kind"] == "cosine" and resolved["reduce_lr"]["patience"] is not None:
         raise PipelineError(
             "schedule.kind cosine sets the learning rate of every step: expected reduce_lr.patience null beside it, received "
             f"{resolved['reduce_lr']['patience']}; use one of the two"
+        )
+    tuning = resolved.get("fine_tune", {})
+    if (tuning.get("schedule") or {}).get("kind") == "cosine" and tuning["reduce_lr"]["patience"] is not None:
+        raise PipelineError(
+            "fine_tune.schedule.kind cosine sets the learning rate of every step: expected fine_tune.reduce_lr.patience null "
+            f"beside it, received {tuning['reduce_lr']['patience']}; use one of the two"
+        )
+    if tuning.get("from") and tuning["start"] == "fresh":
+        raise PipelineError(
+            "fine_tune.from keeps what a frozen part of the backbone gives: expected fine_tune.start head beside it, received "
+            "fresh; set fine_tune.from to null to train the whole network"
         )
     if resolved["class_weight"] == resolved["oversample"] == "balanced":
         raise PipelineError(
             "oversample balanced shows all classes equally often already: expected class_weight none beside it, received "
             "balanced; use one of the two"
         )
-    return type(recipe).model_validate(resolved)
 
 
 def resolve_augment(train: Train, augment: Augment) -> Augment:
@@ -157,6 +174,12 @@ def trains_on_features(recipe: Recipe | LinearRecipe) -> bool:
 def list_features(recipe: Recipe | LinearRecipe) -> list[int]:
     """Blocks of the backbone, from the start, whose pooled outputs the family trains on besides the last one."""
     return (recipe.features or []) if isinstance(recipe, TransferRecipe | LinearRecipe) else []
+
+
+def find_cut(recipe: Recipe | LinearRecipe) -> int | None:
+    """The block of the backbone whose outputs are kept for fine-tuning, from 1, the first; None: there is no such phase, or it
+    sees pixels."""
+    return recipe.fine_tune.cut if isinstance(recipe, TransferRecipe) else None
 
 
 def list_ignored(params: Params, family: str) -> list[str]:
@@ -191,14 +214,16 @@ def without_augment(params: Params) -> Params:
 
 
 def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
-    """What a family embeds and trains with, as JSON: "embed" has backbone, features, input_size and augment, or nothing for a
-    family that trains on pixels; "train" has the recipe and, for what trains by gradient descent, seed, cache_gb and
-    shuffle_buffer. All recipes are as `train` overrides them: a change in `train` changes the settings of those families only
-    that it reaches.
+    """What a family embeds and trains with, as JSON: "embed" has backbone, features, input_size, augment and, if there is one,
+    the cut, or nothing for a family that trains on pixels; "train" has the recipe and, for what trains by gradient descent,
+    seed, cache_gb and shuffle_buffer. All recipes are as `train` overrides them: a change in `train` changes the settings of
+    those families only that it reaches.
     """
     recipe = resolve_family(params, family)
     whole = recipe.model_dump(mode="json")
-    embed = {key: whole[key] for key in _INHERITED} if trains_on_features(recipe) else {}
+    embed = {key: whole[key] for key in _EMBEDDED} if trains_on_features(recipe) else {}
+    if (cut := find_cut(recipe)) is not None:
+        embed["cut"] = cut
     if isinstance(recipe, LinearRecipe):
         return {"embed": embed, "train": {"recipe": whole}}
     train = params.train.model_dump(mode="json", include={"seed", "cache_gb", "shuffle_buffer"})

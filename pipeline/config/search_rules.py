@@ -56,7 +56,8 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
             f"{_place(params)}.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial "
             f"can change; try others with `dvc exp run --queue -S '{dimension.name}=…,…'`"
         )
-    return is_used and (recipe.backbone is None or path[0] not in _DECIDE_FEATURES)
+    decides_features = path[0] in _DECIDE_FEATURES or path == ["fine_tune", "from"]
+    return is_used and (recipe.backbone is None or not decides_features)
 
 
 def _check_not_overridden(dimension: Dimension, path: list[str], params: Params) -> None:

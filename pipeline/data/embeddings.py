@@ -1,7 +1,8 @@
 """data/embeddings/<family>: a backbone's pooled features of every image, and of augmented views of the training images.
 
 One .npy file per split, view and shard, with rows in the order of the TFRecords; memory-mapped, so that the memory needed does
-not depend on the number of images. View 0 is the image itself.
+not depend on the number of images. View 0 is the image itself. Where fine-tuning begins at a cut, the activations there are
+kept in the same way, of train and val.
 """
 
 import hashlib
@@ -21,12 +22,15 @@ from pipeline.runtime.paths import EMBEDDINGS
 
 _FACTS = "embeddings.json"
 _SHARD_ROWS = 16_384  # 84 MB of 1,280 float32 features
+_CUT_BYTES = 84_000_000  # of a shard of activations
+CUT_DTYPE = "float16"
 
 
 @dataclass(frozen=True)
 class EmbeddingFacts:
     """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image. features:
-    blocks of the backbone whose pooled outputs come before the last ones."""
+    blocks of the backbone whose pooled outputs come before the last ones. cut: the block whose outputs, height × width ×
+    channels, are kept for fine-tuning; None: those of none are."""
 
     backbone: str
     key: str
@@ -36,6 +40,8 @@ class EmbeddingFacts:
     views: int
     num_images: dict[str, int]
     features: list[int] = field(default_factory=list)
+    cut: int | None = None
+    cut_shape: list[int] = field(default_factory=list)
 
 
 class Rows:
@@ -86,8 +92,46 @@ class Embeddings:
 
     def features(self, split: str, *views: int) -> Rows:
         """The features of a split in these views, concatenated; without views, those of the images themselves."""
-        files = [file for view in views or (0,) for file in sorted(self.folder.glob(f"{split}-view{view:03d}-*.npy"))]
+        return self._open([_name_view(split, view) for view in views or (0,)])
+
+    def activations(self, split: str, *views: int) -> Rows:
+        """The same of the activations at the cut, (n, height × width × channels) of `facts.cut_shape`."""
+        return self._open([_name_cut(split, view) for view in views or (0,)])
+
+    def _open(self, prefixes: Iterable[str]) -> Rows:
+        files = [file for prefix in prefixes for file in sorted(self.folder.glob(f"{prefix}-*.npy"))]
         return Rows([np.load(file, mmap_mode="r") for file in files])
+
+
+class ShardWriter:
+    """Rows of one split and view, in shards. Those that a killed run has finished stay."""
+
+    def __init__(self, folder: Path, prefix: str, dtype: str, shard_rows: int) -> None:
+        self._folder, self._prefix, self._dtype, self._shard_rows = folder, prefix, dtype, shard_rows
+        shards = sorted(folder.glob(f"{prefix}-*.npy"))
+        self.there, self._shards = sum(len(np.load(file, mmap_mode="r")) for file in shards), len(shards)
+        self._waiting: list[np.ndarray] = []
+        self._total = 0
+
+    def add(self, rows: np.ndarray | None, count: int) -> None:
+        """The next rows, float (count, …). None: all of them are there already."""
+        if rows is not None:
+            self._waiting.append(rows.astype(self._dtype)[max(0, self.there - self._total) :])
+        self._total += count
+        while sum(map(len, self._waiting)) >= self._shard_rows:
+            waiting = np.concatenate(self._waiting)
+            self._waiting = [waiting[self._shard_rows :]]
+            self._save(waiting[: self._shard_rows])
+
+    def close(self) -> None:
+        """Writes what is left; a shard without rows where there are none at all."""
+        rows = np.concatenate(self._waiting) if self._waiting else np.empty(0)
+        if len(rows) or not self._shards:
+            self._save(rows)
+
+    def _save(self, rows: np.ndarray) -> None:
+        _save_array(self._folder / f"{self._prefix}-{self._shards:05d}.npy", rows)
+        self._shards += 1
 
 
 class EmbeddingWriter:
@@ -98,7 +142,7 @@ class EmbeddingWriter:
 
     def count_rows(self, split: str, view: int) -> int:
         """How many rows of a split and view are there already, in finished shards."""
-        return sum(len(np.load(file, mmap_mode="r")) for file in self._list_shards(split, view))
+        return self._open(split, view).there
 
     def write(self, split: str, view: int, batches: Iterable[tuple[np.ndarray | None, np.ndarray]]) -> int:
         """Writes the features of a split and, with view 0, its labels; returns the number of images.
@@ -106,38 +150,38 @@ class EmbeddingWriter:
         batches: one or more, (features, float (n, features); labels, int64 (n,)) each. features: None where all of these rows
         are there already.
         """
-        waiting: list[np.ndarray] = []
-        labels: list[np.ndarray] = []
-        shard, there, total = len(self._list_shards(split, view)), self.count_rows(split, view), 0
+        shards, labels = self._open(split, view), []
         for features, numbers in batches:
-            if features is not None:
-                waiting.append(features.astype(self._dtype)[max(0, there - total) :])
+            shards.add(features, len(numbers))
             labels.append(numbers)
-            total += len(numbers)
-            while sum(map(len, waiting)) >= _SHARD_ROWS:
-                rows = np.concatenate(waiting)
-                waiting = [rows[_SHARD_ROWS:]]
-                shard = self._save(split, view, shard, rows[:_SHARD_ROWS])
-        rows = np.concatenate(waiting) if waiting else np.empty(0)
-        if len(rows) or not shard:
-            self._save(split, view, shard, rows)
+        shards.close()
         if view == 0:
             _save_array(self._folder / f"{split}-labels.npy", np.concatenate(labels))
-        return total
+        return sum(map(len, labels))
 
-    def _save(self, split: str, view: int, shard: int, rows: np.ndarray) -> int:
-        _save_array(self._folder / f"{split}-view{view:03d}-{shard:05d}.npy", rows)
-        return shard + 1
+    def open_cut(self, split: str, view: int, width: int) -> ShardWriter:
+        """For the activations at a cut, (n, width) each, which are stored as float16."""
+        rows = max(1, min(_SHARD_ROWS, _CUT_BYTES // (2 * width)))
+        return ShardWriter(self._folder, _name_cut(split, view), CUT_DTYPE, rows)
 
-    def _list_shards(self, split: str, view: int) -> list[Path]:
-        return sorted(self._folder.glob(f"{split}-view{view:03d}-*.npy"))
+    def _open(self, split: str, view: int) -> ShardWriter:
+        return ShardWriter(self._folder, _name_view(split, view), self._dtype, _SHARD_ROWS)
+
+
+def _name_view(split: str, view: int) -> str:
+    return f"{split}-view{view:03d}"
+
+
+def _name_cut(split: str, view: int) -> str:
+    return f"{split}-cut{view:03d}"
 
 
 def _save_array(file: Path, array: np.ndarray) -> None:
     """The bytes of np.save, which says of a full disk only how many numbers it asked for."""
+    array = np.ascontiguousarray(array)
     with write_aside(file) as partial, partial.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-        stream.write(np.ascontiguousarray(array).data)
+        stream.write(array.data)
 
 
 def save_facts(facts: EmbeddingFacts | None, folder: Path) -> None:

@@ -2,15 +2,17 @@
 TensorFlow."""
 
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from pipeline.config.sections import Embed
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import read_views
-from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
+from pipeline.data.embeddings import CUT_DTYPE, EmbeddingFacts, EmbeddingWriter, ShardWriter, save_facts
 from pipeline.models.inference import Apply
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_continued
@@ -31,49 +33,87 @@ def embed_images(
     *,
     key: str | None = None,
 ) -> None:
-    """Writes data/embeddings/<family>. extract: images (n, size, size, 3), 0 to 255, to features float32 (n, features).
+    """Writes data/embeddings/<family>. extract: images (n, size, size, 3), 0 to 255, to features and, behind them, activations
+    at the cut, if there is one, float32 (n, features + height × width × channels).
 
     key: of all that features depend on; what a run with the same one had finished when it was killed is taken over.
     """
     passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
     total, start = sum(facts.num_images[split] for split, _ in passes), time.perf_counter()
-
-    def features(split: str, view: int, there: int) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
-        end = 0
-        batches = read_views(split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation)
-        for images, labels in batches:
-            end += len(labels)
-            yield None if end <= there else check_finite(extract(images), family, settings), labels.numpy()
-            progress.update(len(labels))
-
     with (
         folder_continued(EMBEDDINGS / family, key) as folder,
         progress_bar(total=total, desc="embed", unit=" images") as progress,
     ):
         writer = EmbeddingWriter(folder, facts.dtype)
         for split, view in passes:
+            cut = writer.open_cut(split, view, math.prod(facts.cut_shape)) if _keeps_cut(facts, split) else None
             there = writer.count_rows(split, view)
+            there = there if cut is None else min(there, cut.there)
             if there:
                 logger.info("%s goes on: %d rows of %s, view %d, are there already", family, there, split, view)
             if view and there == facts.num_images[split]:
                 progress.update(there)
-            else:
-                writer.write(split, view, features(split, view, there))
+                continue
+            images = read_views(
+                split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation
+            )
+            rows = _extract_rows(images, extract, cut, family, facts, there=there)
+            writer.write(split, view, _count(rows, progress.update))
+            if cut is not None:
+                cut.close()
         save_facts(facts, folder)
     rate = total / (time.perf_counter() - start)
     logger.info("%s: %d images, %d features each, %.0f images/s", family, total, facts.num_features, rate)
 
 
-def check_finite(features: np.ndarray, family: str, settings: Embed) -> np.ndarray:
-    """The same features. Raises PipelineError for such as training would end in a loss that is no number."""
+def _keeps_cut(facts: EmbeddingFacts, split: str) -> bool:
+    """Not of test, on which nothing is trained or chosen."""
+    return facts.cut is not None and split != "test"
+
+
+def _extract_rows(
+    batches: Iterable[tuple[Any, Any]],
+    extract: Apply,
+    cut: ShardWriter | None,
+    family: str,
+    facts: EmbeddingFacts,
+    *,
+    there: int,
+) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
+    """For each batch the features, None for those that are there already, and the labels; activations are added to `cut`."""
+    end = 0
+    for images, labels in batches:
+        end += len(labels)
+        values = None if end <= there else extract(images)
+        if cut is not None:
+            rest = None if values is None else values[:, facts.num_features :]
+            cut.add(None if rest is None else check_finite(rest, family, CUT_DTYPE, at_cut=True), len(labels))
+        features = None if values is None else check_finite(values[:, : facts.num_features], family, facts.dtype)
+        yield features, labels.numpy()
+
+
+def _count(
+    rows: Iterable[tuple[np.ndarray | None, np.ndarray]], update: Callable[[int], object]
+) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
+    for features, labels in rows:
+        yield features, labels
+        update(len(labels))
+
+
+def check_finite(features: np.ndarray, family: str, dtype: str, *, at_cut: bool = False) -> np.ndarray:
+    """The same features. Raises PipelineError for such as training would end in a loss that is no number. at_cut: they are the
+    activations there, which have no dtype to choose."""
+    what, parameter, remedy = ("features", "embed.dtype", "set embed.dtype to float32")
+    if at_cut:
+        what, parameter, remedy = ("activations", "the cut's", f"name another block in recipes.{family}.fine_tune.from")
     with np.errstate(over="ignore"):
-        stored = features.astype(settings.dtype, copy=False)
+        stored = features.astype(dtype, copy=False)
     if np.isfinite(stored).all():
         return features
     if np.isfinite(features).all():
         raise PipelineError(
-            f"{family}: features of up to {np.abs(features).max():.3g} do not fit embed.dtype {settings.dtype}: expected at "
-            f"most {np.finfo(settings.dtype).max:.3g}; set embed.dtype to float32"
+            f"{family}: {what} of up to {np.abs(features).max():.3g} do not fit {parameter} {dtype}: expected at "
+            f"most {np.finfo(dtype).max:.3g}; {remedy}"
         )
     raise PipelineError(
         f"{family}: its backbone gives features that are no numbers: expected finite ones; check the weights that "

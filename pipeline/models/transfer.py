@@ -51,8 +51,7 @@ def add_head(
 ) -> keras.KerasTensor:
     """Pooled features to probabilities: a dense layer of head_units × width units unless head_units is 0, dropout, softmax.
 
-    standardize: to mean 0 and variance 1 first, once `set_statistics` has told which they have; features of several depths
-    differ too much in size for one learning rate.
+    standardize: to mean 0 and variance 1 first, once `set_statistics` has told which they have.
     """
     if standardize:
         # Not Keras' Normalization: it copies its numbers into what is compiled, and a head is compiled once for several folds.
@@ -77,10 +76,9 @@ def build_head(
     dropout: float,
     l2: float,
     width: float,
-    features: Sequence[int] = (),
+    standardize: bool = False,
 ) -> keras.Model:
-    """`add_head` as a model, which trains on cached features, float32 (batch, num_features). name: of the backbone. features:
-    see `build_transfer`."""
+    """`add_head` as a model, which trains on cached features, float32 (batch, num_features). name: of the backbone."""
     inputs = keras.Input((num_features,), name="features")
     outputs = add_head(
         inputs,
@@ -89,7 +87,7 @@ def build_head(
         dropout=dropout,
         l2=l2,
         width=width,
-        standardize=bool(features),
+        standardize=standardize,
     )
     return keras.Model(inputs, outputs, name=f"{name}_head")
 
@@ -104,14 +102,15 @@ def build_transfer(
     l2: float,
     width: float,
     features: Sequence[int],
+    standardize: bool,
     input_size: int | None = None,
     weights: str = "none",
     network: keras.Model | None = None,
 ) -> keras.Model:
     """The whole model: pixels, resizing to input_size, preprocessing, frozen backbone, global average pooling, head.
 
-    backbone: a name in BACKBONES. head_units, dropout, l2, width: of the head, see `add_head`; a backbone's own filters are
-    fixed. features: blocks of the backbone, from the start, whose outputs the head sees too, pooled; all are standardized then.
+    backbone: a name in BACKBONES. head_units, dropout, l2, width, standardize: of the head, see `add_head`; a backbone's own
+    filters are fixed. features: blocks of the backbone, from the start, whose outputs the head sees too, pooled.
     input_size: pixels, each side; None: image_size. weights: see `build_backbone`. network: a backbone that is built already,
     to be used instead.
     """
@@ -126,7 +125,7 @@ def build_transfer(
         dropout=dropout,
         l2=l2,
         width=width,
-        standardize=bool(features),
+        standardize=standardize,
     )
     return keras.Model(inputs, outputs, name=backbone)
 

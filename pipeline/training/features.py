@@ -72,14 +72,14 @@ def make_feature_batches(
 
     # Python draws one epoch at a time: one batch at a time would take longer than a head's training step.
     epochs = tf.data.Dataset.from_generator(
-        lambda: _draw_epochs(n, views, seed, first_epoch, numbers if oversample else None),
+        lambda: draw_epochs(n, views, seed, first_epoch, numbers if oversample else None),
         output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
     )
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
     return batches.prefetch(tf.data.AUTOTUNE), -(-total // batch_size)
 
 
-def _draw_epochs(
+def draw_epochs(
     n: int, views: int, seed: int, first_epoch: int, labels: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each epoch the rows in their order and the view of each, int (n,) both; view 0 is the image itself. labels: int (n,),

@@ -1,13 +1,17 @@
-"""The second phase of transfer learning: training of the backbone itself, on pixels. Imports TensorFlow."""
+"""The second phase of transfer learning: training of the backbone itself, on pixels or from a cut on. Imports TensorFlow."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 import keras
+import tensorflow as tf
 from dvclive import Live
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import TransferRecipe
-from pipeline.models.backbones.loader import unfreeze
+from pipeline.models.backbones.blocks import split_blocks
+from pipeline.models.backbones.loader import load_backbone, unfreeze
 from pipeline.training.checkpoints import PhaseCheckpoints
 from pipeline.training.fit import Fit, FitData, Phase, Watch, compile_model, fit, is_better, log_kept
 
@@ -17,8 +21,54 @@ logger = logging.getLogger(__name__)
 def make_tuning_recipe(recipe: TransferRecipe) -> TransferRecipe:
     """How the backbone is trained: as the head, but for what `fine_tune` says."""
     rule = recipe.fine_tune
-    names = ("epochs", "learning_rate", "optimizer", "early_stopping", "reduce_lr")
+    names = ["epochs", "learning_rate", "optimizer", "early_stopping", "reduce_lr"]
+    names += [name for name in ("batch_size", "schedule") if getattr(rule, name) is not None]
     return recipe.model_copy(update={name: getattr(rule, name) for name in names})
+
+
+def compile_tuned(
+    family: str, model: keras.Model, network: keras.Model, recipe: TransferRecipe, data: FitData
+) -> FitData:
+    """Unfreezes and compiles; returns the data with labels as the loss takes them."""
+    name, rule = str(FAMILIES[family].backbone), recipe.fine_tune
+    unfreeze(name, network, rule.unfreeze, cut=rule.cut)
+    factors = make_rate_factors(name, network, rule.layer_decay)
+    compile_model(
+        model,
+        make_tuning_recipe(recipe),
+        data.steps,
+        smoothing=rule.label_smoothing,
+        ema=rule.ema,
+        factors=factors,
+    )
+    return smooth_labels(data, model.output_shape[-1], rule.label_smoothing)
+
+
+def make_rate_factors(name: str, network: keras.Model, decay: float) -> dict[str, float]:
+    """Path of a variable to the factor on its learning rate: `decay` in the last block, its square in the one before, and so on
+    (layer-wise rates: Howard and Ruder 2018, arXiv:1801.06146). None for decay 1."""
+    if decay == 1:
+        return {}
+    blocks = reversed(split_blocks(load_backbone(name), network))
+    return {
+        variable.path: decay**number
+        for number, block in enumerate(blocks, start=1)
+        for layer in block
+        for variable in layer.weights
+    }
+
+
+def smooth_labels(data: FitData, num_classes: int, smoothing: float) -> FitData:
+    """Labels as rows of probabilities, float32 (batch, classes), where there is smoothing: in training, `smoothing` of each is
+    spread over all classes (Szegedy et al. 2016, arXiv:1512.00567); in validation none is: its loss stays comparable."""
+    if not smoothing:
+        return data
+
+    def spread(batches: tf.data.Dataset, share: float) -> tf.data.Dataset:
+        on, off = 1.0 - share + share / num_classes, share / num_classes
+        return batches.map(lambda x, labels: (x, tf.one_hot(labels, num_classes, on_value=on, off_value=off)))
+
+    return replace(data, batches=spread(data.batches, smoothing), validation=spread(data.validation, 0.0))
 
 
 def train_whole(
@@ -33,9 +83,7 @@ def train_whole(
     checkpoints: PhaseCheckpoints,
 ) -> None:
     """Trains an untrained head and the backbone in it at once, in place; see `fine_tune`."""
-    tuning = make_tuning_recipe(recipe)
-    unfreeze(str(FAMILIES[family].backbone), network, recipe.fine_tune.unfreeze)
-    compile_model(model, tuning, data.steps)
+    tuning, data = make_tuning_recipe(recipe), compile_tuned(family, model, network, recipe, data)
     phase = Phase(rate_name=_name_rate(family), checkpoints=checkpoints)
     outcome = fit(family, model, tuning, data, live=live, phase=phase, watch=watch)
     log_kept(live, outcome.kept_epoch + 1, outcome.kept)
@@ -54,24 +102,26 @@ def fine_tune(
     *,
     frozen: Fit,
     live: Live,
+    finish: Callable[[keras.Model], keras.Model] = lambda model: model,
     watch: Watch | None = None,
     checkpoints: PhaseCheckpoints,
 ) -> None:
     """Fine-tunes a model in place. Leaves it as it was if no epoch is better than the first phase's best.
 
-    network: the backbone within the model. data: images, float32 (batch, size, size, 3), 0 to 255. frozen: the first phase.
-    checkpoints: of this one.
+    model: the whole one, or what comes after the cut, see `build_tail`. network: the backbone, whose layers it has. data: what
+    the model takes: images, float32 (batch, size, size, 3), 0 to 255, or activations. frozen: the first phase. finish: the
+    model to the whole one. checkpoints: of this phase.
     """
     before, tuning = model.get_weights(), make_tuning_recipe(recipe)
 
     def restore() -> keras.Model:
         network.trainable = False
         model.set_weights(before)
-        return model
+        return finish(model)
 
-    unfreeze(str(FAMILIES[family].backbone), network, recipe.fine_tune.unfreeze)
-    compile_model(model, tuning, data.steps)
+    data = compile_tuned(family, model, network, recipe, data)
     phase = Phase(
+        finish=finish,
         fallback=restore,
         is_worth_keeping=lambda outcome: is_better(tuning, outcome, frozen),
         epochs_before=frozen.epochs,

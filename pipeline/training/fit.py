@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -90,7 +90,9 @@ def fit(
     finite, having kept the best epoch's weights until then in models/<family>.last-good.keras; see Phase.
     """
     keeper, record = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs), keras.callbacks.History()
-    callbacks = [keeper, *make_callbacks(family, recipe, live, phase, watch), record]
+    # Averaged weights are put in before the keeper takes them.
+    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
+    callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record]
     log_resumed(family, recipe, phase)
     replay(live, phase.checkpoints.found)
     history = model.fit(
@@ -120,12 +122,22 @@ def log_resumed(family: str, recipe: Recipe, phase: Phase) -> None:
         logger.info("%s: resumes at epoch %d of %d", family, before + first + 1, before + recipe.epochs)
 
 
-def compile_model(model: keras.Model, recipe: Recipe, steps: int, steps_per_execution: int = 1) -> None:
-    """Sets the optimizer, loss and metrics. steps: per epoch."""
+def compile_model(
+    model: keras.Model,
+    recipe: Recipe,
+    steps: int,
+    steps_per_execution: int = 1,
+    *,
+    smoothing: float = 0.0,
+    ema: float = 0.0,
+    factors: Mapping[str, float] | None = None,
+) -> None:
+    """Sets the optimizer, loss and metrics. steps: per epoch. smoothing: above 0, labels come as rows of probabilities. ema,
+    factors: see `make_optimizer`."""
     rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
     model.compile(
-        make_optimizer(recipe.optimizer, rate, step_decay=recipe.schedule.step_decay),
-        "sparse_categorical_crossentropy",
+        make_optimizer(recipe.optimizer, rate, step_decay=recipe.schedule.step_decay, ema=ema, factors=factors or {}),
+        "categorical_crossentropy" if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
     )

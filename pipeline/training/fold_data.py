@@ -3,7 +3,8 @@
 The code that trains and measures runs in it unchanged. The test split takes no part.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from pipeline.config.sections import Crossval
-from pipeline.data.embeddings import Embeddings, EmbeddingWriter, find_embeddings, save_facts, save_none
+from pipeline.data.embeddings import Embeddings, EmbeddingWriter, Rows, find_embeddings, save_facts, save_none
 from pipeline.data.groups import balance_folds, load_groups
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
@@ -29,7 +30,7 @@ from pipeline.runtime.files import remove
 from pipeline.runtime.paths import EMBEDDINGS, TFRECORDS
 
 FOLD_SPLITS = ("train", "val")  # whose images are divided into folds
-_ROWS = 4096  # features copied at a time
+_ROWS, _MOST_NUMBERS = 4096, 20_000_000  # of features or activations, copied at a time
 
 
 def assign_folds(
@@ -168,31 +169,53 @@ class _SplitWriter:
 def write_fold_embeddings(
     workspace: Path, family: str, embeddings: Embeddings, origins: dict[str, np.ndarray], *, views: int
 ) -> None:
-    """Writes data/embeddings/<family> into a workspace: the cached features, in the order of `write_fold`.
+    """Writes data/embeddings/<family> into a workspace: the cached features, and activations if there are any, in the order of
+    `write_fold`.
 
     views: augmented views of each training image to include. Images of val have none: the image itself is used instead.
     """
     target = workspace / EMBEDDINGS / family
     target.mkdir(parents=True)
-    labels = [embeddings.labels(split) for split in FOLD_SPLITS]
-    plain = [embeddings.features(split) for split in FOLD_SPLITS]
-    augmented = {view: embeddings.features("train", view) for view in range(1, views + 1)}
-
-    def gather(rows: np.ndarray, view: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            features = np.empty((len(part), plain[0].num_features), np.float32)
-            numbers = np.empty(len(part), np.int64)
-            for number in range(len(FOLD_SPLITS)):
-                here = part[:, 0] == number
-                source = augmented[view] if view and number == 0 else plain[number]
-                features[here] = source.take(part[here, 1])
-                numbers[here] = labels[number][part[here, 1]]
-            yield features, numbers
-
-    writer = EmbeddingWriter(target, embeddings.facts.dtype)
+    facts, labels = embeddings.facts, [embeddings.labels(split) for split in FOLD_SPLITS]
+    writer, width = EmbeddingWriter(target, facts.dtype), math.prod(facts.cut_shape)
     for split, rows in origins.items():
         for view in range(views + 1 if split == "train" else 1):
-            writer.write(split, view, gather(rows, view))
+            parts = _gather(_list_sources(embeddings.features, view), rows)
+            numbers = np.array([labels[number][row] for number, row in rows], np.int64)
+            writer.write(split, view, _with_labels(parts, numbers))
+            if facts.cut is not None:
+                activations = writer.open_cut(split, view, width)
+                for part in _gather(_list_sources(embeddings.activations, view), rows):
+                    activations.add(part, len(part))
+                activations.close()
     num_images = {split: len(rows) for split, rows in origins.items()}
-    save_facts(replace(embeddings.facts, views=views, num_images=num_images), target)
+    save_facts(replace(facts, views=views, num_images=num_images), target)
+
+
+def _with_labels(parts: Iterable[np.ndarray], numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    start = 0
+    for part in parts:
+        yield part, numbers[start : start + len(part)]
+        start += len(part)
+
+
+def _list_sources(read: Callable[..., Rows], view: int) -> list[Rows]:
+    """For each of FOLD_SPLITS the rows of a view; val has the images themselves only."""
+    return [read(split, view if number == 0 else 0) for number, split in enumerate(FOLD_SPLITS)]
+
+
+def _in_parts(rows: np.ndarray, width: int = 1) -> Iterator[np.ndarray]:
+    """width: numbers in a row."""
+    count = max(1, min(_ROWS, _MOST_NUMBERS // max(1, width)))
+    for start in range(0, len(rows), count):
+        yield rows[start : start + count]
+
+
+def _gather(sources: list[Rows], rows: np.ndarray) -> Iterator[np.ndarray]:
+    """float32 (n, width) each. rows: int (n, 2), number in FOLD_SPLITS and row there."""
+    for part in _in_parts(rows, sources[0].num_features):
+        values = np.empty((len(part), sources[0].num_features), np.float32)
+        for number, source in enumerate(sources):
+            here = part[:, 0] == number
+            values[here] = source.take(part[here, 1])
+        yield values

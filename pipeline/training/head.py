@@ -18,11 +18,14 @@ from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.backbones.loader import build_backbone, unfreeze
 from pipeline.models.build import build_model
 from pipeline.models.predictions import predict_features
+from pipeline.models.tail import build_tail, count_early_features
 from pipeline.models.transfer import build_head, set_statistics
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.tensorflow import seed_everything
+from pipeline.training.activations import make_activation_data
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.features import load_embedding_backbone, make_feature_batches, read_feature_batches
-from pipeline.training.fine_tune import fine_tune, train_whole
+from pipeline.training.fine_tune import fine_tune, make_tuning_recipe, train_whole
 from pipeline.training.fit import (
     ONLY_PHASE,
     Fit,
@@ -69,7 +72,8 @@ def train_transfer(
     embeddings = load_embeddings(family)
     network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
     if recipe.fine_tune.epochs:  # raises before the first phase, not after it
-        unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze)
+        check_cut(family, recipe, embeddings)
+        unfreeze(embeddings.facts.backbone, network, recipe.fine_tune.unfreeze, cut=recipe.fine_tune.cut)
         network.trainable = False
     build = functools.partial(build_whole, family, recipe, facts, network)
     with open_record(record) as live:
@@ -82,9 +86,61 @@ def train_transfer(
         if recipe.fine_tune.epochs:
             kept = PhaseCheckpoints(checkpoints, "fine_tune")
             settings |= {"shuffle_buffer": shuffle_buffer, "first_epoch": kept.first_epoch}
-            data = make_fit_data(recipe, facts, **settings)
-            fine_tune(family, model, network, recipe, data, frozen=frozen, live=live, watch=watch, checkpoints=kept)
+            model, data = prepare_tuning(model, recipe, facts, embeddings, network, **settings)
+            fine_tune(
+                family,
+                model,
+                network,
+                recipe,
+                data,
+                frozen=frozen,
+                live=live,
+                finish=lambda tuned: copy_head(tuned, build()),
+                watch=watch,
+                checkpoints=kept,
+            )
     return copy_head(model, build())  # without the optimizer, which is twice as large as the model
+
+
+def check_cut(family: str, recipe: TransferRecipe, embeddings: Embeddings) -> None:
+    """Raises PipelineError where what `embed` has kept is not what the recipe asks for now."""
+    if recipe.fine_tune.cut not in (None, embeddings.facts.cut):
+        raise PipelineError(
+            f"{embeddings.folder} has no activations that recipes.{family}.fine_tune.from names: expected those after block "
+            f"{recipe.fine_tune.cut}, received {embeddings.facts.cut or 'none'}; run `dvc repro embed@{family}`"
+        )
+
+
+def prepare_tuning(
+    model: keras.Model,
+    recipe: TransferRecipe,
+    facts: DatasetFacts,
+    embeddings: Embeddings,
+    network: keras.Model,
+    *,
+    seed: int,
+    cache_gb: float,
+    shuffle_buffer: int,
+    first_epoch: int,
+) -> tuple[keras.Model, FitData]:
+    """What the second phase trains, with the head of `model`, and on what: the whole model on images or, where there is a cut,
+    what comes after it on the activations there."""
+    tuning, cut = make_tuning_recipe(recipe), recipe.fine_tune.cut
+    if cut is None:
+        reading: dict[str, Any] = {"cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
+        return model, make_fit_data(tuning, facts, seed=seed, **reading, first_epoch=first_epoch)
+    name, head = embeddings.facts.backbone, make_head_settings(recipe, facts.num_classes)
+    tail = copy_head(model, build_tail(name, network, features=recipe.features, cut=cut, **head))
+    data = make_activation_data(
+        embeddings,
+        batch_size=tuning.batch_size,
+        seed=seed,
+        num_early=count_early_features(name, network, recipe.features, cut),
+        first_epoch=first_epoch,
+        oversample=tuning.oversample == "balanced",
+        class_weight=compute_class_weight(facts.counts["train"], tuning.class_weight),
+    )
+    return tail, data
 
 
 def train_fresh(
@@ -106,7 +162,7 @@ def train_fresh(
     model = build_whole(family, recipe, facts, network)
     with open_record(record) as live:
         kept = PhaseCheckpoints(checkpoints, "whole")
-        data = make_fit_data(recipe, facts, seed=seed, **reading, first_epoch=kept.first_epoch)
+        data = make_fit_data(make_tuning_recipe(recipe), facts, seed=seed, **reading, first_epoch=kept.first_epoch)
         train_whole(family, model, network, recipe, data, live=live, watch=watch, checkpoints=kept)
     network.trainable = False  # as all models are kept
     return copy_head(model, build_whole(family, recipe, facts, network))  # without the optimizer
@@ -115,7 +171,8 @@ def train_fresh(
 def build_whole(family: str, recipe: TransferRecipe, facts: DatasetFacts, network: keras.Model) -> keras.Model:
     """The whole model on a backbone that is built already, with an untrained head."""
     settings = make_head_settings(recipe, facts.num_classes)
-    return build_model(family, image_size=facts.image_size, input_size=recipe.input_size, network=network, **settings)
+    settings |= {"input_size": recipe.input_size, "features": recipe.features, "network": network}
+    return build_model(family, image_size=facts.image_size, **settings)
 
 
 def train_head(
@@ -156,7 +213,7 @@ def fit_head(
     batches, steps = make_feature_batches(embeddings, **reading)
     inputs, backbone = embeddings.facts.num_features, str(embeddings.facts.backbone)
     head = begin_head(backbone, inputs, facts.num_classes, recipe, seed=seed, steps=steps)
-    if recipe.features:
+    if recipe.standardize:
         views = range(embeddings.facts.views + 1)
         set_statistics(head, *compute_statistics(embeddings.features("train", *views)))
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
@@ -197,7 +254,7 @@ def _compile_head(
 
 def make_head_settings(recipe: TransferRecipe, num_classes: int) -> dict[str, Any]:
     """Arguments of `build_head` for a recipe and a number of classes."""
-    names = ("head_units", "dropout", "l2", "width", "features")
+    names = ("head_units", "dropout", "l2", "width", "standardize")
     return {"num_classes": num_classes, **{name: getattr(recipe, name) for name in names}}
 
 

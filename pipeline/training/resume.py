@@ -17,7 +17,10 @@ from pipeline.training.checkpoints import Checkpoint, PhaseCheckpoints, Scalar
 
 # Attributes of EarlyStopping, EpochKeeper and ReduceLROnPlateau that change from epoch to epoch. Not all of their attributes:
 # Keras changes the sign of min_delta once, in the first epoch that a process trains.
-_COUNTERS = ("best", "best_epoch", "cooldown_counter", "kept_epoch", "restore_best_weights", "stopped_epoch", "wait")
+_COUNTERS = (
+    *("best", "best_epoch", "cooldown_counter", "kept_epoch", "restore_best_weights", "stopped_epoch", "wait"),
+    "_ema_weights_in_model",  # of SwapEMAWeights
+)
 
 
 def list_state(model: keras.Model) -> list[keras.Variable]:

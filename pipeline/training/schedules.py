@@ -1,7 +1,8 @@
 """Optimizers and learning rate schedules. Imports Keras."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,23 +22,34 @@ def make_optimizer(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     *,
     step_decay: float = 0.0,
+    ema: float = 0.0,
+    factors: Mapping[str, float] = MappingProxyType({}),
 ) -> keras.Optimizer:
     """adam, adamw, rmsprop, or sgd with momentum 0.9.
+
+    ema: above 0, it keeps an average of the weights beside them, of which each step takes this share over (Polyak and Juditsky
+    1992). factors: path of a variable to a factor on its rate, 1 for others.
 
     step_decay: step n, from 0, has the learning rate / (1 + step_decay × n), whatever callbacks make of that rate: `decay` of
     Keras' optimizers up to 2.10, which Keras 3 no longer has.
     """
     kind, settings = _OPTIMIZERS[name]
-    if not step_decay:
-        return kind(learning_rate, **settings)
-
-    optimizer = kind(learning_rate, **settings)
+    averaging = {"use_ema": True, "ema_momentum": ema} if ema else {}
+    optimizer = kind(learning_rate, **settings, **averaging)
+    if ema:
+        optimizer.finalize_variable_values = lambda _: None  # would undo which epoch's weights are restored
+    if not step_decay and not factors:
+        return optimizer
     update_step = optimizer.update_step
 
-    def update_decayed(gradient: Any, variable: Any, rate: Any) -> None:
-        update_step(gradient, variable, rate / (1.0 + step_decay * keras.ops.cast(optimizer.iterations, rate.dtype)))
+    def update_changed(gradient: Any, variable: Any, rate: Any) -> None:
+        if step_decay:
+            rate = rate / (1.0 + step_decay * keras.ops.cast(optimizer.iterations, rate.dtype))
+        # Of the backend's variables, which have no path, Keras notes the number.
+        path = optimizer._trainable_variables[optimizer._get_variable_index(variable)].path if factors else ""
+        update_step(gradient, variable, rate * factors[path] if path in factors else rate)
 
-    optimizer.update_step = update_decayed
+    optimizer.update_step = update_changed
     return optimizer
 
 

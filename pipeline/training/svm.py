@@ -73,7 +73,9 @@ def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Mo
     build_and_load = build_on_pixels if recipe.backbone is None else build_on_features
     model, train, val = build_and_load(family, recipe, facts)
     planes = (
-        fit_standardized(family, recipe, facts, train) if recipe.features else fit_planes(family, recipe, facts, train)
+        fit_standardized(family, recipe, facts, train)
+        if recipe.standardize
+        else fit_planes(family, recipe, facts, train)
     )
     if not planes.converged:
         logger.warning(
@@ -100,8 +102,8 @@ def fit_planes(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Sp
 
 
 def fit_standardized(family: str, recipe: LinearRecipe, facts: DatasetFacts, train: Split) -> Planes:
-    """The same for features of several depths, which are brought to one scale first; the scales are put into the hyperplanes
-    then, which are those of the features as they are. (Their mean is of no effect: the intercept is not regularized.)"""
+    """The same with all features brought to one scale first; the scales are put into the hyperplanes then, which are those of
+    the features as they are. (Their mean is of no effect: the intercept is not regularized.)"""
     deviation = compute_statistics(Rows([train[0]])).deviation
     planes = fit_planes(family, recipe, facts, ((train[0] / deviation).astype(np.float32), train[1]))
     return replace(planes, kernel=(planes.kernel / deviation[:, None]).astype(planes.kernel.dtype))

@@ -216,9 +216,8 @@ class TestParameters:
     def test_features_of_which_no_loss_can_be_computed_are_refused(self, features, dtype, line):
         from pipeline.models.embedding import check_finite
 
-        settings = Embed(**SETTINGS | {"dtype": dtype})
         with pytest.raises(PipelineError) as caught:
-            check_finite(np.array([features], np.float32), "m", settings)
+            check_finite(np.array([features], np.float32), "m", dtype)
         assert str(caught.value).startswith(line)
 
     def test_views_that_are_no_longer_wanted_are_deleted(self, run_embed, monkeypatch):

@@ -1,5 +1,6 @@
 """A backbone's blocks, counted from 1, the first: their layers, and the outputs of some in one pass. Imports Keras."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import keras
 
 from pipeline.config.families import check_blocks
 from pipeline.models.backbones.backbone import Backbone
+from pipeline.runtime.errors import PipelineError
 
 # What may come between the layer that names a block's end and the next block: it belongs to the block.
 _FINISHING = tuple(getattr(keras.layers, name) for name in ("Add", "Activation", "Concatenate", "Dropout", "ReLU"))
@@ -71,3 +73,34 @@ def tap_blocks(name: str, declared: Backbone, network: keras.Model, blocks: Sequ
     tapped = keras.Model(network.input, [network.output, *(outputs[block - 1] for block in blocks)], name=network.name)
     tapped._call_context_args = network._call_context_args  # see build_backbone
     return tapped
+
+
+def cut_after(name: str, declared: Backbone, network: keras.Model, cut: int) -> tuple[keras.Model, keras.Model]:
+    """A network in two, which share its layers: images to the output of block `cut`, and from there to the network's own output
+    and those of the blocks after it. Raises PipelineError for a block that does not exist, or past which anything flows."""
+    outputs = list_block_outputs(declared, network)
+    check_blocks(name, [cut], count=len(outputs), parameter=f"recipes.{name}.fine_tune.from")
+    here = outputs[cut - 1]
+    try:
+        stem = keras.Model(network.input, here, name=f"{network.name}_stem")
+        tail = keras.Model(here, [network.output, *outputs[cut:]], name=f"{network.name}_tail")
+    except ValueError as error:  # Keras: the graph is disconnected
+        raise PipelineError(
+            f"recipes.{name}.fine_tune.from: block {cut} of {name} is not all that flows on there: expected a block that "
+            f"ends in one place, received block {cut}; try the one after it"
+        ) from error
+    for part in (stem, tail):
+        part._call_context_args = network._call_context_args  # see build_backbone
+    return stem, tail
+
+
+def count_multiply_adds(network: keras.Model) -> int:
+    """Of one image, in convolutions and dense layers, which are nearly all."""
+    return sum(_count_layer(layer) for layer in network.layers)
+
+
+def _count_layer(layer: keras.Layer) -> int:
+    if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
+        return 0
+    places = math.prod(layer.output.shape[1:-1])
+    return places * math.prod(layer.kernel.shape)

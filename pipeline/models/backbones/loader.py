@@ -11,7 +11,7 @@ import keras
 from pipeline.config.families import BACKBONES
 from pipeline.models.archive import RefusedError, check_model, check_weights
 from pipeline.models.backbones.backbone import Backbone
-from pipeline.models.backbones.blocks import keep_weighted, split_blocks
+from pipeline.models.backbones.blocks import cut_after, keep_weighted, split_blocks
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
 
@@ -73,14 +73,15 @@ def _load_file(backbone: keras.Model, name: str, file: Path, parameter: str) -> 
         ) from error
 
 
-def unfreeze(name: str, backbone: keras.Model, which: str | int) -> None:
+def unfreeze(name: str, backbone: keras.Model, which: str | int, *, cut: int | None = None) -> None:
     """Makes the last layers of a backbone trainable.
 
-    which: all; a number of layers that have weights; or text such as "2 blocks" or "20 layers". Raises PipelineError if
-    there are not that many.
+    which: all; a number of layers that have weights; or text such as "2 blocks" or "20 layers". cut: the block after which
+    anything may be trained, see `cut_after`, and all is; None: there is none. Raises PipelineError if there are not that many.
     """
+    after = None if cut is None else cut_after(name, load_backbone(name), backbone, cut)[1].layers
     if which == "all":
-        backbone.trainable = True
+        _set_trainable(backbone, backbone.layers if after is None else after)
         return
     number, _, unit = str(which).partition(" ")
     groups = (
@@ -93,7 +94,18 @@ def unfreeze(name: str, backbone: keras.Model, which: str | int) -> None:
         raise PipelineError(
             f"recipes.{name}.fine_tune.unfreeze: {name} has {len(groups)} {what}: expected at most that many, received {which}"
         )
+    chosen = [layer for group in groups[len(groups) - int(number) :] for layer in group]
+    early = [] if after is None else [layer.name for layer in keep_weighted(chosen) if layer not in after]
+    if early:
+        raise PipelineError(
+            f"recipes.{name}.fine_tune.unfreeze: {which} reach before fine_tune.from, block {cut}, up to which the backbone is "
+            f"frozen: expected layers after it, or all of these, as all, received {early[0]} too"
+        )
+    _set_trainable(backbone, chosen)
+
+
+def _set_trainable(backbone: keras.Model, chosen: list[keras.Layer]) -> None:
     backbone.trainable = True
-    chosen = {id(layer) for group in groups[len(groups) - int(number) :] for layer in group}
+    numbers = {id(layer) for layer in chosen}
     for layer in backbone.layers:
-        layer.trainable = id(layer) in chosen
+        layer.trainable = id(layer) in numbers

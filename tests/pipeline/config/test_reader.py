@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params, load_published_recipe, read_params
-from pipeline.config.recipes import list_features
+from pipeline.config.recipes import find_cut, list_features
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
 from tests.conftest import ROOT
@@ -439,6 +439,50 @@ class TestFeatures:
         params = load_params(change(*(part for name in names for part in (name, ABSENT))))
         for family in ("mobilenet", "mobilenet_svm", "linear_svm"):
             assert list_features(params.recipes[family]) == []
+
+
+class TestCuts:
+    """The block after which fine-tuning begins."""
+
+    TUNED = "recipes.efficientnet_lite0_fine_tuned.fine_tune"
+
+    def test_one_is_found_where_there_is_fine_tuning(self, change):
+        file = change("families", ["efficientnet_lite0_fine_tuned"], f"{self.TUNED}.from", "block 16")
+        assert find_cut(load_params(file).recipes["efficientnet_lite0_fine_tuned"]) == 16
+        assert find_cut(load_params(change(f"{self.TUNED}.epochs", 0)).recipes["efficientnet_lite0_fine_tuned"]) is None
+
+    @pytest.mark.parametrize(
+        "family", ["efficientnet_lite0", "mobilenet_fine_tuned", "efficientnet_lite0_svm", "optimized"]
+    )
+    def test_others_have_none(self, change, family):
+        assert find_cut(load_params(change(f"{self.TUNED}.from", "block 13")).recipes[family]) is None
+
+    @pytest.mark.parametrize(
+        ("changes", "line"),
+        [
+            ({"from": "block 17"}, "{0}.from: efficientnet_lite0 has no block 17: expected numbers from 1, the first, to 16, "
+                                   "received 17"),
+            ({"from": 12}, "{0}.from: expected a text such as 'block 12', or null, received 12"),
+            ({"from": "12 blocks"}, "{0}.from: expected a text such as 'block 12', or null, received '12 blocks'"),
+            ({"from": "block 13", "start": "fresh"},
+             "efficientnet_lite0_fine_tuned: fine_tune.from keeps what a frozen part of the backbone gives: expected "
+             "fine_tune.start head beside it, received fresh; set fine_tune.from to null to train the whole network"),
+            ({"schedule": {"kind": "cosine", "hold_epochs": 0, "decay": 0.0, "warmup_epochs": 0, "step_decay": 0.0},
+              "reduce_lr": {"patience": 3}},
+             "efficientnet_lite0_fine_tuned: fine_tune.schedule.kind cosine sets the learning rate of every step: expected "
+             "fine_tune.reduce_lr.patience null beside it, received 3; use one of the two"),
+            ({"label_smoothing": 1.0}, "{0}.label_smoothing: expected less than 1, received 1.0"),
+            ({"layer_decay": 0.0}, "{0}.layer_decay: expected greater than 0, received 0.0"),
+        ],
+    )  # fmt: skip
+    def test_others_are_refused(self, change, changes, line):
+        names = [part for key, value in changes.items() for part in (f"{self.TUNED}.{key}", value)]
+        assert refusal(change("families", ["efficientnet_lite0_fine_tuned"], *names)) == line.format(self.TUNED)
+
+    def test_a_params_yaml_from_before_them_has_none(self, change):
+        names = ("from", "batch_size", "schedule", "layer_decay", "label_smoothing", "ema")
+        changes = [part for name in names for part in (f"recipes.defaults.transfer.fine_tune.{name}", ABSENT)]
+        assert find_cut(load_params(change(*changes)).recipes["mobilenet_fine_tuned"]) is None
 
 
 class TestFiles:

@@ -50,7 +50,7 @@ class TestExpand:
         entry = {"backbone": {"weights": "mine.keras"}, "input_size": 96, "augment": {"zoom": 0.5}}
         base = str(FAMILIES[family].backbone)
         recipe, other = expand(family, **{base: entry}), expand(base, **{base: entry})
-        names = ("backbone", "features", "input_size", "augment")
+        names = ("backbone", "features", "standardize", "input_size", "augment")
         assert {name: recipe[name] for name in names} == {name: other[name] for name in names}
         assert set(recipe) == {*names, "solver", "C", "max_iterations", "max_gb", "class_weight"}
 
@@ -216,7 +216,7 @@ class TestOrigins:
         change("recipes.mobilenet_svm.augment.zoom", 0.0)
         origins = self.trace("mobilenet_svm")
         inherited = {f"augment.{name}" for name in NO_AUGMENT if name != "zoom"}
-        inherited |= {"backbone.weights", "features", "input_size"}
+        inherited |= {"backbone.weights", "features", "standardize", "input_size"}
         assert {name for name, origin in origins.items() if origin == "from mobilenet"} == inherited
         assert (origins["augment.zoom"], origins["C"]) == ("study", "default of linear")
 

@@ -16,14 +16,18 @@ from tests.pipeline.models.networks import EVERY_BACKBONE, count_trainable, nois
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-PLAIN = {"head_units": 0, "dropout": 0.0, "l2": 0.0, "width": 1.0, "features": ()}
+PLAIN = {"head_units": 0, "dropout": 0.0, "l2": 0.0, "width": 1.0, "standardize": False}
 
 
 class TestTransfer:
     @pytest.fixture
     def build(self, network) -> Callable[..., Any]:
         def build(name: str = "mobilenet", *, image_size: int = 32, **settings) -> Any:
-            settings = {"num_classes": 3, "network": network(name), "input_size": size_of(name)} | PLAIN | settings
+            settings = (
+                {"num_classes": 3, "network": network(name), "input_size": size_of(name), "features": ()}
+                | PLAIN
+                | settings
+            )
             return build_transfer(backbone=name, image_size=image_size, **settings)
 
         return build
@@ -102,7 +106,7 @@ class TestSeveralDepths:
     BLOCKS = (2, 5)  # of mobilenet: 64 and 256 channels beside 1,024
 
     def build(self, network, **settings) -> Any:
-        settings = PLAIN | {"num_classes": 3, "features": self.BLOCKS, "head_units": 5} | settings
+        settings = PLAIN | {"num_classes": 3, "features": self.BLOCKS, "head_units": 5, "standardize": True} | settings
         return build_transfer(backbone="mobilenet", image_size=32, network=network("mobilenet"), **settings)
 
     def make_features(self, network, blocks) -> Any:
@@ -117,7 +121,7 @@ class TestSeveralDepths:
 
     def test_the_head_sees_them_with_mean_0_and_deviation_1(self, network):
         features = predict(self.make_features(network, self.BLOCKS), noise(8)).astype(np.float64)
-        head = build_head("mobilenet", features.shape[1], num_classes=3, **PLAIN | {"features": self.BLOCKS})
+        head = build_head("mobilenet", features.shape[1], num_classes=3, **PLAIN | {"standardize": True})
         set_statistics(head, features.mean(axis=0), np.maximum(features.std(axis=0), 1e-3))
         weights = head.get_layer("probabilities").get_weights()
         scaled = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-3)
@@ -146,8 +150,8 @@ class TestSeveralDepths:
         assert count_trainable(model) == (1344 + 1) * 3
         assert "standardize" not in {layer.name for layer in model.layers}
 
-    def test_of_one_depth_nothing_is_standardized(self, network):
-        assert "standardize" not in {layer.name for layer in self.build(network, features=()).layers}
+    def test_nothing_is_standardized_unless_asked_for(self, network):
+        assert "standardize" not in {layer.name for layer in self.build(network, standardize=False).layers}
 
 
 class TestTraining:
@@ -160,7 +164,7 @@ class TestTraining:
         backbone = network("mobilenet")
         weights = backbone.get_weights()
         unfreeze("mobilenet", backbone, "all")
-        yield build_transfer(backbone="mobilenet", image_size=32, num_classes=3, network=backbone, **PLAIN)
+        yield build_transfer(backbone="mobilenet", image_size=32, num_classes=3, network=backbone, features=(), **PLAIN)
         backbone.set_weights(weights)
 
     def statistics(self, model) -> list[np.ndarray]:

@@ -379,3 +379,19 @@ class TestEmbeddings:
             found = write_embeddings(tmp_path / str(rows), embeddings, project.folds[1][1], VIEWS)
             contents.append({file.name: file.read_bytes() for file in found.folder.iterdir()})
         assert contents[0] == contents[1] == contents[2]
+
+    def test_activations_at_a_cut_are_divided_like_features(self, project, embeddings, tmp_path, monkeypatch):
+        source = shutil.copytree(embeddings.folder, tmp_path / "source")
+        facts = replace(embeddings.facts, cut=4, cut_shape=[1, 1, NUM_FEATURES])
+        for split in FOLD_SPLITS:
+            for view in range(VIEWS + 1 if split == "train" else 1):
+                writer = EmbeddingWriter(source, facts.dtype).open_cut(split, view, NUM_FEATURES)
+                writer.add(make_features(split, view, np.arange(COUNTS[split])), COUNTS[split])
+                writer.close()
+        monkeypatch.setattr(folds, "_MOST_NUMBERS", 2 * NUM_FEATURES)
+        found = write_embeddings(tmp_path / "fold", Embeddings(facts, source), project.folds[0][1], VIEWS)
+        assert (found.facts.cut, found.facts.cut_shape) == (4, [1, 1, NUM_FEATURES])
+        for split, view in [("train", 0), ("train", 1), ("train", 2), ("val", 0)]:
+            activations = found.activations(split, view)
+            rows = np.arange(len(activations))
+            np.testing.assert_array_equal(activations.take(rows), found.features(split, view).take(rows))

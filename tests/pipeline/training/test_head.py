@@ -10,7 +10,7 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -105,8 +105,9 @@ def data(_small_backbone, tmp_path_factory) -> Path:
     return make_data(tmp_path_factory.mktemp("project"), features=[])
 
 
-def make_data(folder: Path, *, features: list[int]) -> Path:
+def make_data(folder: Path, *, features: list[int], fine_tune: dict[str, Any] | None = None) -> Path:
     project = Project(folder)
+    project.set(**{f"recipes__mobilenet__fine_tune__{key}": value for key, value in (fine_tune or {}).items()})
     recipe = {"backbone__weights": WEIGHTS, "features": features, "input_size": INPUT_SIZE, "augment": AUGMENT}
     names = {
         f"recipes__{family}__{key}": value for family in ("mobilenet", "mobilenet_svm") for key, value in recipe.items()
@@ -127,6 +128,12 @@ def make_data(folder: Path, *, features: list[int]) -> Path:
 def deep(_small_backbone, tmp_path_factory) -> Path:
     """The same, with features of several depths."""
     return make_data(tmp_path_factory.mktemp("deep"), features=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def cut(_small_backbone, tmp_path_factory) -> Path:
+    """The same, with the activations after the second block, of three."""
+    return make_data(tmp_path_factory.mktemp("cut"), features=[1], fine_tune={"epochs": 2, "from": "block 2"})
 
 
 def move_in(folder: Path, data: Path) -> Path:
@@ -459,11 +466,10 @@ class TestFrozenBackbone:
         assert balanced.curve("train/loss") == pytest.approx(frozen.curve("train/loss")[:2], rel=1e-4)
 
 
-@pytest.mark.usefixtures("folder")
 class TestSeveralDepths:
     """Features of the small mobilenet's first two blocks, 8 and 16 channels, and of its last, 64."""
 
-    BLOCKS = (1, 2)
+    SETTINGS: ClassVar = {"features": [1, 2], "standardize": True}
 
     @pytest.fixture
     def folder(self, deep, tmp_path, monkeypatch) -> Path:
@@ -482,7 +488,7 @@ class TestSeveralDepths:
         assert measure_accuracy(labels, on_pixels) == 1
 
     def test_a_head_standardizes_them_by_the_images_and_views_that_it_trains_on(self, folder):
-        model = train(features=list(self.BLOCKS), **HIDDEN | {"epochs": 8})
+        model = train(**self.SETTINGS, **HIDDEN | {"epochs": 8})
         found = load_embeddings("mobilenet")
         rows = np.concatenate([found.features("train", view).take(np.arange(24)) for view in range(VIEWS + 1)])
         assert rows.shape == (24 * (VIEWS + 1), 8 + 16 + 64)
@@ -494,8 +500,8 @@ class TestSeveralDepths:
 
     @pytest.mark.ci
     def test_the_statistics_stay_when_the_backbone_is_tuned(self, folder):  # noqa: ARG002 - moves in
-        model = train(features=list(self.BLOCKS), **UNTRAINED, fine_tune=FINE_TUNE)
-        (frozen, tuned) = (train(features=list(self.BLOCKS), epochs=1), model)
+        model = train(**self.SETTINGS, **UNTRAINED, fine_tune=FINE_TUNE)
+        (frozen, tuned) = (train(**self.SETTINGS, epochs=1), model)
         for ours, expected in zip(*(m.get_layer("standardize").get_weights() for m in (tuned, frozen)), strict=True):
             np.testing.assert_array_equal(ours, expected)
 
@@ -503,7 +509,7 @@ class TestSeveralDepths:
     def test_a_linear_machine_has_their_scales_in_its_hyperplanes(self, folder, solver):
         from pipeline.training.svm import train_linear
 
-        settings = SVM | {"features": list(self.BLOCKS), "solver": solver, "C": 0.1}
+        settings = SVM | self.SETTINGS | {"solver": solver, "C": 0.1}
         self.check_agreement(
             train_linear("mobilenet_svm", FeatureLinearRecipe(**settings), record=Path("record")), folder
         )
@@ -517,12 +523,128 @@ class TestSeveralDepths:
         rng, sizes = np.random.default_rng(0), np.array([1.0, 1e3, 1e-3], np.float32)
         labels = np.arange(60) % 3
         features = (np.eye(3)[labels] + rng.normal(0, 0.3, (60, 3))).astype(np.float32)
-        recipe, facts = Settings(**SVM), load_dataset_facts()
+        recipe, facts = Settings(**SVM | self.SETTINGS), load_dataset_facts()
         plain = fit_standardized("mobilenet_svm", recipe, facts, (features, labels))
         scaled = fit_standardized("mobilenet_svm", recipe, facts, (features * sizes, labels))
         np.testing.assert_allclose(scaled.score(features * sizes), plain.score(features), atol=0.01)
 
 
+class TestCut:
+    """Fine-tuning of what comes after the second block of the small mobilenet."""
+
+    SETTINGS: ClassVar = UNTRAINED | {"features": [1]}
+    TUNING: ClassVar = FINE_TUNE | {"from": "block 2", "unfreeze": "all", "batch_size": 4}
+
+    @pytest.fixture
+    def folder(self, cut, tmp_path, monkeypatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        return move_in(tmp_path, cut)
+
+    def best(self) -> dict[str, float]:
+        return json.loads(Path("record/metrics.json").read_text())["best"]
+
+    def test_activations_and_features_are_kept_together(self, folder):  # noqa: ARG002 - moves in
+        found = load_embeddings("mobilenet")
+        assert (found.facts.cut, found.facts.cut_shape) == (2, [10, 10, 16])
+        assert [len(found.activations("train", view)) for view in range(VIEWS + 1)] == [24] * (VIEWS + 1)
+        assert (len(found.activations("val")), len(found.activations("test"))) == (9, 0)
+        assert {np.load(file).dtype for file in found.folder.glob("*-cut*.npy")} == {np.dtype("float16")}
+
+    def test_the_model_is_whole_and_has_the_metrics_of_the_record(self, folder):
+        from pipeline.models.artifacts import load_model, save_model
+
+        model = train(**self.SETTINGS, fine_tune=self.TUNING)
+        assert not model.compiled
+        save_model(model, folder / "model.keras")
+        labels, probabilities = predict(load_model(folder / "model.keras"), "val")
+        assert self.best()["epoch"] > UNTRAINED["epochs"]
+        assert measure_loss(labels, probabilities) == pytest.approx(self.best()["val_loss"], abs=0.02)
+        assert measure_accuracy(labels, probabilities) == pytest.approx(self.best()["val_accuracy"], abs=1e-6)
+
+    @pytest.mark.ci
+    def test_what_comes_before_the_cut_and_all_statistics_stay(self, folder):  # noqa: ARG002 - moves in
+        tuned, before = backbone_of(train(**self.SETTINGS, fine_tune=self.TUNING)), published_backbone()
+        changed = {
+            variable.path
+            for variable, old in zip(tuned.variables, before.get_weights(), strict=True)
+            if not np.array_equal(variable.numpy(), old)
+        }
+        kinds = ("conv_dw_2/kernel", "conv_dw_2_bn/gamma", "conv_dw_2_bn/beta")
+        assert changed == {name.replace("dw", kind) for name in kinds for kind in ("dw", "pw")}
+
+    @pytest.mark.ci
+    def test_through_pixels_with_the_same_views_it_is_the_same_to_the_rounding_of_float16(self, folder):  # noqa: ARG002
+        settings = self.SETTINGS | {"fine_tune": self.TUNING | {"optimizer": "sgd", "learning_rate": 0.05}}
+        cached = train(**settings)
+        losses = self.best()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.training.head.make_fit_data", make_pixel_data)
+            tuning = settings["fine_tune"] | {"from": None, "unfreeze": "1 block"}
+            through_pixels = train(**settings | {"fine_tune": tuning})
+        assert self.best()["val_loss"] == pytest.approx(losses["val_loss"], rel=0.01)
+        start = published_backbone()
+        for ours, theirs, old in zip(
+            *(x.get_weights() for x in (backbone_of(cached), backbone_of(through_pixels), start)), strict=True
+        ):
+            step = np.abs(theirs - old).max()
+            np.testing.assert_allclose(ours, theirs, atol=0.02 * step)
+
+    @pytest.mark.ci
+    def test_smoothing_averages_and_rates_by_layer_change_what_is_learnt(self, folder):  # noqa: ARG002 - moves in
+        plain = train(**self.SETTINGS, fine_tune=self.TUNING)
+        for changes in ({"label_smoothing": 0.2}, {"ema": 0.8}, {"layer_decay": 0.5}):
+            other = train(**self.SETTINGS, fine_tune=self.TUNING | changes)
+            assert not are_identical(plain.get_weights(), other.get_weights())
+
+    @pytest.mark.ci
+    def test_averaged_weights_are_those_that_are_validated_and_kept(self, folder):  # noqa: ARG002 - moves in
+        model = train(**self.SETTINGS, fine_tune=self.TUNING | {"ema": 0.8})
+        labels, probabilities = predict(model, "val")
+        assert measure_loss(labels, probabilities) == pytest.approx(self.best()["val_loss"], abs=0.02)
+
+    def test_activations_that_are_not_there_are_asked_for(self, folder):  # noqa: ARG002 - moves in
+        with pytest.raises(PipelineError) as caught:
+            train(**self.SETTINGS, fine_tune=self.TUNING | {"from": "block 1"})
+        assert str(caught.value) == (
+            "data/embeddings/mobilenet has no activations that recipes.mobilenet.fine_tune.from names: expected those after "
+            "block 1, received 2; run `dvc repro embed@mobilenet`"
+        )
+
+
+def make_pixel_data(recipe: TransferRecipe, facts: Any, *, seed: int, first_epoch: int, **_: Any) -> Any:
+    """What `make_fit_data` returns, with the images and views that are cached, drawn as features are."""
+    import tensorflow as tf
+
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.data.batches import load_split, read_batches, read_views
+    from pipeline.training.features import draw_epochs
+    from pipeline.training.fit import FitData
+
+    augmentation = Augmentation(**AUGMENT)
+    views = [
+        np.concatenate(
+            [
+                images.numpy()
+                for images, _ in read_views("train", view, batch_size=8, seed=42, augmentation=augmentation)
+            ]
+        )
+        for view in range(VIEWS + 1)
+    ]
+    pixels, labels = np.stack(views).astype(np.float32), load_split("train")[1]
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for rows, chosen in draw_epochs(len(labels), VIEWS, seed, first_epoch):
+            for start in range(0, len(rows), recipe.batch_size):
+                part = slice(start, start + recipe.batch_size)
+                yield pixels[chosen[part], rows[part]], labels[rows[part]]
+
+    size = facts.image_size
+    signature = (tf.TensorSpec((None, size, size, 3), tf.float32), tf.TensorSpec((None,), tf.int64))
+    batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return FitData(batches, -(-len(labels) // recipe.batch_size), read_batches("val", batch_size=9), None)
+
+
+@pytest.mark.usefixtures("folder")
 class TestResetHeads:
     """A head that is asked for again is the previous one, reset: it must train like a new one."""
 

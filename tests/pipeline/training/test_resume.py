@@ -1,6 +1,7 @@
 """A training that was killed and goes on ends in the same bytes as one that was not."""
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ FRESH: dict[str, Any] = {
     "fine_tune": FINE_TUNE
     | {"start": "fresh", "optimizer": "sgd", "reduce_lr": NEVER | {"patience": 1, "min_delta": 0.5}},
 }
+CUT: dict[str, Any] = {
+    "fine_tune": FINE_TUNE
+    | {"from": "block 2", "unfreeze": "all", "optimizer": "adamw", "batch_size": 6}
+    | {"ema": 0.9, "label_smoothing": 0.1, "layer_decay": 0.5},
+}
+CUT_SHAPE = [8, 8, 16]  # after the second block of the small mobilenet
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,13 @@ def data(_small_backbone, tmp_path_factory) -> Path:
         centres = np.eye(NUM_FEATURES)[numbers]
         for view in range(2 if split == "train" else 1):
             writer.write(split, view, [(centres + rng.normal(0, 0.5, centres.shape), numbers)])
+            activations = writer.open_cut(split, view, math.prod(CUT_SHAPE))
+            activations.add(rng.random((len(numbers), math.prod(CUT_SHAPE))) + numbers[:, None], len(numbers))
+            activations.close()
     digest = compute_weights_digest(build_backbone("mobilenet", SIZE, "none", family="mobilenet"))
     counts = {split: len(numbers) for split, (_, numbers) in splits.items()}
-    save_facts(EmbeddingFacts("mobilenet", "key", digest, NUM_FEATURES, "float32", 1, counts), features)
+    facts = EmbeddingFacts("mobilenet", "key", digest, NUM_FEATURES, "float32", 1, counts, cut=2, cut_shape=CUT_SHAPE)
+    save_facts(facts, features)
     return folder
 
 
@@ -151,6 +162,13 @@ def test_both_phases_of_transfer_learning(run):
     whole, resumed = run(RECIPE, "whole", copied=7), run(RECIPE, "resumed")
     assert_same(whole, resumed)
     assert "mobilenet: resumes at epoch 4 of 4" in resumed.log
+    assert "mobilenet: resumes at epoch 7 of 8" in resumed.log
+
+
+@pytest.mark.ci
+def test_a_backbone_from_a_cut_on_with_averaged_weights(run):
+    whole, resumed = run(RECIPE | CUT, "whole", copied=7), run(RECIPE | CUT, "resumed")
+    assert_same(whole, resumed)
     assert "mobilenet: resumes at epoch 7 of 8" in resumed.log
 
 
