@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pipeline.config.types import Section
 from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256
 
 LABELS_FILE = "labels.txt"
@@ -56,3 +57,15 @@ def save_contract(contract: ExportContract, folder: Path) -> None:
     """Writes contract.json and labels.txt, a class per line in the order of the outputs."""
     (folder / CONTRACT_FILE).write_text(dump_contract(contract), encoding="utf-8")
     (folder / LABELS_FILE).write_text("".join(f"{name}\n" for name in contract.class_names), encoding="utf-8")
+
+
+def load_export_contract(folder: Path) -> ExportContract:
+    """What `save_contract` wrote. Raises PipelineError for anything else."""
+    file = folder / CONTRACT_FILE
+    try:
+        return ExportContract.model_validate_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"{file} can't be read ({type(error).__name__}): expected what this version of export writes; run "
+            f"`dvc repro -f export@{folder.name}`"
+        ) from error
