@@ -15,6 +15,10 @@ def make_layer_table(model: keras.Model) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for layer in [*model.layers[: 1 + len(front)], *inner.layers[1:]]:
         shape = layer.compute_output_shape(layer.input.shape) if isinstance(layer, keras.Model) else layer.output.shape
+        if isinstance(
+            shape, list
+        ):  # of a backbone of which the head sees earlier blocks too: its own output comes first
+            shape = shape[0]
         height, width = shape[1:3] if len(shape) == 4 else (1, 1)
         rows.append(
             {
