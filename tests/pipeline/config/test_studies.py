@@ -71,7 +71,7 @@ def adam(rate: float, *, epochs: int, batch_size: int) -> dict[str, Any]:
     return {"optimizer": "adam", "learning_rate": rate, "epochs": epochs, "batch_size": batch_size}
 
 
-_UNUSED = ("learning_rate", "optimizer", "unfreeze", "start", "early_stopping", "reduce_lr")
+_UNUSED = ("learning_rate", "optimizer", "unfreeze", "layer_decay", "start", "early_stopping", "reduce_lr")
 FROZEN = {"fine_tune": {"epochs": 0, **dict.fromkeys(_UNUSED, ANY)}}
 IMAGENET = {"backbone": {"weights": "imagenet"}}
 
@@ -156,6 +156,7 @@ INCEPTION_TUNED = INCEPTION | {
         "learning_rate": 1e-5,
         "optimizer": "adam",
         "unfreeze": "all",
+        "layer_decay": 1.0,
         "start": "fresh",
         **stop("val_accuracy", 5),
         **plateau(0.2, 3, min_lr=1e-7),
