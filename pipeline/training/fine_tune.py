@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -66,7 +67,12 @@ def smooth_labels(data: FitData, num_classes: int, smoothing: float) -> FitData:
 
     def spread(batches: tf.data.Dataset, share: float) -> tf.data.Dataset:
         on, off = 1.0 - share + share / num_classes, share / num_classes
-        return batches.map(lambda x, labels: (x, tf.one_hot(labels, num_classes, on_value=on, off_value=off)))
+
+        def change(*batch: Any) -> tuple[Any, tf.Tensor]:
+            x, labels = batch if len(batch) == 2 else batch[0]  # a named tuple comes as one argument
+            return x, tf.one_hot(labels, num_classes, on_value=on, off_value=off)
+
+        return batches.map(change)
 
     return replace(data, batches=spread(data.batches, smoothing), validation=spread(data.validation, 0.0))
 

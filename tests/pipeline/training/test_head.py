@@ -602,6 +602,13 @@ class TestCut:
         labels, probabilities = predict(model, "val")
         assert measure_loss(labels, probabilities) == pytest.approx(self.best()["val_loss"], abs=0.02)
 
+    @pytest.mark.ci
+    def test_labels_are_smoothed_through_pixels_too_but_not_in_validation(self, folder):  # noqa: ARG002 - moves in
+        tuning = FINE_TUNE | {"label_smoothing": 0.2, "ema": 0.5, "batch_size": 12}
+        labels, probabilities = predict(train(**self.SETTINGS, fine_tune=tuning), "val")
+        assert self.best()["epoch"] > UNTRAINED["epochs"]
+        assert measure_loss(labels, probabilities) == pytest.approx(self.best()["val_loss"], abs=1e-4)
+
     def test_activations_that_are_not_there_are_asked_for(self, folder):  # noqa: ARG002 - moves in
         with pytest.raises(PipelineError) as caught:
             train(**self.SETTINGS, fine_tune=self.TUNING | {"from": "block 1"})
