@@ -15,6 +15,7 @@ from pipeline.doctor.speed import Speed
 
 _MOST_FEATURES = 2048  # of all backbones, where none was measured
 _NAME_BYTES = 64  # of a file's name, in a record
+_CUT_BYTES = 2  # of an activation's number, in float16
 _RUNTIME = 1.3e9  # bytes that TensorFlow takes, where nothing was measured
 _DECODED = 16  # bytes per pixel of a picture that is decoded, twice what it has as RGBA
 
@@ -61,6 +62,7 @@ def estimate_disk(
         if trains_on_features(recipe):
             rows = count + count_views(recipe, params.embed.views) * splits["train"]
             embeddings += rows * _count_bytes(speed, params)
+            embeddings += (rows - splits["test"]) * speed.cut_numbers * _CUT_BYTES
     return DiskNeeds(int(num_found * trials.mean_bytes), count * record, embeddings, models)
 
 

@@ -3,21 +3,25 @@
 Nothing is downloaded: a backbone's speed does not depend on its weights.
 """
 
+import math
 import time
 from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import list_features, resolve_family
+from pipeline.config.recipes import find_cut, list_features, resolve_family
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.doctor.speed import Speed
-from pipeline.models.backbones.loader import build_backbone
+from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
+from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
 from pipeline.models.transfer import make_feature_model
@@ -62,8 +66,17 @@ def measure_backbone(family: str, params: Params) -> Speed:
         begin=first - begin,
         embed=_repeat(lambda: extract(batch)) / params.embed.batch_size,
         num_features=int(model.output_shape[-1]),
+        **_measure_cut(name, network, find_cut(params.recipes[family])),
         parameters=int(model.count_params()),
     )
+
+
+def _measure_cut(name: str, network: keras.Model, cut: int | None) -> dict[str, Any]:
+    if cut is None:
+        return {}
+    stem, tail = cut_after(name, load_backbone(name), network, cut)
+    share = count_multiply_adds(tail) / count_multiply_adds(network)
+    return {"cut_numbers": math.prod(stem.output_shape[1:]), "tail_share": share}
 
 
 def measure_network(family: str, recipe: Recipe, params: Params, num_classes: int) -> Speed:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.config.reader import load_params
@@ -23,6 +25,16 @@ def test_disk_is_raw_pixels_features_and_models(params):
     assert found.embeddings == 16_000 * 1280 * 4
     assert found.models == 4 * 3_001_000
     assert found.total == found.raw + found.tfrecords + found.embeddings + found.models
+
+
+def test_activations_at_a_cut_count_too_but_not_of_test(params):
+    plain, cut = SPEEDS["efficientnet_lite0"], replace(SPEEDS["efficientnet_lite0"], cut_numbers=4800)
+    loaded = params(families=["efficientnet_lite0"], embed__views=1)
+    found = [
+        estimate_disk(loaded, SPLITS, 0, make_trials(10), {"efficientnet_lite0": speed}).embeddings
+        for speed in (plain, cut)
+    ]
+    assert found[1] - found[0] == 14_000 * 4800 * 2
 
 
 def test_half_precision_takes_half_and_an_unmeasured_backbone_counts_as_the_widest(params):
