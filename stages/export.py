@@ -2,7 +2,7 @@
 
 Every file is run by its own runtime over the whole test split, from the pictures' bytes. One that computes in float32 has to
 name the model's classes, or the stage fails; one that rounds is deleted if it loses more accuracy than export.max_drop.
-A family that export.families does not name gets an empty folder at no cost.
+Then what each costs to use is measured, for the report. A family that export.families does not name gets an empty folder.
 """
 
 import json
@@ -14,6 +14,7 @@ from pipeline.config.recipes import describe_settings
 from pipeline.config.sections import Params
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.export.contract import make_export_contract
+from pipeline.export.costs import record_costs
 from pipeline.export.facts import save_none
 from pipeline.export.formats import check_packages
 from pipeline.models.contract import check_trained_on, load_contract
@@ -40,7 +41,8 @@ def export(family: str) -> None:
     from pipeline.export.exporting import export_family
 
     with folder_aside(EXPORTED / family) as folder:
-        export_family(artifact, make_export_contract(contract, artifact), facts, params, folder)
+        kept = export_family(artifact, make_export_contract(contract, artifact), facts, params, folder)
+    record_costs(family, artifact, EXPORTED / family, kept, facts.image_size)
 
 
 def find_reason_not_to(family: str, params: Params) -> str | None:

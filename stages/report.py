@@ -11,12 +11,13 @@ from pipeline.evaluation.results import Results, check_evaluations, load_results
 from pipeline.report.cards import open_album
 from pipeline.report.findings import Findings, make_findings
 from pipeline.report.outputs import save_metrics, save_plots
-from pipeline.report.page import render_page
+from pipeline.report.page import render_page, save_page
 from pipeline.report.run_facts import compute_key, describe_origin, describe_settings
 from pipeline.report.run_script import write_run
 from pipeline.report.sections.class_reports import describe_class_reports
 from pipeline.report.sections.data import describe_augmentation, describe_data
 from pipeline.report.sections.data_issues import describe_data_issues
+from pipeline.report.sections.exports import describe_exports, list_export_costs
 from pipeline.report.sections.mistakes import describe_mistakes
 from pipeline.report.sections.models import describe_models
 from pipeline.report.sections.outside import describe_outside
@@ -26,7 +27,6 @@ from pipeline.report.sections.sample_predictions import describe_samples
 from pipeline.report.sections.slices import describe_slices
 from pipeline.report.tables import HEADLINES, make_timings
 from pipeline.runtime.cli import run_verb
-from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import METRICS
 from pipeline.runtime.timings import load_readings
 
@@ -42,12 +42,11 @@ def report() -> None:
     findings, key = make_findings(results, facts.counts["train"], params.evaluate), compute_key(digests)
     save_metrics(findings)
     save_plots(findings, results)
-    with write_aside(METRICS / "report.html") as partial:
-        partial.write_text(render_report(params, results, findings, key), encoding="utf-8")
+    save_page(METRICS / "report.html", render_report(params, results, findings, key))
     timings = make_timings({family: load_readings(family, digest) for family, digest in digests.items()})
     save_table(timings, METRICS / "timings.csv")
-    with write_aside(METRICS / "run.js") as partial:
-        write_run(partial, key, timings, findings.summary, describe_origin(digests, params.runtime))
+    origin, exports = describe_origin(digests, params.runtime), list_export_costs(digests)
+    write_run(METRICS / "run.js", key, timings, findings.summary, origin, exports)
     logger.info("timings:\n%s", timings.to_string(index=False))
     print(findings.summary[["family", *HEADLINES, "train_accuracy", "parameters"]].to_string(index=False))
     print(f"report: {METRICS / 'report.html'}")
@@ -69,6 +68,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_reading(params.split.group),
         **describe_settings(params),
         slices=describe_slices(chosen.predictions, examination.images, album),
+        **describe_exports(params.families),
         augmented=describe_augmentation(results),
         outside=describe_outside(chosen.outside, params.preprocess.range),
         key=key,

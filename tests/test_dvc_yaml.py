@@ -45,7 +45,8 @@ _EVERYBODY = {
 _FOR_OTHER_SETTINGS = {"data/located/scenes", "data/located/labels", "data/corrections", "data/outside"}
 _FOR_OTHER_SETTINGS_OF = {
     "split": {"data/raw"},  # opened where split.group is near
-    # Where export.formats is not empty: tests/stages/test_export.py looks at that.
+    "report": {"models/exported"},  # likewise, where there is something in it
+    # Where export.formats is not empty: see test_an_export_opens_what_it_declares_and_nothing_else.
     "export": {"data/chosen.json", "data/manifest.csv", "data/raw", "data/tfrecords", "models/<family>.keras"},
 }
 # Opened only to refuse what is no model of the evaluations: a dep on all models would be one on those of other families too.
@@ -155,6 +156,26 @@ def test_the_fingerprint_covers_all_code_that_a_stage_runs(stages: dict[str, dic
     assert modules - set(fingerprint["modules"]) == set()
     templates = {Path(path).name for path in stages[stage]["code"] if not path.endswith(".py")}
     assert templates - set(fingerprint["templates"]) == set()
+
+
+@pytest.mark.ci
+def test_an_export_opens_what_it_declares_and_nothing_else(
+    finished_clone: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """Which the default run, that exports nothing, does not show."""
+    folder = finished_clone(tmp_path / "audited")
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["export"] |= {"formats": ["savedmodel"], "families": ["underfit"]}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    name, audit = "export@underfit", tmp_path / "audit"
+    audit.mkdir()
+    stage = resolve_stages(folder)[name]
+    run(stage["cmd"].split(), folder, **audited(audit), DVC_STAGE=name)
+    opened = _project_files(audit / "export underfit", folder)
+    data = {path for path in opened if not path.startswith(_CODE) and "timings" not in path}
+    assert {path for path in data if not _covers(stage["deps"] + stage["outs"], path)} == set()
+    deps = [dep for dep in stage["deps"] if not dep.startswith(_SPEAKING)]
+    assert [dep for dep in deps if not any(_covers([dep], path) for path in data)] == ["data/chosen.json"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.evaluation.plot_text import make_drawable
 from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract, parse_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
-from pipeline.runtime.paths import EVALUATIONS, METRICS, MODELS, TFRECORDS
+from pipeline.runtime.paths import EVALUATIONS, EXPORTED, METRICS, MODELS, TFRECORDS
 
 _PUBLISHED = ("metrics.json", "classes.csv", "classes_train.csv", "predictions.csv", "calibration.json")
 _TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
@@ -138,8 +138,10 @@ def load_curves(record: Path) -> pd.DataFrame:
     return pd.concat(parts)[["split", "epoch", "accuracy", "loss"]].round(6)
 
 
-def remove_leftovers(families: list[str], folder: Path = EVALUATIONS) -> None:
-    """Deletes results of families that are not in `families`: DVC leaves them, and they would change the folder's hash."""
-    for path in folder.iterdir():
-        if path.name not in families:
-            remove(path)
+def remove_leftovers(families: list[str], folders: Sequence[Path] = (EVALUATIONS, EXPORTED)) -> None:
+    """Deletes results and exports of families that are not in `families`: DVC leaves them, and they would change the folder's
+    hash. A folder that is not there has none."""
+    for folder in folders:
+        for path in folder.iterdir() if folder.exists() else ():
+            if path.name not in families:
+                remove(path)

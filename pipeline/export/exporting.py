@@ -2,6 +2,8 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -28,9 +30,11 @@ from pipeline.runtime.errors import PipelineError
 logger = logging.getLogger(__name__)
 
 
-def export_family(artifact: Path, contract: ExportContract, facts: DatasetFacts, params: Params, folder: Path) -> None:
-    """Fills `folder`, which is empty. artifact: models/<family>.keras. Raises PipelineError where a file can't be written, or
-    where one that computes in float32 disagrees with the model."""
+def export_family(
+    artifact: Path, contract: ExportContract, facts: DatasetFacts, params: Params, folder: Path
+) -> list[ExportFormat]:
+    """Fills `folder`, which is empty; returns the formats that are kept. artifact: models/<family>.keras. Raises PipelineError
+    where a file can't be written, or where one that computes in float32 disagrees with the model."""
     formats = sorted(set(params.export.formats), key=list(FORMATS).index)
     model = load_model(artifact)
     save_contract(contract, folder)
@@ -57,6 +61,7 @@ def export_family(artifact: Path, contract: ExportContract, facts: DatasetFacts,
         folder,
     )
     _log(contract.family, rows)
+    return [name for name, row in zip(formats, rows, strict=True) if not row.reason]
 
 
 def write_files(
@@ -72,27 +77,34 @@ def write_files(
     saved = (folder if "savedmodel" in formats else scratch) / FORMATS["savedmodel"].file
     graph = (folder if "onnx" in formats else scratch) / FORMATS["onnx"].file
     images = read_calibration(list_shards("train"), facts.num_images["train"], facts.image_size, calibration_images)
-    save_saved_model(model, saved, contract)
-    single = make_single_precision(model)
-    if single is not model:
-        save_saved_model(single, scratch / "single", contract)
+    with _naming(contract.family, "savedmodel"):
+        save_saved_model(model, saved, contract)
+        single = make_single_precision(model)
+        if single is not model:
+            save_saved_model(single, scratch / "single", contract)
     for name in formats:
         file = folder / FORMATS[name].file
-        try:
+        with _naming(contract.family, name):
             if name == "onnx" or (name == "openvino" and not graph.exists()):
                 save_onnx(model, graph, contract)
             if name == "openvino":
                 save_openvino(graph, file, contract)
             elif name.startswith("litert"):
                 save_litert(saved if single is model else scratch / "single", file, contract, name, images)
-        except (MemoryError, OSError):  # no fault of the model
-            raise
-        except Exception as error:  # converters raise whatever type they run into
-            said = " ".join(str(error).split())[:200]
-            raise PipelineError(
-                f"{contract.family} can't be written as {name} ({type(error).__name__}: {said}): leave {name} out of "
-                "export.formats"
-            ) from error
+
+
+@contextmanager
+def _naming(family: str, name: ExportFormat) -> Iterator[None]:
+    """Converters raise whatever type they run into; what they say becomes one line."""
+    try:
+        yield
+    except (MemoryError, OSError):  # no fault of the model
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise PipelineError(
+            f"{family} can't be written as {name} ({type(error).__name__}: {said}): leave {name} out of export.formats"
+        ) from error
 
 
 def _log(family: str, rows: list[Parity]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from pipeline.runtime.files import write_aside
 from pipeline.runtime.unseen import show_unseen
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -21,6 +22,12 @@ def render_page(template: str, **content: Any) -> str:
     shown as their numbers.
     """
     return _open_templates().get_template(template).render(**content) + "\n"
+
+
+def save_page(file: Path, text: str) -> None:
+    """Writes a page, complete or not at all."""
+    with write_aside(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def make_policy(script: str, images: str = "data:") -> str:

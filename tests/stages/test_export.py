@@ -36,6 +36,7 @@ def _configured(tensorflow):  # noqa: ARG001 - the verb does it itself, but only
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stages.export.configure_tensorflow", lambda **_: None)
         patch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
+        patch.setattr("stages.export.record_costs", lambda *_: None)  # two processes for each format
         yield
 
 

@@ -359,6 +359,13 @@ class TestLeftovers:
         remove_leftovers(["underfit", "overfit"])
         assert sorted(path.name for path in Path("data/evaluations").iterdir()) == ["overfit", "underfit"]
 
+    def test_so_are_their_exports(self):
+        save_results("underfit", make_results())
+        for family in ("underfit", "overfit"):
+            Path("models/exported", family).mkdir(parents=True)
+        remove_leftovers(["underfit"])
+        assert [path.name for path in Path("models/exported").iterdir()] == ["underfit"]
+
     def test_so_are_leftovers_of_a_killed_run(self):
         save_results("underfit", make_results())
         Path("data/evaluations/overfit.partial").mkdir()

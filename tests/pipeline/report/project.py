@@ -1,7 +1,9 @@
 """A small project up to the report: everything that report reads, of families that guess."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,11 @@ import pytest
 from pipeline.data.tfrecords import Record, list_shards, load_dataset_facts, read_records
 from pipeline.evaluation.metrics import make_prediction_table
 from pipeline.evaluation.results import save_results
+from pipeline.export.costs import Cost, find_file
+from pipeline.export.parity import Parity
+from pipeline.export.parity_table import save_parity
 from pipeline.models.contract import make_contract
+from pipeline.runtime.paths import EXPORTED
 from stages.download import download
 from stages.examine import examine
 from stages.preprocess import preprocess
@@ -57,6 +63,31 @@ def evaluate(family: str, *, wrong: float, timed: bool) -> None:
     save_results(family, results)
     if timed:
         Path("metrics", family, "timings.json").write_text(json.dumps(READINGS | {"model": digest}))
+
+
+def export(family: str) -> None:
+    """Writes what export writes of a family: a file that agrees, and one that was refused."""
+    made: dict[str, Any] = {
+        **{"file": "model.onnx", "bytes": 1_234_567, "images": 24, "agreement": 1.0, "disagreements": 0},
+        **{
+            "largest_difference": 3e-07,
+            "accuracy": 0.75,
+            "accuracy_low": 0.5,
+            "accuracy_high": 0.9,
+            "model_accuracy": 0.75,
+        },
+        **{"only_exported": 0, "only_model": 0, "p": 1.0},
+    }
+    refused = Parity(format="litert_int8", **made | {"accuracy": 0.5}).refuse("accuracy is 0.25 lower than the model's")
+    folder = EXPORTED / family
+    folder.mkdir(parents=True)
+    save_parity([Parity(format="onnx", **made), refused], folder)
+    costs = [
+        Cost(form, 1, load_seconds=0.5, median_1=time, p95_1=2 * time, median_32=64.0, p95_32=80.0, peak_mb=99.5)
+        for form, time in (("keras", 12.0), ("onnx", 2.5))
+    ]
+    content = {"model": family.encode().hex().ljust(64, "0"), "costs": [asdict(cost) for cost in costs]}
+    find_file(family).write_text(json.dumps(content))
 
 
 def make_project(folder: Path, patch: pytest.MonkeyPatch) -> None:

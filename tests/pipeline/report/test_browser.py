@@ -13,7 +13,7 @@ from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
 from stages.report import report
-from tests.pipeline.report.project import EVIL, make_project
+from tests.pipeline.report.project import EVIL, export, make_project
 
 ROOT = Path(__file__).parents[3]
 BROWSER = shutil.which("chromium")
@@ -39,7 +39,7 @@ class View:
 
     @property
     def costs(self) -> str:
-        return self.dom[self.dom.index('<div id="costs">') : self.dom.index("<h3>Architectures</h3>")]
+        return self.dom[self.dom.index('<div id="costs">') : self.dom.index('<h3 id="production">')]
 
     def rows(self, part: str) -> list[list[str]]:
         """The cells of the tables in a part of the page."""
@@ -59,6 +59,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What report writes in a small project."""
     with pytest.MonkeyPatch.context() as patch:
         make_project(tmp_path_factory.mktemp("browser"), patch)
+        export("linear_svm")
         report()
         yield Path("metrics").resolve()
 
@@ -123,6 +124,27 @@ class TestRun:
         assert "&lt;img src=x" in view.costs
         assert "<img" not in view.costs
         assert view.console == []
+
+
+class TestExports:
+    def part(self, view: View) -> str:
+        return view.dom[view.dom.index('<h3 id="production">') : view.dom.index("<h3>Architectures</h3>")]
+
+    def test_what_the_gate_found_and_what_files_cost(self, view):
+        rows = [[re.sub(r"<[^>]*>", " ", cell) for cell in row] for row in view.rows(self.part(view))]
+        assert [row[:4] for row in rows[1:3]] == [
+            ["linear_svm", "onnx", "1.23", "100.0&nbsp;%"],
+            ["linear_svm", "litert_int8", "1.23", "100.0&nbsp;%"],
+        ]
+        assert [row[-1] for row in rows[1:3]] == ["kept", "refused: accuracy is 0.25 lower than the model's"]
+        assert rows[4] == ["linear_svm", "keras", "1", "0.5", "12", "24", "64", "80", "1", "100"]
+        assert rows[5] == ["linear_svm", "onnx", "1", "0.5", "2.5", "5", "64", "80", "4.8", "100"]
+
+    def test_without_a_run_the_gate_alone_is_shown(self, page, profile):
+        (page.parent / "run.js").unlink()
+        part = self.part(open_page(page, profile))
+        assert part.count("<table") == 1
+        assert '<div id="export-costs"></div>' in part
 
 
 class TestPage:

@@ -42,7 +42,7 @@ def set_params(content: dict) -> None:
 
 class TestFile:
     def write(self, timings: pd.DataFrame, summary: pd.DataFrame) -> Path:
-        write_run(Path("run.js"), "0123abcd", timings, summary, {"Families": ", ".join(summary["family"])})
+        write_run(Path("run.js"), "0123abcd", timings, summary, {"Families": ", ".join(summary["family"])}, [])
         return Path("run.js")
 
     def test_it_holds_what_the_page_shows(self, repository):
