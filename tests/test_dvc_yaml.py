@@ -290,6 +290,15 @@ def test_every_stage_is_the_module_of_its_name() -> None:
         assert stage["cmd"] == f"python -m stages.{name}"
 
 
+def test_what_the_model_registry_lists_are_outputs_of_the_default_run() -> None:
+    content = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+    families = yaml.safe_load((PROJECT / "params.yaml").read_text())["families"]
+    made = [out for verb in ("train", "export") for out in content["stages"][verb]["outs"]]
+    outputs = {out.replace("${item.family}", family) for out in made for family in families}
+    assert {artifact["path"] for artifact in content["artifacts"].values()} <= outputs
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*[a-z0-9]", name) for name in content["artifacts"]), "as DVC allows"
+
+
 _HELP = """
 import runpy, sys
 for verb in sys.argv[1].split(","):
