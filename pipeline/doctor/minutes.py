@@ -101,7 +101,7 @@ def _train(
         return _train_linear(recipe, speed, splits["train"], side, num_classes)
     steps = -(-splits["train"] // recipe.batch_size)
     if isinstance(recipe, TransferRecipe):
-        tuned = recipe.fine_tune.epochs * splits["train"] * speed.embed * _BACKWARD * speed.tail_share
+        tuned = recipe.fine_tune.epochs * splits["train"] * speed.embed * _BACKWARD * (1.0 - speed.stem_share)
         if recipe.starts_fresh:
             return speed.begin + tuned, f"a whole network, {recipe.fine_tune.epochs} epochs"
         what = f"a head, {recipe.epochs} epochs" + (f"; {recipe.fine_tune.epochs} of fine-tuning" if tuned else "")

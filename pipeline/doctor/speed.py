@@ -30,9 +30,9 @@ class Speed:
     training step. embed: one image through a backbone. product, sweep: of a linear machine, one multiplication of square
     matrices, and one number of a matrix times a thin one.
 
-    num_features: of a backbone. cut_numbers: of an image's activations at the cut, if there is one; tail_share: of the
-    backbone's multiply-adds, those after it. parameters: of the model, or of the backbone. peak: bytes of memory of the process
-    so far.
+    num_features: of a backbone. cut_numbers: of an image's activations at the cut, if there is one; stem_share: of the
+    backbone's multiply-adds, those before it. parameters: of the model, or of the backbone. peak: bytes of memory of the
+    process so far.
     """
 
     family: str
@@ -44,7 +44,7 @@ class Speed:
     sweep: float = 0.0
     num_features: int = 0
     cut_numbers: int = 0
-    tail_share: float = 1.0
+    stem_share: float = 0.0
     parameters: int = 0
     peak: int = 0
 

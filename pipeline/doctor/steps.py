@@ -74,9 +74,9 @@ def measure_backbone(family: str, params: Params) -> Speed:
 def _measure_cut(name: str, network: keras.Model, cut: int | None) -> dict[str, Any]:
     if cut is None:
         return {}
-    stem, tail = cut_after(name, load_backbone(name), network, cut)
-    share = count_multiply_adds(tail) / count_multiply_adds(network)
-    return {"cut_numbers": math.prod(stem.output_shape[1:]), "tail_share": share}
+    stem, _ = cut_after(name, load_backbone(name), network, cut)
+    share = count_multiply_adds(stem) / count_multiply_adds(network)
+    return {"cut_numbers": math.prod(stem.output_shape[1:]), "stem_share": share}
 
 
 def measure_network(family: str, recipe: Recipe, params: Params, num_classes: int) -> Speed:

@@ -49,3 +49,15 @@ def test_why_it_failed_is_one_line(request_):
     assert speeds == {}
     assert "train.dropout: expected less than or equal to 0.9" in trouble
     assert "\n" not in trouble
+
+
+@pytest.mark.ci
+@pytest.mark.usefixtures("tensorflow")
+def test_of_a_family_with_a_cut_so_are_the_activations_there(project, monkeypatch):
+    from pipeline.doctor import steps
+
+    monkeypatch.setattr(steps, "_PER_FAMILY", 0.0)
+    project.set(sources__scenes__image_size=32, recipes__efficientnet_lite0__input_size=64)
+    speed = steps.measure_family("efficientnet_lite0_fine_tuned", load_params(), 3)
+    assert speed.cut_numbers == 2 * 2 * 192
+    assert speed.stem_share == pytest.approx(0.75, abs=0.05)
