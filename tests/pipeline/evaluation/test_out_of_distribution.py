@@ -136,6 +136,17 @@ class TestFeatures:
         np.testing.assert_array_equal(model(IMAGES[:3], training=False).numpy(), before)
         pd.testing.assert_frame_equal(make_layer_table(model), layers)
 
+    def test_of_several_depths_that_a_machine_takes_directly_they_are_the_last(self):
+        from pipeline.evaluation.out_of_distribution import make_feature_model
+        from tests.small_backbone import NUM_FEATURES, build_small
+
+        settings = {"image_size": SIZE, "num_classes": 3, "input_size": 32, "network": build_small(32)}
+        for features, width in ([], NUM_FEATURES), ([1, 2], NUM_FEATURES):
+            machine = build_model("mobilenet_svm", **settings, features=features)
+            assert make_feature_model(machine).output_shape == (None, width)
+        head = build_model("mobilenet", **settings, features=[1, 2], head_units=5)
+        assert make_feature_model(head).output_shape == (None, 5)
+
     def test_a_loaded_model_gives_the_same(self, tmp_path):
         from pipeline.models.artifacts import load_model, save_model
 
