@@ -147,6 +147,14 @@ def make_slices(**changes: Any) -> dict[str, Any]:
     return {"rows": [row], "weak": [], "tested": 7, "least": 10} | changes
 
 
+def make_export(**changes: Any) -> dict[str, Any]:
+    return {
+        "family": "optimized", "format": "onnx", "bytes": 1_250_000, "agreement": 1.0, "largest_difference": 2e-6,
+        "accuracy": 0.875, "accuracy_low": 0.75, "accuracy_high": 0.9375, "model_accuracy": 0.875, "status": "kept",
+        "reason": "", "images": 1200,
+    } | changes  # fmt: skip
+
+
 def make_content(**changes: Any) -> dict[str, Any]:
     """What the page is given: one family, two classes, and nothing that calls for a warning."""
     row = make_row()
@@ -172,6 +180,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "sets": [{"family": "optimized", **sets}],
         "slices": make_slices(),
         "error_costs": None,
+        "exports": [],
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
@@ -340,6 +349,8 @@ class TestNames:
                     "confusion": SVG,
                 }
             },
+            {"exports": [make_export(family=EVIL)]},
+            {"exports": [make_export(reason=EVIL)]},
             {"sets": [make_content()["sets"][0] | {"family": EVIL}]},
             {"pairs": [make_pair(label=EVIL)]},
             {"pairs": [make_pair(predicted=EVIL)]},
@@ -893,6 +904,12 @@ class TestData:
 class TestCost:
     def test_without_a_run_the_page_says_where_the_timings_are(self):
         assert "They are in metrics/timings.csv, and appear here if run.js is beside this file." in read()
+
+    def test_exported_files_are_shown_with_what_the_gate_found(self):
+        text = read(exports=[make_export(), make_export(format="litert_int8", status="refused", reason="0.05 lower")])
+        assert "optimizedonnx1.25100.0 %2e-0687.5 %75.0 – 93.8 %87.5 %kept" in text
+        assert "refused: 0.05 lower" in text
+        assert "In production" not in read()
 
     def test_trainable_parameters_are_told_from_all(self):
         assert "10,466,449493,829 trained" in read(rows=[make_row(trainable_parameters=493_829)])
