@@ -14,7 +14,7 @@ from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_as_trained, load_pictures
 from pipeline.data.picture_paths import find_files
 from pipeline.evaluation.answers import Extras, load_classifier, make_writer, write_answers
-from pipeline.evaluation.conformal import load_rule
+from pipeline.evaluation.conformal import load_asked_rule
 from pipeline.evaluation.measures import load_costs
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers
@@ -59,7 +59,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     params = load_params()
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
-    rule = None if chosen.coverage is None else load_rule(contract, chosen.coverage, artifact)
+    rule = load_asked_rule(contract, chosen.coverage, artifact)
     extras = Extras(rule, load_costs(params.evaluate.costs, contract.class_names) if chosen.costs else None)
     configure_tensorflow(**params.runtime.model_dump())
     classify = load_classifier(artifact, contract)

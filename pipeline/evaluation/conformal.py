@@ -61,7 +61,15 @@ def load_rule(contract: Contract, coverage: float, file: Path) -> SetRule:
         raise PipelineError(
             f"{file} has no scores for prediction sets, as an older version wrote it: {describe_remedy(file)}"
         )
-    images, needed = contract.conformal.images, count_images_needed(coverage)
+    return SetRule(coverage, find_threshold(contract.conformal, coverage))
+
+
+def load_asked_rule(contract: Contract, coverage: float | None, file: Path) -> SetRule | None:
+    """`load_rule` for somebody who waits for sets, and is told where they say nothing; None if no coverage is asked for."""
+    if coverage is None:
+        return None
+    rule, needed = load_rule(contract, coverage, file), count_images_needed(coverage)
+    images = contract.conformal.images if contract.conformal else 0
     if images < needed:
         logger.warning(
             "prediction sets hold all classes: a coverage of %g needs %d validation images or more, %s was trained with %d",
@@ -70,7 +78,7 @@ def load_rule(contract: Contract, coverage: float, file: Path) -> SetRule:
             file,
             images,
         )
-    return SetRule(coverage, find_threshold(contract.conformal, coverage))
+    return rule
 
 
 def find_threshold(conformal: Conformal, coverage: float) -> float:

@@ -11,6 +11,7 @@ from pipeline.evaluation.conformal import (
     count_images_needed,
     find_threshold,
     fit_conformal,
+    load_asked_rule,
     load_rule,
     make_sets,
     measure_sets,
@@ -86,11 +87,14 @@ class TestThreshold:
             assert threshold == (pytest.approx(0.75) if images == needed else 0.0)
 
     def test_that_is_said(self, caplog):
-        load_rule(make_contract(with_scores(*[0.1] * 10)), 0.95, FILE)
+        load_asked_rule(make_contract(with_scores(*[0.1] * 10)), 0.95, FILE)
         assert (
             "prediction sets hold all classes: a coverage of 0.95 needs 19 validation images or more, "
             "models/underfit.keras was trained with 10"
         ) in [record.message for record in caplog.records if record.levelno == logging.WARNING]
+
+    def test_nobody_who_asks_for_none_gets_any(self):
+        assert load_asked_rule(make_contract(None), None, FILE) is None
 
     def test_a_model_without_scores_is_refused_in_one_line(self):
         with pytest.raises(PipelineError) as caught:
