@@ -144,6 +144,7 @@ def test_outside_pictures_are_judged_by_every_family_and_nothing_is_trained_agai
     _go_back(clone)
 
 
+@pytest.mark.ci
 def test_predict_names_what_is_in_pictures_with_the_recommended_family(clone: Path, tmp_path: Path) -> None:
     pictures = draw_pictures(tmp_path / "new", classes=["any"], count=2)
     (pictures / "any" / "broken.jpg").write_bytes(b"no picture")

@@ -107,6 +107,7 @@ def test_a_change_in_a_template_reruns_the_report_only(clone: Path, edit: Edit) 
     assert repro(clone) == ["code", "report"]
 
 
+@pytest.mark.ci
 def test_a_parameter_reruns_the_families_whose_settings_it_changes(clone: Path) -> None:
     set_params(clone, {"train": {"dropout": 0.2}})
     assert repro(clone, "check") == ["check"]

@@ -201,6 +201,7 @@ def test_no_value_can_be_markup(repository):
     assert "pictures &amp; more" in page
 
 
+@pytest.mark.ci
 def test_the_module_is_a_command(repository):
     write_results(repository, make_params(), make_summary(optimized=0.5))
     command = [sys.executable, "-m", "stages.compare", "workspace"]

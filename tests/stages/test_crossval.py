@@ -119,6 +119,7 @@ class TestFolds:
         crossval(LINEAR, 3)
         assert (FOLDER / LINEAR / "3" / "metrics.json").exists()
 
+    @pytest.mark.ci
     def test_it_is_reproducible_and_changes_nothing_else_and_another_seed_holds_out_other_images(self, data):
         def read_all() -> dict[Path, bytes]:
             return {path: path.read_bytes() for path in data.folder.rglob("*") if path.is_file()}
@@ -161,6 +162,7 @@ class TestRefusals:
         assert self.refusal(TRANSFER, 7).endswith(f"expected them from `dvc repro embed@{TRANSFER}`")
         assert list_files() == list_families() == []
 
+    @pytest.mark.ci
     def test_diverging_training_keeps_the_previous_result_only(self, data):
         crossval(LINEAR, 7)
         (FOLDER / LINEAR).rename(FOLDER / NETWORK)  # as if an earlier training had succeeded
@@ -200,6 +202,7 @@ class TestRefusals:
         assert captured.out == ""
 
 
+@pytest.mark.ci
 def test_crossval_augment_switches_augmentation_off_whatever_recipe_and_train_say(data, caplog):
     data.set(crossval__augment=False, train__augment=AUGMENT, train__epochs=1)
     crossval(NETWORK, 7)

@@ -230,6 +230,7 @@ class TestCommand:
         assert read_outputs(copied.folder) == read_outputs(finished[0])
 
 
+@pytest.mark.ci
 class TestContinuing:
     @pytest.mark.ci
     def test_a_killed_process_costs_one_trial_and_two_trials_plus_two_are_the_same_as_four(self, data, finished):
@@ -333,6 +334,7 @@ class TestScores:
 
 
 class TestFailures:
+    @pytest.mark.ci
     def test_failed_trials_have_a_reason_and_the_search_goes_on(self, data):
         """A learning rate that diverges; rules that exclude each other; more weights than memory."""
         space = {

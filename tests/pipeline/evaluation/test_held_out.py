@@ -111,6 +111,7 @@ class TestMeasuring:
             assert found.new
             assert {name.rpartition("record/")[0] for name in found.new} == {"workspace/"}
 
+    @pytest.mark.ci
     def test_it_trains_like_the_stage_and_is_reproducible(self, network, workspace, monkeypatch):
         from pipeline.models.predictions import predict_split
         from pipeline.training.dispatch import train_family

@@ -97,6 +97,7 @@ class TestSaving:
         config.read(ROOT / ".dvc" / "config")
         assert (ROOT / ".dvc" / config["plots"]["html_template"]).resolve() == (ROOT / PAGE).resolve()
 
+    @pytest.mark.ci
     def test_it_is_written_completely_and_only_if_it_is_not_there(self, page, tmp_path):
         file = tmp_path / "new" / "plots.html"
         save_plots_page(file)  # renders it anew: the same version gives the same bytes

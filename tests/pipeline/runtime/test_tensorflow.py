@@ -70,6 +70,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.ci
 def test_what_the_user_has_set_for_other_programs_changes_nothing(tmp_path):
     """Variables, and a keras.json for another backend, layout and precision. Scikit-learn was not imported before."""
     other = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.001}

@@ -444,6 +444,7 @@ class TestFrozenBackbone:
     def test_nothing_is_written_beside_the_record(self, frozen):
         assert sorted(path.name for path in frozen.folder.iterdir()) == ["data", "record"]
 
+    @pytest.mark.ci
     def test_one_seed_gives_bit_identical_weights_and_another_seed_others(self, with_hidden_layer, run_train):
         again, other = (run_train(seed=seed, **HIDDEN) for seed in (1, 2))
         assert are_identical(with_hidden_layer.model.get_weights(), again.model.get_weights())
@@ -651,6 +652,7 @@ def make_pixel_data(recipe: TransferRecipe, facts: Any, *, seed: int, first_epoc
     return FitData(batches, -(-len(labels) // recipe.batch_size), read_batches("val", batch_size=9), None)
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("folder")
 class TestResetHeads:
     """A head that is asked for again is the previous one, reset: it must train like a new one."""
@@ -845,6 +847,7 @@ class TestFineTuning:
         assert len(pairs) == 2 * 5
         assert [old.path for old, new in pairs if not np.array_equal(old, new)] == []
 
+    @pytest.mark.ci
     def test_one_seed_gives_the_same_losses_to_the_bit_whether_watched_or_not(self, tuned, better_then_diverged):
         """Until the other run, which nobody watches, diverges."""
         for name in ("train/loss", "eval/loss"):
@@ -874,6 +877,7 @@ class TestFineTuning:
             assert spoilt.curve(name)[:4] == frozen.curve(name)
 
 
+@pytest.mark.ci
 class TestFreshStart:
     """fine_tune.start: fresh, as system E had it: backbone and head learn together from their first weights on."""
 
@@ -904,6 +908,7 @@ class EnoughError(Exception):
     """Raised by watch."""
 
 
+@pytest.mark.ci
 class TestWatch:
     """It is called after each epoch of both phases, and can end training."""
 
@@ -955,6 +960,7 @@ class TestRefusals:
         assert "data/embeddings/mobilenet has no features" in self.refusal()
 
 
+@pytest.mark.ci
 class TestDivergence:
     """A loss that is no longer finite."""
 

@@ -309,6 +309,7 @@ def read_record(folder: Path, name: str) -> dict[str, bytes]:
 class TestSeeds:
     CHANGES: ClassVar = {"dropout": 0.3, "augment": {"flip": "both", "rotation": 0.1, "zoom": 0.1, "contrast": 0.1}}
 
+    @pytest.mark.ci
     def test_one_seed_gives_the_same_weights_and_record_to_the_bit_and_another_seed_others(self, easy):
         """Watched or not."""
         first, again, other = (
@@ -321,6 +322,7 @@ class TestSeeds:
         assert read_record(easy, "run 0").keys() >= {"metrics.json", "plots/metrics/train/loss.tsv"}
 
 
+@pytest.mark.ci
 class TestClassWeight:
     def test_it_changes_training_on_classes_of_different_sizes(self, folder):
         images, labels = make_coloured_split(60, SIZE)
@@ -346,6 +348,7 @@ class TestNormalization:
         np.testing.assert_allclose(values.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
 
+@pytest.mark.ci
 class TestInputSize:
     def test_the_model_resizes_images_to_the_recipes_size(self, easy):
         model = train(easy, epochs=1, input_size=32)
@@ -357,6 +360,7 @@ class EnoughError(Exception):
     """Raised by watch."""
 
 
+@pytest.mark.ci
 class TestWatch:
     """It is called after each epoch, and can end training."""
 

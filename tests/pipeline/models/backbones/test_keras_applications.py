@@ -53,6 +53,7 @@ class TestScale:
         np.testing.assert_allclose(self.scale("efficientnet_lite0"), (noise(4) - 127) / 128, atol=1e-6)
 
 
+@pytest.mark.ci
 class TestWeightsOfImageNet:
     """As mobilenet gets them: Keras downloads a file, here from this machine, and keeps it in its folder."""
 
