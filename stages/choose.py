@@ -5,6 +5,7 @@ import logging
 
 from pipeline.config.reader import load_params
 from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.evaluation.results import remove_leftovers
 from pipeline.report.choice import find_chosen
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.files import write_aside
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 def choose() -> None:
     params = load_params()
+    remove_leftovers(params.families)  # as report does: whichever runs first, the folder is the same for both
     chosen = find_chosen(params.families, load_dataset_facts().counts["train"], params.evaluate)
     with write_aside(CHOSEN) as partial:
         partial.write_text(json.dumps({"family": chosen}) + "\n")

@@ -87,8 +87,9 @@ def test_one_recipe_reruns_one_family(clone: Path) -> None:
 @pytest.mark.ci
 def test_a_change_of_the_head_computes_no_features_anew(clone: Path) -> None:
     output = run(["dvc", "exp", "run", "--temp", "-S", "recipes.efficientnet_lite0.dropout=0.1"], clone)
-    ran = {name for name in list_stages_run(output) if "@" in name}
-    assert ran == {f"{verb}@efficientnet_lite0" for verb in ("train", "evaluate", "export")}
+    # Another family may be the recommended one now, and then exports are decided anew.
+    ran = {name for name in list_stages_run(output) if "@" in name and not name.startswith("export@")}
+    assert ran == {f"{verb}@efficientnet_lite0" for verb in ("train", "evaluate")}
 
 
 def _vega_specs(page: str) -> list[dict]:

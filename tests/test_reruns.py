@@ -86,12 +86,12 @@ def test_a_change_in_the_optimizers_reruns_training_and_what_follows(clone: Path
         '"adam": (keras.optimizers.Adam, {})',
         '"adam": (keras.optimizers.Adam, {"epsilon": 1e-3})',
     )
-    ran = set(repro(clone))
+    # Another family may be the recommended one now, and then exports are decided anew.
+    ran = {name for name in repro(clone) if not name.startswith("export@")}
     assert {f"train@{family}" for family in FAMILIES} <= ran
     # The linear machine knows no optimizer: it comes out as before, and nothing follows.
     assert ran - {f"train@{family}" for family in FAMILIES} == {
-        "code", "choose", "report",
-        *(f"{verb}@{family}" for verb in ("evaluate", "export") for family in ("underfit", "efficientnet_lite0")),
+        "code", "choose", "report", "evaluate@underfit", "evaluate@efficientnet_lite0",
     }  # fmt: skip
 
 
