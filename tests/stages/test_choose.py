@@ -40,3 +40,9 @@ def test_a_family_that_is_not_evaluated_is_said(evaluated):
     evaluated.set(families=["underfit", "overfit"])
     with pytest.raises(PipelineError, match="run `dvc repro evaluate@overfit`"):
         choose()
+
+
+def test_evaluations_of_families_that_are_gone_are_removed_before_dvc_hashes_the_folder(evaluated):
+    evaluated.set(families=["underfit"])
+    choose()
+    assert [path.name for path in (evaluated.folder / "data/evaluations").iterdir()] == ["underfit"]
