@@ -14,8 +14,14 @@ _CLOCK_STEP = 2.0  # seconds by which a file system's clock and the processes' m
 def end_with_dvc() -> None:
     """In a stage that DVC runs: ends this process, and so its workers, when that DVC has been killed. It would go on writing
     while the next one runs the same stage."""
-    if os.environ.get("DVC_STAGE") and hasattr(os, "pidfd_open"):  # Linux
-        threading.Thread(target=_end_after, args=(_find_dvc(),), daemon=True).start()
+    if os.environ.get("DVC_STAGE"):
+        end_with(_find_dvc())
+
+
+def end_with(pid: int) -> None:
+    """Ends this process when another one has ended; at once if it has already. Only where the kernel tells of it: Linux."""
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=_end_after, args=(pid,), daemon=True).start()
 
 
 def _find_dvc() -> int:

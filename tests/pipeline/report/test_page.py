@@ -790,7 +790,7 @@ class TestWrong:
 class TestData:
     def test_suspected_labels_are_shown_with_what_they_may_be(self):
         text = read(issues=[make_issue()], num_issues={"test": 1200, "val": 3})
-        assert "Labels that are probably wrong: 1,200 in test, 3 in validation" in text
+        assert "Labels to check: 1,200 in test, 3 in validation" in text
         assert "labelled cat (12.5 %)probably dog (75.0 %)test: cat/1.png" in text
         assert "No label looks wrong." not in text
         assert "No label looks wrong." in read()

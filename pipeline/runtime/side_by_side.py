@@ -1,0 +1,182 @@
+"""Stages of dvc.yaml at once, each as soon as the stages that it depends on have ended. `dvc repro` runs one at a time.
+
+Every stage is run by DVC: several `dvc repro --single-item` are at work in one project, which DVC allows. They take turns where
+one reads or writes dvc.lock, and hold the files of their own stage. So the outputs, and the entries of dvc.lock, are those of
+`dvc repro`: its code decides what has changed, and no bytes depend on the number of cores.
+
+A worker is a process that keeps DVC loaded, which takes a second, and runs one stage after the other.
+"""
+
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from shutil import which
+
+from pipeline.runtime.processes import num_cores
+
+Stages = Mapping[
+    str, frozenset[str]
+]  # of each stage, by DVC's name such as train@overfit: the stages that it depends on
+
+_GPUS = "CUDA_VISIBLE_DEVICES"
+_WORKER = "pipeline.runtime.stage_worker"
+_ENDED = 1  # exit status of a stage whose worker ended before its answer
+# DVC says after each of its runs what is of use once; `dvc status` and `git status` say it at any time.
+_HINTS = (
+    "To track the changes",
+    "To enable auto staging",
+    "\tgit add ",
+    "\tdvc config ",
+    "Use `dvc push`",
+    "Data and pipelines",
+)
+ANSWER = "\0"  # before the exit status, on a line that a worker writes
+
+
+@dataclass
+class Outcome:
+    """How a run ended. failed: stages whose DVC ended with another status than 0. left: stages that were not begun then."""
+
+    failed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+def load_stages(targets: Iterable[str] = ()) -> dict[str, frozenset[str]]:
+    """The stages of the project in the current folder, and what they depend on; in DVC's order. Imports DVC.
+
+    targets: stages, or stages of a matrix (`train` is all of train@…); only these and what they depend on. Raises
+    dvc.exceptions.DvcException for one that is not there.
+    """
+    from dvc.repo import Repo
+    from dvc.repo.reproduce import get_active_graph, plan_repro
+
+    with Repo() as repo:
+        graph = get_active_graph(repo.index.graph)
+        wanted = [stage for target in targets for stage in repo.stage.collect(target)] or list(graph)
+        planned = plan_repro(graph, wanted)  # as `dvc repro` would run them
+        return {stage.addressing: frozenset(dep.addressing for dep in graph.successors(stage)) for stage in planned}
+
+
+def run_stages(stages: Stages, num_workers: int) -> Outcome:
+    """Runs them all, num_workers at a time. Where one fails, those that run are awaited, and no other begins.
+
+    What a stage says has its name before each line. A stage that runs alone may use all cores, others their worker's share of
+    them; with GPUs, each worker sees one.
+    """
+    workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    for number in range(num_workers):
+        workers.put(_Worker(number, num_workers))
+    order, outcome, running = TopologicalSorter(stages), Outcome(), dict[Future[int], str]()
+    order.prepare()
+    done: set[str] = set()
+    pool = ThreadPoolExecutor(num_workers)
+    try:
+        while order.is_active():
+            ready = [] if outcome.failed else order.get_ready()
+            alone = len(ready) + len(running) == 1
+            running |= {pool.submit(_run, workers, stage, alone=alone): stage for stage in ready}
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                stage = running.pop(future)
+                if future.result() == 0:
+                    done.add(stage)
+                    order.done(stage)
+                    continue
+                outcome.failed.append(stage)
+                for waiting in [other for other in running if other.cancel()]:
+                    del running[waiting]
+    finally:
+        pool.shutdown(cancel_futures=True)
+        while not workers.empty():
+            workers.get().end()
+    outcome.left = [stage for stage in stages if stage not in done and stage not in outcome.failed]
+    return outcome
+
+
+def _run(workers: "queue.SimpleQueue[_Worker]", stage: str, *, alone: bool) -> int:
+    worker = workers.get()
+    try:
+        return worker.run(stage, alone=alone)
+    finally:
+        workers.put(worker)
+
+
+class _Worker:
+    """A process that runs stages, one at a time; started with the first one."""
+
+    def __init__(self, number: int, num_workers: int) -> None:
+        self._cores = ",".join(map(str, share_cores(number, num_workers)))
+        self._gpu = share_gpus(number)
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, stage: str, *, alone: bool) -> int:
+        """The exit status of DVC, after all that DVC and the stage said. alone: nothing else runs: all cores are free."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):  # it was killed: below
+            process.stdin.write(f"{stage}\t{'' if alone else self._cores}\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            said, end, status = line.rstrip("\n").partition(ANSWER)
+            if said and not said.startswith(_HINTS):
+                sys.stderr.write(f"{stage}: {said}\n")
+                sys.stderr.flush()
+            if end:
+                return int(status)
+        self.end()
+        return process.returncode or _ENDED
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | ({} if self._gpu is None else {_GPUS: self._gpu}),
+            text=True,
+            errors="replace",
+        )
+        return self._process
+
+    def end(self) -> None:
+        """Lets it end, as there is nothing more to do; or it has."""
+        if self._process is not None:
+            self._process.communicate()
+        self._process = None
+
+
+def share_cores(number: int, num_workers: int) -> list[int]:
+    """The cores of one of several workers, from 0; where there are fewer cores than workers, one, which others have too."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[number % len(cores) :: num_workers]
+
+
+def share_gpus(number: int) -> str | None:
+    """The GPU of one of several workers, from 0, as CUDA_VISIBLE_DEVICES names it; None where there is none."""
+    gpus = list_gpus()
+    return gpus[number % len(gpus)] if gpus else None
+
+
+def list_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES allows or, without it, what NVIDIA's driver finds."""
+    if (allowed := os.environ.get(_GPUS)) is not None:
+        return [gpu for gpu in allowed.split(",") if gpu and gpu != "-1"]
+    if (command := which("nvidia-smi")) is None:
+        return []
+    found = subprocess.run([command, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, check=False)
+    return found.stdout.decode().split() if found.returncode == 0 else []
+
+
+def choose_workers(threads: int) -> int:
+    """One for each GPU; without any, one for so many cores as an operation has threads; at least 1."""
+    return len(list_gpus()) or max(1, num_cores() // threads)
