@@ -39,7 +39,7 @@ test: venv ## all tests that need no network and no patience
 test-network: venv ## tests that fetch from a package registry
 	pytest -m network
 
-test-ci: $(VENV)/exports ## tests that take up to a minute each, most of the whole pipeline: CI runs them too
+test-ci: $(VENV)/for-ci ## tests that take up to a minute each, most of the whole pipeline: CI runs them too
 	pytest -m ci
 
 test-slow: venv ## tests that take minutes each
@@ -79,8 +79,8 @@ $(VENV)/built: constraints.txt pyproject.toml
 	$(VENV)/bin/python -c 'from pipeline.report.plots_page import save_plots_page; save_plots_page()'
 	@touch $@
 
-$(VENV)/exports: $(VENV)/built
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export]'
+$(VENV)/for-ci: $(VENV)/built
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,s3,ci]'
 	@touch $@
 
 clean: ## delete the environment and caches; data, models and metrics stay

@@ -166,8 +166,22 @@ def list_pins() -> dict[str, str]:
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
 
-# The extra `export`, which only `make test-ci` installs, and what it needs besides what is there.
+# The extras that only `make test-ci` installs, and what they need besides what is there.
 EXPORTS = {"ai-edge-litert", "onnx", "onnxruntime", "openvino", "tf2onnx", "backports-strenum", "openvino-telemetry"}
+S3 = {"aiobotocore", "aioitertools", "botocore", "dvc-s3", "jmespath", "s3fs"}
+CI = {
+    "blinker",
+    "boto3",
+    "flask",
+    "flask-cors",
+    "itsdangerous",
+    "moto",
+    "py-partiql-parser",
+    "responses",
+    "s3transfer",
+    "werkzeug",
+    "xmltodict",
+}
 
 
 def list_needed(*extras: str) -> set[str]:
@@ -197,13 +211,17 @@ def test_every_package_is_pinned() -> None:
 
 
 def test_no_pin_is_left_over() -> None:
-    assert list_pins().keys() - list_needed("dev") == EXPORTS
+    assert list_pins().keys() - list_needed("dev") == EXPORTS | S3 | CI
 
 
 @pytest.mark.ci
-def test_the_pins_of_exports_are_those_that_they_need() -> None:
-    pytest.importorskip("tf2onnx")
-    assert list_needed("dev", "export") - list_needed("dev") == EXPORTS
+@pytest.mark.parametrize(
+    ("extras", "known_by", "pins"),
+    [(["export"], "tf2onnx", EXPORTS), (["s3"], "dvc_s3", S3), (["s3", "ci"], "moto", S3 | CI)],
+)
+def test_the_pins_of_extras_are_those_that_they_need(extras: list[str], known_by: str, pins: set[str]) -> None:
+    pytest.importorskip(known_by)
+    assert list_needed("dev", *extras) - list_needed("dev") == pins
 
 
 class TestAudit:

@@ -6,6 +6,7 @@
   models out of the workspace, with the value left in params.yaml.
 - What a DVC that was killed left half-written is mended first, and this one writes whole files: dvc_locks and dvc_writes beside
   this file. Before a run, unfinished files of dead ones are removed, and experiments of dead workers are queued again.
+- `--pull` also finds the outputs in a folder that several stages share: dvc_pulls beside this file.
 - Where the disk is full, one line says what to do.
 - In a folder that is no git repository, a line says so; where the page for `dvc plots` is missing, it is written.
 
@@ -67,9 +68,11 @@ def main() -> int:
         if command in _RUNS[1:] and "--dry" in sys.argv:
             tolerate_missing()
         if project is not None and command:
+            from pipeline.runtime.dvc_pulls import make_dvc_pull_parts
             from pipeline.runtime.dvc_writes import make_dvc_write_whole
 
             make_dvc_write_whole()
+            make_dvc_pull_parts()
         if command == _OF_QUEUE:
             from pipeline.runtime.experiment_queue import end_with_worker
 
