@@ -33,6 +33,8 @@ def preprocess() -> None:
         resize=settings.resize,
         num_shards=settings.num_shards,
         value_range=settings.range,
+        encoding=settings.encoding,
+        quality=settings.quality,
     )
     key = compute_part_key(
         settings.model_dump() | {"image_size": image_size, "classes": class_names},
@@ -49,6 +51,8 @@ def preprocess() -> None:
             channel_mean=mean,
             channel_std=std,
             range=settings.range,
+            encoding=settings.encoding,
+            quality=settings.quality,
         )
         save_dataset_facts(replace(facts, digest=compute_data_digest(table, facts)), folder)
         save_groups(table, folder)

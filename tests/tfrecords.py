@@ -5,21 +5,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from pipeline.config.types import Encoding
+from pipeline.data.pixel_encoding import encode_pixels
 from pipeline.data.tfrecords import encode_record
 from pipeline.runtime.paths import TFRECORDS
 
 Split = tuple[np.ndarray, np.ndarray]
 
 
-def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shards: int = 2, **splits: Split) -> None:
+def write_records(
+    folder: Path = TFRECORDS,
+    *,
+    class_names: list[str],
+    num_shards: int = 2,
+    encoding: Encoding = "raw",
+    quality: int = 100,
+    **splits: Split,
+) -> None:
     """splits: name to (uint8 images (n, size, size, 3), labels (n,))."""
     folder.mkdir(parents=True)
     counts = {}
     for split, (images, labels) in splits.items():
         records = [
             encode_record(
-                pixels.tobytes(), label=int(label), image_id=f"{split}-id-{i}", name=f"{class_names[label]}/{i}.png"
+                encode_pixels(Image.fromarray(pixels), encoding, quality),
+                label=int(label),
+                image_id=f"{split}-id-{i}",
+                name=f"{class_names[label]}/{i}.png",
             )
             for i, (pixels, label) in enumerate(zip(images, labels, strict=True))
         ]
@@ -36,6 +50,8 @@ def write_records(folder: Path = TFRECORDS, *, class_names: list[str], num_shard
         "channel_mean": _per_channel(splits, np.mean),
         "channel_std": _per_channel(splits, np.std),
     }
+    if encoding != "raw":
+        facts |= {"encoding": encoding, "quality": quality}
     (folder / "dataset.json").write_text(json.dumps(facts))
 
 

@@ -11,6 +11,7 @@ from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     Caps,
     Count,
+    Encoding,
     ExportFormat,
     Fraction,
     Measure,
@@ -74,6 +75,8 @@ class Preprocess(Section):
     image_size: Pixels | None
     resize: Literal["stretch", "crop", "letterbox"]
     range: Literal["auto", "full", "minmax"]
+    encoding: Encoding
+    quality: Annotated[int, Field(ge=1, le=100)]
     num_shards: Annotated[int, Field(ge=1, le=10_000)]
     num_workers: Count | None
 

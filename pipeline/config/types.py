@@ -51,6 +51,7 @@ Caps = Annotated[
 ExportFormat = Literal[
     "savedmodel", "onnx", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
 ]
+Encoding = Literal["raw", "jpeg", "webp"]  # of pixels in TFRecords
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
 
 

@@ -1,12 +1,14 @@
 """TFRecords to batches, through tf.data. Imports TensorFlow."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config.types import Encoding
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts
@@ -33,11 +35,24 @@ class Batch(NamedTuple):
     labels: Any
 
 
-def parse_batch(records: tf.Tensor, image_size: int) -> Batch:
+def parse_batch(records: tf.Tensor, image_size: int, encoding: Encoding = "raw") -> Batch:
     """Serialized Examples, string (batch,), to pixels and labels."""
     parsed = tf.io.parse_example(records, {key: _FEATURES[key] for key in ("image", "label")})
-    pixels = tf.io.decode_raw(parsed["image"], tf.uint8)
-    return Batch(tf.reshape(pixels, (-1, image_size, image_size, 3)), parsed["label"])
+    return Batch(_decode(parsed["image"], (image_size, image_size, 3), encoding), parsed["label"])
+
+
+def _decode(images: tf.Tensor, shape: tuple[int, int, int], encoding: Encoding) -> tf.Tensor:
+    """uint8 (batch, *shape), the same bits as `decode_pixels` has from Pillow. images: string (batch,)."""
+    if encoding == "raw":
+        return tf.reshape(tf.io.decode_raw(images, tf.uint8), (-1, *shape))
+
+    def decode(image: tf.Tensor) -> tf.Tensor:
+        if encoding == "jpeg":
+            # The transform with which Pillow decodes; TensorFlow's default is a faster one, with other last bits.
+            return tf.ensure_shape(tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE"), shape)
+        return tf.ensure_shape(tf.io.decode_webp(image, channels=3)[0], shape)  # the first frame
+
+    return tf.map_fn(decode, images, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
 
 
 def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
@@ -46,9 +61,9 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf
     image_size, num_batches = facts.image_size, -(-facts.num_images[split] // batch_size)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
     records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return records.map(lambda r: parse_batch(r, image_size), tf.data.AUTOTUNE, deterministic=True).prefetch(
-        tf.data.AUTOTUNE
-    )
+    return records.map(
+        lambda r: parse_batch(r, image_size, facts.encoding), tf.data.AUTOTUNE, deterministic=True
+    ).prefetch(tf.data.AUTOTUNE)
 
 
 def read_views(
@@ -81,13 +96,13 @@ def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list
 
 def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
     """Some images of a split, uint8 (len(rows), size, size, 3). rows: positions in the order of `read_batches`."""
-    size = load_dataset_facts(folder).image_size
+    facts = load_dataset_facts(folder)
     found: dict[int, np.ndarray] = {}
     wanted = tf.constant(sorted(set(rows)), tf.int64)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
     records = records.filter(lambda row, _: tf.reduce_any(wanted == row))
     for row, record in records.as_numpy_iterator():
-        found[int(row)] = parse_batch(tf.constant([record]), size).images.numpy()[0]
+        found[int(row)] = parse_batch(tf.constant([record]), facts.image_size, facts.encoding).images.numpy()[0]
     return np.stack([found[row] for row in rows])
 
 
@@ -131,7 +146,8 @@ def make_training_batches(
         shuffle = _shuffle_in_memory(split, batch_size, seed, times)
     else:
         times = _draw_times(_read_labels("train", folder), seed) if oversample else None
-        shuffle = _shuffle_files(list_shards("train", folder), size, batch_size, seed, shuffle_buffer, times)
+        parse = partial(parse_batch, image_size=size, encoding=facts.encoding)
+        shuffle = _shuffle_files(list_shards("train", folder), parse, batch_size, seed, shuffle_buffer, times)
     n = count_oversampled(facts.counts["train"].values()) if oversample else n
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -193,17 +209,20 @@ def _repeat(records: tf.data.Dataset, times: tf.Tensor) -> tf.data.Dataset:
 
 
 def _shuffle_files(
-    files: list[str], image_size: int, batch_size: int, seed: int, buffer: int, times: _Times | None = None
+    files: list[str],
+    parse: Callable[[tf.Tensor], Batch],
+    batch_size: int,
+    seed: int,
+    buffer: int,
+    times: _Times | None = None,
 ) -> _Shuffle:
-    """times: see `_shuffle_in_memory`."""
+    """parse: of a batch of records. times: see `_shuffle_in_memory`."""
     records = tf.data.TFRecordDataset(files).enumerate()
 
     def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
         whole = _repeat(records, times(epoch)) if times else records
         order = whole.shuffle(buffer, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False)
-        return order.batch(batch_size).map(
-            lambda i, r: (i, parse_batch(r, image_size)), tf.data.AUTOTUNE, deterministic=True
-        )
+        return order.batch(batch_size).map(lambda i, r: (i, parse(r)), tf.data.AUTOTUNE, deterministic=True)
 
     return shuffle
 

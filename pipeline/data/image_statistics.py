@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pipeline.config.types import Encoding
 from pipeline.data.faults import Look, cut_bars, describe_looks
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.pixel_values import Histogram, count_values
@@ -36,7 +37,9 @@ class Measurements:
 def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | None = None) -> Measurements:
     """sizes: width and height of each original by name. If it is given, looks leave out the bars of a letterbox."""
     boxes = sizes if facts.resize == "letterbox" else None
-    tasks = [(split, file, facts.image_size, boxes) for split in SPLIT_NAMES for file in list_shards(split)]
+    tasks = [
+        (split, file, facts.image_size, facts.encoding, boxes) for split in SPLIT_NAMES for file in list_shards(split)
+    ]
     total = sum(facts.num_images.values())
     tables, looks, parts = [], [], [np.zeros((0, NUM_FEATURES), np.float16)]
     values = {split: (facts.num_images.get(split, 0), np.zeros(256, np.int64)) for split in SPLIT_NAMES}
@@ -54,11 +57,11 @@ def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | 
 
 
 def _measure_shard(
-    task: tuple[str, str, int, Sizes | None],
+    task: tuple[str, str, int, Encoding, Sizes | None],
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, Histogram]:
-    split, file, image_size, sizes = task
+    split, file, image_size, encoding, sizes = task
     rows, outlines, looks, values = [], [], [], np.zeros(256, np.int64)
-    for records in in_chunks(read_records(file, image_size), max(1, _BLOCK_BYTES // (3 * image_size**2))):
+    for records in in_chunks(read_records(file, image_size, encoding), max(1, _BLOCK_BYTES // (3 * image_size**2))):
         for record in records:
             luma = record.pixels @ _LUMA
             rows.append((record.name, split, record.label, round(float(luma.mean()), 2), _measure_contrast(luma)))

@@ -9,15 +9,17 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pipeline.config.types import Encoding
 from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.image import BadImageError, compute_image_id, decode_pillow
 from pipeline.data.manifest import hash_uniform
+from pipeline.data.pixel_encoding import LOSSLESS, decode_picture, encode_pixels, is_lossy
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, compute_mean_and_deviation, encode_record, record_length
@@ -37,7 +39,8 @@ Row = tuple[str, str, int, str, int, int]  # _COLUMNS of one image
 
 @dataclass(frozen=True)
 class Chunk:
-    """Images whose records are written to one file, one after the other, starting at byte `begin`. is_last: of this file."""
+    """Images whose records are written to one file, one after the other. is_last: of this file. begin: of raw pixels, the byte
+    at which they start; of encoded ones, whose length is not known, how many images there are before them."""
 
     file: str
     begin: int
@@ -45,7 +48,19 @@ class Chunk:
     image_size: int
     resize: str
     value_range: ValueRange = "auto"
+    encoding: Encoding = "raw"
+    quality: int = LOSSLESS
     is_last: bool = True
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What has become of a chunk. histogram: of the training pixels, int64 (3, 256), all 0 in other splits. records: what is
+    still to be appended to its file."""
+
+    histogram: np.ndarray
+    images: int
+    records: bytes
 
 
 def plan_chunks(
@@ -56,6 +71,8 @@ def plan_chunks(
     resize: str,
     num_shards: int,
     value_range: ValueRange = "auto",
+    encoding: Encoding = "raw",
+    quality: int = LOSSLESS,
 ) -> Iterator[Chunk]:
     """Cuts each split into shards of equal size, and each shard into chunks.
 
@@ -69,22 +86,24 @@ def plan_chunks(
         part = table[table["split"] == split]
         for shard, positions in enumerate(np.array_split(np.arange(len(part)), num_shards)):
             file = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-            yield from _cut_shard(part.iloc[positions], file, image_size, resize, value_range)
+            whole = Chunk(file, 0, [], image_size, resize, value_range, encoding, quality)
+            yield from _cut_shard(part.iloc[positions], whole)
 
 
-def _cut_shard(
-    shard: pd.DataFrame, file: str, image_size: int, resize: str, value_range: ValueRange
-) -> Iterator[Chunk]:
-    """At least one chunk, so that a shard without images gets its file too."""
-    size = max(1, _CHUNK_BYTES // (3 * image_size * image_size))
+def _cut_shard(shard: pd.DataFrame, whole: Chunk) -> Iterator[Chunk]:
+    """At least one chunk, so that a shard without images gets its file too. whole: a chunk but for its rows."""
+    size = max(1, _CHUNK_BYTES // (3 * whole.image_size**2))
     begin = 0
     for start in range(0, max(1, len(shard)), size):
         chosen = shard.iloc[start : start + size]
         rows: list[Row] = list(zip(*(chosen[column].tolist() for column in _COLUMNS), strict=True))
-        yield Chunk(file, begin, rows, image_size, resize, value_range, is_last=start + size >= len(shard))
-        begin += sum(
-            record_length(image_size, label=label, image_id=image_id, name=name) for name, image_id, label, *_ in rows
-        )
+        yield replace(whole, begin=begin, rows=rows, is_last=start + size >= len(shard))
+        begin += sum(_measure(row, whole.image_size) for row in rows) if whole.encoding == "raw" else len(rows)
+
+
+def _measure(row: Row, image_size: int) -> int:
+    name, image_id, label, *_ = row
+    return record_length(image_size, label=label, image_id=image_id, name=name)
 
 
 def count_images(table: pd.DataFrame, class_names: list[str]) -> dict[str, dict[str, int]]:
@@ -97,6 +116,8 @@ def compute_data_digest(table: pd.DataFrame, facts: DatasetFacts) -> str:
     """What a model is trained on, as 64 hex digits: each image's content, class and split, and how it became pixels. Neither
     names of files nor shards change it. table: image_id, label, split; one row per image."""
     how = [facts.class_names, facts.image_size, facts.resize, facts.range, facts.channel_mean, facts.channel_std]
+    if facts.is_lossy:
+        how += [facts.encoding, facts.quality]
     images = sorted(zip(table["split"], table["image_id"], table["label"], strict=True))
     digest = hashlib.sha256(json.dumps(how).encode())
     for image in images:
@@ -109,8 +130,9 @@ def write_shards(
 ) -> tuple[list[float], list[float]]:
     """Encodes chunks on all cores. Returns the channel means and standard deviations of the training images.
 
-    Workers write their records straight into the shards: a pipe, or one file per worker, would copy them twice more. Shards
-    that a run which was killed has finished stay as they are; one that is not finished is called `.partial`.
+    Workers write records of raw pixels straight into the shards: a pipe, or one file per worker, would copy them twice more.
+    Those of encoded pixels are smaller, and come through the pipe. Shards that a run which was killed has finished stay as they
+    are; one that is not finished is called `.partial`.
     """
     if finished := len(list(folder.glob(f"*{_COUNTS}"))):
         logger.info("preprocess goes on: %d shards are there from a run that ended early", finished)
@@ -118,10 +140,13 @@ def write_shards(
     counts = np.zeros((3, 256), np.int64)
     with progress_bar(total=num_images, desc="preprocess", unit=" images") as progress:
         tasks = _list_tasks(chunks, folder, waiting, progress.update)
-        for histogram, written in map_in_order(encode_chunk, tasks, num_workers):
-            counts += histogram
-            progress.update(written)
+        for encoded in map_in_order(encode_chunk, tasks, num_workers):
+            counts += encoded.histogram
+            progress.update(encoded.images)
             chunk = waiting.popleft()
+            if chunk.encoding != "raw":
+                with (folder / f"{chunk.file}.partial").open("ab" if chunk.begin else "wb") as file:
+                    file.write(encoded.records)
             if chunk.is_last:
                 _finish(folder / chunk.file, counts)
                 counts = np.zeros_like(counts)
@@ -153,30 +178,39 @@ def _finish(shard: Path, counts: np.ndarray) -> None:
         note.write_text(json.dumps(counts.tolist()))
 
 
-def encode_chunk(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
-    """Decodes the images of one chunk and writes their records into its file; runs in a worker.
-
-    Returns the histogram of the training pixels, int64 (3, 256), all 0 in other splits, and the number of images written.
-    """
+def encode_chunk(task: tuple[Chunk, Path]) -> Encoded:
+    """Decodes the images of one chunk; writes their records into its file, if their place is known. Runs in a worker."""
     chunk, folder = task
-    histogram, is_training = np.zeros(3 * 256, np.int64), chunk.file.startswith("train-")
-    # Not open(…, "wb"), which would truncate what other workers have written.
-    with os.fdopen(os.open(folder / f"{chunk.file}.partial", os.O_WRONLY | os.O_CREAT, 0o666), "wb", 1 << 20) as file:
-        file.seek(chunk.begin)
-        contents = read_many(row[3:] for row in chunk.rows)
-        for row, data in zip(chunk.rows, contents, strict=True):
-            name, image_id, label, *_ = row
-            _check_unchanged(row, data)
-            try:
-                picture = decode_pillow(
-                    data, image_size=chunk.image_size, resize=chunk.resize, value_range=chunk.value_range
-                )
-            except BadImageError as error:
-                raise PipelineError(f"{name!r} passed prune but {error}: please report this file as a bug") from error
-            file.write(encode_record(picture.tobytes(), label=label, image_id=image_id, name=name))
-            if is_training:
-                histogram += picture.histogram()
-    return histogram.reshape(3, 256), len(chunk.rows)
+    histogram = np.zeros(3 * 256, np.int64)
+    if chunk.encoding == "raw":
+        records = b""
+        # Not open(…, "wb"), which would truncate what other workers have written.
+        place = os.open(folder / f"{chunk.file}.partial", os.O_WRONLY | os.O_CREAT, 0o666)
+        with os.fdopen(place, "wb", 1 << 20) as file:
+            file.seek(chunk.begin)
+            file.writelines(_make_records(chunk, histogram))
+    else:
+        records = b"".join(_make_records(chunk, histogram))
+    return Encoded(histogram.reshape(3, 256), len(chunk.rows), records)
+
+
+def _make_records(chunk: Chunk, histogram: np.ndarray) -> Iterator[bytes]:
+    """One of each image. histogram: int64 (3 * 256,), to which training pixels are added, as a model will see them."""
+    is_training, loses = chunk.file.startswith("train-"), is_lossy(chunk.encoding, chunk.quality)
+    contents = read_many(row[3:] for row in chunk.rows)
+    for row, data in zip(chunk.rows, contents, strict=True):
+        name, image_id, label, *_ = row
+        _check_unchanged(row, data)
+        try:
+            picture = decode_pillow(
+                data, image_size=chunk.image_size, resize=chunk.resize, value_range=chunk.value_range
+            )
+        except BadImageError as error:
+            raise PipelineError(f"{name!r} passed prune but {error}: please report this file as a bug") from error
+        pixels = encode_pixels(picture, chunk.encoding, chunk.quality)
+        if is_training:
+            histogram += (decode_picture(pixels, chunk.encoding) if loses else picture).histogram()
+        yield encode_record(pixels, label=label, image_id=image_id, name=name)
 
 
 def _check_unchanged(row: Row, data: bytes) -> None:

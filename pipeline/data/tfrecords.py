@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from pipeline.config.types import Encoding
 from pipeline.data.deep_pixels import ValueRange
+from pipeline.data.pixel_encoding import LOSSLESS, decode_pixels, is_lossy
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import TFRECORDS
 
@@ -58,7 +60,8 @@ def _add_field(message: Any, name: str, number: int, kind: int | str, *, repeate
 def encode_record(pixels: bytes, *, label: int, image_id: str, name: str) -> bytes:
     """One TFRecord, framing and checksums included, ready to be appended to a file.
 
-    pixels: uint8 (height, width, 3), row by row. The Example holds `image` (these), `label` (int64), `image_id`, `name`.
+    pixels: uint8 (height, width, 3), row by row, or what `encode_pixels` has made of them. The Example holds `image` (these),
+    `label` (int64), `image_id`, `name`.
     """
     example = _example_class()()
     feature = example.features.feature
@@ -72,7 +75,7 @@ def encode_record(pixels: bytes, *, label: int, image_id: str, name: str) -> byt
 
 
 def record_length(image_size: int, *, label: int, image_id: str, name: str) -> int:
-    """Bytes of the record of an image of `image_size` pixels, each side; known before it is decoded."""
+    """Bytes of the record of an image of `image_size` pixels, each side, as raw pixels; known before it is decoded."""
     return _record_length(image_size, label, len(image_id.encode()), len(name.encode()))
 
 
@@ -90,27 +93,35 @@ def _checksum(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Record:
-    """pixels: uint8 (size, size, 3), RGB. label: index into class_names."""
+    """data: the pixels as they are in the file. label: index into class_names."""
 
-    pixels: np.ndarray
+    data: bytes
     label: int
     image_id: str
     name: str
+    image_size: int
+    encoding: Encoding = "raw"
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """uint8 (image_size, image_size, 3), RGB."""
+        return decode_pixels(self.data, self.encoding, self.image_size)
 
 
-def read_records(file: str | Path, image_size: int) -> Iterator[Record]:
+def read_records(file: str | Path, image_size: int, encoding: Encoding = "raw") -> Iterator[Record]:
     """Reads what `encode_record` wrote, one record at a time, without TensorFlow."""
     with Path(file).open("rb") as content:
         while head := content.read(_HEAD):
             example = _example_class().FromString(content.read(struct.unpack("<Q", head[:8])[0]))
             content.seek(4, 1)  # skips the checksum: DVC has hashed the whole file
             feature = example.features.feature
-            pixels = np.frombuffer(feature["image"].bytes_list.value[0], np.uint8)
             yield Record(
-                pixels.reshape(image_size, image_size, 3),
+                feature["image"].bytes_list.value[0],
                 feature["label"].int64_list.value[0],
                 feature["image_id"].bytes_list.value[0].decode(),
                 feature["name"].bytes_list.value[0].decode(),
+                image_size,
+                encoding,
             )
 
 
@@ -126,7 +137,8 @@ class DatasetFacts:
     class_names: sorted; a label is an index into this list. num_images: split to images. counts: split to class to images.
     image_size: pixels, each side. resize: stretch, crop or letterbox. channel_mean, channel_std: mean and standard deviation
     of the training images, red, green, blue, 0 to 255. range: as preprocess.range. digest: of all this and of which image is
-    in which split, see pipeline.data.shards; empty where no model file is made from the data, as in folds.
+    in which split, see pipeline.data.shards; empty where no model file is made from the data, as in folds. encoding: of the
+    pixels in the records, with its quality; both are in the file only where they are not raw.
     """
 
     class_names: list[str]
@@ -138,6 +150,13 @@ class DatasetFacts:
     channel_std: list[float]
     range: ValueRange = "auto"
     digest: str = ""
+    encoding: Encoding = "raw"
+    quality: int = LOSSLESS
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the records have other pixels than those that their images were decoded to."""
+        return is_lossy(self.encoding, self.quality)
 
     @property
     def num_classes(self) -> int:
@@ -159,7 +178,10 @@ def load_dataset_facts(folder: Path = TFRECORDS) -> DatasetFacts:
 
 def save_dataset_facts(facts: DatasetFacts, folder: Path) -> None:
     """Writes dataset.json."""
-    (folder / DATASET_FILE).write_text(json.dumps(asdict(facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    content = asdict(facts)
+    if facts.encoding == "raw":  # as before there were others: nothing that depends on the file runs again
+        del content["encoding"], content["quality"]
+    (folder / DATASET_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def compute_mean_and_deviation(histogram: np.ndarray) -> tuple[list[float], list[float]]:

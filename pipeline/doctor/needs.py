@@ -8,6 +8,7 @@ from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.data.guarded import make_bounds
+from pipeline.data.pixel_encoding import is_lossy
 from pipeline.data.tfrecords import record_length
 from pipeline.doctor.minutes import count_views
 from pipeline.doctor.pictures import Trials
@@ -15,6 +16,7 @@ from pipeline.doctor.speed import Speed
 
 _MOST_FEATURES = 2048  # of all backbones, where none was measured
 _NAME_BYTES = 64  # of a file's name, in a record
+_LOSSY, _LOSSLESS = 0.5, 0.9  # of raw pixels, what encoded ones take at most: of 32 px, full of detail
 _CUT_BYTES = 2  # of an activation's number, in float16
 _RUNTIME = 1.3e9  # bytes that TensorFlow takes, where nothing was measured
 _DECODED = 16  # bytes per pixel of a picture that is decoded, twice what it has as RGBA
@@ -54,7 +56,10 @@ def estimate_disk(
 ) -> DiskNeeds:
     """num_found: pictures of the source, before prune leaves any out."""
     count = sum(splits.values())
+    preprocess = params.preprocess
     record = record_length(params.image_size, label=0, image_id="i" * 64, name="n" * _NAME_BYTES)
+    if preprocess.encoding != "raw":
+        record = int(record * (_LOSSY if is_lossy(preprocess.encoding, preprocess.quality) else _LOSSLESS))
     embeddings = models = 0
     for family in params.families:
         speed, recipe = speeds.get(family, Speed(family)), resolve_family(params, family)

@@ -43,7 +43,7 @@ def export_family(
         write_files(model, contract, facts, formats, params.export.calibration_images, folder, Path(scratch))
     threads = params.runtime.threads
     collected = collect_answers(
-        read_encoded("test", facts.image_size),
+        read_encoded("test", facts),
         load_decode_script(folder / DECODE_FILE),
         freeze(model),
         {name: load_runner(name, folder, threads=threads) for name in formats},
@@ -76,7 +76,7 @@ def write_files(
     """scratch: for what other files are made of."""
     saved = (folder if "savedmodel" in formats else scratch) / FORMATS["savedmodel"].file
     graph = (folder if "onnx" in formats else scratch) / FORMATS["onnx"].file
-    images = read_calibration(list_shards("train"), facts.num_images["train"], facts.image_size, calibration_images)
+    images = read_calibration(list_shards("train"), facts.num_images["train"], facts, calibration_images)
     with _naming(contract.family, "savedmodel"):
         save_saved_model(model, saved, contract)
         single = make_single_precision(model)

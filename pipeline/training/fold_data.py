@@ -105,8 +105,7 @@ def write_fold(workspace: Path, facts: DatasetFacts, *, fold: int, num_folds: in
     facts: of all images. Returns, for train and val, each image's origin, int (n, 2): number in FOLD_SPLITS and row there.
     """
     files = [(number, file) for number, split in enumerate(FOLD_SPLITS) for file in list_shards(split)]
-    size = facts.image_size
-    keys = [(record.image_id, record.label, record.name) for _, file in files for record in read_records(file, size)]
+    keys = [(record.image_id, record.label, record.name) for _, _, record in _read_all(files, facts)]
     ids, labels = [key[0] for key in keys], [key[1] for key in keys]
     group_of = load_groups()
     groups = None if group_of is None else [group_of[name] for *_, name in keys]
@@ -114,7 +113,7 @@ def write_fold(workspace: Path, facts: DatasetFacts, *, fold: int, num_folds: in
     target = workspace / TFRECORDS
     target.mkdir(parents=True)
     writers = {split: _SplitWriter(target, split, facts.num_classes) for split in FOLD_SPLITS}
-    for row, (number, position, record) in enumerate(_read_all(files, size)):
+    for row, (number, position, record) in enumerate(_read_all(files, facts)):
         writers["val" if folds[row] == fold else "train"].write(record, number, position)
     for writer in writers.values():
         writer.close()
@@ -138,10 +137,10 @@ def _describe(facts: DatasetFacts, writers: "dict[str, _SplitWriter]") -> Datase
     )
 
 
-def _read_all(files: Iterable[tuple[int, str]], size: int) -> Iterator[tuple[int, int, Record]]:
+def _read_all(files: Iterable[tuple[int, str]], facts: DatasetFacts) -> Iterator[tuple[int, int, Record]]:
     positions = dict.fromkeys(range(len(FOLD_SPLITS)), 0)
     for number, file in files:
-        for record in read_records(file, size):
+        for record in read_records(file, facts.image_size, facts.encoding):
             yield number, positions[number], record
             positions[number] += 1
 
@@ -156,7 +155,7 @@ class _SplitWriter:
         self.histogram = np.zeros((3, 256), np.int64)
 
     def write(self, record: Record, number: int, position: int) -> None:
-        encoded = encode_record(record.pixels.tobytes(), label=record.label, image_id=record.image_id, name=record.name)
+        encoded = encode_record(record.data, label=record.label, image_id=record.image_id, name=record.name)
         self._file.write(encoded)
         self.origins.append((number, position))
         self.counts[record.label] += 1

@@ -7,8 +7,9 @@ from pipeline.data.image import decode_image
 from pipeline.data.manifest import load_manifest
 from pipeline.data.raw import read_bytes
 from pipeline.data.splits import load_splits
-from pipeline.data.tfrecords import list_shards, load_dataset_facts
+from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import TFRECORDS
 from stages.download import download
 from stages.preprocess import preprocess
 from stages.prune import prune
@@ -125,6 +126,23 @@ def test_the_resize_policy_is_a_parameter(prepared, tensorflow, resize):
     assert all(
         (pixels == expected_pixels(name, resize)).all() for name, (pixels, _) in read_back(tensorflow, "val").items()
     )
+
+
+@pytest.mark.parametrize(("encoding", "quality"), [("jpeg", 90), ("webp", 100)])
+def test_the_encoding_of_pixels_is_a_parameter(prepared, encoding, quality):
+    preprocess()
+    raw, digest = sum(map(len, written(prepared).values())), load_dataset_facts().digest
+    assert "encoding" not in (TFRECORDS / "dataset.json").read_text()
+    prepared.set(preprocess__encoding=encoding, preprocess__quality=quality)
+    preprocess()
+    facts = load_dataset_facts()
+    assert (facts.encoding, facts.quality) == (encoding, quality)
+    assert (facts.digest == digest) == (encoding == "webp"), "lossless: a model of raw pixels is one of these"
+    names = [
+        record.name for name in SPLITS for file in list_shards(name) for record in read_records(file, 16, encoding)
+    ]
+    assert sorted(names) == sorted(load_splits()["name"])
+    assert sum(map(len, written(prepared).values())) != raw
 
 
 def test_null_means_the_image_size_of_the_source(prepared):

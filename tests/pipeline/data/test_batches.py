@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.data.tfrecords import list_shards, read_records
 from tests.tfrecords import make_noise, write_records
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -304,3 +305,21 @@ class TestAugmentedBatches:
         batches = train_batches(2, batch_size=100, changes=CHANGES)
         first, second = by_number(batches[:1]), by_number(batches[1:])
         assert all(np.abs(first[number] - second[number]).max() > 1 for number in NUMBERS)
+
+
+@pytest.mark.parametrize(("encoding", "quality"), [("jpeg", 90), ("webp", 100)])
+@pytest.mark.parametrize("cache_gb", [IN_MEMORY, STREAMED])
+def test_encoded_pixels_are_decoded_whichever_way_they_are_read(tmp_path, monkeypatch, encoding, quality, cache_gb):
+    from pipeline.data.batches import load_split, read_images
+
+    monkeypatch.chdir(tmp_path)
+    names = [f"class {number:02d}" for number in NUMBERS]
+    write_records(class_names=names, encoding=encoding, quality=quality, train=(IMAGES, NUMBERS))
+    records = [record for file in list_shards("train") for record in read_records(file, 8, encoding)]
+    expected = np.stack([record.pixels for record in records])
+    assert (expected == IMAGES).all() == (quality == 100)
+    assert (load_split("train")[0] == expected).all()
+    assert (read_images("train", [20, 3, 20]) == expected[[20, 3, 20]]).all()
+    batches, steps = make_training({}, {"cache_gb": cache_gb})
+    for images, labels in batches.take(steps).as_numpy_iterator():
+        assert (images == expected[labels]).all()

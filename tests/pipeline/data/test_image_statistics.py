@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from pipeline.data.image_statistics import _measure_contrast, measure_images
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.runtime.paths import TFRECORDS
 from tests.tfrecords import make_noise, write_records
 
 SIZE = 16
@@ -79,3 +81,14 @@ def test_looks_leave_out_the_bars_of_a_letterbox():
         for resize in ("stretch", "letterbox")
     )
     assert (whole["is_constant"], shown["is_constant"]) == (False, True)
+
+
+def test_encoded_pixels_are_measured_as_they_come_back():
+    splits = {split: (make_noise(4, 8, seed=i), np.arange(4) % 2) for i, split in enumerate(SPLITS)}
+    write_records(class_names=["a", "b"], **splits)
+    raw = measure_images(load_dataset_facts(), 1)
+    shutil.rmtree(TFRECORDS)
+    write_records(class_names=["a", "b"], encoding="webp", **splits)
+    lossless = measure_images(load_dataset_facts(), 1)
+    pd.testing.assert_frame_equal(lossless.images, raw.images)
+    assert (lossless.outlines == raw.outlines).all()

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.types import Encoding
 from pipeline.data.image import compute_image_id, decode_image
+from pipeline.data.pixel_encoding import is_lossy
 from pipeline.data.raw import load_index, read_bytes, save_raw
 from pipeline.data.shards import (
     Chunk,
+    Encoded,
     Row,
     compute_data_digest,
     count_images,
@@ -25,6 +28,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
 
 CLASS_NAMES = ["bear, brown", "cat", "猫"]
+ENCODED = [("jpeg", 90), ("webp", 90), ("webp", 100)]
 IMAGES = 30  # per class
 SIZE = 16
 
@@ -49,10 +53,10 @@ def table(tmp_path, monkeypatch, make_image_bytes) -> pd.DataFrame:
 def write(tmp_path, table) -> Callable[..., Path]:
     """Plans and writes all shards; returns their folder."""
 
-    def run(*, num_shards: int = 3, num_workers: int = 1, resize: str = "stretch") -> Path:
-        folder = tmp_path / f"{num_shards}-{num_workers}-{resize}"
+    def run(*, num_shards: int = 3, num_workers: int = 1, resize: str = "stretch", **encoding: Any) -> Path:
+        folder = tmp_path / "-".join(map(str, (num_shards, num_workers, resize, *encoding.values())))
         folder.mkdir()
-        chunks = plan_chunks(table, CLASS_NAMES, image_size=SIZE, resize=resize, num_shards=num_shards)
+        chunks = plan_chunks(table, CLASS_NAMES, image_size=SIZE, resize=resize, num_shards=num_shards, **encoding)
         write_shards(chunks, len(table), folder, num_workers=num_workers)
         return folder
 
@@ -63,12 +67,12 @@ def read_contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def read_split(split: str, folder: Path) -> list[Record]:
-    return [record for file in list_shards(split, folder) for record in read_records(file, SIZE)]
+def read_split(split: str, folder: Path, encoding: Encoding = "raw") -> list[Record]:
+    return [record for file in list_shards(split, folder) for record in read_records(file, SIZE, encoding)]
 
 
-def plan(table: pd.DataFrame, *, num_shards: int = 3) -> list[Chunk]:
-    return list(plan_chunks(table, CLASS_NAMES, image_size=SIZE, resize="stretch", num_shards=num_shards))
+def plan(table: pd.DataFrame, *, num_shards: int = 3, **encoding: Any) -> list[Chunk]:
+    return list(plan_chunks(table, CLASS_NAMES, image_size=SIZE, resize="stretch", num_shards=num_shards, **encoding))
 
 
 def measure_record(row: Row) -> int:
@@ -141,36 +145,62 @@ class TestWrite:
         assert mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
         assert std == pytest.approx(pixels.std(axis=0), abs=1e-4)
 
-    @pytest.mark.parametrize("finished", [0, 1, 4, 8])
+    @pytest.mark.parametrize(("finished", "encoding"), [(0, "raw"), (1, "raw"), (4, "raw"), (8, "raw"), (4, "webp")])
     def test_finished_shards_of_a_killed_run_stay_and_the_bytes_are_the_same(
-        self, table, write, tmp_path, monkeypatch, finished
+        self, table, write, tmp_path, monkeypatch, finished, encoding
     ):
         monkeypatch.setattr("pipeline.data.shards._CHUNK_BYTES", 3 * SIZE * SIZE * 4)
-        expected, folder, encoded = read_contents(write()), tmp_path / "killed", []
+        expected, folder, encoded = read_contents(write(encoding=encoding)), tmp_path / "killed", []
         folder.mkdir()
 
-        def encode(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+        def encode(task: tuple[Chunk, Path]) -> Encoded:
             if len(list(folder.glob("*.counts"))) == finished:
                 raise KeyboardInterrupt
             return encode_chunk(task)
 
-        def count(task: tuple[Chunk, Path]) -> tuple[np.ndarray, int]:
+        def count(task: tuple[Chunk, Path]) -> Encoded:
             encoded.append(task[0].file)
             return encode_chunk(task)
 
         monkeypatch.setattr("pipeline.data.shards.encode_chunk", encode)
         with pytest.raises(KeyboardInterrupt):
-            write_shards(iter(plan(table)), len(table), folder, num_workers=1)
+            write_shards(iter(plan(table, encoding=encoding)), len(table), folder, num_workers=1)
         for half in folder.glob("*.partial"):  # as folder_continued does
             half.unlink()
         shards = {file for file in read_contents(folder) if file.endswith("tfrecord")}
         assert len(shards) == finished
         monkeypatch.setattr("pipeline.data.shards.encode_chunk", count)
-        facts = write_shards(iter(plan(table)), len(table), folder, num_workers=1)
+        facts = write_shards(iter(plan(table, encoding=encoding)), len(table), folder, num_workers=1)
         assert read_contents(folder) == expected
         assert set(encoded) == set(expected) - shards
         (tmp_path / "whole").mkdir()
-        assert facts == write_shards(iter(plan(table)), len(table), tmp_path / "whole", num_workers=1)
+        assert facts == write_shards(
+            iter(plan(table, encoding=encoding)), len(table), tmp_path / "whole", num_workers=1
+        )
+
+    @pytest.mark.parametrize(("encoding", "quality"), ENCODED)
+    def test_encoded_pixels_do_not_depend_on_workers_or_chunks(self, write, monkeypatch, encoding, quality):
+        expected = read_contents(write(num_workers=1, encoding=encoding, quality=quality))
+        monkeypatch.setattr("pipeline.data.shards._CHUNK_BYTES", 3 * SIZE * SIZE * 4)
+        assert read_contents(write(num_workers=2, encoding=encoding, quality=quality)) == expected
+
+    @pytest.mark.parametrize(("encoding", "quality"), ENCODED)
+    def test_encoded_records_are_the_same_images_in_the_same_order(self, write, encoding, quality):
+        raw, folder = write(), write(encoding=encoding, quality=quality)
+        for split in ("train", "val", "test"):
+            mine, theirs = read_split(split, folder, encoding), read_split(split, raw)
+            assert [record.name for record in mine] == [record.name for record in theirs]
+            same = [(a.pixels == b.pixels).all() for a, b in zip(mine, theirs, strict=True)]
+            assert any(same) == all(same) == (not is_lossy(encoding, quality))
+
+    @pytest.mark.parametrize(("encoding", "quality"), ENCODED)
+    def test_mean_and_deviation_are_of_what_comes_back(self, tmp_path, table, encoding, quality):
+        (tmp_path / "shards").mkdir()
+        chunks = iter(plan(table, encoding=encoding, quality=quality))
+        mean, std = write_shards(chunks, len(table), tmp_path / "shards", num_workers=1)
+        pixels = np.stack([record.pixels for record in read_split("train", tmp_path / "shards", encoding)])
+        assert mean == pytest.approx(pixels.reshape(-1, 3).mean(axis=0), abs=1e-4)
+        assert std == pytest.approx(pixels.reshape(-1, 3).std(axis=0), abs=1e-4)
 
     def test_a_shard_without_its_note_is_written_again(self, table, write, tmp_path):
         expected = read_contents(write())
@@ -234,7 +264,12 @@ class TestDigest:
             {"range": "full"},
             {"channel_mean": [1.5] * 3},
             {"class_names": ["cat"]},
+            {"encoding": "jpeg", "quality": 90},
+            {"encoding": "webp", "quality": 90},
         ],
     )
     def test_so_does_another_way_to_pixels(self, changes):
         assert self.compute(**changes) != self.compute()
+
+    def test_pixels_that_come_back_as_they_were_change_nothing(self):
+        assert self.compute(encoding="webp", quality=100) == self.compute(quality=50) == self.compute()

@@ -27,6 +27,13 @@ def test_disk_is_raw_pixels_features_and_models(params):
     assert found.total == found.raw + found.tfrecords + found.embeddings + found.models
 
 
+@pytest.mark.parametrize(("encoding", "quality", "share"), [("jpeg", 100, 0.5), ("webp", 90, 0.5), ("webp", 100, 0.9)])
+def test_encoded_pixels_take_less(params, encoding, quality, share):
+    raw = estimate_disk(params(), SPLITS, 0, make_trials(10), {}).tfrecords
+    loaded = params(preprocess__encoding=encoding, preprocess__quality=quality)
+    assert estimate_disk(loaded, SPLITS, 0, make_trials(10), {}).tfrecords == pytest.approx(share * raw, rel=0.01)
+
+
 def test_activations_at_a_cut_count_too_but_not_of_test(params):
     plain, cut = SPEEDS["efficientnet_lite0"], replace(SPEEDS["efficientnet_lite0"], cut_numbers=4800)
     loaded = params(families=["efficientnet_lite0"], embed__views=1)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.types import Encoding
 from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.data.groups import save_groups
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, load_dataset_facts, read_records
@@ -143,9 +144,9 @@ def project(tmp_path_factory) -> Project:
     return Project(folder, written)
 
 
-def read(folder: Path, split: str) -> list[Record]:
+def read(folder: Path, split: str, encoding: Encoding = "raw") -> list[Record]:
     records = folder / "data/tfrecords"
-    return [record for file in list_shards(split, records) for record in read_records(file, SIZE)]
+    return [record for file in list_shards(split, records) for record in read_records(file, SIZE, encoding)]
 
 
 def read_ids(folder: Path, split: str) -> list[str]:
@@ -190,6 +191,21 @@ class TestFold:
         make_project(tmp_path)
         for file in (tmp_path / "data/tfrecords").iterdir():
             assert (project.folder / "data/tfrecords" / file.name).read_bytes() == file.read_bytes()
+
+    def test_encoded_pixels_are_copied_and_not_encoded_again(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        splits = {name: make_coloured_split(count, SIZE, seed=count) for name, count in COUNTS.items()}
+        write_records(class_names=NAMES, encoding="jpeg", quality=50, **splits)
+        before = load_dataset_facts()
+        write_fold(tmp_path / "fold", before, fold=0, num_folds=NUM_FOLDS, seed=1)
+        after = read_facts(tmp_path / "fold")
+        assert (after.encoding, after.quality) == ("jpeg", 50)
+        original = {record.image_id: record for split in FOLD_SPLITS for record in read(tmp_path, split, "jpeg")}
+        for split in FOLD_SPLITS:
+            for record in read(tmp_path / "fold", split, "jpeg"):
+                assert record.data == original[record.image_id].data
+        pixels = np.stack([record.pixels for record in read(tmp_path / "fold", "train", "jpeg")])
+        assert after.channel_mean == pytest.approx(pixels.reshape(-1, 3).mean(axis=0), abs=1e-4)
 
     def test_class_names_and_size_are_those_of_the_project(self, project):
         for folder, _ in project.folds:
