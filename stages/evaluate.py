@@ -10,11 +10,11 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import describe_settings
 from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.conformal import load_rule
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table, make_test_class_table
 from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.out_of_fold import predict_out_of_fold
+from pipeline.evaluation.ranking import load_rules
 from pipeline.evaluation.results import Results, describe_model, load_curves, save_results
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
 from pipeline.models.contract import check_trained_on, load_contract
@@ -31,7 +31,7 @@ def evaluate(family: str) -> None:
     artifact, record = MODELS / f"{family}.keras", METRICS / family / "train"
     contract, facts = load_contract(artifact), load_dataset_facts()
     check_trained_on(contract, facts, describe_settings(params, family)["train"], artifact)
-    rule = load_rule(contract, params.evaluate.coverage, artifact)
+    rule = load_rules(contract, params.evaluate, artifact)
     configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.batches import read_names
     from pipeline.evaluation.gradcam import explain_mistakes
@@ -39,13 +39,13 @@ def evaluate(family: str) -> None:
     from pipeline.evaluation.layer_table import make_layer_table
     from pipeline.evaluation.out_of_distribution import judge_pictures
     from pipeline.evaluation.probabilities import predict_splits
+    from pipeline.evaluation.refusals import measure_refusals
     from pipeline.evaluation.samples import draw_samples
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
 
     model = load_model(artifact)
-    outside = None if params.evaluate.outside_path is None else OUTSIDE
-    decoding = decode_as_trained(contract, params.prune)
+    outside, decoding = OUTSIDE if params.evaluate.outside_path else None, decode_as_trained(contract, params.prune)
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted = predict_splits(family, model, apply, artifact)
     metrics: Metrics = {**compute_metrics(predicted, temperature, rule), **describe_model(model, artifact, record)}
@@ -65,6 +65,7 @@ def evaluate(family: str) -> None:
         reliability=make_calibration_table(*test, temperature),
         layers=make_layer_table(model),
         outside=judge_pictures(model, outside, decoding=decoding, class_names=class_names, temperature=temperature),
+        refusals=measure_refusals(family, model, contract, artifact, facts, params),
         heat_maps=explain_mistakes(model, predictions, class_names),
         augmented=draw_samples(family, params, facts),
         contract=contract,

@@ -2,7 +2,8 @@
 
 Uses the family that is best on validation images, unless a family or a model file is named. Pictures are decoded as in
 training, and probabilities are calibrated, as the model file says. --coverage 0.95 adds the set of classes that holds the true
-one that often, --costs the class that costs least by evaluate.costs. What can't be used gets its own line, all else is still
+one that often, --costs the class that costs least by evaluate.costs. A picture that looks like no class is "none of these": see
+evaluate.false_alarms. What can't be used gets its own line, all else is still
 classified, and the exit status is 1.
 """
 
@@ -13,9 +14,7 @@ from pathlib import Path
 from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_as_trained, load_pictures
 from pipeline.data.picture_paths import find_files
-from pipeline.evaluation.answers import Extras, load_classifier, make_writer, write_answers
-from pipeline.evaluation.conformal import load_asked_rule
-from pipeline.evaluation.measures import load_costs
+from pipeline.evaluation.answers import load_classifier, load_extras, make_writer, write_answers
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers
 from pipeline.runtime.paths import METRICS, MODELS
@@ -59,8 +58,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     params = load_params()
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
-    rule = load_asked_rule(contract, chosen.coverage, artifact)
-    extras = Extras(rule, load_costs(params.evaluate.costs, contract.class_names) if chosen.costs else None)
+    extras = load_extras(contract, params.evaluate, artifact, coverage=chosen.coverage, with_costs=chosen.costs)
     configure_tensorflow(**params.runtime.model_dump())
     classify = load_classifier(artifact, contract)
     top = min(chosen.top, len(contract.class_names))

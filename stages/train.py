@@ -2,8 +2,8 @@
 
 A training that was killed goes on after the last epoch that it has kept beside DVC's cache, and ends in the same bytes.
 
-The model file holds its contract: class names, how pictures become pixels, the temperature and the scores of prediction sets,
-both from val, and what it was trained on and with.
+The model file holds its contract: class names, how pictures become pixels, the temperature and the scores of prediction sets
+and of "none of these", all from val, and what it was trained on and with.
 """
 
 from pipeline.config.families import check_family
@@ -23,6 +23,7 @@ def train(family: str) -> None:
     check_family(family)
     configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.embeddings import find_embeddings
+    from pipeline.evaluation.familiarity_fit import fit_to_model
     from pipeline.models.artifacts import save_model
     from pipeline.models.predictions import predict
     from pipeline.runtime.timings import read_peak_memory, record_last_digits, record_readings, record_seconds
@@ -33,7 +34,8 @@ def train(family: str) -> None:
     checkpoints = find_checkpoints("train", family, params)
     with record_seconds("train_seconds", family, artifact, before=lambda: checkpoints.seconds_before):
         model = train_family(family, params, record=record, checkpoints=checkpoints)
-        labels, probabilities = predict(model, "val", find_embeddings(family))
+        embeddings = find_embeddings(family)
+        labels, probabilities = predict(model, "val", embeddings)
         temperature = fit_temperature(labels, probabilities)
         contract = make_contract(
             family,
@@ -41,6 +43,7 @@ def train(family: str) -> None:
             temperature=temperature,
             settings=describe_settings(params, family)["train"],
             conformal=fit_conformal(labels, apply_temperature(probabilities, temperature)),
+            familiarity=fit_to_model(model, probabilities, embeddings, temperature, params.train.seed),
         )
         save_model(model, artifact, contract)
     record_readings(family, artifact, {"train_peak_mb": read_peak_memory()})

@@ -15,6 +15,13 @@ from pipeline.evaluation.temperature import fit_temperature
 RULE = SetRule(0.95, threshold=0.1)
 OUTSIDE = ["name", "label", "predicted", "confidence", "distance", "is_far", "reason"]
 
+REFUSALS = [
+    ("test", "distance", True, 20, None, 0.05),
+    ("noise", "distance", True, 20, 0.99, 0.9),
+    ("test", "confidence", False, 20, None, 0.04),
+    ("noise", "confidence", False, 20, 0.7, 0.25),
+]
+
 
 def make_probabilities(
     predicted: list[int] | np.ndarray, num_classes: int, confidence: float | Any = 0.8
@@ -65,6 +72,7 @@ def make_results(class_names: list[str], test: Split, val: Split | None = None, 
         "reliability": make_calibration_table(labels, probabilities, temperature),
         "layers": pd.DataFrame(layers, columns=["layer", "kind", "rows", "columns", "channels", "parameters"]),
         "outside": pd.DataFrame(columns=[*OUTSIDE, *(f"p:{name}" for name in class_names)]),
+        "refusals": pd.DataFrame(REFUSALS, columns=["kind", "score", "is_used", "images", "auroc", "refused"]),
         "heat_maps": np.zeros((0, 1, 1), np.float16),
         "augmented": np.zeros((0, 1, 8, 8, 3), np.uint8),
         "contract": None,

@@ -137,13 +137,15 @@ class Examine(Section):
 
 class Evaluate(Section):
     """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of
-    prediction sets, see pipeline.evaluation.conformal."""
+    prediction sets, see pipeline.evaluation.conformal. false_alarms: of "none of these", see
+    pipeline.evaluation.familiarity."""
 
     outside_path: Place | None
     choose_by: Measure | None
     costs: dict[str, NotNegative | dict[str, NotNegative]]
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
     coverage: Annotated[Number, Field(gt=0, lt=1)]
+    false_alarms: Annotated[Number, Field(gt=0, lt=1)]
 
 
 class Export(Section):

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pipeline.data.image_files import Picture
-from pipeline.evaluation.conformal import SetRule, make_sets
+from pipeline.evaluation.conformal import SetRule, load_asked_rule
 from pipeline.evaluation.decisions import decide
+from pipeline.evaluation.measures import load_costs
+from pipeline.evaluation.ranking import Answer, Refusal, describe_answer, list_members, load_refusal, rank_classes
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
 from pipeline.runtime.cells import guard_cell
@@ -22,35 +24,37 @@ from pipeline.runtime.processes import in_chunks
 from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.unseen import show_unseen_in_name
 
+if TYPE_CHECKING:
+    from pipeline.config.sections import Evaluate
+
 logger = logging.getLogger(__name__)
 
 _BATCH = 32  # pictures
 
-Classify = Callable[[np.ndarray], np.ndarray]  # uint8 (n, size, size, 3) to probabilities (n, classes)
-Ranking = list[tuple[str, float]]  # class and probability, the most probable first
-
-
-class Answer(NamedTuple):
-    """ranking: empty if the picture can't be used; then reason says why. members: classes in its prediction set, the most
-    probable first. decision: the class that costs least. Both None where not asked for."""
-
-    path: str
-    ranking: Ranking
-    reason: str = ""
-    members: list[str] | None = None
-    decision: str | None = None
+# uint8 (n, size, size, 3) to calibrated probabilities (n, classes), or to (n, classes + 1) with the distance behind them.
+Classify = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What answers have besides a ranking. rule: of prediction sets. costs: of errors, see `make_cost_matrix`. None: no such
-    thing."""
+    """What answers have besides a ranking. rule: of prediction sets. costs: of errors, see `make_cost_matrix`. refusal: of
+    what is none of the classes. None: no such thing."""
 
     rule: SetRule | None = None
     costs: np.ndarray | None = None
+    refusal: Refusal | None = None
 
 
 NO_EXTRAS = Extras()
+
+
+def load_extras(
+    contract: Contract, evaluate: "Evaluate", file: Path, *, coverage: float | None, with_costs: bool
+) -> Extras:
+    """What the user asks for, and what the model in `file` refuses, if it knows. evaluate: the section of params.yaml."""
+    rule = load_asked_rule(contract, coverage, file)
+    costs = load_costs(evaluate.costs, contract.class_names) if with_costs else None
+    return Extras(rule, costs, load_refusal(contract, evaluate.false_alarms, file))
 
 
 class Writer(Protocol):
@@ -61,8 +65,9 @@ class Writer(Protocol):
 
 
 def load_classifier(artifact: Path, contract: Contract) -> Classify:
-    """A saved model with calibrated probabilities. Imports TensorFlow, which must have been configured. Raises PipelineError
-    where the model's inputs and outputs are not those that its contract promises."""
+    """A saved model with calibrated probabilities, and the distance where it refuses by that. Imports TensorFlow, which must
+    have been configured. Raises PipelineError where the model's inputs and outputs are not those that its contract promises."""
+    from pipeline.evaluation.familiarity_fit import make_answering
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
 
@@ -73,8 +78,13 @@ def load_classifier(artifact: Path, contract: Contract) -> Classify:
             f"{artifact} takes {shapes[0]} and gives {shapes[1]}: expected {size} px and {classes} classes, as its "
             f"{CONTRACT_FILE} says; {describe_remedy(artifact)}"
         )
-    apply = freeze(model)
-    return lambda pixels: apply_temperature(apply(pixels), contract.temperature)
+    apply = freeze(make_answering(model, contract, artifact))
+
+    def classify(pixels: np.ndarray) -> np.ndarray:
+        both = apply(pixels)
+        return np.hstack([apply_temperature(both[:, :classes], contract.temperature), both[:, classes:]])
+
+    return classify
 
 
 def write_answers(
@@ -107,23 +117,14 @@ def answer_pictures(
         if picture.pixels is None:
             answers.append(Answer(picture.path, [], picture.reason))
             continue
-        row = next(rows)
+        both = next(rows)
+        row = both[: len(class_names)]
         members = None if extras.rule is None else list_members(row, class_names, extras.rule)
         decision = None if extras.costs is None else class_names[int(decide(row[None], extras.costs)[0])]
-        answers.append(Answer(picture.path, rank_classes(row, class_names, top), picture.reason, members, decision))
+        is_none = None if extras.refusal is None else extras.refusal.refuses(both, len(class_names))
+        ranking = rank_classes(row, class_names, top)
+        answers.append(Answer(picture.path, ranking, picture.reason, members, decision, is_none))
     return answers
-
-
-def list_members(probabilities: np.ndarray, class_names: list[str], rule: SetRule) -> list[str]:
-    """The classes in a picture's prediction set, the most probable first. probabilities: calibrated, (classes,)."""
-    inside = make_sets(probabilities[None], rule)[0]
-    return [class_names[number] for number in np.argsort(-probabilities, kind="stable") if inside[number]]
-
-
-def rank_classes(probabilities: np.ndarray, class_names: list[str], top: int) -> Ranking:
-    """The `top` most probable classes. probabilities: float (classes,); six digits are kept."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [(class_names[number], round(float(probabilities[number]), 6)) for number in order]
 
 
 def make_writer(form: str, family: str, top: int, extras: Extras = NO_EXTRAS) -> Writer:
@@ -140,16 +141,7 @@ class _JsonWriter:
         self._family = family
 
     def write(self, answer: Answer) -> None:
-        content: dict[str, Any] = {"path": answer.path, "family": self._family}
-        if answer.reason:
-            content["error"] = answer.reason
-        else:
-            content["predictions"] = [{"label": label, "probability": p} for label, p in answer.ranking]
-            if answer.members is not None:
-                content["set"] = answer.members
-            if answer.decision is not None:
-                content["decision"] = answer.decision
-        print(json.dumps(content, ensure_ascii=False), flush=True)
+        print(json.dumps(describe_answer(answer, self._family), ensure_ascii=False), flush=True)
 
 
 class _CsvWriter:
@@ -168,12 +160,15 @@ class _CsvWriter:
             values.append("" if answer.members is None else json.dumps(answer.members, ensure_ascii=False))
         if self._extras.costs is not None:
             values.append(answer.decision or "")
+        if self._extras.refusal is not None:
+            values.append("" if answer.is_none is None else "yes" if answer.is_none else "no")
         cells = [answer.path, self._family, *values, answer.reason]
         self._rows.writerow([guard_cell(cell) if isinstance(cell, str) else cell for cell in cells])
         sys.stdout.flush()
 
     def _name_extras(self) -> list[str]:
-        there = {"set": self._extras.rule, "decision": self._extras.costs}
+        extras = self._extras
+        there = {"set": extras.rule, "decision": extras.costs, "none_of_these": extras.refusal}
         return [name for name, value in there.items() if value is not None]
 
 
@@ -193,4 +188,6 @@ class _TextWriter:
             text += f"; one of: {', '.join(map(show_unseen_in_name, answer.members))}"
         if answer.decision is not None:
             text += f"; costs least: {show_unseen_in_name(answer.decision)}"
+        if answer.is_none:
+            text += "; none of these"
         print(f"{shown}  {text}", flush=True)

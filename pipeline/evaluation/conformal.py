@@ -14,17 +14,19 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+from pipeline.evaluation.ranks import list_ranks
 from pipeline.models.contract import Conformal, Contract, describe_remedy
 from pipeline.runtime.errors import PipelineError
 from pipeline.training.scores import DIGITS
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import pandas as pd
 
-_KEPT = 1000  # scores in a model file
+logger = logging.getLogger(__name__)
 
 
 def fit_conformal(labels: np.ndarray, probabilities: np.ndarray) -> Conformal:
@@ -34,16 +36,10 @@ def fit_conformal(labels: np.ndarray, probabilities: np.ndarray) -> Conformal:
     labels: int (n,), n ≥ 1. probabilities: calibrated, (n, classes).
     """
     scores = np.sort(1 - probabilities[np.arange(len(labels)), labels].astype(np.float64))
-    kept = scores[_list_ranks(len(scores)) - 1]
+    kept = scores[list_ranks(len(scores)) - 1]
     # Rounded up: a score that is too large by a last digit makes a set larger, never smaller.
     rounded = np.clip(np.ceil(kept * 10**DIGITS) / 10**DIGITS, 0.0, 1.0)
     return Conformal(images=len(scores), scores=rounded.tolist())
-
-
-def _list_ranks(images: int) -> np.ndarray:
-    """From 1, ascending, the last of them `images`."""
-    count = min(images, _KEPT)
-    return -(-np.arange(1, count + 1) * images // count)
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def find_threshold(conformal: Conformal, coverage: float) -> float:
     rank = math.ceil(round((conformal.images + 1) * coverage, 9))
     if rank > conformal.images:
         return 0.0
-    position = int(np.searchsorted(_list_ranks(conformal.images), rank))
+    position = int(np.searchsorted(list_ranks(conformal.images), rank))
     return max(0.0, 1 - conformal.scores[position])
 
 
@@ -112,8 +108,10 @@ def measure_sets(labels: np.ndarray, sets: np.ndarray) -> dict[str, float]:
     return {f"test_set_{name}": round(float(value), DIGITS) for name, value in values.items()}
 
 
-def measure_sets_by_class(labels: np.ndarray, sets: np.ndarray) -> pd.DataFrame:
+def measure_sets_by_class(labels: np.ndarray, sets: np.ndarray) -> "pd.DataFrame":
     """set_coverage, set_size: as `measure_sets`, one row per class, of its images; missing for a class that has none."""
+    import pandas as pd  # the server does without
+
     numbers = np.arange(sets.shape[1])
     table = pd.DataFrame({"set_coverage": _is_covered(labels, sets).astype(float), "set_size": sets.sum(axis=1)})
     return table.groupby(labels).mean().reindex(numbers).round(DIGITS).reset_index(drop=True)

@@ -20,8 +20,8 @@ from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_a
 from pipeline.runtime.paths import EVALUATIONS, EXPORTED, METRICS, MODELS, TFRECORDS
 
 _PUBLISHED = ("metrics.json", "classes.csv", "classes_train.csv", "predictions.csv", "calibration.json")
-_TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "state", "reason"], "str")
-_NUMBERS = ("p:", "confidence", "distance", "set_", "roc_auc", "pr_auc")
+_TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "score", "state", "reason"], "str")
+_NUMBERS = ("p:", "confidence", "distance", "set_", "roc_auc", "pr_auc", "auroc", "refused")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Results:
     val), epoch (from 1), accuracy, loss. roc, pr: see pipeline.evaluation.roc_pr. reliability: see
     pipeline.evaluation.calibration, and state (before or after calibration).
     layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
+    refusals: see pipeline.evaluation.refusals.
     heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
     augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment.
     contract: the model's; None in evaluations by older versions."""
@@ -49,6 +50,7 @@ class Results:
     reliability: pd.DataFrame
     layers: pd.DataFrame
     outside: pd.DataFrame
+    refusals: pd.DataFrame
     heat_maps: np.ndarray
     augmented: np.ndarray
     contract: Contract | None = None

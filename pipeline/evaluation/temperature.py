@@ -1,7 +1,6 @@
 """The temperature that calibrates probabilities. Pure. Apart from pipeline.evaluation.calibration, as `train` depends on it."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from pipeline.training.scores import SMALLEST
 
@@ -23,6 +22,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     labels: int (n,), n ≥ 1. probabilities: (n, classes).
     """
+    from scipy.optimize import minimize_scalar  # who only applies a temperature does without
+
     rows = np.arange(len(labels))
 
     def loss(logarithm: float) -> float:

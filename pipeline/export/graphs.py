@@ -18,16 +18,27 @@ from pipeline.export.operations import common_operations
 from pipeline.models.contract import CONTRACT_FILE, dump_contract
 from pipeline.runtime.quiet import silence_stderr
 
-_OUTPUT = "probabilities"
+_OUTPUT, _DISTANCE = "probabilities", "distance"
 
 
-def make_constant(model: keras.Model) -> Any:
-    """A function from `image`, float32 (n, size, size, 3), to a dict with `probabilities`, whose weights are constants."""
+def make_constant(model: keras.Model, num_classes: int | None = None) -> Any:
+    """A function from `image`, float32 (n, size, size, 3), to a dict with `probabilities`, whose weights are constants.
+
+    num_classes: of a model with the distance behind the probabilities, see `pipeline.models.joint`: then the dict also has
+    `distance`, float32 (n,).
+    """
     image = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")
     with common_operations():
         traced = tf.function(lambda image: model(image, training=False)).get_concrete_function(image)
     frozen = convert_variables_to_constants_v2(traced)
-    return tf.function(lambda image: {_OUTPUT: frozen(image)[0]}, input_signature=[image])
+    if num_classes is None:
+        return tf.function(lambda image: {_OUTPUT: frozen(image)[0]}, input_signature=[image])
+
+    def split(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        both = frozen(image)[0]
+        return {_OUTPUT: both[:, :num_classes], _DISTANCE: both[:, num_classes]}
+
+    return tf.function(split, input_signature=[image])
 
 
 def save_saved_model(model: keras.Model, folder: Path, contract: ExportContract) -> None:

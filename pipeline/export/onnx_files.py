@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras.src.export.tf2onnx_lib import patch_tf2onnx  # not public: `keras.Model.export` calls it
 
+from pipeline.evaluation.familiarity_fit import make_answering
 from pipeline.export.contract import ExportContract
 from pipeline.export.graphs import make_constant
 from pipeline.models.contract import CONTRACT_FILE, dump_contract
@@ -17,13 +18,14 @@ _DEEPEST = 100_000  # nodes that follow each other
 
 
 def save_onnx(model: keras.Model, file: Path, contract: ExportContract) -> None:
-    """Writes an ONNX file, from `image` to `probabilities`, any number of images; see ExportContract. By tf2onnx, as Keras' own
-    `export` does it, which takes no constants that layers hold; its order and names, which depend on memory addresses, are made
-    canonical: the same model gives the same bytes."""
+    """Writes an ONNX file, from `image` to `probabilities` and, where the contract refuses by it, `distance`, any number of
+    images; see ExportContract. By tf2onnx, as Keras' own `export` does it, which takes no constants that layers hold; its order
+    and names, which depend on memory addresses, are made canonical: the same model gives the same bytes."""
     import onnx
     import tf2onnx
 
-    serve = make_constant(model)
+    joint = make_answering(model, contract, file)
+    serve = make_constant(joint, None if joint is model else len(contract.class_names))
     with silence_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy's names
         patch_tf2onnx()
@@ -35,15 +37,20 @@ def save_onnx(model: keras.Model, file: Path, contract: ExportContract) -> None:
 
 
 def make_canonical(model: Any) -> None:
-    """Changes an onnx.ModelProto with one input and one output: nodes and weights come in the order in which a walk back from
-    the output meets them, tensors are numbered, and what is only for people, or leads to no output, is gone."""
+    """Changes an onnx.ModelProto with one input, and as outputs probabilities and perhaps distances, (images,): nodes and
+    weights come in the order in which a walk back from the outputs meets them, tensors are numbered, and what is only for
+    people, or leads to no output, is gone."""
     graph = model.graph
+    ends = sorted(graph.output, key=lambda output: -len(output.type.tensor_type.shape.dim))
+    copies = [type(end).FromString(end.SerializeToString()) for end in ends]
+    del graph.output[:]
+    graph.output.extend(copies)
     order, weights = _walk(graph)
     names = {graph.input[0].name: "image"}
     names |= {weight.name: f"weight_{number}" for number, weight in enumerate(weights)}
     for output in (output for node in order for output in node.output):
         names[output] = f"tensor_{len(names)}"
-    names[graph.output[0].name] = "probabilities"
+    names |= {output.name: name for output, name in zip(graph.output, ("probabilities", "distance"), strict=False)}
     for node in order:
         node.name = node.doc_string = ""
         node.input[:] = [names.get(name, name) for name in node.input]  # "" is an input that is left out
@@ -57,7 +64,7 @@ def make_canonical(model: Any) -> None:
         copies = [type(entry).FromString(entry.SerializeToString()) for entry in kept]
         del field[:]
         field.extend(copies)
-    for end in (graph.input[0], graph.output[0]):
+    for end in (graph.input[0], *graph.output):
         end.name = names[end.name]
         end.type.tensor_type.shape.dim[0].dim_param = "images"
     graph.name, graph.doc_string, model.doc_string = "model", "", ""

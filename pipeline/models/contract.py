@@ -13,13 +13,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from pipeline.config.families import check_family
-from pipeline.config.types import Count, Pixels, Positive, Section, Share
+from pipeline.config.types import Count, Natural, NotNegative, Pixels, Positive, Section, Share
 from pipeline.data.tfrecords import DATASET_FILE, DatasetFacts, load_dataset_facts
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS, TFRECORDS
 
 CONTRACT_FILE = "contract.json"
-VERSION: Final = 2  # 1 had no conformal
+VERSION: Final = 3  # 1 had no conformal, 2 no familiarity
 _MOST_BYTES = 16 << 20  # of contract.json: a file from elsewhere may unpack to anything
 _SHOWN = 3  # class names in a message
 
@@ -31,12 +31,24 @@ class Conformal(Section):
     scores: Annotated[list[Share], Field(min_length=1, max_length=1000)]
 
 
+class Familiarity(Section):
+    """How unfamiliar the images of val look, by which others are refused; see pipeline.evaluation.familiarity. images: of val.
+    scores: ascending. features, directions: how many; 0: there are no distances. numbers: of `Directions`, float32, base64."""
+
+    score: Literal["distance", "confidence"]
+    images: Count
+    scores: Annotated[list[NotNegative], Field(min_length=1, max_length=1000)]
+    features: Natural
+    directions: Natural
+    numbers: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$")]
+
+
 class Contract(Section):
     """class_names: of the model's outputs, in their order. image_size: pixels, each side. resize, range: as in preprocess.
     temperature: fitted on val; see pipeline.evaluation.temperature. data: `DatasetFacts.digest`. settings: see
-    `compute_settings_digest`. conformal: None in files of version 1."""
+    `compute_settings_digest`. conformal: None in files of version 1. familiarity: None up to version 2."""
 
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     family: Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
     class_names: Annotated[list[str], Field(min_length=1)]
     image_size: Pixels
@@ -46,6 +58,7 @@ class Contract(Section):
     data: str
     settings: str
     conformal: Conformal | None = None
+    familiarity: Familiarity | None = None
 
 
 def make_contract(
@@ -55,6 +68,7 @@ def make_contract(
     temperature: float,
     settings: dict[str, Any],
     conformal: Conformal | None = None,
+    familiarity: Familiarity | None = None,
 ) -> Contract:
     """Of a model that was trained on the data of `facts`. settings: as `describe_settings` has them for training."""
     return Contract.model_validate(
@@ -68,6 +82,7 @@ def make_contract(
             "data": facts.digest,
             "settings": compute_settings_digest(settings),
             "conformal": conformal,
+            "familiarity": familiarity,
         }
     )
 

@@ -121,6 +121,15 @@ class TestResults:
             "model_sha256": compute_sha256(artifact),
         }
 
+    def test_what_is_refused_is_measured_for_both_scores(self):
+        refusals = load_results(NETWORK).refusals
+        assert refusals["score"].unique().tolist() == ["distance", "confidence"]
+        assert refusals["kind"].unique().tolist() == ["test", "noise", "scrambled", "street"]
+        used = refusals.loc[refusals["is_used"], "score"].unique().tolist()
+        assert used == [load_results(NETWORK).contract.familiarity.score]
+        assert refusals["refused"].between(0, 1).all()
+        assert refusals["auroc"].isna().eq(refusals["kind"] == "test").all()
+
     @pytest.mark.parametrize("family", [NETWORK, LINEAR])
     def test_the_contract_goes_with_the_results(self, family):
         contract = load_results(family).contract

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.config.recipe_sections import PixelLinearRecipe
 from pipeline.data.image import decode_image
+from pipeline.evaluation.familiarity import fit_directions, fit_familiarity
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract
 from pipeline.report.tables import make_summary
@@ -170,6 +171,39 @@ def refusal(predict) -> Callable[..., str]:
         return err
 
     return read
+
+
+class TestNoneOfThese:
+    def test_what_is_less_confident_than_validation_images_is_refused(self, answers, colours, predict):
+        probabilities = [answer["predictions"][0]["probability"] for answer in answers(colours)]
+        between = (min(probabilities) + max(probabilities)) / 2
+        scores = {"score": "confidence", "images": 99, "scores": [1 - between] * 99}
+        rewrite("linear_svm", familiarity=scores | {"features": 0, "directions": 0, "numbers": ""})
+        assert [answer["none_of_these"] for answer in answers(colours)] == [p < between for p in probabilities]
+        rows = list(csv.DictReader(predict(colours, "--csv")[1].splitlines()))
+        assert [row["none_of_these"] for row in rows] == ["yes" if p < between else "no" for p in probabilities]
+        lines = predict(colours)[1].splitlines()
+        assert [line.endswith("; none of these") for line in lines] == [p < between for p in probabilities]
+
+    def test_what_is_far_from_training_images_is_refused(self, answers, colours):
+        from pipeline.models.artifacts import load_model
+        from pipeline.models.joint import make_extractor
+
+        count = make_extractor(load_model(Path("models/underfit.keras"))).output_shape[1]
+        features = np.random.default_rng(0).normal(size=(60, count))
+        familiarity = fit_familiarity(
+            np.full(99, 1.5), fit_directions(features, np.arange(60) % 3, 3), by_distance=True
+        )
+        rewrite("underfit", familiarity=familiarity)
+        assert all(answer["none_of_these"] for answer in answers(colours, "--family", "underfit"))
+
+    def test_one_that_does_not_fit_its_network_is_one_line(self, refusal, colours):
+        familiarity = fit_familiarity(np.ones(99), fit_directions(np.eye(7), np.arange(7) % 3, 3), by_distance=True)
+        rewrite("underfit", familiarity=familiarity)
+        assert "models/underfit.keras does not fit its contract" in refusal(colours, "--family", "underfit")
+
+    def test_an_older_model_says_nothing_of_it(self, answers, colours):
+        assert all("none_of_these" not in answer for answer in answers(colours))
 
 
 class TestSets:

@@ -21,6 +21,7 @@ from pipeline.report.charts.reliability import FEW, draw_reliability
 from pipeline.report.ensemble import Ensemble
 from pipeline.report.findings import Findings
 from pipeline.report.sections.costs import describe_costs
+from pipeline.report.sections.refusals import describe_refusals
 from pipeline.report.tables import make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
@@ -65,6 +66,7 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
         ),
         "calibrations": [{"family": name, **results[name].metrics} for name in families],
         "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
+        "refusals": describe_refusals(results, families),
         "guessing": describe_guessing(findings),
         "error_costs": describe_costs(findings, results, class_names),
         "unpredicted": findings.unpredicted,

@@ -58,6 +58,30 @@ def test_nothing_in_the_file_is_for_people_or_by_chance(folder):
     assert [file.name for file in folder.glob("*.onnx")] == ["model.onnx"]
 
 
+def test_where_the_model_refuses_by_distance_the_file_gives_it_too(model, expected, tmp_path):
+    import onnxruntime
+
+    from pipeline.evaluation.familiarity import fit_directions, fit_familiarity, measure_distances
+    from pipeline.export.onnx_files import save_onnx
+    from pipeline.export.runners import load_runner
+    from pipeline.models.joint import make_extractor
+
+    features = make_extractor(model)(IMAGES, training=False).numpy()
+    directions = fit_directions(features, np.arange(6) % 3, 3)
+    familiarity = fit_familiarity(np.ones(9), directions, by_distance=True)
+    contract = CONTRACT.model_copy(update={"familiarity": familiarity})
+    files = [tmp_path / name for name in ("1.onnx", "model.onnx")]
+    for file in files:
+        save_onnx(model, file, contract)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    session = onnxruntime.InferenceSession(str(files[0]))
+    assert [(end.name, len(end.shape)) for end in session.get_outputs()] == [("probabilities", 2), ("distance", 1)]
+    probabilities, distances = session.run(None, {"image": IMAGES})
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(distances, measure_distances(features, directions), rtol=5e-3)
+    np.testing.assert_allclose(load_runner("onnx", tmp_path, threads=1)(IMAGES), expected, atol=1e-6)
+
+
 def shuffle(model, seed: int):
     """The same graph in another order, by other names, with a node and a weight that lead nowhere."""
     rng, shuffled = np.random.default_rng(seed), onnx.ModelProto()

@@ -27,6 +27,7 @@ from tests.conftest import ROOT
 FACTS = DatasetFacts(["cat", "猫"], {}, {}, 32, "crop", [1.0] * 3, [2.0] * 3, "full", "d" * 64)
 SETTINGS = {"recipe": {"epochs": 3, "dropout": 0.2}, "seed": 1}
 SCORES = Conformal(images=3, scores=[0.1, 0.5, 0.5])
+UNFAMILIAR = {"score": "distance", "images": 1, "scores": [1.0], "features": 0, "directions": 0, "numbers": ""}
 FILE = Path("models/underfit.keras")
 
 
@@ -61,7 +62,7 @@ def _project(tmp_path, monkeypatch):
 class TestContent:
     def test_it_says_how_pictures_become_answers(self):
         assert make().model_dump(exclude={"settings"}) == {
-            "version": 2,
+            "version": 3,
             "family": "underfit",
             "class_names": ["cat", "猫"],
             "image_size": 32,
@@ -70,6 +71,7 @@ class TestContent:
             "temperature": 1.5,
             "data": "d" * 64,
             "conformal": {"images": 3, "scores": [0.1, 0.5, 0.5]},
+            "familiarity": None,
         }
 
     def test_it_is_read_as_it_was_written(self):
@@ -113,6 +115,8 @@ class TestDamage:
             {"conformal": {"images": 0, "scores": [0.5]}},
             {"conformal": {"images": 1, "scores": []}},
             {"conformal": {"images": 1, "scores": [1.5]}},
+            {"familiarity": UNFAMILIAR | {"scores": [-1.0]}},
+            {"familiarity": UNFAMILIAR | {"score": "luck"}},
             {"version": 0},
             {"version": "1"},
         ],
@@ -125,7 +129,7 @@ class TestDamage:
         assert next(iter(changes)) in line
         assert "dvc repro -f train@underfit" in line
 
-    @pytest.mark.parametrize("field", [name for name in Contract.model_fields if name not in ("version", "conformal")])
+    @pytest.mark.parametrize("field", sorted(Contract.model_fields.keys() - {"version", "conformal", "familiarity"}))
     def test_a_missing_one_is_too(self, field):
         content = json.loads(dump_contract(make()))
         del content[field]
@@ -134,7 +138,7 @@ class TestDamage:
 
     def test_one_of_the_first_version_has_no_scores(self):
         content = json.loads(dump_contract(make())) | {"version": 1}
-        del content["conformal"]
+        del content["conformal"], content["familiarity"]
         write(json.dumps(content))
         assert load_contract(FILE) == make(version=1, conformal=None)
 
@@ -144,8 +148,8 @@ class TestDamage:
         assert "is damaged" in refusal(load_contract, FILE)
 
     def test_one_of_a_newer_program_says_so(self):
-        write(json.dumps(json.loads(dump_contract(make())) | {"version": 3, "more": 1}))
-        assert "version 3 is of a newer program" in refusal(load_contract, FILE)
+        write(json.dumps(json.loads(dump_contract(make())) | {"version": 4, "more": 1}))
+        assert "version 4 is of a newer program" in refusal(load_contract, FILE)
 
     def test_a_file_without_one_says_what_to_do(self):
         line = refusal(load_contract, write(None))

@@ -26,7 +26,9 @@ def find(
     results: dict[str, Results], choose_by: Measure | None = None, costs: dict | None = None, **images: int
 ) -> Findings:
     """images: of training, by class; as many of each unless a test says otherwise."""
-    rules = Evaluate(outside_path=None, choose_by=choose_by, costs=costs or {}, label_folds=5, coverage=0.9)
+    rules = Evaluate(
+        outside_path=None, choose_by=choose_by, costs=costs or {}, label_folds=5, coverage=0.9, false_alarms=0.05
+    )
     return make_findings(results, dict.fromkeys(NAMES, 100) | images, rules)
 
 
