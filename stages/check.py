@@ -12,7 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
-from pipeline.config.reader import load_params
+from pipeline.config.budget import load_planned
 from pipeline.config.recipes import describe_settings, list_ignored
 from pipeline.config.sections import Params
 from pipeline.config.since_commit import describe_changes
@@ -68,7 +68,7 @@ def check_file(file: Path) -> Params:
     """Its parameters. Raises PipelineError for what is wrong in it; of params.yaml, says how it differs from the commit."""
     changes = describe_changes() if file.resolve() == PARAMS.resolve() else None
     try:
-        params = load_params(file)
+        params = load_planned(file)
     except PipelineError as error:
         raise PipelineError(f"{error}; {changes}" if changes else str(error)) from error
     if changes:

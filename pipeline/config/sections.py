@@ -44,6 +44,14 @@ class Data(ReadingSettings):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
 
 
+class Budget(Section):
+    """minutes: of a whole run; None: as many as it takes. plan: see pipeline.config.budget."""
+
+    minutes: Positive | None = None
+    preset: Literal["fast", "good", "best"] = "good"
+    plan: str | None = None
+
+
 class Prune(Section):
     drop_classes: list[str] | None
     merge_classes: dict[str, list[str]] | None
@@ -167,6 +175,7 @@ class Runtime(Section):
 class Params(Section):
     """All parameters, checked, with whole recipes: see `expand_recipes`."""
 
+    budget: Annotated[Budget, Field(default_factory=Budget)]  # younger than many a params.yaml
     data: Data
     sources: Annotated[dict[str, SourceSettings], by_name({name: section for name, (_, section) in SOURCES.items()})]
     prune: Prune

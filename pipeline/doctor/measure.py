@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from pipeline.config.reader import check_params, read_params
 from pipeline.doctor.speed import Request
@@ -17,7 +18,7 @@ from pipeline.runtime.timings import read_peak_memory
 def main(text: str) -> None:
     """Writes lines until the time is over."""
     request = Request(**json.loads(text))
-    params = check_params(read_params(), request.overrides)
+    params = check_params(read_params(Path(request.file)), request.overrides)
     configure_tensorflow(**params.runtime.model_dump())
     from pipeline.doctor.steps import measure_family
 

@@ -15,7 +15,7 @@ from pipeline.training.duration import estimate_svc_seconds
 _LIGHT, _HEAVY, _EVALUATE, _REPORT, _CODE = 0.3, 1.5, 2.2, 2.5, 2.5
 _EXAMINE = 0.5  # of what decoding takes, per picture
 _FORWARD = 0.35  # of a training step, per image
-_HEAD_STEP = 0.001  # seconds, on features
+_PICTURE = 0.0002  # of each picture, for reading, writing, hashing, comparing and drawing it in all stages together
 _BACKWARD = 3.0  # times a pass forwards, of a backbone that is fine-tuned
 _EIGEN = 8.0  # products per number of images, cubed, of the axes of fewer images than features
 _LIGHT_STAGES = 7  # check, locate, download, prune, split, preprocess, examine
@@ -59,7 +59,7 @@ def estimate_run(
     start = next(iter(speeds.values())).start
     estimate = Estimate(unmeasured=[family for family in params.families if family not in speeds])
     per_picture = trials.inspect_seconds + (1 + _EXAMINE) * trials.decode_seconds + trials.draw_seconds
-    estimate.data = sum(splits.values()) * per_picture / cores
+    estimate.data = sum(splits.values()) * (per_picture / cores + start * _PICTURE)
     estimate.data += start * (_LIGHT * _LIGHT_STAGES + _CODE + _REPORT)
     embedded: set[tuple[object, ...]] = set()
     for family in (family for family in params.families if family in speeds):
@@ -71,16 +71,28 @@ def estimate_run(
         estimate.families[family] = FamilyTime(
             embed=embed + start * (_HEAVY if embed else _LIGHT),
             train=train + start * _HEAVY,
-            evaluate=sum(splits.values()) * _FORWARD * _per_image(recipe, speed) + start * _EVALUATE,
+            evaluate=_evaluate(recipe, speed, splits, params.evaluate.label_folds) + start * _EVALUATE,
             what=what,
         )
         _add_repeats(estimate, family, train, params, splits, start * _HEAVY)
     return estimate
 
 
-def _per_image(recipe: Recipe | LinearRecipe, speed: Speed) -> float:
-    """Seconds of a training step per image; 0 where features are there already, or a linear machine needs next to nothing."""
-    return speed.step / recipe.batch_size if isinstance(recipe, Recipe) and speed.step else 0.0
+def _evaluate(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], label_folds: int) -> float:
+    """Of images that a network or a fine-tuned backbone sees again; where features are there already, of the search for
+    suspected labels in them."""
+    count = sum(splits.values())
+    if not speed.embed:
+        return count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
+    seconds = count * speed.embed if is_tuned(recipe) else 0.0
+    if label_folds and trains_on_features(recipe):
+        seconds += splits["train"] * speed.num_features**2 * speed.product
+    return seconds
+
+
+def is_tuned(recipe: Recipe | LinearRecipe) -> bool:
+    """Whether the backbone is trained too, so that its features of images are no longer those that were kept."""
+    return isinstance(recipe, TransferRecipe) and recipe.fine_tune.epochs > 0
 
 
 def count_views(recipe: Recipe | LinearRecipe, views: int) -> int:
@@ -101,13 +113,20 @@ def _train(
         return _train_linear(recipe, speed, splits["train"], side, num_classes)
     steps = -(-splits["train"] // recipe.batch_size)
     if isinstance(recipe, TransferRecipe):
-        tuned = recipe.fine_tune.epochs * splits["train"] * speed.embed * _BACKWARD * (1.0 - speed.stem_share)
+        tuned = _fine_tune(recipe, speed, splits) if is_tuned(recipe) else 0.0
         if recipe.starts_fresh:
             return speed.begin + tuned, f"a whole network, {recipe.fine_tune.epochs} epochs"
         what = f"a head, {recipe.epochs} epochs" + (f"; {recipe.fine_tune.epochs} of fine-tuning" if tuned else "")
-        return speed.begin + recipe.epochs * steps * _HEAD_STEP + tuned, what
+        return speed.begin + recipe.epochs * steps * speed.head + tuned, what
     epoch = steps * speed.step + splits["val"] * _FORWARD * speed.step / recipe.batch_size
     return 1.5 * speed.begin + recipe.epochs * epoch, f"{recipe.epochs} epochs of {epoch:.1f} s"
+
+
+def _fine_tune(recipe: TransferRecipe, speed: Speed, splits: dict[str, int]) -> float:
+    """With the validation images after each epoch, and once by the whole model."""
+    image = speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share)
+    epoch = (splits["train"] + _FORWARD * splits["val"]) * image
+    return recipe.fine_tune.epochs * epoch + splits["val"] * speed.embed
 
 
 def _train_linear(recipe: LinearRecipe, speed: Speed, rows: int, side: int, num_classes: int) -> tuple[float, str]:

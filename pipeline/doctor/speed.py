@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.runtime.logins import hide_logins
+from pipeline.runtime.paths import PARAMS
 from pipeline.runtime.progress import progress_bar
 
 _GRACE, _START = 1.5, 60.0  # times the seconds asked for, and seconds for TensorFlow: then the process is ended
@@ -16,19 +17,21 @@ _GRACE, _START = 1.5, 60.0  # times the seconds asked for, and seconds for Tenso
 @dataclass(frozen=True)
 class Request:
     """What to measure. overrides: of params.yaml, by name. seconds: after TensorFlow's start, until which families are begun.
-    num_classes: of the data."""
+    num_classes: of the data. file: with the parameters."""
 
     families: list[str]
     overrides: dict[str, Any]
     seconds: float
     num_classes: int
+    file: str = str(PARAMS)
 
 
 @dataclass(frozen=True)
 class Speed:
     """In seconds. start: of processor time, until TensorFlow is there. begin: until the first step or batch is over. step: one
-    training step. embed: one image through a backbone. product, sweep: of a linear machine, one multiplication of square
-    matrices, and one number of a matrix times a thin one.
+    training step. embed: one image through a backbone. head: one training step on its features. tail: one image in training of
+    what follows the cut, on its activations. product, sweep: of a linear machine, one multiplication of square matrices, and
+    one number of a matrix times a thin one; of a backbone, product is in float64, as suspected labels are sought.
 
     num_features: of a backbone. cut_numbers: of an image's activations at the cut, if there is one; stem_share: of the
     backbone's multiply-adds, those before it. parameters: of the model, or of the backbone. peak: bytes of memory of the
@@ -40,6 +43,8 @@ class Speed:
     begin: float = 0.0
     step: float = 0.0
     embed: float = 0.0
+    head: float = 0.0
+    tail: float = 0.0
     product: float = 0.0
     sweep: float = 0.0
     num_features: int = 0

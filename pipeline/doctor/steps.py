@@ -5,7 +5,7 @@ Nothing is downloaded: a backbone's speed does not depend on its weights.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.recipe_sections import LinearRecipe, Recipe
+from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
 from pipeline.config.recipes import find_cut, list_features, resolve_family
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
@@ -24,12 +24,17 @@ from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
 from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
+from pipeline.models.tail import build_tail, count_early_features
 from pipeline.models.transfer import make_feature_model
-from pipeline.training.fit import compile_model
+from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
+from pipeline.training.fit import FitData, compile_model
+from pipeline.training.head import begin_head, make_head_settings
 from pipeline.training.network import adapt_normalization, make_settings
 
 _LEAST_STEPS, _MOST_STEPS = 3, 20
 _PER_FAMILY = 0.6  # seconds of steps, once the first one has been made
+_HEAD_STEPS = 8  # in one call, as heads train
+_SIDE = 512  # of square matrices
 _LINEAR_ROWS, _LINEAR_COLUMNS = 2048, 4096  # 33 MB: more than most caches
 
 
@@ -37,7 +42,7 @@ def measure_family(family: str, params: Params, num_classes: int) -> Speed:
     """num_classes: of the data."""
     recipe = resolve_family(params, family)
     if FAMILIES[family].backbone:
-        return measure_backbone(family, params)
+        return measure_backbone(family, params, num_classes)
     if isinstance(recipe, LinearRecipe):
         return measure_linear(family)
     return measure_network(family, recipe, params, num_classes)
@@ -52,31 +57,65 @@ def measure_linear(family: str) -> Speed:
     return Speed(family, product=product, sweep=sweep)
 
 
-def measure_backbone(family: str, params: Params) -> Speed:
-    """Of features, in batches as `embed` has them."""
+def measure_backbone(family: str, params: Params, num_classes: int) -> Speed:
+    """Of features, in batches as `embed` has them, and of training on them and after the cut."""
     begin, name = time.perf_counter(), str(FAMILIES[family].backbone)
+    recipe = resolve_family(params, family)
     network = build_backbone(name, params.input_size(family))
     sizes = {"image_size": params.image_size, "input_size": params.input_size(family)}
-    model = make_feature_model(name, network, **sizes, features=list_features(params.recipes[family]))
+    model = make_feature_model(name, network, **sizes, features=list_features(recipe))
     extract, batch = freeze(model), _make_images(params.embed.batch_size, params.image_size)
     extract(batch)
     first = time.perf_counter()
+    square = np.ones((_SIDE, _SIDE))
+    with threadpool_limits(1):
+        product = _repeat(lambda: square.T @ square) / _SIDE**3
     return Speed(
         family,
         begin=first - begin,
         embed=_repeat(lambda: extract(batch)) / params.embed.batch_size,
+        head=_measure_head(name, int(model.output_shape[-1]), recipe, num_classes),
+        product=product,
         num_features=int(model.output_shape[-1]),
-        **_measure_cut(name, network, find_cut(params.recipes[family])),
+        **_measure_cut(family, network, recipe, num_classes),
         parameters=int(model.count_params()),
     )
 
 
-def _measure_cut(name: str, network: keras.Model, cut: int | None) -> dict[str, Any]:
-    if cut is None:
+def _measure_head(name: str, num_features: int, recipe: Recipe | LinearRecipe, num_classes: int) -> float:
+    """Seconds of a training step of a head; 0 for a linear machine."""
+    if not isinstance(recipe, TransferRecipe):
+        return 0.0
+    head = begin_head(name, num_features, num_classes, recipe, seed=0, steps=_HEAD_STEPS)
+    rows = tf.random.stateless_uniform((recipe.batch_size, num_features), (0, 0))
+    batches = iter(tf.data.Dataset.from_tensors((rows, _make_labels(recipe.batch_size, num_classes))).repeat())
+    return _measure_training(head, batches) / _HEAD_STEPS
+
+
+def _measure_cut(family: str, network: keras.Model, recipe: Recipe | LinearRecipe, num_classes: int) -> dict[str, Any]:
+    cut, name = find_cut(recipe), str(FAMILIES[family].backbone)
+    if cut is None or not isinstance(recipe, TransferRecipe):
         return {}
     stem, _ = cut_after(name, load_backbone(name), network, cut)
-    share = count_multiply_adds(stem) / count_multiply_adds(network)
-    return {"cut_numbers": math.prod(stem.output_shape[1:]), "stem_share": share}
+    head, size = make_head_settings(recipe, num_classes), make_tuning_recipe(recipe).batch_size
+    tail = build_tail(name, network, features=recipe.features, cut=cut, **head)
+    shapes = [stem.output_shape[1:], (count_early_features(name, network, recipe.features, cut),)]
+    inputs = tuple(tf.random.stateless_uniform((size, *shape), (0, 0)) for shape in shapes if shape != (0,))
+    batch = (inputs if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
+    batches = tf.data.Dataset.from_tensors(batch)
+    data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
+    return {
+        "cut_numbers": math.prod(shapes[0]),
+        "stem_share": count_multiply_adds(stem) / count_multiply_adds(network),
+        "tail": _measure_training(tail, iter(data.batches)) / size,
+    }
+
+
+def _measure_training(model: keras.Model, batches: Iterator[Any]) -> float:
+    """Seconds of one call of what trains a compiled model."""
+    model.make_train_function()
+    model.train_function(batches)
+    return _repeat(lambda: float(model.train_function(batches)["loss"]))
 
 
 def measure_network(family: str, recipe: Recipe, params: Params, num_classes: int) -> Speed:
@@ -98,7 +137,7 @@ def measure_network(family: str, recipe: Recipe, params: Params, num_classes: in
     model.make_train_function()
     model.train_function(batches)
     first = time.perf_counter()
-    step = _repeat(lambda: float(model.train_function(batches)["loss"]))
+    step = _measure_training(model, batches)
     return Speed(family, begin=first - begin, step=step, parameters=int(model.count_params()))
 
 
@@ -116,10 +155,14 @@ def _make_images(count: int, image_size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, image_size, image_size, 3), np.uint8)
 
 
+def _make_labels(count: int, num_classes: int) -> tf.Tensor:
+    return tf.range(count, dtype=tf.int64) % num_classes
+
+
 def _make_batches(recipe: Recipe, image_size: int, num_classes: int) -> tf.data.Dataset:
     augmentation = Augmentation(**recipe.augment.model_dump())
     images = tf.constant(_make_images(recipe.batch_size, image_size))
-    labels = tf.range(recipe.batch_size, dtype=tf.int64) % num_classes
+    labels = _make_labels(recipe.batch_size, num_classes)
 
     def make(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         numbers = draw_numbers(recipe.batch_size, seed=0, epoch=epoch)

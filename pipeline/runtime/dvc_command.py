@@ -4,6 +4,7 @@
 - Before `dvc repro` and `dvc exp run` change anything, params.yaml is checked with the values of -S. DVC takes the lists that
   `matrix` iterates over before it runs any stage: a value that is no list ends in its own words, and one wrong name takes all
   models out of the workspace, with the value left in params.yaml.
+- Within budget.minutes, `dvc exp run` makes a plan first, and runs with what it sets: see dvc_budget beside this file.
 - What a DVC that was killed left half-written is mended first, and this one writes whole files: dvc_locks and dvc_writes beside
   this file. Before a run, unfinished files of dead ones are removed, and experiments of dead workers are queued again.
 - `--pull` also finds the outputs in a folder that several stages share: dvc_pulls beside this file.
@@ -16,6 +17,7 @@ The check is that of the project in whose folder `dvc` runs, which may be anothe
 import os
 import subprocess
 import sys
+import time
 from argparse import ArgumentParser
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from pipeline.runtime.dvc_budget import ask_plan, describe_end, has_budget
 from pipeline.runtime.dvc_locks import mend_locks
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.experiment_place import explain_torn, find_faults
@@ -56,13 +59,14 @@ class Variant:
 def main() -> int:
     """Runs DVC with the command line; returns the exit status."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    start, planned = time.monotonic(), False
     command, overrides, folder = read_command(sys.argv[1:])
     if {"-h", "--help"} & {*sys.argv[1:]}:
         return run_dvc()
     project = find_project(folder)
     try:
         if project is not None:
-            prepare(project, command, overrides)
+            planned = prepare(project, command, overrides)
             if command in _RUNS and folder == Path():
                 os.chdir(project)  # from a subfolder, DVC would look for dvc.yaml and params.yaml there
         if command in _RUNS[1:] and "--dry" in sys.argv:
@@ -78,6 +82,8 @@ def main() -> int:
 
             end_with_worker()
         status = run_dvc()
+        if planned and project is not None and not status:
+            print(describe_end(project, time.monotonic() - start), file=sys.stderr)
         if status and project is not None and command and command not in _RUNS:
             # Every command reads dvc.yaml: what is wrong in params.yaml may be what DVC has just stumbled over.
             ask_check(project, [project / "params.yaml"])
@@ -135,8 +141,9 @@ def find_project(folder: Path) -> Path | None:
     )
 
 
-def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> None:
-    """What comes before DVC. Raises PipelineError, with what to do, where DVC would fail or do harm."""
+def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> bool:
+    """What comes before DVC. Whether a run in the workspace begins by a plan, which is added to this process's command line
+    then. Raises PipelineError, with what to do, where DVC would fail or do harm."""
     if command and ask_git("-C", str(project), "rev-parse", "--git-dir") is None:
         raise PipelineError(
             f"{project} is not in a git repository, in which DVC keeps what was run: expected a clone, made with `git clone`; "
@@ -149,18 +156,43 @@ def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> No
         write = "from pipeline.report.plots_page import save_plots_page; save_plots_page()"
         subprocess.run([sys.executable, "-c", write], cwd=project, check=False)
     if command not in (*_RUNS, _QUEUE_START):
-        return
+        return False
     if torn := explain_torn(project):
         raise PipelineError(torn)
     clear_away(project)
     if command not in _RUNS:
-        return
-    if any(option in sys.argv for option in _BESIDE):
+        return False
+    is_beside = any(option in sys.argv for option in _BESIDE)
+    if is_beside:
         from dvc.config import Config
 
         cache = Config(str(project / ".dvc")).get("cache", {}).get("dir") or project / ".dvc" / "cache"
         if faults := find_faults(project, Path(cache)):
             raise PipelineError(faults[0])
+    planned = add_plan(project, overrides) if command in _RUNS[1:] else []
+    check_variants(project, [*overrides, *planned])
+    return bool(planned) and not is_beside
+
+
+def add_plan(project: Path, overrides: list[str]) -> list[str]:
+    """What a plan sets, if params.yaml with the values of -S has a budget; added to this process's command line."""
+    params = project / "params.yaml"
+    with TemporaryDirectory() as folder:
+        sweep = expand_sweeps(params.name, overrides) or [[]]
+        file = write_variant(params, sweep[0], Path(folder) / params.name).file
+        if not has_budget(file):
+            return []
+        if len(sweep) > 1:
+            raise PipelineError(
+                f"a budget takes one set of parameters at a time: expected one value for each -S, received {len(sweep)} points"
+            )
+        planned = ask_plan(project, file, overrides)
+    sys.argv += [word for setting in planned for word in ("-S", setting)]
+    return planned
+
+
+def check_variants(project: Path, overrides: list[str]) -> None:
+    """Raises PipelineError for what is wrong in params.yaml with any of the values of -S."""
     params = project / "params.yaml"
     with TemporaryDirectory() as folder:
         variants = [

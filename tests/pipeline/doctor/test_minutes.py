@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.config.reader import load_params
@@ -49,8 +51,27 @@ def test_two_families_on_one_backbone_share_its_features(project):
 def test_fine_tuning_is_added(estimate):
     head = estimate().families["efficientnet_lite0"]
     tuned = estimate(recipes__efficientnet_lite0__fine_tune={"epochs": 4}).families["efficientnet_lite0"]
-    assert tuned.train - head.train == pytest.approx(4 * 640 * 0.01 * 3)
+    epoch = (640 + 0.35 * 160) * 0.01 * 3
+    assert tuned.train - head.train == pytest.approx(4 * epoch + 160 * 0.01)
+    assert tuned.evaluate - head.evaluate == pytest.approx(1000 * 0.01), "every image goes through the network again"
     assert "4 of fine-tuning" in tuned.what
+
+
+def test_what_follows_a_cut_is_measured_itself(estimate):
+    tuned = {"recipes__efficientnet_lite0__fine_tune": {"epochs": 2, "from": "block 13"}}
+    speeds = {**SPEEDS, "efficientnet_lite0": replace(SPEEDS["efficientnet_lite0"], tail=0.004)}
+    pixels, cut = (estimate(speeds, **tuned).families["efficientnet_lite0"] for speeds in (SPEEDS, speeds))
+    assert pixels.train - cut.train == pytest.approx(2 * (640 + 0.35 * 160) * (0.03 - 0.004))
+
+
+def test_a_head_takes_its_own_steps_and_suspected_labels_a_product_of_all_features(estimate):
+    speed = replace(SPEEDS["efficientnet_lite0"], head=0.01, product=1e-9)
+    before, after = (
+        estimate({**SPEEDS, "efficientnet_lite0": each}, train__epochs=10).families["efficientnet_lite0"]
+        for each in (SPEEDS["efficientnet_lite0"], speed)
+    )
+    assert after.train - before.train == pytest.approx(10 * 5 * 0.01)  # 640 images in batches of 128
+    assert after.evaluate - before.evaluate == pytest.approx(640 * 1280**2 * 1e-9)
 
 
 def test_a_linear_machine_of_more_pictures_takes_longer(estimate):

@@ -1,0 +1,128 @@
+"""What to train within budget.minutes: the best rung of a ladder that fits, by what was measured on this machine.
+
+Time decides once, here, before anything runs: what a plan says becomes parameters. metrics/plan.json is taken as it is, on any
+machine, while it is for the same budget and as many pictures.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.budget import name_plan
+from pipeline.config.reader import check_params, read_params
+from pipeline.config.sections import Params
+from pipeline.doctor.findings import collect_warnings
+from pipeline.doctor.minutes import Estimate, estimate_run
+from pipeline.doctor.pictures import try_pictures
+from pipeline.doctor.plan_file import Plan, compute_digest, load_plan, save_plan
+from pipeline.doctor.plan_table import write_table
+from pipeline.doctor.rungs import LADDERS, SIZE, Rung
+from pipeline.doctor.samples import take_samples
+from pipeline.doctor.speed import Request, Speed, measure_speeds
+from pipeline.doctor.subject import Subject, look_at_source
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.machine import count_cores
+from pipeline.runtime.paths import PARAMS, PLAN
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = 240.0  # that a measurement may take on a busy machine; where nothing else runs, it takes ten
+
+
+def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
+    """The plan in metrics/plan.json if it is for this budget and as many pictures; else a new one, which is saved there.
+
+    overrides: other values for parameters of the file, by name. Raises PipelineError where there is no budget, where pictures
+    can't be counted yet, and for a budget that is too small, with the least.
+    """
+    content = read_params(file)
+    params = check_params(content, overrides)
+    minutes = params.budget.minutes
+    if minutes is None:
+        raise PipelineError("budget.minutes is null: expected the minutes of a run, as `python -m stages.plan 15`")
+    subject, ladder = _count_pictures(params), LADDERS[params.budget.preset]
+    key = _compute_key(params, subject, ladder)
+    if (found := load_plan(key)) is not None:
+        logger.info("%s is for this budget and as many pictures: it is taken as it is, and nothing is measured", PLAN)
+        return found
+    speed = _measure(ladder[0], overrides, file, len(subject.classes))
+    trials, cores = try_pictures(take_samples(subject, params), params), count_cores()
+
+    def estimate(rung: Rung) -> Estimate:
+        values: dict[str, Any] = {**overrides, **rung.overrides}
+        planned = check_params(content, values)
+        scaled = dict.fromkeys(rung.families, scale(speed, rung.size))
+        sizes = (subject.splits, len(subject.classes))
+        return estimate_run(planned, *sizes, trials, scaled, cores.quota or cores.usable)
+
+    chosen, better = choose(ladder, estimate, minutes)
+    rung, times = chosen
+    plan = Plan(
+        key=key,
+        minutes=minutes,
+        settings=[*rung.settings, f"budget.plan={name_plan(params.budget, compute_digest([key, rung.settings]))}"],
+        lines=write_table(params.budget, subject.splits, chosen, better),
+        predicted=round(times.seconds / 60, 2),
+        speed=asdict(speed),
+    )
+    save_plan(plan)
+    return plan
+
+
+def choose(
+    ladder: tuple[Rung, ...], estimate: Callable[[Rung], Estimate], minutes: float
+) -> tuple[tuple[Rung, Estimate], tuple[Rung, Estimate] | None]:
+    """The first rung, of those from the best to the cheapest, that fits; and the one before it, which does not. Raises
+    PipelineError, with the least minutes, where none does."""
+    before: list[tuple[Rung, Estimate]] = []
+    for rung in ladder:
+        found = (rung, estimate(rung))
+        if found[1].seconds <= 60 * minutes:
+            return found, before[-1] if before else None
+        before.append(found)
+    least = min(found.seconds for _, found in before) / 60
+    raise PipelineError(
+        f"budget.minutes {minutes:g} is too small for anything: expected {least + 0.05:.1f} or more here, for {before[-1][0]}; "
+        "fewer pictures take less: prune.max_images_per_class"
+    )
+
+
+def scale(speed: Speed, size: int) -> Speed:
+    """What was measured at SIZE pixels, for another size: convolutions take time by the area."""
+    area = (size / SIZE) ** 2
+    return replace(speed, embed=speed.embed * area, tail=speed.tail * area, cut_numbers=round(speed.cut_numbers * area))
+
+
+def _count_pictures(params: Params) -> Subject:
+    with collect_warnings("pipeline.sources"):  # `locate` gives them again
+        subject = look_at_source(params)
+    for finding in subject.findings:
+        if finding.stops:
+            raise PipelineError(finding.text)
+    if not subject.is_known:
+        raise PipelineError(
+            "budget.minutes needs the number of pictures, which only a download can tell: run `dvc repro download` with "
+            "budget.minutes null first"
+        )
+    return subject
+
+
+def _compute_key(params: Params, subject: Subject, ladder: tuple[Rung, ...]) -> str:
+    budget = params.budget.model_dump(include={"minutes", "preset"})
+    rungs = [asdict(rung) for rung in ladder]
+    return compute_digest([budget, subject.splits, len(subject.classes), params.image_size, rungs])
+
+
+def _measure(rung: Rung, overrides: Mapping[str, Any], file: Path, num_classes: int) -> Speed:
+    """Of a ladder's first rung, on whose backbone all others are."""
+    logger.info("measuring how fast this machine embeds and trains; ten seconds where nothing else runs")
+    values: dict[str, Any] = {**overrides, **rung.overrides}
+    speeds, trouble = measure_speeds(Request([rung.families[0]], values, _SECONDS, num_classes, str(file)))
+    if not speeds:
+        raise PipelineError(
+            f"the measurement for a plan ended before its end: {trouble or 'this machine is too busy'}; the parameters run "
+            "without a plan where budget.minutes is null"
+        )
+    return speeds[rung.families[0]]
