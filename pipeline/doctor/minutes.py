@@ -84,7 +84,10 @@ def _evaluate(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int
     count = sum(splits.values())
     if not speed.embed:
         return count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
-    seconds = count * speed.embed if is_tuned(recipe) else 0.0
+    seconds = 0.0
+    if is_tuned(recipe):
+        from_cut = splits["train"] + splits["val"] if speed.tail else 0
+        seconds = (count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
     if label_folds and trains_on_features(recipe):
         seconds += splits["train"] * speed.num_features**2 * speed.product
     return seconds
@@ -126,7 +129,7 @@ def _fine_tune(recipe: TransferRecipe, speed: Speed, splits: dict[str, int]) -> 
     """With the validation images after each epoch, and once by the whole model."""
     image = speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share)
     epoch = (splits["train"] + _FORWARD * splits["val"]) * image
-    return recipe.fine_tune.epochs * epoch + splits["val"] * speed.embed
+    return recipe.fine_tune.epochs * epoch + splits["val"] * (_FORWARD * speed.tail or speed.embed)
 
 
 def _train_linear(recipe: LinearRecipe, speed: Speed, rows: int, side: int, num_classes: int) -> tuple[float, str]:

@@ -17,8 +17,8 @@ def predict_splits(
     """Split to (labels, int64 (n,); probabilities, float32 (n, classes)), for train, val and test.
 
     apply: the frozen model. artifact: its file, under whose digest the seconds are recorded. A backbone that has not been
-    fine-tuned takes its features from the cache; some test images also go through the whole model, from pixels. Raises
-    PipelineError where the two disagree.
+    fine-tuned takes its features from the cache, one that was fine-tuned from a cut the activations there, but for test; some
+    images also go through the whole model, from pixels. Raises PipelineError where the two disagree.
     """
     embeddings = find_embeddings(family)
     predicted = {}
@@ -26,5 +26,6 @@ def predict_splits(
         with record_seconds(f"evaluate_{split}_seconds", family, artifact):
             predicted[split] = predict(model, split, embeddings, apply)
     if embeddings is not None:
-        check_agreement(family, apply, "test", predicted["test"][1])
+        for split in ("val", "test"):
+            check_agreement(family, apply, split, predicted[split][1])
     return predicted

@@ -6,6 +6,7 @@ import numpy as np
 from pipeline.data.batches import read_batches, read_images
 from pipeline.data.embeddings import Embeddings
 from pipeline.models.backbones.backbone import compute_weights_digest
+from pipeline.models.from_cut import predict_from_cut
 from pipeline.models.inference import Apply, freeze
 from pipeline.runtime.errors import PipelineError
 
@@ -17,9 +18,12 @@ _CHECKED, _TOLERANCE = 32, 1e-2  # images, and probability: features in float16 
 def predict(
     model: keras.Model, split: str, embeddings: Embeddings | None, apply: Apply | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`predict_embedded` if there are features that the model's backbone has computed, else `predict_split`."""
+    """`predict_embedded` if there are features that the model's backbone has computed, `predict_from_cut` if a part of it has
+    computed what was kept at a cut, else `predict_split`."""
     if embeddings is not None and was_made_by(model, embeddings):
         return predict_embedded(model, embeddings, split)
+    if embeddings is not None and embeddings.facts.cut is not None and split != "test":
+        return predict_from_cut(model, embeddings, split)
     return predict_split(model, split, apply)
 
 

@@ -61,7 +61,9 @@ def test_what_follows_a_cut_is_measured_itself(estimate):
     tuned = {"recipes__efficientnet_lite0__fine_tune": {"epochs": 2, "from": "block 13"}}
     speeds = {**SPEEDS, "efficientnet_lite0": replace(SPEEDS["efficientnet_lite0"], tail=0.004)}
     pixels, cut = (estimate(speeds, **tuned).families["efficientnet_lite0"] for speeds in (SPEEDS, speeds))
-    assert pixels.train - cut.train == pytest.approx(2 * (640 + 0.35 * 160) * (0.03 - 0.004))
+    epochs = 2 * (640 + 0.35 * 160) * (0.03 - 0.004)
+    assert pixels.train - cut.train == pytest.approx(epochs + 160 * (0.01 - 0.35 * 0.004))
+    assert pixels.evaluate - cut.evaluate == pytest.approx(800 * (0.01 - 0.35 * 0.004)), "test still comes from pixels"
 
 
 def test_a_head_takes_its_own_steps_and_suspected_labels_a_product_of_all_features(estimate):

@@ -1,0 +1,60 @@
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter
+from tests.pipeline.models.networks import noise
+from tests.pipeline.models.networks import predict as apply
+from tests.tfrecords import write_records
+
+pytestmark = [pytest.mark.ci, pytest.mark.usefixtures("tensorflow")]
+
+CUT, COUNTS = 5, {"train": 300, "val": 9, "test": 4}  # more images than go through it at a time
+
+
+@pytest.fixture(params=[[2, 5, 9], [], [2], [9]], ids=str)
+def made(request, network, tmp_path, monkeypatch):
+    """A model that was trained from the cut on, and what was kept there before."""
+    from pipeline.models.tail import make_extractor
+    from pipeline.models.transfer import build_transfer
+
+    monkeypatch.chdir(tmp_path)
+    labels = {split: np.arange(count) % 3 for split, count in COUNTS.items()}
+    images = {split: np.resize(noise(9).astype(np.uint8), (n, 32, 32, 3)) for split, n in COUNTS.items()}
+    write_records(class_names=["a", "b", "c"], **{split: (images[split], labels[split]) for split in COUNTS})
+    facts = EmbeddingFacts("mobilenet", "key", "before", 0, "float32", 0, COUNTS, request.param, CUT)
+    model, facts = make_extractor(network("mobilenet"), facts, image_size=32, input_size=32)
+    writer, width = EmbeddingWriter(tmp_path, "float32"), math.prod(facts.cut_shape)
+    for split in ("train", "val"):
+        values = apply(model, images[split])
+        writer.write(split, 0, [(values[:, : facts.num_features], labels[split])])
+        activations = writer.open_cut(split, 0, width)
+        activations.add(values[:, facts.num_features :], len(values))
+        activations.close()
+    head = {"num_classes": 3, "head_units": 4, "dropout": 0.0, "l2": 0.0, "width": 1.0, "standardize": False}
+    whole = build_transfer(
+        backbone="mobilenet", image_size=32, network=network("mobilenet"), features=request.param, **head
+    )
+    return whole, Embeddings(facts, tmp_path), images, labels
+
+
+def test_it_is_what_the_whole_model_gives_from_pixels(made):
+    from pipeline.models.predictions import predict
+
+    model, embeddings, images, labels = made
+    for split in COUNTS:  # of test, nothing is kept
+        found, probabilities = predict(model, split, embeddings)
+        np.testing.assert_array_equal(found, labels[split])
+        np.testing.assert_allclose(probabilities, apply(model, images[split]), atol=2e-3)
+        assert probabilities.dtype == np.float32
+
+
+def test_it_reads_no_pixels_but_those_of_test(made, monkeypatch):
+    from pipeline.models import predictions
+
+    monkeypatch.setattr(predictions, "read_batches", lambda *_, **__: iter(()))
+    model, embeddings, _, labels = made
+    assert len(predictions.predict(model, "val", embeddings)[0]) == len(labels["val"])
+    with pytest.raises(ValueError, match="at least one array"):
+        predictions.predict(model, "test", embeddings)
