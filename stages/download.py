@@ -1,4 +1,5 @@
 """Copies the images of data.source to data/raw: their bytes unchanged, in a few large files, with an index.
+With data.keep: reference, only the index, with a digest of each.
 
 Says what it takes the source's folders for; data/raw/source.json keeps that, and data.root, layout, splits, classes and labels
 settle it.
@@ -34,7 +35,8 @@ def download() -> None:
         record=record,
     )
     first = list(islice(images, 1))  # by then the source has said how it is read; the progress bar comes below that
-    written = save_raw(progress_bar(chain(first, images), desc="download", unit=" images"), facts)
+    root = params.data.path if params.data.keep == "reference" else None
+    written = save_raw(progress_bar(chain(first, images), desc="download", unit=" images"), facts, root=root)
     logger.info(f"{written:,} files from {name}")
 
 

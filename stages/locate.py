@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def locate() -> None:
     params = load_params()
     data, finder = params.data, Finder()
-    settings, outside = data.model_dump(mode="json"), params.evaluate.outside_path
+    settings, outside = data.model_dump(mode="json", exclude={"keep"}), params.evaluate.outside_path
     source = finder.find(
         "source", data.path, settings, lambda: load_source(data.source).locate(data.path, data, log_reading)
     )

@@ -92,6 +92,11 @@ def _check(content: dict[str, Any]) -> Params:
     if isinstance(params.export.families, list):
         _check_part("export.families", params.export.families, params.families, why="which are trained")
     _check_folds(params.crossval.folds)
+    if params.data.keep == "reference" and params.data.source != "folder":
+        raise PipelineError(
+            f"data.keep: got reference, but data.source is {params.data.source}: expected copy, as only a folder's pictures "
+            "can stay where they are"
+        )
     _check_choice(params.evaluate)
     for family in params.families:
         _check_family_size(params, family)

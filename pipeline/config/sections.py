@@ -42,6 +42,7 @@ class Data(ReadingSettings):
     source: Annotated[str, AfterValidator(_check_source)]
     path: Place | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
+    keep: Literal["copy", "reference"]
 
 
 class Budget(Section):

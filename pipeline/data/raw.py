@@ -1,4 +1,5 @@
-"""data/raw: the files of a source, their bytes unchanged, in a few large uncompressed tars, and an index of where each is."""
+"""data/raw: the files of a source, their bytes unchanged, in a few large uncompressed tars, and an index of where each is: in a
+tar, or where it was found (`pipeline.data.references`)."""
 
 import csv
 import io
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 import pandas as pd
 
+from pipeline.data.references import is_reference, make_reference, read_reference, save_root
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import RAW
@@ -25,31 +27,39 @@ _SHARD_BYTES = 256 << 20  # a new tar is started after this much
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
 
-def save_raw(images: Iterable[RawImage], facts: SourceFacts, folder: Path = RAW) -> int:
+def save_raw(images: Iterable[RawImage], facts: SourceFacts, folder: Path = RAW, *, root: str | None = None) -> int:
     """Writes all images and the index; returns how many files have bytes. Raises PipelineError if none has.
 
     facts: what else is known about the source, kept in source.json; read after the last image, so that a source may add to it.
     groups.csv and times.csv are written if an image has a group or a time. Writes all or nothing.
+
+    root: of a local folder, its path as the user wrote it: then its pictures stay there, and no tar is written.
     """
     with folder_aside(folder) as partial:
-        written = _write_images(images, partial)
+        written = _write_images(images, partial, root is not None)
         if not written:
             raise PipelineError(
                 f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm"
             )
+        if root is not None:
+            save_root(root, partial)
         (partial / _FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return written
 
 
-def _write_images(images: Iterable[RawImage], folder: Path) -> int:
+def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> int:
     written = 0
     notes: dict[str, list[tuple[str, str]]] = {column: [] for column in NOTES}
     with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(INDEX_COLUMNS)
         for image in images:
-            shard, offset, size = shards.write(image.name, image.data) if image.data is not None else ("", "", "")
-            rows.writerow([image.name, image.label, image.source_split, shard, offset, size, image.reason])
+            place: tuple[str, int | str, int | str] = ("", "", "")
+            if image.data is not None and stay:
+                place = make_reference(image.path, image.data), 0, len(image.data)
+            elif image.data is not None:
+                place = shards.write(image.name, image.data)
+            rows.writerow([image.name, image.label, image.source_split, *place, image.reason])
             written += image.data is not None
             for column, said in notes.items():
                 if value := getattr(image, column):
@@ -131,10 +141,16 @@ def read_bytes(shard: str, offset: int, size: int, folder: Path = RAW) -> bytes:
 
 
 def read_many(locations: Iterable[tuple[str, int, int]], folder: Path = RAW) -> Iterator[bytes]:
-    """The encoded bytes of many images in the order of `locations`, (shard, offset, size) each; each shard is opened once."""
+    """The encoded bytes of many images in the order of `locations`, (shard, offset, size) each; each shard is opened once.
+
+    Raises PipelineError for a picture outside data/raw that is not what it was.
+    """
     with ExitStack() as stack:
         shards: dict[str, BinaryIO] = {}
         for shard, offset, size in locations:
+            if is_reference(shard):
+                yield read_reference(shard, size, folder)
+                continue
             if shard not in shards:
                 # Unbuffered: reads only the bytes wanted, not whole blocks around them.
                 shards[shard] = stack.enter_context((folder / shard).open("rb", buffering=0))

@@ -68,7 +68,8 @@ def estimate_disk(
             rows = count + count_views(recipe, params.embed.views) * splits["train"]
             embeddings += rows * _count_bytes(speed, params)
             embeddings += (rows - splits["test"]) * speed.cut_numbers * _CUT_BYTES
-    return DiskNeeds(int(num_found * trials.mean_bytes), count * record, embeddings, models)
+    raw = 0 if params.data.keep == "reference" else num_found * trials.mean_bytes
+    return DiskNeeds(int(raw), count * record, embeddings, models)
 
 
 def _count_bytes(speed: Speed, params: Params) -> int:

@@ -88,7 +88,7 @@ def _read(params: Params, subject: Subject) -> None:
 
     source = load_source(name)
     subject.lines.append(f"source {name}" + (f": {hide_logins(path)}" if path else ""))
-    if is_forgiven("source", data.path, data.model_dump(mode="json")):
+    if is_forgiven("source", data.path, data.model_dump(mode="json", exclude={"keep"})):
         subject.lines.append("not on this machine: what was downloaded from it is used (`dvc pull` brings it)")
         return
     subject.target = source.locate(data.path, data, record)

@@ -57,7 +57,7 @@ def read_folder(
     record(layout)
     for file in layout:
         data, reason = (None, file.reason) if file.reason else _read(folder / file.path)
-        yield RawImage(file.name, file.label, file.source_split, data, reason, file.group, file.time)
+        yield RawImage(file.name, file.label, file.source_split, data, reason, file.group, file.time, file.path)
 
 
 def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND) -> Reading:

@@ -353,3 +353,13 @@ class TestCorrections:
         project.set(prune__exclude="no.csv")
         with pytest.raises(PipelineError, match=r"^prune\.exclude 'no\.csv' does not exist"):
             locate()
+
+
+def test_where_pictures_are_kept_does_not_change_how_the_source_is_read(project, picture_folder):
+    folder = picture_folder({"cat": 1, "dog": 1})
+    project.set(data__source="folder", data__path=str(folder))
+    locate()
+    seen = load_seen("source")
+    project.set(data__keep="reference")
+    locate()
+    assert load_seen("source") == seen

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +11,7 @@ from pipeline.data.raw import read_bytes
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import SPLITS as SPLITS_FILE
 from pipeline.runtime.paths import TFRECORDS
 from stages.download import download
 from stages.preprocess import preprocess
@@ -126,6 +129,21 @@ def test_the_resize_policy_is_a_parameter(prepared, tensorflow, resize):
     assert all(
         (pixels == expected_pixels(name, resize)).all() for name, (pixels, _) in read_back(tensorflow, "val").items()
     )
+
+
+def test_pictures_that_stay_where_they_are_give_the_same_bytes(prepare, project, picture_folder):
+    folder = picture_folder(dict.fromkeys(CLASS_NAMES, 30))
+    prepare(folder)
+    preprocess()
+    expected, splits = written(project), SPLITS_FILE.read_bytes()
+    prepare(folder, data__keep="reference")
+    assert list(Path("data/raw").glob("*.tar")) == []
+    preprocess()
+    assert (written(project), SPLITS_FILE.read_bytes()) == (expected, splits)
+    (folder / load_manifest()["name"].iloc[7]).write_bytes(b"another")
+    with pytest.raises(PipelineError, match="is not the file that was listed"):
+        preprocess()
+    assert written(project) == expected, "nothing half"
 
 
 @pytest.mark.parametrize(("encoding", "quality"), [("jpeg", 90), ("webp", 100)])

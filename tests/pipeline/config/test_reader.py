@@ -572,3 +572,11 @@ class TestReading:
         project.set(**{f"data__{key}": value})
         with pytest.raises(PipelineError, match=rf"^data\.{key}"):
             load_params()
+
+
+def test_only_a_folders_pictures_can_stay_where_they_are(project):
+    project.set(data__keep="reference", data__source="folder", data__path="pictures")
+    assert load_params().data.keep == "reference"
+    project.set(data__source="archive")
+    with pytest.raises(PipelineError, match=r"^data\.keep: got reference, but data\.source is archive: expected copy"):
+        load_params()

@@ -307,8 +307,7 @@ class TestAugmentedBatches:
         assert all(np.abs(first[number] - second[number]).max() > 1 for number in NUMBERS)
 
 
-@pytest.mark.parametrize(("encoding", "quality"), [("jpeg", 90), ("webp", 100)])
-@pytest.mark.parametrize("cache_gb", [IN_MEMORY, STREAMED])
+@pytest.mark.parametrize(("encoding", "quality", "cache_gb"), [("jpeg", 90, IN_MEMORY), ("webp", 100, STREAMED)])
 def test_encoded_pixels_are_decoded_whichever_way_they_are_read(tmp_path, monkeypatch, encoding, quality, cache_gb):
     from pipeline.data.batches import load_split, read_images
 

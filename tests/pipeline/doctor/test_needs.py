@@ -27,6 +27,11 @@ def test_disk_is_raw_pixels_features_and_models(params):
     assert found.total == found.raw + found.tfrecords + found.embeddings + found.models
 
 
+def test_pictures_that_stay_where_they_are_take_nothing(params):
+    loaded = params(data__source="folder", data__keep="reference")
+    assert estimate_disk(loaded, SPLITS, 12_000, make_trials(10), SPEEDS).raw == 0
+
+
 @pytest.mark.parametrize(("encoding", "quality", "share"), [("jpeg", 100, 0.5), ("webp", 90, 0.5), ("webp", 100, 0.9)])
 def test_encoded_pixels_take_less(params, encoding, quality, share):
     raw = estimate_disk(params(), SPLITS, 0, make_trials(10), {}).tfrecords
