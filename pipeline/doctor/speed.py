@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Speed:
-    """In seconds. start: of processor time, until TensorFlow is there. begin: until the first step or batch is over. step: one
+    """In seconds. start: until TensorFlow is there, without the disk. begin: until the first step or batch is over. step: one
     training step. embed: one image through a backbone. head: one training step on its features. tail: one image in training of
     what follows the cut, on its activations. product, sweep: of a linear machine, one multiplication of square matrices, and
     one number of a matrix times a thin one; of a backbone, product is in float64, as suspected labels are sought.

@@ -14,7 +14,7 @@ import psutil
 
 from pipeline.config.reader import parse_yaml
 from pipeline.config.recipes import list_ignored
-from pipeline.config.sections import Params, Runtime
+from pipeline.config.sections import Budget, Params, Runtime
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.last_digits import compute_digest, describe_last_digits
 from pipeline.runtime.logins import hide_logins
@@ -33,7 +33,7 @@ def describe_settings(params: Params) -> dict[str, Any]:
         "source": params.data.source,
         "overrides": describe_overrides(params),
         "ignored": describe_ignored(params),
-        "facts": describe_run(params.train.seed),
+        "facts": describe_run(params.train.seed) | describe_budget(params.budget),
     }
 
 
@@ -43,6 +43,15 @@ def describe_run(seed: int) -> dict[str, str]:
         "Data (SHA-256 of data/manifest.csv)": hashlib.sha256(MANIFEST.read_bytes()).hexdigest(),
         "Training seed": str(seed),
         "Versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+    }
+
+
+def describe_budget(budget: Budget) -> dict[str, str]:
+    """The time for which families and epochs were planned; nothing where there was none."""
+    if budget.minutes is None:
+        return {}
+    return {
+        "Time budget": f"{budget.minutes:g} minutes, {budget.preset}; plan {budget.plan}, which chose families and epochs"
     }
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.config.reader import load_params
+from pipeline.doctor.measure import measure_wait
 from pipeline.doctor.speed import Request, measure_speeds
 from tests.conftest import ROOT
 
@@ -46,6 +47,10 @@ def test_a_process_of_its_own_measures_until_the_time_is_over(request_):
     assert trouble == ""
     assert "overfit" not in speeds
     assert all(speed.start > 0 and speed.peak > 10**8 for speed in speeds.values())
+
+
+def test_a_wait_for_the_cores_is_a_factor_of_one_or_more():
+    assert measure_wait(0.01) >= 1.0
 
 
 def test_why_it_failed_is_one_line(request_):

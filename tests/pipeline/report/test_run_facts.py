@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from pipeline.config.reader import load_params
-from pipeline.config.sections import Runtime
+from pipeline.config.sections import Budget, Runtime
 from pipeline.report.run_facts import (
     compute_key,
+    describe_budget,
     describe_commit,
     describe_ignored,
     describe_machine,
@@ -148,6 +149,13 @@ class TestRun:
         assert compute_key({"other": "b" * 64, "one": "a" * 64}) == key
         assert compute_key({"one": "a" * 64, "other": "c" * 64}) != key
         assert compute_key({"one": "a" * 64}) != key
+
+
+def test_a_time_budget_is_a_fact_where_there_is_one():
+    assert describe_budget(Budget()) == {}
+    [(name, text)] = describe_budget(Budget(minutes=15, plan="good-15-01234567")).items()
+    assert name == "Time budget"
+    assert text == "15 minutes, good; plan good-15-01234567, which chose families and epochs"
 
 
 def test_families_that_do_not_have_what_train_sets_are_marked_where_others_do():
