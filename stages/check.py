@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pipeline.config.budget import load_planned
-from pipeline.config.recipes import describe_settings, list_ignored
+from pipeline.config.recipes import describe_settings, list_notes
 from pipeline.config.sections import Params
 from pipeline.config.since_commit import describe_changes
 from pipeline.export.formats import check_packages
@@ -52,10 +52,8 @@ def check() -> None:
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(json.dumps(settings, indent=1) + "\n")
         (folder / "checked").write_text("params.yaml is valid.\n")
-    for family in params.families:
-        if ignored := list_ignored(params, family):
-            do = "does" if len(ignored) == 1 else "do"
-            logger.info("%s is a linear machine: %s %s not apply to it", family, ", ".join(ignored), do)
+    for note in list_notes(params):
+        logger.info("%s", note)
     logger.info("params.yaml is valid; families: %s", ", ".join(params.families))
 
 

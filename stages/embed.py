@@ -8,7 +8,7 @@ import logging
 
 from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import find_cut, list_features, resolve_family, trains_on_features
+from pipeline.config.recipes import embeds_mirrors, find_cut, list_features, resolve_family, trains_on_features
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
 from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
@@ -41,7 +41,9 @@ def embed(family: str) -> None:
     network = build_backbone(backbone, size, recipe.backbone.weights, family=family)
     weights = compute_weights_digest(network)
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
-    settings |= {"features": features, "cut": cut} | params.embed.model_dump() | params.runtime.model_dump()
+    mirrored = embeds_mirrors(params, family)
+    settings |= {"features": features, "cut": cut, "mirrored": mirrored}
+    settings |= params.embed.model_dump() | params.runtime.model_dump()
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
     twin = copy_twin(family, key)
     if twin is not None:
@@ -58,6 +60,7 @@ def embed(family: str) -> None:
         num_images=facts.num_images,
         features=features,
         cut=cut,
+        mirrored=mirrored,
     )
     model, embedding_facts = make_extractor(network, embedding_facts, image_size=facts.image_size, input_size=size)
     prepare_cut(family, recipe, network, embedding_facts)

@@ -7,7 +7,7 @@ import logging
 
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import describe_settings
+from pipeline.config.recipes import averages_mirrors, describe_settings
 from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table, make_test_class_table
@@ -48,7 +48,8 @@ def evaluate(family: str) -> None:
     outside, decoding = OUTSIDE if params.evaluate.outside_path else None, decode_as_trained(contract, params.prune)
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted = predict_splits(family, model, apply, artifact)
-    metrics: Metrics = {**compute_metrics(predicted, temperature, rule), **describe_model(model, artifact, record)}
+    described = describe_model(model, artifact, record, mirrored=averages_mirrors(params, family))
+    metrics: Metrics = {**compute_metrics(predicted, temperature, rule), **described}
     test, folds, seed = predicted["test"], params.evaluate.label_folds, params.crossval.seed
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(

@@ -8,7 +8,7 @@ and of "none of these", all from val, and what it was trained on and with.
 
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
-from pipeline.config.recipes import describe_settings
+from pipeline.config.recipes import averages_mirrors, describe_settings
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.conformal import fit_conformal
 from pipeline.evaluation.temperature import apply_temperature, fit_temperature
@@ -25,6 +25,7 @@ def train(family: str) -> None:
     from pipeline.data.embeddings import find_embeddings
     from pipeline.evaluation.familiarity_fit import fit_to_model
     from pipeline.models.artifacts import save_model
+    from pipeline.models.mirrors import average_mirrors
     from pipeline.models.predictions import predict
     from pipeline.runtime.timings import read_peak_memory, record_last_digits, record_readings, record_seconds
     from pipeline.training.checkpoint_key import find_checkpoints
@@ -34,6 +35,7 @@ def train(family: str) -> None:
     checkpoints = find_checkpoints("train", family, params)
     with record_seconds("train_seconds", family, artifact, before=lambda: checkpoints.seconds_before):
         model = train_family(family, params, record=record, checkpoints=checkpoints)
+        model = average_mirrors(model) if averages_mirrors(params, family) else model
         embeddings = find_embeddings(family)
         labels, probabilities = predict(model, "val", embeddings)
         temperature = fit_temperature(labels, probabilities)

@@ -59,6 +59,7 @@ _PROPERTIES = {
     "image_size": {"preprocess", "data", "sources"},
     "max_images_per_class": {"prune", "data", "sources"},
     "caps_name": {"prune", "data", "sources"},
+    "tta": {"recipes", "train"},  # noted beside these, in the files that `check` makes of them
 }
 
 

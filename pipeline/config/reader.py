@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES, check_blocks, check_family, check_image_size
 from pipeline.config.messages import explain
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import expand_recipes, find_cut, list_features, resolve_family
+from pipeline.config.recipes import averages_mirrors, expand_recipes, find_cut, list_features, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
 from pipeline.config.sections import Evaluate, Params
@@ -105,6 +105,7 @@ def _check(content: dict[str, Any]) -> Params:
             resolve_family(params, family)
         except PipelineError as error:
             raise PipelineError(f"{family}: {error}") from error
+    _check_mirrors(params)
     return params
 
 
@@ -147,6 +148,24 @@ def _check_choice(rules: Evaluate) -> None:
         raise PipelineError(
             "evaluate.costs is empty, but evaluate.choose_by is cost: expected the cost of an error by class, received none: "
             "say it as -S '+evaluate.costs.CLASS=5'"
+        )
+
+
+def _check_mirrors(params: Params) -> None:
+    """Raises PipelineError where mirror images are to be averaged, though they are wrong or no family knows them."""
+    if params.tta == "none":
+        return
+    said = params.train.augment.flip
+    if said in ("none", "vertical"):
+        raise PipelineError(
+            f"evaluate.tta flip averages mirror images, but train.augment.flip is {said}: mirror images are wrong for these "
+            "pictures (as of digits); set evaluate.tta to none, or train.augment.flip to horizontal, both or null"
+        )
+    if not any(averages_mirrors(params, family) for family in params.families):
+        raise PipelineError(
+            "evaluate.tta flip averages mirror images: expected a family that trains on them, received only "
+            f"{', '.join(params.families)}, whose augment.flip is none; set evaluate.tta to none, or train.augment.flip to "
+            "horizontal"
         )
 
 

@@ -72,6 +72,11 @@ class Augment(Section):
         """Whether anything is augmented."""
         return self != NO_AUGMENT
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether training sees images mirrored left to right."""
+        return self.flip in ("horizontal", "both")
+
 
 NO_AUGMENT = Augment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
 

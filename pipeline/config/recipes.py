@@ -171,6 +171,20 @@ def trains_on_features(recipe: Recipe | LinearRecipe) -> bool:
     return recipe.backbone is not None and not is_fresh
 
 
+def averages_mirrors(params: Params, family: str) -> bool:
+    """Whether a family's model averages its answers on an image and on its mirror image: `evaluate.tta` asks for it, and the
+    family trains on mirror images, so that they are as good."""
+    augment = resolve_family(params, family).augment
+    return params.tta == "flip" and augment is not None and augment.mirrors
+
+
+def embeds_mirrors(params: Params, family: str) -> bool:
+    """Whether features of mirror images are kept: not for a backbone that is trained then, of which they are no more."""
+    recipe = resolve_family(params, family)
+    is_tuned = isinstance(recipe, TransferRecipe) and recipe.fine_tune.epochs > 0
+    return averages_mirrors(params, family) and trains_on_features(recipe) and not is_tuned
+
+
 def list_features(recipe: Recipe | LinearRecipe) -> list[int]:
     """Blocks of the backbone, from the start, whose pooled outputs the family trains on besides the last one."""
     return (recipe.features or []) if isinstance(recipe, TransferRecipe | LinearRecipe) else []
@@ -192,6 +206,18 @@ def list_ignored(params: Params, family: str) -> list[str]:
         taken.add("augment")  # on pixels nothing is augmented anyway
     overrides = params.train.model_dump(include={*Training.model_fields, "max_epochs"} - taken)
     return [".".join(["train", *path]) for path, value in walk(overrides) if value is not None]
+
+
+def list_notes(params: Params) -> list[str]:
+    """What params.yaml asks for and families do not do, in sentences."""
+    notes = []
+    for family in params.families:
+        if ignored := list_ignored(params, family):
+            do = "does" if len(ignored) == 1 else "do"
+            notes.append(f"{family} is a linear machine: {', '.join(ignored)} {do} not apply to it")
+        if params.tta != "none" and not averages_mirrors(params, family):
+            notes.append(f"{family} does not train on mirror images: evaluate.tta does not apply to it")
+    return notes
 
 
 def _override(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -216,15 +242,18 @@ def without_augment(params: Params) -> Params:
 def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
     """What a family embeds and trains with, as JSON: "embed" has backbone, features, input_size, augment and, if there is one,
     the cut, or nothing for a family that trains on pixels; "train" has the recipe and, for what trains by gradient descent,
-    seed, cache_gb and shuffle_buffer. All recipes are as `train` overrides them: a change in `train` changes the settings of
-    those families only that it reaches.
+    seed, cache_gb and shuffle_buffer. Both say so where mirror images are averaged, or embedded for it. All recipes are as
+    `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
     """
     recipe = resolve_family(params, family)
     whole = recipe.model_dump(mode="json")
     embed = {key: whole[key] for key in _EMBEDDED} if trains_on_features(recipe) else {}
     if (cut := find_cut(recipe)) is not None:
         embed["cut"] = cut
+    if embeds_mirrors(params, family):
+        embed["tta"] = params.tta
+    mirrors = {"tta": params.tta} if averages_mirrors(params, family) else {}
     if isinstance(recipe, LinearRecipe):
-        return {"embed": embed, "train": {"recipe": whole}}
+        return {"embed": embed, "train": {"recipe": whole, **mirrors}}
     train = params.train.model_dump(mode="json", include={"seed", "cache_gb", "shuffle_buffer"})
-    return {"embed": embed, "train": {**train, "recipe": whole}}
+    return {"embed": embed, "train": {**train, "recipe": whole, **mirrors}}

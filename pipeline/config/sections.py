@@ -147,7 +147,7 @@ class Examine(Section):
 class Evaluate(Section):
     """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of
     prediction sets, see pipeline.evaluation.conformal. false_alarms: of "none of these", see
-    pipeline.evaluation.familiarity."""
+    pipeline.evaluation.familiarity. tta: what is averaged, see pipeline.models.mirrors."""
 
     outside_path: Place | None
     choose_by: Measure | None
@@ -155,6 +155,7 @@ class Evaluate(Section):
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
     coverage: Annotated[Number, Field(gt=0, lt=1)]
     false_alarms: Annotated[Number, Field(gt=0, lt=1)]
+    tta: Literal["none", "flip"] = "none"
 
 
 class Export(Section):
@@ -217,6 +218,11 @@ class Params(Section):
     def image_size(self) -> int:
         """Pixels, each side, of the images in data/tfrecords."""
         return self.preprocess.image_size or self.source_settings.image_size
+
+    @property
+    def tta(self) -> str:
+        """evaluate.tta, which is among the settings with which a family embeds and trains."""
+        return self.evaluate.tta
 
     def input_size(self, family: str) -> int:
         """Pixels, each side, to which a family's model resizes them."""

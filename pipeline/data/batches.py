@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipeline.config.types import Encoding
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+from pipeline.data.embeddings import MIRROR
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts
 from pipeline.runtime.paths import TFRECORDS
@@ -69,10 +70,15 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf
 def read_views(
     split: str, view: int, *, batch_size: int, seed: int, augmentation: Augmentation, folder: Path = TFRECORDS
 ) -> tf.data.Dataset:
-    """`read_batches` of the images themselves (view 0) or of augmented view 1, 2, …, which `seed` determines."""
+    """`read_batches` of the images themselves (view 0), of their mirror images (MIRROR), or of augmented view 1, 2, …, which
+    `seed` determines."""
     batches = read_batches(split, batch_size=batch_size, folder=folder)
     if view == 0:
         return batches
+    if view == MIRROR:
+        return batches.map(
+            lambda batch: (tf.reverse(batch.images, axis=[2]), batch.labels), tf.data.AUTOTUNE, deterministic=True
+        )
     numbers = draw_numbers(load_dataset_facts(folder).num_images[split], seed=seed, epoch=view)
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
     return tf.data.Dataset.zip(batches, rows).map(

@@ -1,8 +1,8 @@
 """data/embeddings/<family>: a backbone's pooled features of every image, and of augmented views of the training images.
 
 One .npy file per split, view and shard, with rows in the order of the TFRecords; memory-mapped, so that the memory needed does
-not depend on the number of images. View 0 is the image itself. Where fine-tuning begins at a cut, the activations there are
-kept in the same way, of train and val.
+not depend on the number of images. View 0 is the image itself; its mirror image is kept where models average both. Where
+fine-tuning begins at a cut, the activations there are kept in the same way, of train and val.
 """
 
 import hashlib
@@ -24,13 +24,14 @@ _FACTS = "embeddings.json"
 _SHARD_ROWS = 16_384  # 84 MB of 1,280 float32 features
 _CUT_BYTES = 84_000_000  # of a shard of activations
 CUT_DTYPE = "float16"
+MIRROR = -1  # the view of each image that is its mirror image, left to right
 
 
 @dataclass(frozen=True)
 class EmbeddingFacts:
     """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image. features:
     blocks of the backbone whose pooled outputs come before the last ones. cut: the block whose outputs, height × width ×
-    channels, are kept for fine-tuning; None: those of none are."""
+    channels, are kept for fine-tuning; None: those of none are. mirrored: whether features of all mirror images are there."""
 
     backbone: str
     key: str
@@ -42,6 +43,7 @@ class EmbeddingFacts:
     features: list[int] = field(default_factory=list)
     cut: int | None = None
     cut_shape: list[int] = field(default_factory=list)
+    mirrored: bool = False
 
 
 class Rows:
@@ -169,7 +171,7 @@ class EmbeddingWriter:
 
 
 def _name_view(split: str, view: int) -> str:
-    return f"{split}-view{view:03d}"
+    return f"{split}-mirror" if view == MIRROR else f"{split}-view{view:03d}"
 
 
 def _name_cut(split: str, view: int) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
-from pipeline.config.recipes import list_features, resolve_family, trains_on_features
+from pipeline.config.recipes import averages_mirrors, embeds_mirrors, list_features, resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
@@ -65,29 +65,33 @@ def estimate_run(
     for family in (family for family in params.families if family in speeds):
         recipe, speed = resolve_family(params, family), speeds[family]
         key = (FAMILIES[family].backbone, recipe.input_size, recipe.augment, tuple(list_features(recipe)))
-        embed = 0.0 if key in embedded else _embed(recipe, speed, splits, params.embed.views)
+        looks = 2 if averages_mirrors(params, family) else 1
+        rows = count_rows(params, family, splits)
+        embed = 0.0 if key in embedded or not speed.embed or not rows else speed.begin + speed.embed * rows
         embedded.add(key)
         train, what = _train(recipe, speed, splits, num_classes, params.image_size)
         estimate.families[family] = FamilyTime(
             embed=embed + start * (_HEAVY if embed else _LIGHT),
             train=train + start * _HEAVY,
-            evaluate=_evaluate(recipe, speed, splits, params.evaluate.label_folds) + start * _EVALUATE,
+            evaluate=_evaluate(recipe, speed, splits, params.evaluate.label_folds, looks) + start * _EVALUATE,
             what=what,
         )
         _add_repeats(estimate, family, train, params, splits, start * _HEAVY)
     return estimate
 
 
-def _evaluate(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], label_folds: int) -> float:
-    """Of images that a network or a fine-tuned backbone sees again; where features are there already, of the search for
-    suspected labels in them."""
+def _evaluate(
+    recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], label_folds: int, looks: int
+) -> float:
+    """Of images that a network or a fine-tuned backbone sees again, so many times; where features are there already, of the
+    search for suspected labels in them."""
     count = sum(splits.values())
     if not speed.embed:
-        return count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
+        return looks * count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
     seconds = 0.0
     if is_tuned(recipe):
-        from_cut = splits["train"] + splits["val"] if speed.tail else 0
-        seconds = (count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
+        from_cut = splits["train"] + splits["val"] if speed.tail and looks == 1 else 0
+        seconds = looks * (count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
     if label_folds and trains_on_features(recipe):
         seconds += splits["train"] * speed.num_features**2 * speed.product
     return seconds
@@ -103,10 +107,13 @@ def count_views(recipe: Recipe | LinearRecipe, views: int) -> int:
     return views if recipe.augment is not None and recipe.augment.is_active else 0
 
 
-def _embed(recipe: Recipe | LinearRecipe, speed: Speed, splits: dict[str, int], views: int) -> float:
-    if not speed.embed or not trains_on_features(recipe):
-        return 0.0
-    return speed.begin + speed.embed * (sum(splits.values()) + count_views(recipe, views) * splits["train"])
+def count_rows(params: Params, family: str, splits: dict[str, int]) -> int:
+    """How many rows of features `embed` computes: of each picture, of augmented views, and of mirror images."""
+    recipe, count = resolve_family(params, family), sum(splits.values())
+    if not trains_on_features(recipe):
+        return 0
+    mirrored = count if embeds_mirrors(params, family) else 0
+    return count + mirrored + count_views(recipe, params.embed.views) * splits["train"]
 
 
 def _train(

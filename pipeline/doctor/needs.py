@@ -10,7 +10,7 @@ from pipeline.config.sections import Params
 from pipeline.data.guarded import make_bounds
 from pipeline.data.pixel_encoding import is_lossy
 from pipeline.data.tfrecords import record_length
-from pipeline.doctor.minutes import count_views
+from pipeline.doctor.minutes import count_rows, count_views
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
 
@@ -64,10 +64,10 @@ def estimate_disk(
     for family in params.families:
         speed, recipe = speeds.get(family, Speed(family)), resolve_family(params, family)
         models += 4 * speed.parameters
+        embeddings += count_rows(params, family, splits) * _count_bytes(speed, params)
         if trains_on_features(recipe):
-            rows = count + count_views(recipe, params.embed.views) * splits["train"]
-            embeddings += rows * _count_bytes(speed, params)
-            embeddings += (rows - splits["test"]) * speed.cut_numbers * _CUT_BYTES
+            kept = count - splits["test"] + count_views(recipe, params.embed.views) * splits["train"]
+            embeddings += kept * speed.cut_numbers * _CUT_BYTES
     raw = 0 if params.data.keep == "reference" else num_found * trials.mean_bytes
     return DiskNeeds(int(raw), count * record, embeddings, models)
 

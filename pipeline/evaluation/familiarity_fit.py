@@ -24,6 +24,7 @@ from pipeline.evaluation.unfamiliar import MADE, MAKERS
 from pipeline.models.contract import Contract, Familiarity, describe_remedy
 from pipeline.models.inference import Apply, freeze
 from pipeline.models.joint import make_extractor, make_joint
+from pipeline.models.mirrors import get_one_view
 from pipeline.models.predictions import predict, was_made_by
 from pipeline.runtime.errors import PipelineError
 
@@ -100,7 +101,7 @@ def _read_features(model: keras.Model, embeddings: Embeddings | None) -> tuple[n
     if extractor.output_shape[1] > MOST_FEATURES:
         return np.zeros((0, extractor.output_shape[1]), np.float32), np.zeros(0, np.int64)
     if embeddings is not None and was_made_by(model, embeddings):
-        head = keras.Model(model.get_layer("features").output, extractor.output)
+        head = keras.Model(get_one_view(model).get_layer("features").output, extractor.output)
         labels = embeddings.labels("train")[:REFERENCES]
         rows = embeddings.features("train").take(np.arange(len(labels)))
         return head(rows, training=False).numpy(), labels

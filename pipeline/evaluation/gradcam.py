@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipeline.data.batches import read_images
 from pipeline.evaluation.results import pick_mistakes
 from pipeline.models.layers import unwrap
+from pipeline.models.mirrors import get_one_view, is_averaged
 
 _HEAT_MAPS = 12  # mistakes
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
@@ -30,10 +31,14 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     """How much each location of an image speaks for a class, float32 (n, rows, columns), 0 to 1; None for a model without
     convolutions. Grad-CAM at the last convolution (Selvaraju et al. 2017, arXiv:1610.02391), of the log-odds: the map is that
     of the log-probability, whose gradient vanishes where a network is certain. Where a head sees several depths of a backbone,
-    the map is that of the last one.
+    the map is that of the last one. Where a model averages mirror images, it is the mean of both maps.
 
     images: (n, size, size, 3), 0 to 255. classes: int (n,).
     """
+    if is_averaged(model):
+        model = get_one_view(model)
+        as_is, mirrored = (compute_heat_maps(model, view, classes) for view in (images, images[:, :, ::-1]))
+        return None if as_is is None or mirrored is None else (as_is + mirrored[:, :, ::-1]) / 2
     front, inner = unwrap(model)
     feature_map = _find_feature_map(inner)
     if feature_map is None:

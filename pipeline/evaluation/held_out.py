@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.recipe_sections import TransferRecipe
-from pipeline.config.recipes import resolve_recipe
+from pipeline.config.recipes import averages_mirrors, resolve_recipe
 from pipeline.config.sections import Params
 from pipeline.data.embeddings import find_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metric_types import HeldOutMetrics
 from pipeline.evaluation.metrics import compute_basic_metrics
 from pipeline.evaluation.results import load_curves
+from pipeline.models.mirrors import average_mirrors
 from pipeline.models.predictions import predict
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
@@ -74,8 +75,10 @@ def train_and_predict(
         recipe = resolve_recipe(params.train, published)
         if not recipe.fine_tune.epochs:
             settings: dict[str, Any] = {"seed": params.train.seed, "cache_gb": params.train.cache_gb}
+            settings |= {"mirrored": averages_mirrors(params, family)}
             return train_head(family, recipe, **settings, record=_RECORD, watch=watch, checkpoints=checkpoints)
     model = train_family(family, params, record=_RECORD, watch=watch, checkpoints=checkpoints)
+    model = average_mirrors(model) if averages_mirrors(params, family) else model
     return predict(model, "val", find_embeddings(family))
 
 

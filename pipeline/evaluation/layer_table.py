@@ -6,11 +6,13 @@ import keras
 import pandas as pd
 
 from pipeline.models.layers import unwrap
+from pipeline.models.mirrors import get_one_view
 
 
 def make_layer_table(model: keras.Model) -> pd.DataFrame:
     """layer, kind, rows, columns, channels, parameters: one row per layer, in order; a backbone is one layer. A flat output
-    has 1 row and 1 column."""
+    has 1 row and 1 column. Of a model that averages mirror images: those that each image goes through."""
+    model = get_one_view(model)
     front, inner = unwrap(model)
     rows: list[dict[str, Any]] = []
     for layer in [*model.layers[: 1 + len(front)], *inner.layers[1:]]:

@@ -52,10 +52,12 @@ class Size(TypedDict):
 
 
 class ModelFacts(Size):
-    """best_epoch: from 1; None without epochs. model_sha256: of the model's file."""
+    """best_epoch: from 1; None without epochs. model_sha256: of the model's file. tta: none, or flip where it averages mirror
+    images."""
 
     best_epoch: int | None
     model_sha256: str
+    tta: str
 
 
 class SharedMetrics(TypedDict):

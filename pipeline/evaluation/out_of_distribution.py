@@ -16,6 +16,7 @@ from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
 from pipeline.models.layers import POOLED_LAST, unwrap
+from pipeline.models.mirrors import get_one_view
 from pipeline.runtime.files import readable_name
 from pipeline.runtime.processes import in_chunks
 
@@ -54,7 +55,9 @@ def fit_familiarity(model: keras.Model) -> Familiarity:
 
 def make_feature_model(model: keras.Model) -> keras.Model:
     """Pixels to the inputs of the last dense layer, (batch, features). Where these are a backbone's features themselves, from
-    several depths, only the last ones: earlier blocks see textures, and their sizes would decide the angles."""
+    several depths, only the last ones: earlier blocks see textures, and their sizes would decide the angles. Of the image
+    alone, where a model averages mirror images."""
+    model = get_one_view(model)
     front, inner = unwrap(model)
     dense = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)]
     pooled = [layer for layer in inner.layers if layer.name == POOLED_LAST]

@@ -112,14 +112,15 @@ def check_evaluations(results: Mapping[str, Results], facts: DatasetFacts, folde
             raise PipelineError(f"{EVALUATIONS / family} was measured on another model than {file}: {remedy}")
 
 
-def describe_model(model: Any, artifact: Path, record: Path) -> ModelFacts:
-    """model: from Keras. artifact: its file. record: dvclive's folder."""
+def describe_model(model: Any, artifact: Path, record: Path, *, mirrored: bool) -> ModelFacts:
+    """model: from Keras. artifact: its file. record: dvclive's folder. mirrored: whether it averages mirror images."""
     return {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(weight.shape.num_elements()) for weight in model.trainable_weights),
         "model_bytes": artifact.stat().st_size,
         "best_epoch": json.loads((record / "metrics.json").read_text())["best"].get("epoch"),
         "model_sha256": compute_sha256(artifact),
+        "tta": "flip" if mirrored else "none",
     }
 
 

@@ -1,5 +1,5 @@
-"""Features of every image: a backbone, applied once to all splits and to augmented views of the training images. Imports
-TensorFlow."""
+"""Features of every image: a backbone, applied once to all splits, to augmented views of the training images and, if
+models average them, to mirror images. Imports TensorFlow."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config.sections import Embed
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import read_views
-from pipeline.data.embeddings import CUT_DTYPE, EmbeddingFacts, EmbeddingWriter, ShardWriter, save_facts
+from pipeline.data.embeddings import CUT_DTYPE, MIRROR, EmbeddingFacts, EmbeddingWriter, ShardWriter, save_facts
 from pipeline.models.inference import Apply
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_continued
@@ -39,6 +39,7 @@ def embed_images(
     key: of all that features depend on; what a run with the same one had finished when it was killed is taken over.
     """
     passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
+    passes += [(split, MIRROR) for split in _SPLITS if facts.mirrored]
     total, start = sum(facts.num_images[split] for split, _ in passes), time.perf_counter()
     with (
         folder_continued(EMBEDDINGS / family, key) as folder,
@@ -46,7 +47,7 @@ def embed_images(
     ):
         writer = EmbeddingWriter(folder, facts.dtype)
         for split, view in passes:
-            cut = writer.open_cut(split, view, math.prod(facts.cut_shape)) if _keeps_cut(facts, split) else None
+            cut = writer.open_cut(split, view, math.prod(facts.cut_shape)) if _keeps_cut(facts, split, view) else None
             there = writer.count_rows(split, view)
             there = there if cut is None else min(there, cut.there)
             if there:
@@ -66,9 +67,9 @@ def embed_images(
     logger.info("%s: %d images, %d features each, %.0f images/s", family, total, facts.num_features, rate)
 
 
-def _keeps_cut(facts: EmbeddingFacts, split: str) -> bool:
-    """Not of test, on which nothing is trained or chosen."""
-    return facts.cut is not None and split != "test"
+def _keeps_cut(facts: EmbeddingFacts, split: str, view: int) -> bool:
+    """Not of test, on which nothing is trained or chosen, and of no mirror images, which only the whole model sees."""
+    return facts.cut is not None and split != "test" and view != MIRROR
 
 
 def _extract_rows(

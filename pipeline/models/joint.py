@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from pipeline.models.layers import unwrap
+from pipeline.models.mirrors import average_mirrors, get_one_view, is_averaged
 
 
 def find_features(network: keras.Model) -> keras.KerasTensor:
@@ -13,7 +14,8 @@ def find_features(network: keras.Model) -> keras.KerasTensor:
 
 
 def make_extractor(model: keras.Model) -> keras.Model:
-    """Pixels to what `find_features` finds."""
+    """Pixels to what `find_features` finds; of the image alone, where a model averages mirror images."""
+    model = get_one_view(model)
     _, network = unwrap(model)
     return put_in_front(model, keras.Model(network.input, find_features(network)))
 
@@ -35,7 +37,11 @@ def make_joint(
     """Pixels to (batch, classes + 1): the probabilities and, behind them, the distance, 0 or more, of `find_features`.
 
     The others: see `Directions` in `pipeline.evaluation.familiarity`, whose `measure_distances` computes the same in NumPy.
+    Of a model that averages mirror images, the mean of both distances.
     """
+    if is_averaged(model):
+        parts = {"mean": mean, "axes": axes, "whitening": whitening, "centres": centres}
+        return average_mirrors(make_joint(get_one_view(model), **parts, rest=rest))
     _, network = unwrap(model)
     features = find_features(network)
     if features.shape[1] != len(mean):

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 
 from pipeline.data.batches import read_batches, read_images
-from pipeline.data.embeddings import Embeddings
+from pipeline.data.embeddings import MIRROR, Embeddings, Rows
 from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.from_cut import predict_from_cut
 from pipeline.models.inference import Apply, freeze
+from pipeline.models.mirrors import get_one_view, is_averaged
 from pipeline.runtime.errors import PipelineError
 
 _BATCH = 32  # images; only speed and memory depend on it
@@ -18,11 +19,12 @@ _CHECKED, _TOLERANCE = 32, 1e-2  # images, and probability: features in float16 
 def predict(
     model: keras.Model, split: str, embeddings: Embeddings | None, apply: Apply | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`predict_embedded` if there are features that the model's backbone has computed, `predict_from_cut` if a part of it has
-    computed what was kept at a cut, else `predict_split`."""
-    if embeddings is not None and was_made_by(model, embeddings):
+    """`predict_embedded` if there are features that the model's backbone has computed, of all images that it looks at,
+    `predict_from_cut` if a part of it has computed what was kept at a cut, else `predict_split`."""
+    averaged = is_averaged(model)
+    if embeddings is not None and was_made_by(model, embeddings) and embeddings.facts.mirrored >= averaged:
         return predict_embedded(model, embeddings, split)
-    if embeddings is not None and embeddings.facts.cut is not None and split != "test":
+    if embeddings is not None and embeddings.facts.cut is not None and split != "test" and not averaged:
         return predict_from_cut(model, embeddings, split)
     return predict_split(model, split, apply)
 
@@ -42,20 +44,31 @@ def predict_split(model: keras.Model, split: str, apply: Apply | None = None) ->
 
 def predict_embedded(model: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:
     """The same from cached features, by the layers after them: equal within 1e-4, and in a moment."""
-    return predict_features(keras.Model(model.get_layer("features").output, model.output), embeddings, split)
+    one = get_one_view(model)
+    head = keras.Model(one.get_layer("features").output, one.output)
+    return predict_features(head, embeddings, split, mirrored=is_averaged(model))
 
 
-def predict_features(head: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same by a head alone, float32 (batch, features) to probabilities."""
-    labels, rows = embeddings.labels(split), embeddings.features(split)
-    parts = np.array_split(np.arange(len(labels)), max(1, -(-len(labels) // _ROWS)))
+def predict_features(
+    head: keras.Model, embeddings: Embeddings, split: str, *, mirrored: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by a head alone, float32 (batch, features) to probabilities. mirrored: their mean over an image and its mirror
+    image."""
+    probabilities = _apply_head(head, embeddings.features(split))
+    if mirrored:
+        probabilities = (probabilities + _apply_head(head, embeddings.features(split, MIRROR))) / 2
+    return embeddings.labels(split), probabilities
+
+
+def _apply_head(head: keras.Model, rows: Rows) -> np.ndarray:
+    parts = np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // _ROWS)))
     # Called eagerly: two dense layers are done before Keras' own `predict` has traced them.
-    return labels, np.concatenate([head(rows.take(part), training=False).numpy() for part in parts])
+    return np.concatenate([head(rows.take(part), training=False).numpy() for part in parts])
 
 
 def was_made_by(model: keras.Model, embeddings: Embeddings) -> bool:
     """Whether a model's backbone has computed the features: false after fine-tuning."""
-    backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    backbones = [layer for layer in get_one_view(model).layers if isinstance(layer, keras.Model)]
     return any(compute_weights_digest(backbone) == embeddings.facts.weights_sha256 for backbone in backbones)
 
 

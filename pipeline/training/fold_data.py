@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from pipeline.config.sections import Crossval
-from pipeline.data.embeddings import Embeddings, EmbeddingWriter, Rows, find_embeddings, save_facts, save_none
+from pipeline.data.embeddings import MIRROR, Embeddings, EmbeddingWriter, Rows, find_embeddings, save_facts, save_none
 from pipeline.data.groups import balance_folds, load_groups
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.tfrecords import (
@@ -171,18 +171,19 @@ def write_fold_embeddings(
     """Writes data/embeddings/<family> into a workspace: the cached features, and activations if there are any, in the order of
     `write_fold`.
 
-    views: augmented views of each training image to include. Images of val have none: the image itself is used instead.
+    views: augmented views of each training image to include. Images of val have none: the image itself is used instead. Mirror
+    images that are averaged are included for all.
     """
     target = workspace / EMBEDDINGS / family
     target.mkdir(parents=True)
     facts, labels = embeddings.facts, [embeddings.labels(split) for split in FOLD_SPLITS]
     writer, width = EmbeddingWriter(target, facts.dtype), math.prod(facts.cut_shape)
     for split, rows in origins.items():
-        for view in range(views + 1 if split == "train" else 1):
+        for view in [*range(views + 1 if split == "train" else 1), *([MIRROR] if facts.mirrored else [])]:
             parts = _gather(_list_sources(embeddings.features, view), rows)
             numbers = np.array([labels[number][row] for number, row in rows], np.int64)
             writer.write(split, view, _with_labels(parts, numbers))
-            if facts.cut is not None:
+            if facts.cut is not None and view != MIRROR:
                 activations = writer.open_cut(split, view, width)
                 for part in _gather(_list_sources(embeddings.activations, view), rows):
                     activations.add(part, len(part))
@@ -199,8 +200,8 @@ def _with_labels(parts: Iterable[np.ndarray], numbers: np.ndarray) -> Iterator[t
 
 
 def _list_sources(read: Callable[..., Rows], view: int) -> list[Rows]:
-    """For each of FOLD_SPLITS the rows of a view; val has the images themselves only."""
-    return [read(split, view if number == 0 else 0) for number, split in enumerate(FOLD_SPLITS)]
+    """For each of FOLD_SPLITS the rows of a view; val has the images themselves and their mirror images only."""
+    return [read(split, view if number == 0 or view == MIRROR else 0) for number, split in enumerate(FOLD_SPLITS)]
 
 
 def _in_parts(rows: np.ndarray, width: int = 1) -> Iterator[np.ndarray]:

@@ -182,17 +182,18 @@ def train_head(
     seed: int,
     cache_gb: float,
     record: Path,
+    mirrored: bool = False,
     watch: Watch | None = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first phase alone, without the backbone, which takes longer to build than a head to train: (labels, int64 (n,);
-    probabilities, float32 (n, classes)) of val, equal to those of the whole model."""
+    probabilities, float32 (n, classes)) of val, equal to those of the whole model. mirrored: see `predict_features`."""
     facts, embeddings = load_dataset_facts(), load_embeddings(family)
     settings: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "watch": watch}
     phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "head"))
     with open_record(record) as live:
         head, _ = fit_head(family, recipe, facts, embeddings, **settings, live=live, phase=phase)
-    return predict_features(head, embeddings, "val")
+    return predict_features(head, embeddings, "val", mirrored=mirrored)
 
 
 def fit_head(

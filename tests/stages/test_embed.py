@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.sections import Embed
-from pipeline.data.embeddings import EmbeddingFacts, Embeddings, load_embeddings
+from pipeline.data.embeddings import MIRROR, EmbeddingFacts, Embeddings, load_embeddings
 from pipeline.runtime.cli import run_family_verb
 from pipeline.runtime.errors import PipelineError
 from stages.embed import embed
@@ -142,6 +142,18 @@ class TestFeatures:
         for split, (_, labels) in SPLITS.items():
             assert read_all(found, split).shape == (len(labels), 64)
             np.testing.assert_array_equal(found.labels(split), labels)
+
+    def test_mirror_images_have_features_where_models_average_them(self, run_embed, build_once):
+        from pipeline.models.transfer import make_feature_model
+
+        found = load(run_embed(evaluate__tta="flip", families=["mobilenet"]))
+        model = make_feature_model("mobilenet", build_once("mobilenet", SIZE, "none"), image_size=SIZE, input_size=SIZE)
+        for split, (images, _) in SPLITS.items():
+            assert_close(read_all(found, split, MIRROR), model(images[:, :, ::-1]).numpy())
+
+    def test_they_have_none_otherwise(self, finished):
+        assert not load(finished).facts.mirrored
+        assert not list((finished / "data/embeddings/mobilenet").glob("*mirror*"))
 
     def test_rows_are_the_networks_output_in_the_order_of_the_records(self, finished, build_once):
         from pipeline.models.transfer import make_feature_model

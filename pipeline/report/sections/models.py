@@ -65,6 +65,7 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
             pd.concat([results[name].classes.assign(family=name) for name in families]), families, class_names
         ),
         "calibrations": [{"family": name, **results[name].metrics} for name in families],
+        "mirrored": [name for name in families if results[name].metrics.get("tta") == "flip"],
         "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
         "refusals": describe_refusals(results, families),
         "guessing": describe_guessing(findings),

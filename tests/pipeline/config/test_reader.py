@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params, load_published_recipe, read_params
-from pipeline.config.recipes import find_cut, list_features
+from pipeline.config.recipes import averages_mirrors, find_cut, list_features
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
 from tests.conftest import ROOT
@@ -580,3 +580,34 @@ def test_only_a_folders_pictures_can_stay_where_they_are(project):
     project.set(data__source="archive")
     with pytest.raises(PipelineError, match=r"^data\.keep: got reference, but data\.source is archive: expected copy"):
         load_params()
+
+
+class TestMirrors:
+    """evaluate.tta: flip, where mirror images are as good as the images themselves."""
+
+    def test_families_that_train_on_mirror_images_average_them(self, change):
+        params = load_params(change("evaluate.tta", "flip"))
+        assert [name for name in params.families if averages_mirrors(params, name)] == [
+            "optimized",
+            "efficientnet_lite0",
+        ]
+        assert not averages_mirrors(load_params(change("evaluate.tta", "none")), "optimized")
+
+    @pytest.mark.parametrize("flip", ["none", "vertical"])
+    def test_where_training_is_told_that_mirror_images_are_wrong_it_is_refused(self, change, flip):
+        line = refusal(change("evaluate.tta", "flip", "train.augment.flip", flip))
+        assert line.startswith(f"evaluate.tta flip averages mirror images, but train.augment.flip is {flip}: ")
+
+    def test_where_no_family_trains_on_them_it_is_refused(self, change):
+        line = refusal(change("evaluate.tta", "flip", "families", ["underfit", "linear_svm"]))
+        assert (
+            "expected a family that trains on them, received only underfit, linear_svm, whose augment.flip is" in line
+        )
+
+    def test_training_may_be_told_to_mirror_all(self, change):
+        names = ["underfit", "efficientnet_lite0_svm"]
+        params = load_params(change("evaluate.tta", "flip", "train.augment.flip", "both", "families", names))
+        assert all(averages_mirrors(params, name) for name in names)
+
+    def test_a_file_that_does_not_know_of_it_averages_nothing(self, change):
+        assert load_params(change("evaluate.tta", ABSENT)).evaluate.tta == "none"

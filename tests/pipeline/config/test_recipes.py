@@ -11,6 +11,7 @@ from pipeline.config.recipes import (
     describe_settings,
     expand_recipes,
     list_ignored,
+    list_notes,
     resolve_augment,
     resolve_family,
     resolve_recipe,
@@ -295,3 +296,33 @@ class TestSettings:
         change(name, value)
         after = self.describe()
         assert {key for key in before if before[key] != after[key]} == changed
+
+
+class TestMirrors:
+    """What a family that averages mirror images trains and embeds with."""
+
+    def test_what_does_not_average_them_has_the_settings_that_it_had(self, change):
+        before, after = load_params(), load_params(change("evaluate.tta", "flip"))
+        for family in ("underfit", "linear_svm"):
+            assert describe_settings(after, family) == describe_settings(before, family)
+
+    def test_the_others_say_so_and_a_frozen_backbone_is_applied_to_them(self, change):
+        before, after = load_params(), load_params(change("evaluate.tta", "flip"))
+        says = {
+            "optimized": ["train"],
+            "efficientnet_lite0": ["embed", "train"],
+            "efficientnet_lite0_fine_tuned": ["train"],
+        }
+        for family, purposes in says.items():
+            old, new = describe_settings(before, family), describe_settings(after, family)
+            for purpose in ("embed", "train"):
+                assert new[purpose] == old[purpose] | ({"tta": "flip"} if purpose in purposes else {})
+
+    def test_families_to_which_it_does_not_apply_are_named(self, change):
+        params = load_params(change("evaluate.tta", "flip"))
+        notes = [
+            f"{family} does not train on mirror images: evaluate.tta does not apply to it"
+            for family in ("linear_svm", "underfit", "overfit")
+        ]
+        assert [note for note in list_notes(params) if "evaluate.tta" in note] == notes
+        assert not [note for note in list_notes(load_params(change("evaluate.tta", "none"))) if "evaluate.tta" in note]

@@ -342,13 +342,14 @@ class TestModel:
         Path("record").mkdir()
         Path("record/metrics.json").write_text(json.dumps({"best": best}))
         Path("model.keras").write_bytes(b"abc")
-        assert describe_model(model, Path("model.keras"), Path("record")) == {
+        assert describe_model(model, Path("model.keras"), Path("record"), mirrored=epoch is None) == {
             "parameters": (3 + 1) * 2 + 2 * 5,
             "trainable_parameters": 2 * 5,
             "model_bytes": 3,
             "best_epoch": epoch,
             # the example of FIPS 180-2
             "model_sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "tta": "none" if epoch else "flip",
         }
 
 

@@ -177,6 +177,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "few_images": 10,
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
+        "mirrored": [],
         "sets": [{"family": "optimized", **sets}],
         "slices": make_slices(),
         "error_costs": None,
@@ -910,6 +911,11 @@ class TestCost:
         assert "optimizedonnx1.25100.0 %2e-0687.5 %75.0 – 93.8 %87.5 %kept" in text
         assert "refused: 0.05 lower" in text
         assert "In production" not in read()
+
+    def test_what_averaging_mirror_images_costs_is_said_of_those_that_do(self):
+        text = read(mirrored=["optimized", "mobilenet"])
+        assert "optimized, mobilenet: each answer is the mean over an image and its mirror image (evaluate.tta)" in text
+        assert "evaluate.tta" not in read()
 
     def test_trainable_parameters_are_told_from_all(self):
         assert "10,466,449493,829 trained" in read(rows=[make_row(trainable_parameters=493_829)])
