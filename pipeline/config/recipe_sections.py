@@ -17,6 +17,7 @@ from pipeline.config.types import (
     Positive,
     Section,
     Seed,
+    Share,
     make_optional,
 )
 
@@ -41,13 +42,13 @@ def _check_cut(value: Any) -> Any:
 
 
 ClassWeight: TypeAlias = Literal["none", "balanced"]
-Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
+Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both", "alternate"]
 Monitor: TypeAlias = Literal["val_loss", "val_accuracy"]
 Oversample: TypeAlias = Literal["none", "balanced"]
-Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
+Optimizer: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd", "nesterov"]
 Restore: TypeAlias = Literal["best", "last"]
 Solver: TypeAlias = Literal["fast", "svc"]
-ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine"]
+ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine", "one_cycle"]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
 # Blocks of a backbone, counted from 1, the first.
@@ -66,6 +67,16 @@ class Augment(Section):
     brightness: Fraction = 0.0
     shift: Fraction = 0.0
     crop: Fraction = 0.0
+    translate: Fraction = 0.0
+    erase: Fraction = 0.0
+    randaugment: Share = 0.0
+    mixup: NotNegative = 0.0
+    cutmix: NotNegative = 0.0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, and so their labels: what nobody can do with cached features."""
+        return max(self.mixup, self.cutmix) > 0
 
     @property
     def is_active(self) -> bool:
@@ -75,7 +86,7 @@ class Augment(Section):
     @property
     def mirrors(self) -> bool:
         """Whether training sees images mirrored left to right."""
-        return self.flip in ("horizontal", "both")
+        return self.flip in ("horizontal", "both", "alternate")
 
 
 NO_AUGMENT = Augment(flip="none", rotation=0.0, zoom=0.0, contrast=0.0)
@@ -151,7 +162,8 @@ class Augmented(Section):
 
 
 class Training(Augmented):
-    """Settings of training by gradient descent."""
+    """Settings of training by gradient descent. Those with a default are younger than many a params.yaml. weight_decay: 0: as
+    the optimizer has it."""
 
     epochs: Count
     batch_size: Count
@@ -167,6 +179,14 @@ class Training(Augmented):
     schedule: Schedule
     class_weight: ClassWeight
     oversample: Oversample = "none"
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0
+    weight_decay: NotNegative = 0.0
+
+    @property
+    def has_soft_labels(self) -> bool:
+        """Whether training sees rows of probabilities instead of class numbers."""
+        return self.label_smoothing > 0 or self.augment.mixes
 
 
 class Recipe(Training):

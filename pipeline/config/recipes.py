@@ -28,6 +28,8 @@ _DEFAULTS = "defaults"
 _EMBEDDED = ("backbone", "features", "input_size", "augment")  # what decides features
 _INHERITED = (*_EMBEDDED, "standardize")  # by X_svm, from X; X_fine_tuned inherits all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
+_OF_EVERY_STEP = ("cosine", "one_cycle")  # schedules that leave nothing to another rule
+_MIXING = ("mixup", "cutmix")  # of augment: nothing that can be done with cached features
 
 
 def expand_recipes(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,10 +115,13 @@ def trace_origins(recipes: Mapping[str, Any], params: Params, family: str) -> di
 def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
     """The settings with which one family trains: those of `train`, and the recipe's own where `train` says null.
 
-    `train.max_epochs` caps the recipe's epochs, but not `train.epochs`. Raises PipelineError for two rules that would both set
-    the learning rate, or both make up for rare classes.
+    `train.max_epochs` caps the recipe's epochs, but not `train.epochs`. What is trained on cached features never mixes images.
+    Raises PipelineError for two rules that would both set the learning rate, or both make up for rare classes.
     """
     resolved = _override(recipe.model_dump(), train.model_dump())
+    if trains_on_features(recipe):
+        _check_mixing(recipe.augment)
+        resolved["augment"] |= dict.fromkeys(_MIXING, 0.0)
     if train.epochs is None and train.max_epochs is not None:
         resolved["epochs"] = min(resolved["epochs"], train.max_epochs)
     _check_rules(resolved)
@@ -125,17 +130,14 @@ def resolve_recipe(train: Train, recipe: AnyRecipe) -> AnyRecipe:
 
 def _check_rules(resolved: Mapping[str, Any]) -> None:
     """Raises PipelineError for settings that contradict each other."""
-    if resolved["schedule"]["kind"] == "cosine" and resolved["reduce_lr"]["patience"] is not None:
-        raise PipelineError(
-            "schedule.kind cosine sets the learning rate of every step: expected reduce_lr.patience null beside it, received "
-            f"{resolved['reduce_lr']['patience']}; use one of the two"
-        )
     tuning = resolved.get("fine_tune", {})
-    if (tuning.get("schedule") or {}).get("kind") == "cosine" and tuning["reduce_lr"]["patience"] is not None:
-        raise PipelineError(
-            "fine_tune.schedule.kind cosine sets the learning rate of every step: expected fine_tune.reduce_lr.patience null "
-            f"beside it, received {tuning['reduce_lr']['patience']}; use one of the two"
-        )
+    for place, settings in (("", resolved), ("fine_tune.", tuning)):
+        kind = (settings.get("schedule") or {}).get("kind")
+        if kind in _OF_EVERY_STEP and settings["reduce_lr"]["patience"] is not None:
+            raise PipelineError(
+                f"{place}schedule.kind {kind} sets the learning rate of every step: expected {place}reduce_lr.patience null "
+                f"beside it, received {settings['reduce_lr']['patience']}; use one of the two"
+            )
     if tuning.get("from") and tuning["start"] == "fresh":
         raise PipelineError(
             "fine_tune.from keeps what a frozen part of the backbone gives: expected fine_tune.start head beside it, received "
@@ -148,9 +150,21 @@ def _check_rules(resolved: Mapping[str, Any]) -> None:
         )
 
 
-def resolve_augment(train: Train, augment: Augment) -> Augment:
-    """How images are augmented for one family: as `train.augment` says, and as the recipe says where that is null."""
-    return Augment.model_validate(_override(augment.model_dump(), train.augment.model_dump()))
+def _check_mixing(augment: Augment) -> None:
+    """Of a family that trains on cached features."""
+    if augment.mixes:
+        raise PipelineError(
+            "augment.mixup and augment.cutmix mix images, and this family trains on features that are cached for one image "
+            f"each: expected 0 for both, received {augment.mixup:g} and {augment.cutmix:g}; networks on pixels take them"
+        )
+
+
+def _resolve_views(train: Train, augment: Augment) -> Augment:
+    """How the views of a linear machine on features are augmented: as `train.augment` says, and as the recipe says where that
+    is null; without mixing."""
+    _check_mixing(augment)
+    resolved = _override(augment.model_dump(), train.augment.model_dump())
+    return Augment.model_validate(resolved | dict.fromkeys(_MIXING, 0.0))
 
 
 def resolve_family(params: Params, family: str) -> Recipe | LinearRecipe:
@@ -159,7 +173,7 @@ def resolve_family(params: Params, family: str) -> Recipe | LinearRecipe:
     recipe = params.recipes[family]
     if isinstance(recipe, Recipe):
         return resolve_recipe(params.train, recipe)
-    augment = recipe.augment and resolve_augment(params.train, recipe.augment)
+    augment = recipe.augment and _resolve_views(params.train, recipe.augment)
     return recipe.model_copy(
         update={"augment": augment, "class_weight": params.train.class_weight or recipe.class_weight}
     )
@@ -197,15 +211,21 @@ def find_cut(recipe: Recipe | LinearRecipe) -> int | None:
 
 
 def list_ignored(params: Params, family: str) -> list[str]:
-    """What `train` sets and a linear machine does not have, by name, such as train.dropout; nothing of other families."""
-    declared = FAMILIES[family]
+    """What `train` sets and a family does not have, by name, such as train.dropout of a linear machine, or train.augment.mixup
+    of what trains on cached features."""
+    declared, asked = FAMILIES[family], params.train.augment.model_dump(include=set(_MIXING))
+    mixing = (
+        [f"train.augment.{name}" for name in _MIXING if asked[name]]
+        if trains_on_features(params.recipes[family])
+        else []
+    )
     if declared.kind != "linear":
-        return []
+        return mixing
     taken = set(_LINEAR) if declared.backbone else {"class_weight"}
     if params.train.augment.model_dump() == NO_AUGMENT.model_dump():
         taken.add("augment")  # on pixels nothing is augmented anyway
     overrides = params.train.model_dump(include={*Training.model_fields, "max_epochs"} - taken)
-    return [".".join(["train", *path]) for path, value in walk(overrides) if value is not None]
+    return [".".join(["train", *path]) for path, value in walk(overrides) if value is not None] + mixing
 
 
 def list_notes(params: Params) -> list[str]:
@@ -214,7 +234,8 @@ def list_notes(params: Params) -> list[str]:
     for family in params.families:
         if ignored := list_ignored(params, family):
             do = "does" if len(ignored) == 1 else "do"
-            notes.append(f"{family} is a linear machine: {', '.join(ignored)} {do} not apply to it")
+            kind = "is a linear machine" if FAMILIES[family].kind == "linear" else "trains on cached features"
+            notes.append(f"{family} {kind}: {', '.join(ignored)} {do} not apply to it")
         if params.tta != "none" and not averages_mirrors(params, family):
             notes.append(f"{family} does not train on mirror images: evaluate.tta does not apply to it")
     return notes

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config.types import Encoding
-from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers, get_mixing_numbers
 from pipeline.data.embeddings import MIRROR
+from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts
 from pipeline.runtime.paths import TFRECORDS
@@ -135,7 +136,8 @@ def make_training_batches(
     oversample: bool = False,
     folder: Path = TFRECORDS,
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and the number of batches per epoch.
+    """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and the number of batches per epoch. Where
+    images are mixed, labels are rows of probabilities, float32 (batch, classes).
 
     Each epoch has its own order and augmentation, both drawn from (seed, epoch, position of the image), so that a run that
     resumes at `first_epoch` sees what an uninterrupted one would. A split of up to `cache_gb` GB is kept in memory and shuffled
@@ -158,7 +160,7 @@ def make_training_batches(
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         numbers = draw_numbers(n, seed=seed, epoch=epoch) if augmentation.is_active else None
-        return _augment(shuffle(epoch), numbers, augmentation)
+        return _augment(shuffle(epoch), numbers, augmentation, facts.num_classes)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
@@ -233,16 +235,31 @@ def _shuffle_files(
     return shuffle
 
 
-def _augment(batches: tf.data.Dataset, numbers: tf.Tensor | None, augmentation: Augmentation) -> tf.data.Dataset:
+def _augment(
+    batches: tf.data.Dataset, numbers: tf.Tensor | None, augmentation: Augmentation, num_classes: int
+) -> tf.data.Dataset:
     """batches: (positions of the images, Batch). numbers: of `draw_numbers`, or None for no augmentation."""
     if numbers is None:
         # A plain tuple: given class weights, Keras takes a named tuple for the images alone.
         return batches.map(lambda _, batch: (batch.images, batch.labels))
     return batches.map(
-        lambda i, batch: (augment_batch(batch.images, tf.gather(numbers, i), augmentation), batch.labels),
+        lambda i, batch: augment_labelled(
+            batch.images, batch.labels, tf.gather(numbers, i), augmentation, num_classes=num_classes
+        ),
         tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def augment_labelled(
+    images: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation, *, num_classes: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`augment_batch` and, where images are mixed, what becomes of their labels, int (batch,): float32 (batch, classes)."""
+    images = augment_batch(images, numbers, augmentation)
+    if not augmentation.mixes:
+        return images, labels
+    rows, shares = tf.one_hot(labels, num_classes), get_mixing_numbers(numbers)
+    return mix_batch(images, rows, shares, mixup=augmentation.mixup, cutmix=augmentation.cutmix)
 
 
 def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,8 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
 from pipeline.config.recipes import find_cut, list_features, resolve_family
 from pipeline.config.sections import Params
-from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
+from pipeline.data.augmentation import Augmentation, draw_numbers
+from pipeline.data.batches import augment_labelled
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.doctor.speed import Speed
 from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
@@ -30,6 +31,7 @@ from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
 from pipeline.training.fit import FitData, compile_model
 from pipeline.training.head import begin_head, make_head_settings
 from pipeline.training.network import adapt_normalization, make_settings
+from pipeline.training.soft_labels import spread_labels
 
 _LEAST_STEPS, _MOST_STEPS = 3, 20
 _PER_FAMILY = 0.6  # seconds of steps, once the first one has been made
@@ -166,7 +168,10 @@ def _make_batches(recipe: Recipe, image_size: int, num_classes: int) -> tf.data.
 
     def make(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         numbers = draw_numbers(recipe.batch_size, seed=0, epoch=epoch)
-        return augment_batch(images, numbers, augmentation) if augmentation.is_active else images, labels
+        if not augmentation.is_active:
+            return images, labels
+        return augment_labelled(images, labels, numbers, augmentation, num_classes=num_classes)
 
     epochs = tf.data.Dataset.range(np.iinfo(np.int64).max)
-    return epochs.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches = epochs.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return spread_labels(batches, num_classes, recipe.label_smoothing) if recipe.has_soft_labels else batches

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline.config.recipes import resolve_augment, trains_on_features
+from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.batches import read_images
@@ -16,12 +16,11 @@ _SAMPLES, _VERSIONS = 5, 4  # images, and augmented versions of each
 def draw_samples(family: str, params: Params, facts: DatasetFacts) -> np.ndarray:
     """The first training images, each unchanged and then augmented, uint8 (images, 1 + versions, size, size, 3).
 
-    The versions are those of a network's first epochs, or a frozen backbone's first views. No images for a family that
-    does not augment.
+    The versions are those of a network's first epochs, or a frozen backbone's first views, before they are mixed with others.
+    No images for a family that does not augment.
     """
-    recipe = params.recipes[family]
-    augment = recipe.augment
-    augmentation = Augmentation(**resolve_augment(params.train, augment).model_dump()) if augment else Augmentation()
+    recipe = resolve_family(params, family)
+    augmentation = Augmentation(**recipe.augment.model_dump()) if recipe.augment else Augmentation()
     if not augmentation.is_active:
         return np.zeros((0, 1, facts.image_size, facts.image_size, 3), np.uint8)
     if trains_on_features(recipe):

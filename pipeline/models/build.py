@@ -13,7 +13,11 @@ from pipeline.config.reader import load_published_recipe
 from pipeline.models.layers import make_input, resize
 from pipeline.runtime.errors import PipelineError
 
-_FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
+_FLIPS = {name: name for name in ("horizontal", "vertical")} | {
+    "both": "horizontal_and_vertical",
+    "alternate": "horizontal",
+}
+_OF_BATCHES = ("erase", "randaugment", "mixup", "cutmix")  # of augment
 _GIVEN = ("backbone", "image_size", "input_size", "num_classes")  # arguments of builders that are no settings
 
 
@@ -31,6 +35,7 @@ def build_model(
     family: a name in FAMILIES. image_size: pixels, each side. num_classes: 2 or more. input_size: pixels, each side, to
     which the model resizes its images first; None: no resizing. augment: flip, rotation and so on, as in
     `train.augment`: layers that change images during training; None: no such layers, as the pipeline augments its batches.
+    A layer sees no epochs and no labels: `alternate` flips by chance, what is erased, mixed or drawn by RandAugment is refused.
     settings: `dropout`, `l2`, `width`, `head_units` (of the last dense layer before the softmax; 0: none), the family's
     `sizes`, `pool` of linear_svm, `solver` of linear machines, `weights` of a backbone (imagenet, a file, or none, which is
     the default). Those that the recipe has and the caller does not give are taken from this project's params.yaml, without
@@ -85,14 +90,20 @@ def put_in_front(model: keras.Model, *, image_size: int, augment: Mapping[str, A
 
 
 def _augment(x: keras.KerasTensor, augment: Mapping[str, Any]) -> keras.KerasTensor:
+    if refused := [name for name in _OF_BATCHES if augment.get(name)]:
+        raise PipelineError(
+            f"augment.{refused[0]} is what the pipeline does to its batches: expected 0 for layers of a model, received "
+            f"{augment[refused[0]]}"
+        )
     if augment.get("flip", "none") != "none":
         x = layers.RandomFlip(_FLIPS[augment["flip"]])(x)
     if augment.get("rotation"):
         x = layers.RandomRotation(augment["rotation"])(x)
     if augment.get("zoom"):
         x = layers.RandomZoom(augment["zoom"])(x)
-    if augment.get("shift"):
-        x = layers.RandomTranslation(augment["shift"], augment["shift"])(x)
+    for name in ("shift", "translate"):
+        if augment.get(name):
+            x = layers.RandomTranslation(augment[name], augment[name])(x)
     if crop := augment.get("crop"):  # for which Keras has no layer that leaves images alone in prediction
         x = layers.RandomTranslation(crop / 2, crop / 2)(layers.RandomZoom((-crop, 0.0))(x))
     if augment.get("contrast"):

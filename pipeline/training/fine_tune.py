@@ -2,11 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import keras
-import tensorflow as tf
 from dvclive import Live
 
 from pipeline.config.families import FAMILIES
@@ -15,6 +12,7 @@ from pipeline.models.backbones.blocks import split_blocks
 from pipeline.models.backbones.loader import load_backbone, unfreeze
 from pipeline.training.checkpoints import PhaseCheckpoints
 from pipeline.training.fit import Fit, FitData, Phase, Watch, compile_model, fit, is_better, log_kept
+from pipeline.training.soft_labels import soften_labels
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +20,7 @@ logger = logging.getLogger(__name__)
 def make_tuning_recipe(recipe: TransferRecipe) -> TransferRecipe:
     """How the backbone is trained: as the head, but for what `fine_tune` says."""
     rule = recipe.fine_tune
-    names = ["epochs", "learning_rate", "optimizer", "early_stopping", "reduce_lr"]
+    names = ["epochs", "learning_rate", "optimizer", "label_smoothing", "ema", "early_stopping", "reduce_lr"]
     names += [name for name in ("batch_size", "schedule") if getattr(rule, name) is not None]
     return recipe.model_copy(update={name: getattr(rule, name) for name in names})
 
@@ -34,15 +32,9 @@ def compile_tuned(
     name, rule = str(FAMILIES[family].backbone), recipe.fine_tune
     unfreeze(name, network, rule.unfreeze, cut=rule.cut)
     factors = make_rate_factors(name, network, rule.layer_decay)
-    compile_model(
-        model,
-        make_tuning_recipe(recipe),
-        data.steps,
-        smoothing=rule.label_smoothing,
-        ema=rule.ema,
-        factors=factors,
-    )
-    return smooth_labels(data, model.output_shape[-1], rule.label_smoothing)
+    tuning = make_tuning_recipe(recipe)
+    compile_model(model, tuning, data.steps, factors=factors)
+    return soften_labels(data, model.output_shape[-1], tuning)
 
 
 def make_rate_factors(name: str, network: keras.Model, decay: float) -> dict[str, float]:
@@ -57,24 +49,6 @@ def make_rate_factors(name: str, network: keras.Model, decay: float) -> dict[str
         for layer in block
         for variable in layer.weights
     }
-
-
-def smooth_labels(data: FitData, num_classes: int, smoothing: float) -> FitData:
-    """Labels as rows of probabilities, float32 (batch, classes), where there is smoothing: in training, `smoothing` of each is
-    spread over all classes (Szegedy et al. 2016, arXiv:1512.00567); in validation none is: its loss stays comparable."""
-    if not smoothing:
-        return data
-
-    def spread(batches: tf.data.Dataset, share: float) -> tf.data.Dataset:
-        on, off = 1.0 - share + share / num_classes, share / num_classes
-
-        def change(*batch: Any) -> tuple[Any, tf.Tensor]:
-            x, labels = batch if len(batch) == 2 else batch[0]  # a named tuple comes as one argument
-            return x, tf.one_hot(labels, num_classes, on_value=on, off_value=off)
-
-        return batches.map(change)
-
-    return replace(data, batches=spread(data.batches, smoothing), validation=spread(data.validation, 0.0))
 
 
 def train_whole(

@@ -128,16 +128,21 @@ def compile_model(
     steps: int,
     steps_per_execution: int = 1,
     *,
-    smoothing: float = 0.0,
-    ema: float = 0.0,
     factors: Mapping[str, float] | None = None,
 ) -> None:
-    """Sets the optimizer, loss and metrics. steps: per epoch. smoothing: above 0, labels come as rows of probabilities. ema,
-    factors: see `make_optimizer`."""
-    rate = make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps)
+    """Sets the optimizer, loss and metrics. steps: per epoch. factors: see `make_optimizer`. Labels come as `soften_labels`
+    gives them for this recipe."""
+    optimizer = make_optimizer(
+        recipe.optimizer,
+        make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps),
+        step_decay=recipe.schedule.step_decay,
+        weight_decay=recipe.weight_decay,
+        ema=recipe.ema,
+        factors=factors or {},
+    )
     model.compile(
-        make_optimizer(recipe.optimizer, rate, step_decay=recipe.schedule.step_decay, ema=ema, factors=factors or {}),
-        "categorical_crossentropy" if smoothing else "sparse_categorical_crossentropy",
+        optimizer,
+        "categorical_crossentropy" if recipe.has_soft_labels else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
     )

@@ -40,6 +40,7 @@ from pipeline.training.fit import (
 )
 from pipeline.training.network import make_fit_data
 from pipeline.training.resume import list_state
+from pipeline.training.soft_labels import soften_labels
 
 # Steps that TensorFlow runs before it returns to Python, one or two seconds: a return takes longer than a head's step.
 _MOST_STEPS = 1000
@@ -219,6 +220,7 @@ def fit_head(
         set_statistics(head, *compute_statistics(embeddings.features("train", *views)))
     class_weight = compute_class_weight(facts.counts["train"], recipe.class_weight)
     data = FitData(batches, steps, read_feature_batches(embeddings, "val"), class_weight)
+    data = soften_labels(data, facts.num_classes, recipe)
     frozen = fit(family, head, recipe, data, live=live, phase=phase, watch=watch)
     log_kept(live, frozen.kept_epoch + 1, frozen.kept)
     return head, frozen

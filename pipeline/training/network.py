@@ -15,6 +15,7 @@ from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.fit import FitData, Phase, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
+from pipeline.training.soft_labels import soften_labels
 
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
@@ -42,6 +43,7 @@ def train_network(
     phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "network"))
     reading: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
     data = make_fit_data(recipe, facts, **reading, first_epoch=phase.checkpoints.first_epoch)
+    data = soften_labels(data, facts.num_classes, recipe)
     compile_model(model, recipe, data.steps)
     # `with` keeps the record open after fit: only then is the epoch known that is kept.
     with open_record(record) as live:

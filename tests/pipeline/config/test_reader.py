@@ -2,6 +2,7 @@ import pytest
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.reader import load_params, load_published_recipe, read_params
+from pipeline.config.recipe_sections import Augment
 from pipeline.config.recipes import averages_mirrors, find_cut, list_features
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
@@ -46,7 +47,7 @@ class TestUnknownKeys:
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
-            ("train.augment.shear", ["flip", "rotation", "zoom", "contrast", "brightness", "shift", "crop"]),
+            ("train.augment.shear", list(Augment.model_fields)),
             ("train.schedule.int", ["kind", "hold_epochs", "decay", "warmup_epochs", "step_decay"]),
             ("sources.imagenet", list(SOURCES)),
             ("recipes.xyz", list(FAMILIES)),
@@ -134,6 +135,13 @@ def test_a_missing_key_is_named(change, name):
         ("data.source", 1),
         ("preprocess.resize", "fit"),
         ("train.optimizer", "Adam"),
+        ("train.weight_decay", -0.1),
+        ("train.label_smoothing", 1.0),
+        ("train.ema", 1.0),
+        ("train.augment.erase", 1.0),
+        ("train.augment.randaugment", 1.5),
+        ("train.augment.mixup", -0.2),
+        ("train.augment.cutmix", "half"),
         ("train.augment.flip", True),
         ("recipes.linear_svm.class_weight", "even"),
         ("data.sha256", "abc"),  # a checksum

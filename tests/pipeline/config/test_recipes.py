@@ -12,7 +12,6 @@ from pipeline.config.recipes import (
     expand_recipes,
     list_ignored,
     list_notes,
-    resolve_augment,
     resolve_family,
     resolve_recipe,
     trace_origins,
@@ -22,7 +21,20 @@ from tests.conftest import ROOT
 from tests.pipeline.config.conftest import ABSENT, refusal
 
 ON_FEATURES = [name for name, family in FAMILIES.items() if family.kind == "linear" and family.backbone]
-NO_AUGMENT = {"flip": "none"} | dict.fromkeys(("rotation", "zoom", "contrast", "brightness", "shift", "crop"), 0.0)
+CHANGES = (
+    "rotation",
+    "zoom",
+    "contrast",
+    "brightness",
+    "shift",
+    "crop",
+    "translate",
+    "erase",
+    "randaugment",
+    "mixup",
+    "cutmix",
+)
+NO_AUGMENT = {"flip": "none"} | dict.fromkeys(CHANGES, 0.0)
 
 
 def expand(family: str, **entries) -> dict:
@@ -118,12 +130,15 @@ class TestTrain:
         params = load_params(change("train.augment.zoom", 0.5, "train.class_weight", "balanced"))
         recipe = params.recipes["mobilenet_svm"]
         assert isinstance(recipe, FeatureLinearRecipe)
-        augment = resolve_augment(params.train, recipe.augment)
-        assert augment == recipe.augment.model_copy(update={"zoom": 0.5})
+        augment = recipe.augment.model_copy(update={"zoom": 0.5})
         changes = {"augment": augment, "class_weight": "balanced"}
         assert resolve_family(params, "mobilenet_svm") == recipe.model_copy(update=changes)
         changes = {"class_weight": "balanced"}
         assert resolve_family(params, "linear_svm") == params.recipes["linear_svm"].model_copy(update=changes)
+
+    def test_so_it_is_for_the_other_schedule_of_every_step(self, change):
+        line = refusal(change("train.schedule.kind", "one_cycle", "train.reduce_lr.patience", 2))
+        assert line.startswith("underfit: schedule.kind one_cycle sets the learning rate of every step: expected ")
 
     @pytest.mark.parametrize(
         "names", [("train", "train"), ("recipes.optimized", "train"), ("train", "recipes.optimized")]
@@ -144,6 +159,28 @@ class TestTrain:
         assert list_ignored(params, "linear_svm") == ["train.max_epochs", "train.dropout", "train.augment.flip"]
         assert list_ignored(params, "mobilenet_svm") == ["train.max_epochs", "train.dropout"]
         assert list_ignored(params, "optimized") == list_ignored(params, "mobilenet") == []
+
+    def test_what_trains_on_cached_features_mixes_no_images_and_says_so(self, change):
+        change("train.width", None, "train.max_epochs", None)
+        params = load_params(
+            change("train.augment.mixup", 0.2, "train.augment.cutmix", 1.0, "train.augment.erase", 0.1)
+        )
+        for family in ("mobilenet", "mobilenet_fine_tuned", "mobilenet_svm"):
+            augment = resolve_family(params, family).augment
+            assert (augment.mixup, augment.cutmix, augment.erase) == (0.0, 0.0, 0.1)
+            assert list_ignored(params, family) == ["train.augment.mixup", "train.augment.cutmix"]
+        for family in ("optimized", "inceptionv3_fine_tuned"):
+            assert (resolve_family(params, family).augment.mixup, list_ignored(params, family)) == (0.2, [])
+        assert resolve_family(params, "optimized").has_soft_labels
+
+    @pytest.mark.parametrize("family", ["efficientnet_lite0", "efficientnet_lite0_svm"])
+    def test_where_its_own_recipe_asks_for_that_it_is_refused(self, change, family):
+        change("families", [family])
+        line = refusal(change("recipes.efficientnet_lite0.augment.cutmix", 1.0))
+        assert line.startswith(
+            f"{family}: augment.mixup and augment.cutmix mix images, and this family trains on features that"
+        )
+        assert "expected 0 for both, received 0 and 1" in line
 
     @pytest.mark.usefixtures("project")
     def test_without_augmentation_there_is_none_whatever_recipe_and_train_ask_for(self):

@@ -69,7 +69,11 @@ def test_a_wrong_dimension_is_refused_before_any_work(searched):
         ("dropout", [0.1, "much"], "expected a valid number, received 'much'"),
         ("batch_size", {"low": 0, "high": 64}, "expected greater than or equal to 1, received 0"),
         ("batch_size", {"low": 8, "high": 64.5}, "expected a valid integer, received 64.5"),
-        ("optimizer", ["adam", "adagrad"], "expected 'adam', 'adamw', 'rmsprop' or 'sgd', received 'adagrad'"),
+        (
+            "optimizer",
+            ["adam", "adagrad"],
+            "expected 'adam', 'adamw', 'rmsprop', 'sgd' or 'nesterov', received 'adagrad'",
+        ),
         ("learning_rate", [0.0, 0.1], "expected greater than 0, received 0.0"),
     ],
 )
@@ -95,7 +99,7 @@ def test_an_image_size_that_is_too_small_for_the_family_is_refused(searched):
     ("name", "hint"),
     [
         ("train.drop_out", "did you mean dropout?"),
-        ("train.augment.turn", "expected one of brightness, contrast, crop, flip, "),
+        ("train.augment.turn", "expected one of brightness, contrast, crop, cutmix, erase, flip, "),
         ("recipes.searched_cn.blocks", "did you mean searched_cnn?"),
         ("recipes.underfit.blocks", "expected one of augment, "),
         ("recipes.defaults.network.dropout", "expected one of animals_cnn, "),

@@ -8,8 +8,24 @@ from tests.tfrecords import make_noise
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 IMAGES = make_noise(4, 15)
-COLUMNS = 11  # of the numbers that an image gets
-FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST, BRIGHTNESS, SHIFT_X, SHIFT_Y, CROP, CROP_X, CROP_Y = range(COLUMNS)
+COLUMNS = 25  # of the numbers that an image gets
+FLIP_X, FLIP_Y, ROTATION, ZOOM, CONTRAST, BRIGHTNESS, SHIFT_X, SHIFT_Y, CROP, CROP_X, CROP_Y = range(11)
+(
+    TRANSLATE_X,
+    TRANSLATE_Y,
+    ERASE,
+    ERASE_X,
+    ERASE_Y,
+    WHICH,
+    SHARE,
+    BOX_X,
+    BOX_Y,
+    FIRST,
+    FIRST_SIGN,
+    SECOND,
+    SECOND_SIGN,
+) = range(11, 24)
+SIDE = 24
 LOW, MIDDLE, HIGH = 0.0, 0.5, 1.0  # one extreme of each change, no change, the other extreme
 OLDER = {"flip": "both", "rotation": 0.1, "zoom": 0.2, "contrast": 0.3}
 EVERYTHING = OLDER | {"brightness": 0.2, "shift": 0.1, "crop": 0.2}
@@ -73,6 +89,12 @@ class TestNoChange:
             ({"zoom": 0.1}, True, True),
             ({"rotation": 0.1}, True, True),
             ({"flip": "vertical"}, True, True),
+            ({"flip": "alternate"}, True, True),
+            ({"translate": 0.1}, True, True),
+            ({"erase": 0.1}, False, True),
+            ({"randaugment": 0.1}, False, True),
+            ({"mixup": 0.1}, False, True),
+            ({"cutmix": 0.1}, False, True),
         ],
     )
     def test_warps_and_is_active_say_what_changes(self, settings, warps, is_active):
@@ -192,6 +214,99 @@ class TestCrop:
         assert (np.diff(cropped, axis=2) >= -1e-3).all(), "a reflection would fall"
 
 
+class TestTranslate:
+    def test_images_move_by_whole_pixels_and_are_reflected(self):
+        moved = turn(IMAGES, {TRANSLATE_X: HIGH, TRANSLATE_Y: LOW}, translate=0.2)
+        np.testing.assert_array_equal(moved[:, 3:, :-3], IMAGES[:, :-3, 3:])
+        np.testing.assert_array_equal(moved[:, :3, :-3], IMAGES[:, 2::-1, 3:])
+
+    def test_a_fraction_of_a_pixel_is_rounded(self):
+        np.testing.assert_array_equal(turn(IMAGES, {TRANSLATE_X: 0.55}, translate=0.2), IMAGES)
+
+    def test_with_a_flip_too_every_pixel_is_one_of_the_image(self):
+        moved = turn(IMAGES, {TRANSLATE_X: HIGH, SIDE: LOW}, translate=0.2, flip="alternate")
+        assert set(np.unique(moved)) <= set(np.unique(IMAGES))
+
+
+class TestAlternate:
+    def flips(self, epoch: int) -> np.ndarray:
+        """Which images an epoch mirrors, bool (50,)."""
+        images, numbers = make_noise(50, 8), draw(50, epoch=epoch)
+        changed = augment(images, numbers=numbers, flip="alternate")
+        is_flipped = (changed == images[:, :, ::-1]).all(axis=(1, 2, 3))
+        assert (is_flipped | (changed == images).all(axis=(1, 2, 3))).all()
+        return is_flipped
+
+    def test_each_image_is_mirrored_every_second_epoch(self):
+        first = self.flips(0)
+        assert 10 < first.sum() < 40
+        for epoch in (1, 2, 3, 8):
+            np.testing.assert_array_equal(self.flips(epoch), first if epoch % 2 == 0 else ~first)
+
+
+class TestErase:
+    def erase(self, changes: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+        """What an image of 20 pixels becomes, and which of its pixels have changed, bool (20, 20)."""
+        images = make_noise(1, 20, seed=3)
+        changed = turn(images, changes, erase=0.4)
+        return changed[0], (changed != images).any(axis=(0, 3))
+
+    def test_a_square_gets_the_mean_colour(self):
+        changed, where = self.erase({ERASE: 0.9999, ERASE_X: 0.25, ERASE_Y: 0.5})
+        assert where[6:14, 1:9].all()
+        assert where.sum() == 64
+        np.testing.assert_allclose(changed[10, 5], make_noise(1, 20, seed=3)[0].mean(axis=(0, 1)), atol=0.01)
+
+    def test_it_may_be_partly_outside(self):
+        _, where = self.erase({ERASE: 0.9999, ERASE_X: LOW, ERASE_Y: LOW})
+        assert where[:4, :4].all()
+        assert where.sum() == 16
+
+    def test_its_side_is_drawn_too(self):
+        assert self.erase({ERASE: LOW})[1].sum() == 0
+        assert self.erase({ERASE: 0.5})[1].sum() == 16
+
+
+class TestRandAugment:
+    OPERATIONS = 13
+    IDENTITY = 0.5 / OPERATIONS
+
+    def apply(self, images: np.ndarray, operation: int, *, sign: float = HIGH, magnitude: float = 0.5) -> np.ndarray:
+        """One operation, and then none."""
+        first = (operation + 0.5) / self.OPERATIONS
+        return turn(images, {FIRST: first, FIRST_SIGN: sign, SECOND: self.IDENTITY}, randaugment=magnitude)
+
+    def test_the_first_operation_changes_nothing(self):
+        np.testing.assert_array_equal(self.apply(IMAGES, 0), IMAGES)
+
+    @pytest.mark.parametrize("operation", range(1, OPERATIONS))
+    def test_each_of_the_others_changes_images_within_0_to_255(self, operation):
+        images = (make_noise(3, 16) // 2 + 60).astype(np.uint8)
+        changed = self.apply(images, operation, magnitude=1.0)
+        assert np.abs(changed - images).max() > 1
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+
+    @pytest.mark.parametrize("operation", range(1, 10))
+    def test_both_directions_differ(self, operation):
+        images = make_waves(16)
+        assert np.abs(self.apply(images, operation) - self.apply(images, operation, sign=LOW)).max() > 1
+
+    def test_values_are_what_the_paper_makes_of_them(self):
+        grey = np.full((1, 4, 4, 3), 200, np.uint8)
+        assert self.apply(grey, 6)[0, 0, 0, 0] == 255  # brightness × 1.45
+        assert self.apply(grey, 6, sign=LOW)[0, 0, 0, 0] == pytest.approx(110)
+        assert self.apply(grey, 10)[0, 0, 0, 0] == 200  # two bits less
+        assert self.apply(np.full((1, 4, 4, 3), 203, np.uint8), 10)[0, 0, 0, 0] == 200
+        assert self.apply(grey, 11)[0, 0, 0, 0] == 55  # above 128
+
+    def test_an_image_has_two_and_they_are_its_own(self):
+        numbers = draw(40)
+        together = augment(make_noise(40, 8), numbers=numbers, randaugment=0.7)
+        alone = augment(make_noise(40, 8)[7:8], numbers=numbers[7:8], randaugment=0.7)
+        np.testing.assert_allclose(together[7:8], alone, atol=1e-3)
+
+
 class TestWarp:
     CHANGES: ClassVar = {FLIP_X: LOW, ROTATION: 0.8, ZOOM: 0.3}
 
@@ -249,6 +364,8 @@ class TestNumbers:
 
         older = tf.random.stateless_uniform([9, 5], seed=tf.constant([seed, epoch], tf.int64))
         np.testing.assert_array_equal(draw(9, seed=seed, epoch=epoch)[:, :5], older)
+        older = tf.random.stateless_uniform([9, 6], seed=tf.constant([seed + 2**32, epoch], tf.int64))
+        np.testing.assert_array_equal(draw(9, seed=seed, epoch=epoch)[:, 5:11], older)
 
     def test_each_change_has_numbers_of_its_own(self):
         correlation = np.corrcoef(draw(5000), rowvar=False) - np.eye(COLUMNS)

@@ -7,6 +7,7 @@ from pipeline.runtime.errors import PipelineError
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 NOTHING = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0, "brightness": 0.0, "shift": 0.0, "crop": 0.0}
+NOTHING |= dict.fromkeys(("translate", "erase", "randaugment", "mixup", "cutmix"), 0.0)
 EVERYTHING = {
     "flip": "both",
     "rotation": 0.1,
@@ -41,6 +42,14 @@ def predict(model, images: np.ndarray, *, training: bool = False) -> np.ndarray:
 
 def kinds_of(model) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
+
+
+@pytest.mark.parametrize("name", ["erase", "randaugment", "mixup", "cutmix"])
+def test_what_is_done_to_batches_is_refused_in_one_line(name):
+    line = refusal(augment={name: 0.2})
+    assert line == (
+        f"augment.{name} is what the pipeline does to its batches: expected 0 for layers of a model, received 0.2"
+    )
 
 
 class TestAugmentation:

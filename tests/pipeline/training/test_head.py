@@ -598,6 +598,14 @@ class TestCut:
             assert not are_identical(plain.get_weights(), other.get_weights())
 
     @pytest.mark.ci
+    def test_so_they_do_for_a_head(self, folder):  # noqa: ARG002 - moves in
+        plain = train(**self.SETTINGS)
+        for changes in ({"label_smoothing": 0.2}, {"ema": 0.8}, {"optimizer": "nesterov", "weight_decay": 0.5}):
+            model = train(**self.SETTINGS | changes)
+            assert not are_identical(plain.get_weights(), model.get_weights())
+            assert measure_loss(*predict(model, "val")) == pytest.approx(self.best()["val_loss"], abs=1e-3)
+
+    @pytest.mark.ci
     def test_averaged_weights_are_those_that_are_validated_and_kept(self, folder):  # noqa: ARG002 - moves in
         model = train(**self.SETTINGS, fine_tune=self.TUNING | {"ema": 0.8})
         labels, probabilities = predict(model, "val")

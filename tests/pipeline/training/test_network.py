@@ -322,6 +322,48 @@ class TestSeeds:
         assert read_record(easy, "run 0").keys() >= {"metrics.json", "plots/metrics/train/loss.tsv"}
 
 
+class TestSoftLabels:
+    """Smoothing, mixed images, averaged weights: what they change, and what stays comparable."""
+
+    def test_labels_are_smoothed_in_training_and_not_in_validation(self, easy):
+        from pipeline.data.tfrecords import load_dataset_facts
+        from pipeline.training.network import make_fit_data
+        from pipeline.training.soft_labels import soften_labels
+
+        recipe = make_recipe(label_smoothing=0.3, augment=RECIPE["augment"] | {"mixup": 0.4, "cutmix": 1.0})
+        facts = load_dataset_facts()
+        data = soften_labels(make_fit_data(recipe, facts, seed=1, cache_gb=1.0, shuffle_buffer=16), 3, recipe)
+        _, labels = next(data.batches.as_numpy_iterator())
+        np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+        assert labels.min() >= 0.1 - 1e-6
+        assert labels.max() <= 0.8 + 1e-6
+        assert len(np.unique(labels.round(4))) > 3, "mixed"
+        _, labels = next(data.validation.as_numpy_iterator())
+        assert set(np.unique(labels)) == {0.0, 1.0}
+        assert easy.exists()
+
+    @pytest.mark.ci
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"label_smoothing": 0.2},
+            {"augment": RECIPE["augment"] | {"mixup": 0.2, "cutmix": 1.0}},
+            {"ema": 0.5},
+            {"optimizer": "nesterov", "weight_decay": 0.1},
+        ],
+    )
+    def test_each_trains_another_network_whose_metrics_are_still_accuracy_and_loss(self, easy, changes):
+        settings: dict[str, Any] = {"epochs": 1, "optimizer": "sgd"}
+        plain, changed = train(easy, record="plain", **settings), train(easy, **settings | changes)
+        assert not are_identical(plain, changed)
+        assert measure_loss(changed) == pytest.approx(curve(easy, "eval/loss")[-1], rel=1e-3)
+        assert measure_accuracy(changed) == pytest.approx(curve(easy, "eval/accuracy")[-1], abs=1e-6)
+
+    def test_classes_count_by_their_weights_here_too(self, easy):
+        train(easy, epochs=1, label_smoothing=0.1, class_weight="balanced")
+        assert np.isfinite(curve(easy, "train/loss")).all()
+
+
 @pytest.mark.ci
 class TestClassWeight:
     def test_it_changes_training_on_classes_of_different_sizes(self, folder):

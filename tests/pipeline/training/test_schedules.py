@@ -65,7 +65,8 @@ def train_without_improvement(epochs: int, *, improvement: float = 0.0, **change
 
 class TestOptimizers:
     @pytest.mark.parametrize(
-        ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD")]
+        ("name", "kind"),
+        [("adam", "Adam"), ("adamw", "AdamW"), ("rmsprop", "RMSprop"), ("sgd", "SGD"), ("nesterov", "SGD")],
     )
     def test_they_are_made_by_name_with_the_learning_rate(self, name, kind):
         from pipeline.training.schedules import make_optimizer
@@ -77,9 +78,27 @@ class TestOptimizers:
     def test_sgd_has_momentum(self):
         from pipeline.training.schedules import make_optimizer
 
-        assert make_optimizer("sgd", 0.02).momentum == 0.9
+        sgd, nesterov = make_optimizer("sgd", 0.02), make_optimizer("nesterov", 0.02)
+        assert (sgd.momentum, sgd.nesterov) == (0.9, False)
+        assert (nesterov.momentum, nesterov.nesterov) == (0.9, True)
 
-    @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+    def test_weight_decay_takes_a_share_off_weights_but_not_off_what_adds(self):
+        import keras
+
+        from pipeline.training.schedules import make_optimizer
+
+        variables = [keras.Variable([1.0], name=name) for name in ("kernel", "bias", "gamma", "beta")]
+        optimizer = make_optimizer("sgd", 0.1, weight_decay=0.5)
+        optimizer.build(variables)
+        optimizer.apply([keras.ops.zeros((1,))] * 4)
+        assert [float(variable.numpy()[0]) for variable in variables] == pytest.approx([0.95, 1.0, 1.0, 1.0])
+
+    def test_without_one_each_has_its_own(self):
+        from pipeline.training.schedules import make_optimizer
+
+        assert [make_optimizer(name, 0.1).weight_decay for name in ("adam", "sgd", "adamw")] == [None, None, 0.004]
+
+    @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd", "nesterov"])
     def test_they_follow_a_schedule(self, name):
         from pipeline.training.schedules import make_optimizer, make_rate
 
@@ -225,6 +244,32 @@ class TestCosine:
 
     def test_it_needs_no_callback(self):
         assert make_callbacks(schedule={"kind": "cosine", "warmup_epochs": 2}) == []
+
+
+class TestOneCycle:
+    def rates(self, steps, *, epochs: int = 5, warmup_epochs: int = 2) -> list[float]:
+        from pipeline.training.schedules import make_rate
+
+        schedule = make_schedule(kind="one_cycle", warmup_epochs=warmup_epochs)
+        rate = make_rate(schedule, 0.03, epochs=epochs, steps_per_epoch=10)
+        return [float(rate(step)) for step in steps]
+
+    def test_it_rises_and_falls_in_equal_steps(self):
+        assert self.rates([20, 30, 40, 50]) == pytest.approx([0.03, 0.02, 0.01, 0.0], abs=1e-7)
+        rises = [after - before for before, after in pairwise(self.rates(range(21)))]
+        assert rises == pytest.approx([0.03 / 21] * 20, rel=1e-3)
+
+    def test_its_first_step_already_moves(self):
+        assert self.rates([0]) == pytest.approx([0.03 / 21])
+
+    def test_without_a_warm_up_it_falls_at_once(self):
+        assert self.rates([0, 25, 50, 60], warmup_epochs=0) == pytest.approx([0.03, 0.015, 0.0, 0.0], abs=1e-7)
+
+    def test_the_last_epoch_is_left_for_the_fall(self):
+        assert self.rates([10, 20], epochs=2, warmup_epochs=30) == pytest.approx([0.03, 0.0], abs=1e-7)
+
+    def test_it_needs_no_callback(self):
+        assert make_callbacks(schedule={"kind": "one_cycle", "warmup_epochs": 2}) == []
 
 
 class TestCallbacks:
