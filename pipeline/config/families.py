@@ -59,6 +59,7 @@ FAMILIES: dict[str, Family] = {
     "searched_cnn": Family(
         "pipeline.models.studies.searched:build_searched_cnn", sizes=("blocks", "layers", "filters", "kernel")
     ),
+    "resnet_fast": Family("pipeline.models.scratch.resnet_fast:build_resnet_fast", min_image_size=9),
     "mobilenet": Family(_TRANSFER, "transfer", 32, "mobilenet"),
     "vgg16": Family(_TRANSFER, "transfer", 32, "vgg16"),
     "resnet50v2": Family(_TRANSFER, "transfer", 32, "resnet50v2"),

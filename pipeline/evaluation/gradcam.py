@@ -12,6 +12,7 @@ from pipeline.models.mirrors import get_one_view, is_averaged
 
 _HEAT_MAPS = 12  # mistakes
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+_MERGING = (keras.layers.Add,)  # a shortcut: from the convolution alone, what follows could not be computed
 _FLATTENING = (keras.layers.Flatten, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
@@ -29,9 +30,9 @@ def explain_mistakes(model: keras.Model, predictions: pd.DataFrame, class_names:
 
 def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
     """How much each location of an image speaks for a class, float32 (n, rows, columns), 0 to 1; None for a model without
-    convolutions. Grad-CAM at the last convolution (Selvaraju et al. 2017, arXiv:1610.02391), of the log-odds: the map is that
-    of the log-probability, whose gradient vanishes where a network is certain. Where a head sees several depths of a backbone,
-    the map is that of the last one. Where a model averages mirror images, it is the mean of both maps.
+    convolutions. Grad-CAM at the last convolution, or where its shortcut ends (Selvaraju et al. 2017, arXiv:1610.02391), of the
+    log-odds: the map is that of the log-probability, whose gradient vanishes where a network is certain. Where a head sees
+    several depths of a backbone, the map is that of the last one. Where a model averages mirror images, it is the mean of both maps.
 
     images: (n, size, size, 3), 0 to 255. classes: int (n,).
     """
@@ -65,9 +66,8 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
 
 
 def _find_feature_map(model: keras.Model) -> keras.KerasTensor | None:
-    convolutions = [layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS)]
-    if convolutions:
-        return convolutions[-1].output
+    if any(isinstance(layer, _CONVOLUTIONS) for layer in model.layers):
+        return [layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS + _MERGING)][-1].output
     if any(isinstance(layer, keras.Model) for layer in model.layers):  # a backbone, then what pools it
         return _list_pooled(model)[-1]
     return None

@@ -10,13 +10,15 @@ import numpy as np
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import Recipe
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import make_training_batches, read_batches
+from pipeline.data.batches import make_training_batches, read_batches, read_images
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
+from pipeline.models.scratch.whitening import has_whitening, set_whitening
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.fit import FitData, Phase, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
 from pipeline.training.soft_labels import soften_labels
 
+_SAMPLE = 1024  # images from which patches are taken: far more patches than a first layer has weights
 _VALIDATION_BATCH = 256  # images; only speed and memory depend on it
 
 
@@ -40,6 +42,8 @@ def train_network(
     settings = make_settings(family, recipe, facts)
     model = build_model(family, **settings)
     adapt_normalization(model, facts.channel_mean, facts.channel_std)
+    if has_whitening(model):
+        set_whitening(model, read_sample(facts.num_images["train"]))
     phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "network"))
     reading: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
     data = make_fit_data(recipe, facts, **reading, first_epoch=phase.checkpoints.first_epoch)
@@ -52,6 +56,11 @@ def train_network(
     kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
     kept.set_weights(model.get_weights())
     return kept
+
+
+def read_sample(num_images: int) -> np.ndarray:
+    """Training images, evenly from the files, uint8 (n, size, size, 3). num_images: that there are."""
+    return read_images("train", np.linspace(0, num_images - 1, min(num_images, _SAMPLE)).round().astype(int).tolist())
 
 
 def make_fit_data(

@@ -101,7 +101,14 @@ class TestHeatMaps:
 
     @pytest.mark.parametrize(
         ("family", "side"),
-        [("underfit", 6), ("overfit", 4), ("cifar_small", 12), ("mobilenet", 2), ("efficientnet_lite0", 2)],
+        [
+            ("underfit", 6),
+            ("overfit", 4),
+            ("cifar_small", 12),
+            ("resnet_fast", 3),
+            ("mobilenet", 2),
+            ("efficientnet_lite0", 2),
+        ],
     )
     def test_it_has_the_size_of_the_last_convolution(self, family, side):
         assert explain(build(family), noise(), CLASSES).shape == (COUNT, side, side)

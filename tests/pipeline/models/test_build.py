@@ -183,6 +183,20 @@ def count_searched_cnn(
     return count_convolutions(3, *channels, kernel=kernel) + count_dense(values, head, classes)
 
 
+def count_resnet_fast(size: int, classes: int, width: float = 1.0, head: int = 0) -> int:
+    step = max(1, (size + 16) // 32)
+    seen = 2 * min(3 * (step + 1) ** 2, 24)
+    filters = [round(count * width) for count in (64, 64, 256, 256, 256, 256)]
+    convolutions = sum(9 * channels * count for channels, count in pairwise((seen, *filters)))  # without biases
+    normalization = 3 * sum(filters)  # without a scale
+    return (
+        count_convolutions(3, seen, kernel=step + 1)
+        + convolutions
+        + normalization
+        + count_dense(filters[-1], head, classes)
+    )
+
+
 COUNTS = {
     "underfit": count_underfit,
     "overfit": count_overfit,
@@ -197,6 +211,7 @@ COUNTS = {
     "animals_cnn_augmented": count_animals_cnn,
     "animals_cnn_wide": count_animals_cnn_wide,
     "searched_cnn": count_searched_cnn,
+    "resnet_fast": count_resnet_fast,
 }
 
 

@@ -365,6 +365,22 @@ class TestSoftLabels:
 
 
 @pytest.mark.ci
+def test_resnet_fast_whitens_by_its_training_images_and_learns(easy):
+    from pipeline.data.batches import load_split
+    from pipeline.models.scratch.whitening import compute_whitening
+    from pipeline.runtime.tensorflow import seed_everything
+    from pipeline.training.network import train_network
+
+    seed_everything(1)
+    recipe = make_recipe(epochs=4, width=0.1, optimizer="nesterov", learning_rate=0.05, label_smoothing=0.2)
+    model = train_network("resnet_fast", recipe, seed=1, cache_gb=1.0, shuffle_buffer=16, record=easy / "record")
+    weights, _ = compute_whitening(load_split("train")[0], size=2, step=1, directions=12)
+    kept = model.get_layer("whitening").get_weights()[0][..., :12].reshape(12, 12)
+    np.testing.assert_array_equal(kept, weights)
+    assert measure_accuracy(model) > 0.6
+
+
+@pytest.mark.ci
 class TestClassWeight:
     def test_it_changes_training_on_classes_of_different_sizes(self, folder):
         images, labels = make_coloured_split(60, SIZE)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.recipe_sections import TransferRecipe
+from pipeline.config.recipe_sections import NetworkRecipe, TransferRecipe
 from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
 from pipeline.runtime.errors import PipelineError
 from pipeline.training.checkpoints import Checkpoint, Checkpoints, Pace, PhaseCheckpoints
@@ -177,6 +177,51 @@ def test_a_backbone_and_its_head_at_once(run):
     whole, resumed = run(RECIPE | FRESH, "whole", copied=3), run(RECIPE | FRESH, "resumed")
     assert_same(whole, resumed)
     assert "mobilenet: resumes at epoch 3 of 4" in resumed.log
+
+
+@pytest.mark.ci
+def test_a_network_with_averaged_weights_and_mixed_images(data, tmp_path, monkeypatch):
+    from pipeline.models.artifacts import save_model
+    from pipeline.training.network import train_network
+
+    augment = RECIPE["augment"] | {"flip": "alternate", "translate": 0.1, "erase": 0.3, "randaugment": 0.2}
+    content = RECIPE | {
+        "backbone": None,
+        "optimizer": "nesterov",
+        "weight_decay": 0.01,
+        "ema": 0.9,
+        "label_smoothing": 0.1,
+    }
+    del content["fine_tune"]
+    content |= {"width": 0.1, "augment": augment | {"mixup": 0.2, "cutmix": 1.0}}
+    recipe = NetworkRecipe.model_validate(content | {"schedule": RECIPE["schedule"] | {"kind": "one_cycle"}})
+
+    def train(name: str, copied: int = 0) -> bytes:
+        import keras
+
+        from pipeline.runtime.tensorflow import seed_everything
+
+        def watch(epoch: int, accuracy: float) -> None:  # noqa: ARG001 - Watch's
+            if epoch + 1 == copied:
+                shutil.copytree(folder / "checkpoints", tmp_path / "resumed" / "checkpoints")
+
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "data").symlink_to(data)
+        monkeypatch.chdir(folder)
+        keras.backend.clear_session()
+        seed_everything(1)
+        settings: dict[str, Any] = {"seed": 1, "cache_gb": 1.0, "shuffle_buffer": 16, "record": Path("record")}
+        settings |= {
+            "watch": watch,
+            "checkpoints": Checkpoints(folder / "checkpoints", "f", lambda: "a" * 64, EVERY_EPOCH),
+        }
+        save_model(train_network("resnet_fast", recipe, **settings), folder / "model.keras")
+        return (folder / "model.keras").read_bytes()
+
+    assert train("whole", copied=3) == train("resumed")
+    rows = [(tmp_path / name / "record/plots/metrics/eval/loss.tsv").read_text() for name in ("whole", "resumed")]
+    assert rows[0] == rows[1]
 
 
 def test_a_checkpoint_of_another_network_is_not_loaded_into_this_one(tmp_path):
