@@ -32,7 +32,8 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     """How much each location of an image speaks for a class, float32 (n, rows, columns), 0 to 1; None for a model without
     convolutions. Grad-CAM at the last convolution, or where its shortcut ends (Selvaraju et al. 2017, arXiv:1610.02391), of the
     log-odds: the map is that of the log-probability, whose gradient vanishes where a network is certain. Where a head sees
-    several depths of a backbone, the map is that of the last one. Where a model averages mirror images, it is the mean of both maps.
+    several depths of a backbone, the map is that of the last one. Where a model averages mirror images, it is the
+    mean of both maps.
 
     images: (n, size, size, 3), 0 to 255. classes: int (n,).
     """
