@@ -182,6 +182,8 @@ CI = {
     "werkzeug",
     "xmltodict",
 }
+SERVE = {"fastapi", "httptools", "prometheus-client", "python-multipart", "uvicorn"}
+SERVE |= {"annotated-doc", "anyio", "h11", "opentelemetry-api", "starlette"}
 
 
 def list_needed(*extras: str) -> set[str]:
@@ -211,13 +213,18 @@ def test_every_package_is_pinned() -> None:
 
 
 def test_no_pin_is_left_over() -> None:
-    assert list_pins().keys() - list_needed("dev") == EXPORTS | S3 | CI
+    assert list_pins().keys() - list_needed("dev") == EXPORTS | S3 | CI | SERVE
 
 
 @pytest.mark.ci
 @pytest.mark.parametrize(
     ("extras", "known_by", "pins"),
-    [(["export"], "tf2onnx", EXPORTS), (["s3"], "dvc_s3", S3), (["s3", "ci"], "moto", S3 | CI)],
+    [
+        (["export"], "tf2onnx", EXPORTS),
+        (["export", "serve"], "fastapi", EXPORTS | SERVE),
+        (["s3"], "dvc_s3", S3),
+        (["s3", "ci"], "moto", S3 | CI),
+    ],
 )
 def test_the_pins_of_extras_are_those_that_they_need(extras: list[str], known_by: str, pins: set[str]) -> None:
     pytest.importorskip(known_by)

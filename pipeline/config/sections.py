@@ -168,6 +168,19 @@ class Export(Section):
     calibration_images: Count
 
 
+class Serve(Section):
+    """max_batch: pictures. max_waiting: of all requests, as max_waiting_mb. max_files, max_mb, max_seconds: of one request.
+    max_connections: beyond these, further ones are sent away."""
+
+    max_batch: Count
+    max_waiting: Count
+    max_files: Count
+    max_mb: Positive
+    max_waiting_mb: Positive
+    max_seconds: Positive
+    max_connections: Count
+
+
 class Runtime(Section):
     onednn: bool
     threads: Count
@@ -195,6 +208,7 @@ class Params(Section):
     crossval: Crossval
     search: Search
     export: Export
+    serve: Serve
     runtime: Runtime
 
     @property

@@ -85,6 +85,45 @@ class _Worker:
         return self.process.exitcode or 0
 
 
+class GuardedWorker(Generic[Item, Result]):
+    """One process that applies a function to one item after the other, for whoever waits for each result; when it dies, another
+    takes its place. Not to be used by two threads at once."""
+
+    def __init__(
+        self, function: Callable[[Item], Result], refuse: Callable[[Item, str], Result], bounds: Bounds
+    ) -> None:
+        """As `map_guarded`."""
+        self._function, self._refuse, self._bounds = function, refuse, bounds
+        self._worker: _Worker | None = None
+
+    def start(self) -> _Worker:
+        """Its process, which takes a second to start, if there is none yet."""
+        self._worker = self._worker or _Worker(self._function, self._bounds)
+        return self._worker
+
+    def apply(self, item: Item, seconds: float) -> Result:
+        """seconds: by the clock, after which the item is refused too."""
+        worker = self.start()
+        worker.give(_Chunk([item]))
+        if not worker.pipe.poll(seconds):
+            self.close()
+            return self._refuse(item, f"takes too long: more than {seconds:g} s")
+        try:
+            failure, results = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._worker = None
+            return self._refuse(item, _explain(worker.end(), self._bounds))
+        if failure is not None:
+            raise failure
+        return results[0]
+
+    def close(self) -> None:
+        """Ends its process."""
+        if self._worker is not None:
+            _stop([self._worker])
+            self._worker = None
+
+
 def map_guarded(
     function: Callable[[Item], Result],
     chunks: Iterator[Sequence[Item]],

@@ -143,17 +143,23 @@ def _load(path: Named, decoding: Decoding) -> Picture:
             return Picture(path, None, "not a file: a pipe or a device may have no end")
         if file.stat().st_size > MAX_IMAGE_BYTES:
             return Picture(path, None, f"too large: {file.stat().st_size / 1e6:.0f} MB")
-        data = file.read_bytes()
+        return decode_named((path, file.read_bytes()), decoding)
+    except OSError as error:
+        is_broken = error.errno == errno.ENOENT and Path(path).is_symlink()
+        return Picture(path, None, "is a link to a file that does not exist" if is_broken else explain_error(error))
+
+
+def decode_named(named: tuple[str, bytes], decoding: Decoding) -> Picture:
+    """named: a name, and a file's bytes. Never raises for a bad picture; see `load_pictures`, which bounds what it may take."""
+    name, data = named
+    try:
         inspect_image(data, min_side=decoding.min_side, max_megapixels=decoding.max_megapixels)
         pixels = decode_image(
             data, image_size=decoding.image_size, resize=decoding.resize, value_range=decoding.value_range
         )
-        return Picture(path, pixels)
+        return Picture(name, pixels)
     except BadImageError as error:
-        return Picture(path, None, str(error))
-    except OSError as error:
-        is_broken = error.errno == errno.ENOENT and Path(path).is_symlink()
-        return Picture(path, None, "is a link to a file that does not exist" if is_broken else explain_error(error))
+        return Picture(name, None, str(error))
 
 
 def explain_error(error: OSError) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from pipeline.data.guarded import Bounds, find_module, map_guarded
+from pipeline.data.guarded import Bounds, GuardedWorker, find_module, map_guarded
 
 BOUNDS = Bounds(seconds=0.3, memory=1 << 30)
 MB = 1 << 20
@@ -98,3 +98,27 @@ def test_chunks_are_taken_as_they_are_needed():
     assert next(results) == ["A"]
     results.close()
     assert taken < 20
+
+
+class TestOneAfterTheOther:
+    @pytest.fixture
+    def worker(self) -> Iterator[GuardedWorker[str, str]]:
+        worker = GuardedWorker(work, refuse, BOUNDS)
+        yield worker
+        worker.close()
+
+    def test_whatever_dies_costs_only_itself(self, worker):
+        given = [worker.apply(item, 60) for item in ("a", "crash", "b", "spin", "c")]
+        assert [given[n] for n in (0, 2, 4)] == ["A", "B", "C"]
+        assert "SIGSEGV" in given[1]
+        assert "of processor time" in given[3]
+
+    def test_who_waits_for_a_clock_too_long_goes_on_without(self, worker):
+        worker.apply("a", 60)
+        assert worker.apply("sleep", 0.1) == "sleep: takes too long: more than 0.1 s"
+        assert worker.apply("b", 60) == "B"
+
+    def test_an_error_is_raised_here(self, worker):
+        with pytest.raises(KeyError):
+            worker.apply("bug", 60)
+        assert worker.apply("a", 60) == "A"

@@ -1,0 +1,60 @@
+"""Uploaded pictures to pixels, as predict decodes files, in processes of their own: a hostile one costs only itself."""
+
+import asyncio
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from pipeline.data.guarded import GuardedWorker, make_bounds
+from pipeline.data.image_files import Decoding, Picture, decode_named
+from pipeline.sources.formats import MAX_IMAGE_BYTES
+
+Named = tuple[str, bytes]  # a name and a file's bytes
+_Task = tuple[Named, Decoding]
+
+
+def decode_task(task: _Task) -> Picture:
+    """What the processes do."""
+    named, decoding = task
+    return decode_named(named, decoding)
+
+
+def refuse_task(task: _Task, reason: str) -> Picture:
+    """The answer to a picture that broke the bounds."""
+    return Picture(task[0][0], None, reason)
+
+
+class Decoders:
+    """`count` processes, and a thread for each, which waits for it."""
+
+    def __init__(self, count: int, *, max_seconds: float, max_megapixels: float) -> None:
+        """max_seconds: of processor time per picture, and at most thrice as many by the clock. max_megapixels: as in prune."""
+        bounds = make_bounds(max_seconds=max_seconds, max_megapixels=max_megapixels)
+        self._seconds = 3 * max_seconds
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
+        self._workers = [GuardedWorker(decode_task, refuse_task, bounds) for _ in range(count)]
+        self._free: queue.SimpleQueue[GuardedWorker[_Task, Picture]] = queue.SimpleQueue()
+        for worker in self._workers:
+            worker.start()  # not while somebody waits
+            self._free.put(worker)
+
+    async def decode(self, pictures: list[Named], decoding: Decoding) -> list[Picture]:
+        """One Picture for each, in their order."""
+        loop = asyncio.get_running_loop()
+        work = [loop.run_in_executor(self._threads, partial(self._decode, named, decoding)) for named in pictures]
+        return list(await asyncio.gather(*work))
+
+    def _decode(self, named: Named, decoding: Decoding) -> Picture:
+        if len(named[1]) > MAX_IMAGE_BYTES:
+            return Picture(named[0], None, f"too large: {len(named[1]) / 1e6:.0f} MB")
+        worker = self._free.get()
+        try:
+            return worker.apply((named, decoding), self._seconds)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends the processes, when what they do is done."""
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
