@@ -17,6 +17,7 @@ from pipeline.config.recipes import describe_settings, list_notes
 from pipeline.config.sections import Params
 from pipeline.config.since_commit import describe_changes
 from pipeline.export.formats import check_packages
+from pipeline.models.backbones.presets import check_presets
 from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.dvc_locks import mend_here
 from pipeline.runtime.errors import PipelineError
@@ -45,6 +46,7 @@ def main() -> int:
 def check() -> None:
     params = check_file(PARAMS)
     check_packages(params.export.formats)  # before hours of training, not after them
+    check_presets(params)
     with folder_aside(SETTINGS) as folder:
         for family in params.families:
             for purpose, settings in describe_settings(params, family).items():

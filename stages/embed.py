@@ -38,11 +38,12 @@ def embed(family: str) -> None:
 
     facts, augment = load_dataset_facts(), recipe.augment.model_dump()
     size, features, cut = recipe.input_size or facts.image_size, list_features(recipe), find_cut(recipe)
-    network = build_backbone(backbone, size, recipe.backbone.weights, family=family)
+    asked = recipe.backbone
+    network = build_backbone(backbone, size, asked.weights, preset=asked.preset, family=family)
     weights = compute_weights_digest(network)
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
     mirrored = embeds_mirrors(params, family)
-    settings |= {"features": features, "cut": cut, "mirrored": mirrored}
+    settings |= {"preset": asked.preset, "features": features, "cut": cut, "mirrored": mirrored}
     settings |= params.embed.model_dump() | params.runtime.model_dump()
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
     twin = copy_twin(family, key)

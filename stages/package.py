@@ -58,7 +58,7 @@ def package(chosen: argparse.Namespace) -> None:
         parity=parity,
         versions=json.loads((folder / FACTS_FILE).read_text())["versions"],
         requirements=list_requirements(name),
-        weights=backbone.weights if backbone else None,
+        weights=(backbone.preset or backbone.weights) if backbone else None,
     )
     texts = {"README.md": make_card(subject), PREDICT_FILE: make_predict_script(name)}
     save_zip(target, folder, list_files(folder, name), texts)

@@ -87,6 +87,12 @@ FAMILIES: dict[str, Family] = {
     "efficientnet_lite0_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite0"),
     "efficientnet_lite1_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite1"),
     "efficientnet_lite2_svm": Family(_TRANSFER_SVM, "linear", 32, "efficientnet_lite2"),
+    "dinov2": Family(_TRANSFER, "transfer", 14, "dinov2"),
+    "siglip": Family(_TRANSFER, "transfer", 14, "siglip"),
+    "dinov2_fine_tuned": Family(_TRANSFER, "transfer", 14, "dinov2"),
+    "siglip_fine_tuned": Family(_TRANSFER, "transfer", 14, "siglip"),
+    "dinov2_svm": Family(_TRANSFER_SVM, "linear", 14, "dinov2"),
+    "siglip_svm": Family(_TRANSFER_SVM, "linear", 14, "siglip"),
 }
 
 # "module:constant" of each, which `pipeline.models.backbones.loader` imports.
@@ -100,10 +106,15 @@ BACKBONES: dict[str, str] = {
     "efficientnet_lite0": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE0",
     "efficientnet_lite1": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE1",
     "efficientnet_lite2": "pipeline.models.backbones.efficientnet_lite:EFFICIENTNET_LITE2",
+    "dinov2": "pipeline.models.backbones.hub:PRESET",
+    "siglip": "pipeline.models.backbones.hub:PRESET",
 }
 
+# Backbones that are places for presets of KerasHub: each can take any of them, see recipes.<name>.backbone.preset.
+PRESETS = ("dinov2", "siglip")
+
 # Blocks of each, from the start, whose outputs `recipes.<backbone>.features` can name; a last one that ends the network is not
-# among them, as its output is there anyway.
+# among them, as its output is there anyway. Those of presets have no numbers.
 BLOCKS: dict[str, int] = {
     "mobilenet": 13,
     "vgg16": 4,
@@ -114,6 +125,8 @@ BLOCKS: dict[str, int] = {
     "efficientnet_lite0": 16,
     "efficientnet_lite1": 21,
     "efficientnet_lite2": 21,
+    "dinov2": 0,
+    "siglip": 0,
 }
 
 
@@ -143,6 +156,11 @@ def check_blocks(backbone: str, blocks: Iterable[int], *, count: int | None = No
     the one that names them."""
     last = BLOCKS[backbone] if count is None else count
     unknown = [block for block in blocks if not 1 <= block <= last]
+    if unknown and last == 0:
+        raise PipelineError(
+            f"{parameter}: {backbone} is a preset of KerasHub, whose blocks have no numbers: expected none, received "
+            f"{', '.join(map(str, blocks))}"
+        )
     if unknown:
         raise PipelineError(
             f"{parameter}: {backbone} has no block {unknown[0]}: expected numbers from 1, the first, to {last}, received "

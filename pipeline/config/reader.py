@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config.families import FAMILIES, check_blocks, check_family, check_image_size
+from pipeline.config.families import FAMILIES, PRESETS, check_blocks, check_family, check_image_size
 from pipeline.config.messages import explain
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import averages_mirrors, expand_recipes, find_cut, list_features, resolve_family
@@ -101,6 +101,7 @@ def _check(content: dict[str, Any]) -> Params:
     for family in params.families:
         _check_family_size(params, family)
         _check_features(params, family)
+        _check_preset(params, family)
         try:
             resolve_family(params, family)
         except PipelineError as error:
@@ -121,6 +122,20 @@ def _check_features(params: Params, family: str) -> None:
         recipe, cut = params.recipes[family], find_cut(params.recipes[family])
         check_blocks(backbone, list_features(recipe), parameter=f"recipes.{family}.features")
         check_blocks(backbone, [] if cut is None else [cut], parameter=f"recipes.{family}.fine_tune.from")
+
+
+def _check_preset(params: Params, family: str) -> None:
+    backbone = params.recipes[family].backbone
+    if backbone is None or (backbone.preset is not None) == (FAMILIES[family].backbone in PRESETS):
+        return
+    if backbone.preset is None:
+        raise PipelineError(
+            f"recipes.{family}.backbone.preset is null: expected a preset of KerasHub, such as dinov2_small, or a folder"
+        )
+    raise PipelineError(
+        f"recipes.{family}.backbone.preset: {family} is no place for a preset: expected null, received {backbone.preset}; "
+        f"set it for one of {', '.join(PRESETS)}"
+    )
 
 
 def _check_families(parameter: str, families: list[str]) -> None:

@@ -120,7 +120,10 @@ class Schedule(Section):
 
 
 class BackboneSettings(Section):
+    """preset: of KerasHub, which families in PRESETS alone have."""
+
     weights: Annotated[Place, Field(min_length=1)]
+    preset: Annotated[Place, Field(min_length=1)] | None = None
 
 
 class FineTuneBase(Section):

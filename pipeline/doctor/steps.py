@@ -1,6 +1,6 @@
 """How fast families embed and train here, in a few steps on noise. Imports TensorFlow.
 
-Nothing is downloaded: a backbone's speed does not depend on its weights.
+Nothing is downloaded, as a backbone's speed does not depend on its weights, but for how a preset of a hub is built.
 """
 
 import math
@@ -63,7 +63,8 @@ def measure_backbone(family: str, params: Params, num_classes: int) -> Speed:
     """Of features, in batches as `embed` has them, and of training on them and after the cut."""
     begin, name = time.perf_counter(), str(FAMILIES[family].backbone)
     recipe = resolve_family(params, family)
-    network = build_backbone(name, params.input_size(family))
+    asked = params.recipes[family].backbone
+    network = build_backbone(name, params.input_size(family), preset=asked.preset if asked else None, family=family)
     sizes = {"image_size": params.image_size, "input_size": params.input_size(family)}
     model = make_feature_model(name, network, **sizes, features=list_features(recipe))
     extract, batch = freeze(model), _make_images(params.embed.batch_size, params.image_size)

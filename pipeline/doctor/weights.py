@@ -7,6 +7,8 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
 from pipeline.doctor.findings import Finding
+from pipeline.models.backbones.presets import check_preset_place
+from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
 
 _PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # weights come with packages
@@ -26,8 +28,10 @@ def find_missing_weights(params: Params, keras: Path = _KERAS) -> list[Finding]:
         recipe, backbone = resolve_family(params, family), FAMILIES[family].backbone
         if recipe.backbone is None or backbone is None or recipe.backbone.weights == "none":
             continue
-        weights = recipe.backbone.weights
-        if weights == "imagenet":
+        weights, preset = recipe.backbone.weights, recipe.backbone.preset
+        if preset is not None and weights == "imagenet":
+            findings += _look_for_preset(preset, f"recipes.{family}.backbone.preset")
+        elif weights == "imagenet":
             if backbone not in _PACKAGED and not _is_kept(backbone, keras.expanduser()):
                 downloads.append(backbone)
         elif not resolve_path(weights).exists():
@@ -37,6 +41,15 @@ def find_missing_weights(params: Params, keras: Path = _KERAS) -> list[Finding]:
         names = ", ".join(dict.fromkeys(downloads))
         findings.append(Finding(f"the ImageNet weights of {names} will be downloaded once: `embed` needs the network"))
     return findings
+
+
+def _look_for_preset(preset: str, parameter: str) -> list[Finding]:
+    try:
+        folder = check_preset_place(preset, parameter)
+    except PipelineError as error:
+        return [Finding(str(error), stops=True)]
+    text = f"{preset} comes from KerasHub's hubs unless it is on this machine: `embed` may need the network"
+    return [] if folder else [Finding(text)]
 
 
 def _is_kept(backbone: str, folder: Path) -> bool:

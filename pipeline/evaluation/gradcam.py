@@ -70,7 +70,8 @@ def _find_feature_map(model: keras.Model) -> keras.KerasTensor | None:
     if any(isinstance(layer, _CONVOLUTIONS) for layer in model.layers):
         return [layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS + _MERGING)][-1].output
     if any(isinstance(layer, keras.Model) for layer in model.layers):  # a backbone, then what pools it
-        return _list_pooled(model)[-1]
+        pooled = _list_pooled(model)[-1]
+        return None if tuple(pooled.shape[1:3]) == (1, 1) else pooled  # one place: of a network of tokens
     return None
 
 

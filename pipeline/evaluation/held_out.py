@@ -17,6 +17,7 @@ from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metric_types import HeldOutMetrics
 from pipeline.evaluation.metrics import compute_basic_metrics
 from pipeline.evaluation.results import load_curves
+from pipeline.models.backbones.presets import means_folder
 from pipeline.models.mirrors import average_mirrors
 from pipeline.models.predictions import predict
 from pipeline.runtime.errors import PipelineError
@@ -83,10 +84,18 @@ def train_and_predict(
 
 
 def with_absolute_weights(params: Params, family: str) -> Params:
-    """The same parameters, with the path of a weights file made absolute: training runs in another folder."""
+    """The same parameters, with the paths of a weights file and of a preset's folder made absolute: training runs in another
+    folder."""
     recipe = params.recipes[family]
-    if recipe.backbone is None or recipe.backbone.weights in ("imagenet", "none"):
+    if recipe.backbone is None:
         return params
-    backbone = recipe.backbone.model_copy(update={"weights": str(resolve_path(recipe.backbone.weights))})
+    changes = {}
+    if recipe.backbone.weights not in ("imagenet", "none"):
+        changes["weights"] = str(resolve_path(recipe.backbone.weights))
+    if recipe.backbone.preset is not None and means_folder(recipe.backbone.preset):
+        changes["preset"] = str(resolve_path(recipe.backbone.preset))
+    if not changes:
+        return params
+    backbone = recipe.backbone.model_copy(update=changes)
     recipes = params.recipes | {family: recipe.model_copy(update={"backbone": backbone})}
     return params.model_copy(update={"recipes": recipes})

@@ -8,12 +8,14 @@ import io
 import json
 import re
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_PRESET_CONFIGS = ("config.json", "image_converter.json")
 # Bytes that a member may unpack to.
 _MEMBERS = {_CONFIG: 16 << 20, "metadata.json": 1 << 20, _WEIGHTS: 16 << 30, "contract.json": 16 << 20}
 _MAX_RATIO = 100  # unpacked bytes / packed bytes; Keras packs nothing
@@ -38,6 +40,9 @@ _ALLOWED = {
     "keras.src.ops.nn": _CLASS,
     "keras.src.ops.core": "Cast",
 }
+# Of KerasHub, an extra: networks for images, which are built from numbers alone, and how they scale pixels.
+_HUB_MODULE = r"keras_hub\.src\.(models|layers\.preprocessing)(\.[a-z0-9_]+)+"
+_HUB_CLASS = r"[A-Z][A-Za-z0-9]*(Backbone|VisionEncoder|TextEncoder|ImageConverter)"
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__")
 
 
@@ -61,6 +66,15 @@ def check_weights(file: Path) -> None:
     """Of a .weights.h5 or .h5 file: its arrays. Raises RefusedError, or what h5py raises for a damaged file."""
     with file.open("rb") as content:
         _check_arrays(content, file.stat().st_size)
+
+
+def check_preset(folder: Path) -> None:
+    """Of a preset of KerasHub: what it is built of, and its arrays. Errors: see `check_weights`."""
+    for name in _PRESET_CONFIGS:
+        if (folder / name).exists():
+            _check_config(json.loads((folder / name).read_bytes()), 1)
+    for file in sorted(folder.glob("*.h5")):
+        check_weights(file)
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
@@ -96,16 +110,22 @@ def _check_class(part: dict[str, Any]) -> None:
     module, name, registered = part.get("module"), part["class_name"], part.get("registered_name")
     if isinstance(name, str) and name in _PLAIN and module in (None, "builtins"):
         return
-    pattern = _ALLOWED.get(module) if isinstance(module, str) else None
-    if (
-        pattern is None
-        or not isinstance(name, str)
-        or not re.fullmatch(pattern, name)
-        or registered not in (None, name)
-    ):
+    pattern, names = _ALLOWED.get(module) if isinstance(module, str) else None, [None, name]
+    if isinstance(module, str) and re.fullmatch(_HUB_MODULE, module):
+        pattern = _HUB_CLASS
+        names.append(f"keras_hub>{name}")
+        _require_hub()
+    if pattern is None or not isinstance(name, str) or not re.fullmatch(pattern, name) or registered not in names:
         said = ".".join(str(word) for word in (module, name, registered) if word is not None)
         raise RefusedError(
             f"it is built with {said[:80]!a}: expected only layers of Keras that run no code of the file's own"
+        )
+
+
+def _require_hub() -> None:
+    if find_spec("keras_hub") is None:
+        raise RefusedError(
+            "it has a network of KerasHub, which is not installed: run `pip install -c constraints.txt -e '.[hub]'`"
         )
 
 

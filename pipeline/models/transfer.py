@@ -105,17 +105,18 @@ def build_transfer(
     standardize: bool,
     input_size: int | None = None,
     weights: str = "none",
+    preset: str | None = None,
     network: keras.Model | None = None,
 ) -> keras.Model:
     """The whole model: pixels, resizing to input_size, preprocessing, frozen backbone, global average pooling, head.
 
     backbone: a name in BACKBONES. head_units, dropout, l2, width, standardize: of the head, see `add_head`; a backbone's own
     filters are fixed. features: blocks of the backbone, from the start, whose outputs the head sees too, pooled.
-    input_size: pixels, each side; None: image_size. weights: see `build_backbone`. network: a backbone that is built already,
-    to be used instead.
+    input_size: pixels, each side; None: image_size. weights, preset: see `build_backbone`. network: a backbone that is built
+    already, to be used instead.
     """
     size = input_size or image_size
-    network = network if network is not None else build_backbone(backbone, size, weights)
+    network = network if network is not None else build_backbone(backbone, size, weights, preset=preset)
     inputs = make_input(image_size)
     pooled = _extract(inputs, backbone, network, size, features)
     outputs = add_head(
@@ -138,6 +139,7 @@ def build_transfer_svm(
     features: Sequence[int],
     input_size: int | None = None,
     weights: str = "none",
+    preset: str | None = None,
     network: keras.Model | None = None,
     solver: str = "fast",
 ) -> keras.Model:
@@ -147,7 +149,7 @@ def build_transfer_svm(
     pipeline.training.svm trains the linear support-vector machine; this model holds its hyperplanes.
     """
     size = input_size or image_size
-    network = network if network is not None else build_backbone(backbone, size, weights)
+    network = network if network is not None else build_backbone(backbone, size, weights, preset=preset)
     inputs = make_input(image_size)
     head = voting_head if solver == "svc" else softmax_head
     outputs = head(_extract(inputs, backbone, network, size, features), num_classes)

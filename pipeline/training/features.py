@@ -31,7 +31,8 @@ def load_embedding_backbone(
             f"the features in {embeddings.folder} are of other blocks than recipes.{family}.features names now: expected "
             f"{blocks}, received {embeddings.facts.features}; run `dvc repro embed@{family}`"
         )
-    network = build_backbone(str(name), recipe.input_size or image_size, recipe.backbone.weights, family=family)
+    asked, size = recipe.backbone, recipe.input_size or image_size
+    network = build_backbone(str(name), size, asked.weights, preset=asked.preset, family=family)
     if compute_weights_digest(network) != embeddings.facts.weights_sha256:
         raise PipelineError(
             f"the features in {embeddings.folder} were made with other weights than recipes.{family}.backbone.weights names "

@@ -158,7 +158,7 @@ def train_fresh(
     """Head and backbone from their first weights on, on pixels; see `train_transfer`. reading: see `make_fit_data`."""
     assert recipe.backbone is not None
     name, size = str(FAMILIES[family].backbone), recipe.input_size or facts.image_size
-    network = build_backbone(name, size, recipe.backbone.weights, family=family)
+    network = build_backbone(name, size, recipe.backbone.weights, preset=recipe.backbone.preset, family=family)
     seed_everything(seed)  # after weights that may be random, with a seed of their own
     model = build_whole(family, recipe, facts, network)
     with open_record(record) as live:

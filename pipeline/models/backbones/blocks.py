@@ -20,7 +20,13 @@ def keep_weighted(group: list[keras.Layer]) -> list[keras.Layer]:
 
 
 def split_blocks(declared: Backbone, network: keras.Model) -> list[list[keras.Layer]]:
-    """Layers by block, in order; layers after the end of the last block belong to it. A block has weights."""
+    """Layers by block, in order; layers after the end of the last block belong to it. A block has weights. Raises PipelineError
+    for a network whose blocks have no numbers."""
+    if not declared.block_end:
+        raise PipelineError(
+            "a preset's blocks have no numbers: expected features [], fine_tune.from null, fine_tune.layer_decay 1.0 and no "
+            "blocks in fine_tune.unfreeze"
+        )
     blocks: list[list[keras.Layer]] = [[]]
     for layer in network.layers:
         blocks[-1].append(layer)

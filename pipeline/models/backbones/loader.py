@@ -22,19 +22,27 @@ def load_backbone(name: str) -> Backbone:
     return getattr(import_module(module), constant)
 
 
-def build_backbone(name: str, input_size: int, weights: str = "none", *, family: str | None = None) -> keras.Model:
+def build_backbone(
+    name: str, input_size: int, weights: str = "none", *, preset: str | None = None, family: str | None = None
+) -> keras.Model:
     """The convolutional part of a backbone, frozen: scaled images in, feature maps out.
 
     name: in BACKBONES. input_size: pixels, each side. weights: imagenet, none (random, the same each time) or a file saved
-    by Keras: `.weights.h5`, or a whole `.keras` model of the same part. family: the one whose recipe an error names; None:
+    by Keras: `.weights.h5`, or a whole `.keras` model of the same part. preset: of KerasHub, for backbones that are presets,
+    whose weights `imagenet` means then. family: the one whose recipe an error names; None:
     the one called like the backbone. Raises PipelineError where weights are unavailable or do not fit.
     """
     if weights == "none":
         keras.utils.set_random_seed(1)
-    backbone = load_backbone(name).build(input_size)
-    if weights == "imagenet":
-        load_backbone(name).load(backbone)
-    elif weights != "none":
+    declared = load_backbone(name)
+    if declared.build_preset is not None:
+        parameter = f"recipes.{family or name}.backbone.preset"
+        backbone = declared.build_preset(preset, input_size, weighted=weights == "imagenet", parameter=parameter)
+    else:
+        backbone = declared.build(input_size)
+        if weights == "imagenet":
+            declared.load(backbone)
+    if weights not in ("imagenet", "none"):
         _load_file(backbone, name, resolve_path(weights), f"recipes.{family or name}.backbone.weights")
     backbone.trainable = False
     # Keras would pass the outer model's `training=True` on to a network that was called with training=False, and the
@@ -79,6 +87,9 @@ def unfreeze(name: str, backbone: keras.Model, which: str | int, *, cut: int | N
     which: all; a number of layers that have weights; or text such as "2 blocks" or "20 layers". cut: the block after which
     anything may be trained, see `cut_after`, and all is; None: there is none. Raises PipelineError if there are not that many.
     """
+    if load_backbone(name).build_preset is not None:
+        unfreeze_variables(name, backbone, which)
+        return
     after = None if cut is None else cut_after(name, load_backbone(name), backbone, cut)[1].layers
     if which == "all":
         _set_trainable(backbone, backbone.layers if after is None else after)
@@ -102,6 +113,24 @@ def unfreeze(name: str, backbone: keras.Model, which: str | int, *, cut: int | N
             f"frozen: expected layers after it, or all of these, as all, received {early[0]} too"
         )
     _set_trainable(backbone, chosen)
+
+
+def unfreeze_variables(name: str, backbone: keras.Model, which: str | int) -> None:
+    """The same for a preset, whose layers hold layers: of those that have weights of their own, the last ones."""
+    number, _, unit = str(which).partition(" ")
+    place = {id(variable): position for position, variable in enumerate(backbone.variables)}
+    owners = [layer for layer in backbone._flatten_layers() if layer._trainable_variables]
+    owners.sort(key=lambda layer: place[id(layer._trainable_variables[0])])
+    count = len(owners) if which == "all" else int(number)
+    if unit.startswith("block") or count > len(owners):
+        raise PipelineError(
+            f"recipes.{name}.fine_tune.unfreeze: {name} is a preset of {len(owners)} layers with weights, whose blocks have no "
+            f"numbers: expected all, or at most that many layers, received {which}"
+        )
+    backbone.trainable = True
+    for position, layer in enumerate(owners):
+        for variable in layer._trainable_variables:
+            variable.trainable = position >= len(owners) - count
 
 
 def _set_trainable(backbone: keras.Model, chosen: list[keras.Layer]) -> None:

@@ -590,6 +590,30 @@ def test_only_a_folders_pictures_can_stay_where_they_are(project):
         load_params()
 
 
+class TestPresets:
+    def test_families_that_are_places_for_one_have_one(self, change):
+        names = ["dinov2", "siglip_svm"]
+        params = load_params(change("families", names, "recipes.siglip.backbone.preset", "/srv/mine"))
+        assert [params.recipes[name].backbone.preset for name in names] == ["dinov2_small", "/srv/mine"]
+
+    def test_others_are_refused(self, change):
+        file = change("families", ["vgg16"], "recipes.vgg16", {"backbone": {"preset": "dinov2_small"}})
+        assert refusal(file) == (
+            "recipes.vgg16.backbone.preset: vgg16 is no place for a preset: expected null, received dinov2_small; set it for "
+            "one of dinov2, siglip"
+        )
+
+    def test_there_must_be_one(self, change):
+        line = refusal(change("families", ["dinov2"], "recipes.dinov2.backbone.preset", None))
+        assert line.startswith("recipes.dinov2.backbone.preset is null: expected a preset of KerasHub, ")
+
+    def test_its_blocks_have_no_numbers(self, change):
+        line = refusal(change("families", ["dinov2"], "recipes.dinov2.features", [3]))
+        assert line.startswith(
+            "recipes.dinov2.features: dinov2 is a preset of KerasHub, whose blocks have no numbers: "
+        )
+
+
 class TestMirrors:
     """evaluate.tta: flip, where mirror images are as good as the images themselves."""
 

@@ -254,7 +254,7 @@ class TestOrigins:
         change("recipes.mobilenet_svm.augment.zoom", 0.0)
         origins = self.trace("mobilenet_svm")
         inherited = {f"augment.{name}" for name in NO_AUGMENT if name != "zoom"}
-        inherited |= {"backbone.weights", "features", "standardize", "input_size"}
+        inherited |= {"backbone.weights", "backbone.preset", "features", "standardize", "input_size"}
         assert {name for name, origin in origins.items() if origin == "from mobilenet"} == inherited
         assert (origins["augment.zoom"], origins["C"]) == ("study", "default of linear")
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.config.families import FAMILIES
+from pipeline.config.families import FAMILIES, PRESETS
 from pipeline.config.nested import walk
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_family
@@ -403,7 +403,7 @@ class TestPictures:
 
 def test_every_family_of_a_study_has_a_command():
     """All but those that are not of a study."""
-    later = {"mobilenetv3", "efficientnetv2b0", *(f"efficientnet_lite{n}" for n in range(3))}
+    later = {"mobilenetv3", "efficientnetv2b0", *(f"efficientnet_lite{n}" for n in range(3)), *PRESETS}
     of_none = {"resnet_fast"}
     named = {family for families in PUBLISHED.values() for family in families}
     assert {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config.families import FAMILIES
+from pipeline.config.families import FAMILIES, PRESETS
 from pipeline.models.build import build_model
 from tests.tfrecords import write_records
 
@@ -19,7 +19,12 @@ FLAT = ("linear_svm", "dense_ann")  # no convolutions
 # Of those on a backbone, each of which takes a second or more to build and to trace, one with each kind of head.
 LIGHT = {"mobilenet_svm", "efficientnet_lite0", *(name for name, family in FAMILIES.items() if family.backbone is None)}
 EVERY_FAMILY = pytest.mark.parametrize(
-    "family", [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+    "family",
+    [
+        name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow)
+        for name, family in FAMILIES.items()
+        if family.backbone not in PRESETS
+    ],
 )
 RESIZED = {"input_size": 32, "augment": {"flip": "horizontal", "rotation": 0.1}}  # by layers in front of the network
 

@@ -1,3 +1,4 @@
+import json
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.models.archive import RefusedError, check_model, check_weights
+from pipeline.models import archive
+from pipeline.models.archive import RefusedError, check_model, check_preset, check_weights
 from tests.pipeline.models.hostile_models import (
     ARCHIVES,
     MARKER,
@@ -103,3 +105,48 @@ def test_arrays_of_numpy_are_read_without_pickle(name):
         np.save(name, np.array([Touch()], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"pickle|object"):
         np.load(name, mmap_mode="r" if name == "mapped.npy" else None)
+
+
+VIT = {
+    "module": "keras_hub.src.models.vit.vit_backbone",
+    "class_name": "ViTBackbone",
+    "config": {},
+    "registered_name": "keras_hub>ViTBackbone",
+}
+
+
+class TestPresets:
+    """Folders of KerasHub, which need not be installed to look at them."""
+
+    def write(self, **changes: object) -> Path:
+        Path("config.json").write_text(json.dumps(VIT | changes))
+        Path("model.weights.h5").write_bytes(make_weights())
+        return Path()
+
+    def test_a_network_of_its_own_with_plain_arrays_is_let_through(self, monkeypatch):
+        monkeypatch.setattr(archive, "find_spec", lambda _: object())
+        check_preset(self.write())
+
+    def test_without_the_extra_it_is_said_how_to_install_it(self, monkeypatch):
+        monkeypatch.setattr(archive, "find_spec", lambda _: None)
+        assert "a network of KerasHub, which is not installed: run `pip install -c" in refusal(
+            check_preset, self.write()
+        )
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"class_name": "Lambda"},
+            {"module": "keras_hub.src.utils.preset_utils"},
+            {"module": "keras_hub.src.models.vit.vit_backbone\nos"},
+            {"registered_name": "mine>ViTBackbone"},
+            {"config": {"layer": {"module": "builtins", "class_name": "eval", "config": {}}}},
+        ],
+    )
+    def test_anything_else_is_refused(self, monkeypatch, changes):
+        monkeypatch.setattr(archive, "find_spec", lambda _: object())
+        assert refusal(check_preset, self.write(**changes)).startswith("it is built with ")
+
+    def test_a_keras_layer_under_a_name_of_the_hub_is_refused(self):
+        folder = self.write(module="keras.layers", class_name="Dense", registered_name="keras_hub>Dense")
+        assert refusal(check_preset, folder).startswith("it is built with ")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config.families import FAMILIES
+from pipeline.config.families import FAMILIES, PRESETS
 from pipeline.config.reader import load_params
 from pipeline.config.recipe_sections import TransferRecipe
 from tests.code_digests import write_code
@@ -51,7 +51,11 @@ def small(project, monkeypatch) -> Path:
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(name, marks=[] if name in ALWAYS else [MARKS[name in HEAVY]]) for name in FAMILIES],
+    [
+        pytest.param(name, marks=[] if name in ALWAYS else [MARKS[name in HEAVY]])
+        for name, family in FAMILIES.items()
+        if family.backbone not in PRESETS  # which take an extra: tests/pipeline/models/backbones/test_hub.py
+    ],
 )
 def test_it_trains_and_is_saved_and_loaded(small, family):
     from pipeline.models.artifacts import load_model

@@ -1,0 +1,47 @@
+"""Whether presets of KerasHub, which is an extra, can be used here, before any work. Imports neither Keras nor KerasHub."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline.config.recipes import resolve_family
+from pipeline.config.sections import Params
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.local_paths import resolve_path
+
+_CONFIG = "config.json"  # each preset has one
+INSTALL = "`pip install -c constraints.txt -e '.[hub]'`"
+
+
+def check_presets(params: Params) -> None:
+    """Raises PipelineError, one line, where a family's preset needs a package that is not installed, or names a folder that is
+    none. A name on a hub is believed: `embed` finds out."""
+    for family in params.families:
+        backbone = resolve_family(params, family).backbone
+        if backbone is not None and backbone.preset is not None:
+            check_preset_place(backbone.preset, f"recipes.{family}.backbone.preset")
+
+
+def check_preset_place(preset: str, parameter: str) -> Path | None:
+    """The folder that a preset is; None for a name on a hub. parameter: the one that names it. Errors: see `check_presets`."""
+    if find_spec("keras_hub") is None:
+        raise PipelineError(
+            f"{parameter} is {preset}, but keras_hub can't be imported: expected the extra `hub`; run {INSTALL}"
+        )
+    if not means_folder(preset):
+        return None
+    folder = resolve_path(preset)
+    if not (folder / _CONFIG).is_file():
+        found = "no folder" if not folder.is_dir() else f"a folder without {_CONFIG}"
+        raise PipelineError(
+            f"{parameter}: {preset} is no preset: expected a name that KerasHub knows, a handle such as hf://…, or a folder as "
+            f"its save_to_preset writes it, received {found}"
+        )
+    return folder
+
+
+def means_folder(preset: str) -> bool:
+    """A path: with a slash or a dot in it, or the name of a folder that is there; not a handle such as hf://owner/name."""
+    if re.match(r"[a-z]+://", preset):
+        return False
+    return "/" in preset or "\\" in preset or preset.startswith((".", "~")) or resolve_path(preset).is_dir()
