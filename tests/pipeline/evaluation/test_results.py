@@ -70,6 +70,10 @@ def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str 
             [["a.png", "", class_names[0], 0.75, 1.5, True, "", *probabilities[0].round(6)]],
             columns=[*columns, *classes],
         ),
+        refusals=pd.DataFrame(
+            [["test", "distance", True, 20, None, 0.05], ["noise", "distance", True, 20, 0.99, 0.9]],
+            columns=["kind", "score", "is_used", "images", "auroc", "refused"],
+        ),
         heat_maps=rng.random((2, 3, 4)).astype(np.float16),
         augmented=rng.integers(0, 256, (1, 4, 5, 5, 3), np.uint8),
     )
