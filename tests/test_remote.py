@@ -17,7 +17,6 @@ KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_CONFIG_FILE": "/dev/null",
     "NO_PROXY": "127.0.0.1",
 }
 PULLING = ["dvc", "repro", "--pull", "--allow-missing"]
