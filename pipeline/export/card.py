@@ -107,8 +107,8 @@ def _make_failures(subject: Subject) -> str:
     ]
     return (
         "## Known failures\n\n"
-        "It always names one of its classes, also for a picture of something else, and of noise. `predict` says beside it whether "
-        "the picture looks like none of them: that finds some such pictures, not all.\n\n"
+        "It always names one of its classes, also for a picture of something else, and of noise. `predict` says beside it "
+        "whether the picture looks like none of them: that finds some such pictures, not all.\n\n"
         + ("\n".join(rows) or "- On the test pictures it made no mistake.")
     )
 
