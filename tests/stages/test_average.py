@@ -127,7 +127,7 @@ class TestNetwork:
         assert dict(zip(issues["name"], issues["split"], strict=True))["4/5.png"] == "train"
         assert list(issues)[-1] == "correct_label"
         assert set(issues["correct_label"]) == {""}
-        assert "wrong, among all images of train and val: 6," in (METRICS / NETWORK / "report.html").read_text()
+        assert "check, among all images of train and val: 6," in (METRICS / NETWORK / "report.html").read_text()
 
     def test_the_page_lists_each_fold_and_the_mean(self):
         words = read_words()

@@ -177,8 +177,8 @@ class TestSettings:
             ("cifar_small", "drop_out", "dropout, l2, width, head_units"),
             ("cifar_small", "weights", "dropout, l2, width, head_units"),
             ("searched_cnn", "pools", "blocks, layers, filters, kernel, head_units, dropout, l2, width"),
-            ("mobilenet", "pool", "head_units, dropout, l2, width, features, standardize, weights, network"),
-            ("mobilenet_svm", "dropout", "features, weights, network, solver"),
+            ("mobilenet", "pool", "head_units, dropout, l2, width, features, standardize, weights, preset, network"),
+            ("mobilenet_svm", "dropout", "features, weights, preset, network, solver"),
         ],
     )
     def test_one_that_a_family_does_not_have_is_refused_by_a_line_that_names_those_it_has(self, family, setting, known):

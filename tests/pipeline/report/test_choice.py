@@ -28,7 +28,8 @@ def evaluations(tmp_path):
 
 def make_rules(**changes) -> Evaluate:
     return Evaluate(
-        **{"outside_path": None, "choose_by": None, "costs": {}, "label_folds": 0, "coverage": 0.9} | changes
+        **{"outside_path": None, "choose_by": None, "costs": {}, "label_folds": 0, "coverage": 0.9, "false_alarms": 0.1}
+        | changes
     )
 
 
