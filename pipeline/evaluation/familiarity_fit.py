@@ -101,10 +101,11 @@ def _read_features(model: keras.Model, embeddings: Embeddings | None) -> tuple[n
     if extractor.output_shape[1] > MOST_FEATURES:
         return np.zeros((0, extractor.output_shape[1]), np.float32), np.zeros(0, np.int64)
     if embeddings is not None and was_made_by(model, embeddings):
-        head = keras.Model(get_one_view(model).get_layer("features").output, extractor.output)
-        labels = embeddings.labels("train")[:REFERENCES]
+        labels, pooled = embeddings.labels("train")[:REFERENCES], get_one_view(model).get_layer("features").output
         rows = embeddings.features("train").take(np.arange(len(labels)))
-        return head(rows, training=False).numpy(), labels
+        if extractor.output is pooled:  # no layer between, of which Keras would make a model
+            return rows, labels
+        return keras.Model(pooled, extractor.output)(rows, training=False).numpy(), labels
     extract, parts, numbers = freeze(extractor), [], []
     for images, batch in read_batches("train", batch_size=_BATCH).take(REFERENCES // _BATCH):
         parts.append(extract(images))

@@ -25,7 +25,8 @@ LINEAR, NETWORK, TRANSFER = "linear_svm", "underfit", "mobilenet_svm"
 WEIGHTS = "data/own.weights.h5"
 INPUT_SIZE = 32
 AUGMENT = {"flip": "both", "rotation": 0.25, "zoom": 0.25, "contrast": 0.0}
-MORE = {"brightness": 0.0, "shift": 0.0, "crop": 0.0}  # what neither the recipe nor train says
+# What neither the recipe nor train says.
+MORE = dict.fromkeys(("brightness", "shift", "crop", "translate", "erase", "randaugment", "mixup", "cutmix"), 0.0)
 NONE = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
 
 
