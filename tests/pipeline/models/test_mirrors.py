@@ -43,6 +43,7 @@ def test_an_answer_is_the_mean_over_an_image_and_its_mirror_image(family):
     assert (model.name, model.input_shape, model.output_shape) == (family, (None, SIZE, SIZE, 3), (None, 3))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("family", SETTINGS)
 def test_a_saved_one_is_loaded_safely_with_the_same_answers_and_bytes(family, tmp_path):
     import keras

@@ -59,6 +59,7 @@ def read_lock(folder):
     return yaml.safe_load((folder / "dvc.lock").read_text())
 
 
+@pytest.mark.ci
 def test_stages_that_do_not_depend_on_each_other_run_at_the_same_time(make_project, capsys):
     folder = make_project(
         first=copies("start", "a"),
@@ -82,6 +83,7 @@ def test_stages_that_do_not_depend_on_each_other_run_at_the_same_time(make_proje
     assert "up to date" in run([PYTHON, "-m", "dvc", "status"], folder)
 
 
+@pytest.mark.ci
 def test_outputs_and_lock_are_those_of_dvc_repro(make_project):
     branches = {f"branch{number}": copies("a", f"b{number}") for number in range(3)}
     folder = make_project(first=copies("start", "a"), **branches)
@@ -95,6 +97,7 @@ def test_outputs_and_lock_are_those_of_dvc_repro(make_project):
     assert (folder / "b1").read_text() == "startxx"
 
 
+@pytest.mark.ci
 def test_after_a_failure_what_runs_is_awaited_and_no_other_stage_begins(make_project, capsys):
     folder = make_project(
         good=(["start"], ["a"], f'"{PYTHON}" meet.py a failing'),
@@ -115,6 +118,7 @@ def test_after_a_failure_what_runs_is_awaited_and_no_other_stage_begins(make_pro
     assert (folder / "d").read_text() == "x"
 
 
+@pytest.mark.ci
 def test_a_worker_that_is_killed_fails_its_stage_alone(make_project):
     folder = make_project(killed=(["start"], ["a"], f'"{PYTHON}" kill.py'), good=copies("start", "b"))
     kill = "import os, psutil, signal; p = psutil.Process()\n"

@@ -530,6 +530,7 @@ class TestSeveralDepths:
         np.testing.assert_allclose(scaled.score(features * sizes), plain.score(features), atol=0.01)
 
 
+@pytest.mark.ci
 class TestCut:
     """Fine-tuning of what comes after the second block of the small mobilenet."""
 
