@@ -467,6 +467,7 @@ class TestFrozenBackbone:
         assert balanced.curve("train/loss") == pytest.approx(frozen.curve("train/loss")[:2], rel=1e-4)
 
 
+@pytest.mark.ci
 class TestSeveralDepths:
     """Features of the small mobilenet's first two blocks, 8 and 16 channels, and of its last, 64."""
 
@@ -820,6 +821,7 @@ class TestFeatureBatches:
             np.testing.assert_array_equal(np.concatenate([y for _, y in read]), np.arange(9) % 3)
 
 
+@pytest.mark.ci
 class TestFineTuning:
     def test_both_phases_are_in_one_record(self, tuned, spoilt):
         for run, epochs in ((tuned, 2 + 2), (spoilt, 4 + 1)):
