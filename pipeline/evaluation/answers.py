@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ from pipeline.data.image_files import Picture
 from pipeline.evaluation.conformal import SetRule, load_asked_rule
 from pipeline.evaluation.decisions import decide
 from pipeline.evaluation.measures import load_costs
-from pipeline.evaluation.ranking import Answer, Refusal, describe_answer, list_members, load_refusal, rank_classes
+from pipeline.evaluation.ranking import Answer, Refusal, describe_answer, load_refusal, make_answers
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy
 from pipeline.runtime.cells import guard_cell
@@ -111,20 +111,10 @@ def answer_pictures(
 ) -> list[Answer]:
     """One answer per picture, without a ranking for one without pixels."""
     usable = [picture.pixels for picture in pictures if picture.pixels is not None]
-    rows: Iterator[np.ndarray] = iter(classify(np.stack(usable)) if usable else ())
-    answers = []
-    for picture in pictures:
-        if picture.pixels is None:
-            answers.append(Answer(picture.path, [], picture.reason))
-            continue
-        both = next(rows)
-        row = both[: len(class_names)]
-        members = None if extras.rule is None else list_members(row, class_names, extras.rule)
-        decision = None if extras.costs is None else class_names[int(decide(row[None], extras.costs)[0])]
-        is_none = None if extras.refusal is None else extras.refusal.refuses(both, len(class_names))
-        ranking = rank_classes(row, class_names, top)
-        answers.append(Answer(picture.path, ranking, picture.reason, members, decision, is_none))
-    return answers
+    rows = classify(np.stack(usable)) if usable else ()
+    costs = extras.costs
+    choose = None if costs is None else lambda row: class_names[int(decide(row[None], costs)[0])]
+    return make_answers(pictures, rows, class_names, top, rule=extras.rule, refusal=extras.refusal, decide=choose)
 
 
 def make_writer(form: str, family: str, top: int, extras: Extras = NO_EXTRAS) -> Writer:

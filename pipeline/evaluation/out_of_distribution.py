@@ -15,6 +15,7 @@ from pipeline.data.image_files import Decoding, Picture, label_by_folder, load_p
 from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.inference import freeze
+from pipeline.models.joint import find_features, put_in_front
 from pipeline.models.layers import POOLED_LAST, unwrap
 from pipeline.models.mirrors import get_one_view
 from pipeline.runtime.files import readable_name
@@ -28,7 +29,7 @@ COLUMNS = ["name", "label", "predicted", "confidence", "distance", "is_far", "re
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class Neighbourhood:
     """Distance of images from the training images: 95 % of the validation images have a distance of 1 or less.
 
     The distance to the 10th nearest training image between the last layer's inputs, scaled to length 1, divided by the
@@ -44,13 +45,13 @@ class Familiarity:
         return measure_distances(self.neighbours, self.extract(images)) / self.threshold
 
 
-def fit_familiarity(model: keras.Model) -> Familiarity:
+def fit_neighbourhood(model: keras.Model) -> Neighbourhood:
     """Takes features of up to 8,192 training images, and the threshold from as many validation images."""
     extract = freeze(make_feature_model(model))
     train, val = (np.concatenate(list(_extract_split(extract, split))) for split in ("train", "val"))
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train)), algorithm="brute").fit(_scale(train))
     threshold = float(np.quantile(measure_distances(neighbours, val), QUANTILE))
-    return Familiarity(extract, neighbours, max(threshold, 1e-9))
+    return Neighbourhood(extract, neighbours, max(threshold, 1e-9))
 
 
 def make_feature_model(model: keras.Model) -> keras.Model:
@@ -58,14 +59,11 @@ def make_feature_model(model: keras.Model) -> keras.Model:
     several depths, only the last ones: earlier blocks see textures, and their sizes would decide the angles. Of the image
     alone, where a model averages mirror images."""
     model = get_one_view(model)
-    front, inner = unwrap(model)
+    _, inner = unwrap(model)
     dense = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)]
     pooled = [layer for layer in inner.layers if layer.name == POOLED_LAST]
-    features = pooled[0].output if pooled and len(dense) == 1 else dense[-1].input
-    x = model.inputs[0]
-    for layer in front:
-        x = layer(x)
-    return keras.Model(model.inputs, keras.Model(inner.inputs, features)(x))
+    features = pooled[0].output if pooled and len(dense) == 1 else find_features(inner)
+    return put_in_front(model, keras.Model(inner.input, features))
 
 
 def _extract_split(extract: Callable[[np.ndarray], np.ndarray], split: str) -> Iterator[np.ndarray]:
@@ -93,15 +91,15 @@ def judge_pictures(
 ) -> pd.DataFrame:
     """COLUMNS, and `p:<class>` for each class: one row per image below `folder`, names relative to it; None: no rows.
 
-    label: the class after which one of its folders is named, or empty. confidence: calibrated. distance: see Familiarity;
+    label: the class after which one of its folders is named, or empty. confidence: calibrated. distance: see Neighbourhood;
     is_far: above 1. reason: why a file can't be used; its other columns are empty then.
     """
     if folder is None:
         return make_empty_table(class_names)
-    apply, familiarity = freeze(model), fit_familiarity(model)
+    apply, neighbourhood = freeze(model), fit_neighbourhood(model)
     rows = []
     for chunk in in_chunks(load_pictures(list_pictures(folder), decoding), _BATCH):
-        rows += _judge(chunk, folder, apply, familiarity, class_names, temperature)
+        rows += _judge(chunk, folder, apply, neighbourhood, class_names, temperature)
     return pd.DataFrame(rows, columns=make_empty_table(class_names).columns)
 
 
@@ -109,7 +107,7 @@ def _judge(
     chunk: Iterable[Picture],
     folder: Path,
     apply: Callable[[np.ndarray], np.ndarray],
-    familiarity: Familiarity,
+    neighbourhood: Neighbourhood,
     class_names: list[str],
     temperature: float,
 ) -> list[dict[str, Any]]:
@@ -125,7 +123,7 @@ def _judge(
     if good:
         images = np.stack(list(good.values()))
         probabilities = apply_temperature(apply(images), temperature)
-        distances = familiarity.measure(images)
+        distances = neighbourhood.measure(images)
         for path, row, distance in zip(good, probabilities, distances, strict=True):
             rows[path] |= {
                 "predicted": class_names[int(row.argmax())],

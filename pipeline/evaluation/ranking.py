@@ -1,5 +1,6 @@
 """One picture's answer: its most probable classes, their set, and whether it is none of these. Imports nothing heavy."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -12,6 +13,7 @@ from pipeline.models.contract import Contract
 
 if TYPE_CHECKING:
     from pipeline.config.sections import Evaluate
+    from pipeline.data.image_files import Picture
 
 Ranking = list[tuple[str, float]]  # class and probability, the most probable first
 
@@ -55,6 +57,39 @@ def load_rules(contract: Contract, evaluate: "Evaluate", file: Path) -> SetRule:
     sets, or of what is none of its classes."""
     load_limit(contract, evaluate.false_alarms, file)
     return load_rule(contract, evaluate.coverage, file)
+
+
+def make_answers(
+    pictures: Sequence["Picture"],
+    rows: Iterable[np.ndarray],
+    class_names: list[str],
+    top: int,
+    *,
+    rule: SetRule | None,
+    refusal: Refusal | None,
+    decide: Callable[[np.ndarray], str] | None = None,
+) -> list[Answer]:
+    """One answer per picture, without a ranking for one without pixels. rows: for each with pixels, in their order, calibrated
+    probabilities (classes,), and behind them the distance where there is one. decide: by these probabilities, the class that
+    costs least. None: not asked for."""
+    left, answers = iter(rows), []
+    for picture in pictures:
+        if picture.pixels is None:
+            answers.append(Answer(picture.path, [], picture.reason))
+            continue
+        both = next(left)
+        row = both[: len(class_names)]
+        answers.append(
+            Answer(
+                picture.path,
+                rank_classes(row, class_names, top),
+                picture.reason,
+                members=None if rule is None else list_members(row, class_names, rule),
+                decision=None if decide is None else decide(row),
+                is_none=None if refusal is None else refusal.refuses(both, len(class_names)),
+            )
+        )
+    return answers
 
 
 def list_members(probabilities: np.ndarray, class_names: list[str], rule: SetRule) -> list[str]:

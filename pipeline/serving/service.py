@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.config.sections import Params
 from pipeline.evaluation.conformal import SetRule, load_rule
-from pipeline.evaluation.ranking import Answer, list_members, rank_classes
+from pipeline.evaluation.ranking import Answer, make_answers
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import num_cores
 from pipeline.serving.admission import RefusedError
@@ -48,26 +48,11 @@ class Service:
     async def answer(self, pictures: list[Named], top: int, coverage: float | None) -> tuple[list[Answer], str]:
         """The answers, and the family that gives them. The model that is served at the beginning answers all."""
         served = self.served
-        names = served.contract.class_names
         rule = self._make_rule(served, coverage)
         decoded = await self._decoders.decode(pictures, served.decoding)
         usable = [picture.pixels for picture in decoded if picture.pixels is not None]
-        rows = iter(await self.batcher.classify(served, usable))
-        answers = []
-        for picture in decoded:
-            if picture.pixels is None:
-                answers.append(Answer(picture.path, [], picture.reason))
-                continue
-            both = next(rows)
-            row = both[: len(names)]
-            answers.append(
-                Answer(
-                    picture.path,
-                    rank_classes(row, names, min(top, len(names))),
-                    members=None if rule is None else list_members(row, names, rule),
-                    is_none=None if served.refusal is None else served.refusal.refuses(both, len(names)),
-                )
-            )
+        rows = await self.batcher.classify(served, usable)
+        answers = make_answers(decoded, rows, served.contract.class_names, top, rule=rule, refusal=served.refusal)
         return answers, served.contract.family
 
     def _make_rule(self, served: Served, coverage: float | None) -> SetRule | None:

@@ -13,10 +13,10 @@ from pipeline.evaluation.answers import (
     Extras,
     answer_pictures,
     make_writer,
-    rank_classes,
     write_answers,
 )
 from pipeline.evaluation.conformal import SetRule
+from pipeline.evaluation.ranking import rank_classes
 
 NAMES = ["red", 'green, "dark"', "蓝"]
 RANKING = [('green, "dark"', 0.75), ("red", 0.2), ("蓝", 0.05)]

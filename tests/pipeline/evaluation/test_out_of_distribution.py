@@ -60,16 +60,16 @@ def colour_model(tensorflow) -> Any:  # noqa: ARG001 - must be configured before
     return model
 
 
-def fit_familiarity(model: Any) -> Any:
-    from pipeline.evaluation.out_of_distribution import fit_familiarity
+def fit_neighbourhood(model: Any) -> Any:
+    from pipeline.evaluation.out_of_distribution import fit_neighbourhood
 
-    return fit_familiarity(model)
+    return fit_neighbourhood(model)
 
 
 @cache
 def fit_once(family: str) -> Any:
     """On the images of `_records`."""
-    return fit_familiarity(build(family))
+    return fit_neighbourhood(build(family))
 
 
 @cache
@@ -163,10 +163,10 @@ class TestDistance:
         model = build(family)
         train, val = extract(model, TRAIN[0]), extract(model, VAL[0])
         threshold = np.quantile(distances_to(train, val), 0.95)
-        familiarity = fit_once(family)
-        assert familiarity.threshold == pytest.approx(threshold, rel=1e-3)
+        neighbourhood = fit_once(family)
+        assert neighbourhood.threshold == pytest.approx(threshold, rel=1e-3)
         np.testing.assert_allclose(
-            familiarity.measure(VAL[0]), distances_to(train, val) / threshold, rtol=1e-2, atol=1e-3
+            neighbourhood.measure(VAL[0]), distances_to(train, val) / threshold, rtol=1e-2, atol=1e-3
         )
 
     @EVERY_KIND
@@ -181,21 +181,21 @@ class TestDistance:
         assert np.mean(distances <= 1) > 0.85
 
     def test_it_does_not_depend_on_the_other_images(self):
-        familiarity = fit_once("underfit")
-        alone = np.concatenate([familiarity.measure(IMAGES[n : n + 1]) for n in range(5)])
-        np.testing.assert_allclose(familiarity.measure(IMAGES[:5]), alone, rtol=1e-4, atol=1e-4)
+        neighbourhood = fit_once("underfit")
+        alone = np.concatenate([neighbourhood.measure(IMAGES[n : n + 1]) for n in range(5)])
+        np.testing.assert_allclose(neighbourhood.measure(IMAGES[:5]), alone, rtol=1e-4, atol=1e-4)
 
     def test_images_that_look_different_are_far(self):
         """With pixels as features."""
-        familiarity = fit_once("linear_svm")
+        neighbourhood = fit_once("linear_svm")
         inverted, noise = 255 - IMAGES, np.random.default_rng(0).integers(0, 256, IMAGES.shape, np.uint8)
-        assert familiarity.measure(inverted).min() > 1.5
-        assert familiarity.measure(noise).min() > 1.5
+        assert neighbourhood.measure(inverted).min() > 1.5
+        assert neighbourhood.measure(noise).min() > 1.5
 
     def test_brightness_makes_no_difference(self):
         """Only the direction of the features counts."""
-        familiarity = fit_once("linear_svm")
-        np.testing.assert_allclose(familiarity.measure(IMAGES / 2), familiarity.measure(IMAGES), rtol=1e-3)
+        neighbourhood = fit_once("linear_svm")
+        np.testing.assert_allclose(neighbourhood.measure(IMAGES / 2), neighbourhood.measure(IMAGES), rtol=1e-3)
 
     def test_an_image_whose_features_are_all_zero_is_far(self):
         black = np.zeros((1, SIZE, SIZE, 3), np.uint8)
@@ -216,21 +216,21 @@ class TestFewImages:
 
     def test_with_fewer_than_ten_the_furthest_counts(self):
         self.write(IMAGES[:4], VAL[0][:1])
-        familiarity = fit_familiarity(build())
-        np.testing.assert_allclose(familiarity.measure(VAL[0][:1]), [1.0], rtol=1e-6)
+        neighbourhood = fit_neighbourhood(build())
+        np.testing.assert_allclose(neighbourhood.measure(VAL[0][:1]), [1.0], rtol=1e-6)
 
     def test_if_all_images_are_the_same_any_other_is_far(self):
         self.write(np.repeat(IMAGES[:1], 12, axis=0), IMAGES[:1])
-        familiarity = fit_familiarity(build())
-        assert np.isfinite(familiarity.measure(IMAGES)).all()
-        assert familiarity.measure(IMAGES[1:]).min() > 1
+        neighbourhood = fit_neighbourhood(build())
+        assert np.isfinite(neighbourhood.measure(IMAGES)).all()
+        assert neighbourhood.measure(IMAGES[1:]).min() > 1
 
     def test_only_the_first_of_very_many_are_references(self, monkeypatch):
         monkeypatch.setattr("pipeline.evaluation.out_of_distribution._REFERENCES", 32)
         model = build()
         train, val = extract(model, TRAIN[0][:32]), extract(model, VAL[0][:32])
         threshold = np.quantile(distances_to(train, val), 0.95)
-        assert fit_familiarity(model).threshold == pytest.approx(threshold, rel=1e-3)
+        assert fit_neighbourhood(model).threshold == pytest.approx(threshold, rel=1e-3)
 
 
 class TestTable:
@@ -273,7 +273,7 @@ class TestTable:
     def test_distances_are_those_of_the_same_images_and_far_is_above_1(self, colour_model, pictures):
         files = {f"{n}.png": IMAGES[n] for n in range(3)} | {f"z{n}.png": 255 - IMAGES[n] for n in range(3)}
         table = judge(colour_model, pictures(**files))
-        expected = fit_familiarity(colour_model).measure(np.stack(list(files.values())))
+        expected = fit_neighbourhood(colour_model).measure(np.stack(list(files.values())))
         np.testing.assert_allclose(table["distance"].to_numpy(float), expected, atol=1e-3)
         assert table["is_far"].tolist() == [False, False, False, True, True, True]
 
@@ -282,7 +282,7 @@ class TestTable:
         table = judge(colour_model, pictures(**{"large.png": large, "small.png": IMAGES[0]}))
         assert table["predicted"].tolist() == ["red", "red"]
         decoded = decode_image(Path("outside/large.png").read_bytes(), image_size=SIZE, resize="stretch")
-        (expected,) = fit_familiarity(colour_model).measure(decoded[None])
+        (expected,) = fit_neighbourhood(colour_model).measure(decoded[None])
         assert table["distance"][0] == pytest.approx(expected, abs=1e-3)
 
     def test_a_file_that_is_not_an_image_has_a_reason_and_nothing_else(self, colour_model, pictures):

@@ -108,11 +108,13 @@ def data(_small_backbone, tmp_path_factory) -> Path:
     return folder
 
 
-def train(recipe: dict[str, Any], checkpoints: Checkpoints, watch: Callable[[int, float], None]) -> Any:
+def train(recipe: Any, checkpoints: Checkpoints, watch: Callable[[int, float], None]) -> Any:
+    """recipe: of resnet_fast, on pixels, or as a dictionary of mobilenet."""
     import keras
 
     from pipeline.runtime.tensorflow import seed_everything
     from pipeline.training.head import _compile_head, train_transfer
+    from pipeline.training.network import train_network
 
     # As in a new process: layers are numbered from 1, and no head is there yet.
     keras.backend.clear_session()
@@ -120,6 +122,8 @@ def train(recipe: dict[str, Any], checkpoints: Checkpoints, watch: Callable[[int
     seed_everything(1)
     settings: dict[str, Any] = {"seed": 1, "cache_gb": 1.0, "shuffle_buffer": 16, "record": Path("record")}
     settings |= {"watch": watch, "checkpoints": checkpoints}
+    if isinstance(recipe, NetworkRecipe):
+        return train_network("resnet_fast", recipe, **settings)
     return train_transfer("mobilenet", TransferRecipe.model_validate(recipe), **settings)
 
 
@@ -129,7 +133,7 @@ def run(data: Path, tmp_path: Path, monkeypatch, caplog) -> Callable[..., Run]:
     next run finds them, as if this one had been killed."""
     caplog.set_level(logging.INFO, "pipeline.training")
 
-    def run(recipe: dict[str, Any], name: str, *, copied: int = 0) -> Run:
+    def run(recipe: Any, name: str, *, copied: int = 0) -> Run:
         from pipeline.models.artifacts import save_model
 
         def watch(epoch: int, accuracy: float) -> None:  # noqa: ARG001 - Watch's
@@ -180,10 +184,7 @@ def test_a_backbone_and_its_head_at_once(run):
 
 
 @pytest.mark.ci
-def test_a_network_with_averaged_weights_and_mixed_images(data, tmp_path, monkeypatch):
-    from pipeline.models.artifacts import save_model
-    from pipeline.training.network import train_network
-
+def test_a_network_with_averaged_weights_and_mixed_images(run):
     augment = RECIPE["augment"] | {"flip": "alternate", "translate": 0.1, "erase": 0.3, "randaugment": 0.2}
     content = RECIPE | {
         "backbone": None,
@@ -196,32 +197,9 @@ def test_a_network_with_averaged_weights_and_mixed_images(data, tmp_path, monkey
     content |= {"width": 0.1, "augment": augment | {"mixup": 0.2, "cutmix": 1.0}}
     recipe = NetworkRecipe.model_validate(content | {"schedule": RECIPE["schedule"] | {"kind": "one_cycle"}})
 
-    def train(name: str, copied: int = 0) -> bytes:
-        import keras
-
-        from pipeline.runtime.tensorflow import seed_everything
-
-        def watch(epoch: int, accuracy: float) -> None:  # noqa: ARG001 - Watch's
-            if epoch + 1 == copied:
-                shutil.copytree(folder / "checkpoints", tmp_path / "resumed" / "checkpoints")
-
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "data").symlink_to(data)
-        monkeypatch.chdir(folder)
-        keras.backend.clear_session()
-        seed_everything(1)
-        settings: dict[str, Any] = {"seed": 1, "cache_gb": 1.0, "shuffle_buffer": 16, "record": Path("record")}
-        settings |= {
-            "watch": watch,
-            "checkpoints": Checkpoints(folder / "checkpoints", "f", lambda: "a" * 64, EVERY_EPOCH),
-        }
-        save_model(train_network("resnet_fast", recipe, **settings), folder / "model.keras")
-        return (folder / "model.keras").read_bytes()
-
-    assert train("whole", copied=3) == train("resumed")
-    rows = [(tmp_path / name / "record/plots/metrics/eval/loss.tsv").read_text() for name in ("whole", "resumed")]
-    assert rows[0] == rows[1]
+    whole, resumed = run(recipe, "whole", copied=3), run(recipe, "resumed")
+    assert_same(whole, resumed)
+    assert "resnet_fast: resumes at epoch 3 of" in resumed.log
 
 
 def test_a_checkpoint_of_another_network_is_not_loaded_into_this_one(tmp_path):
