@@ -72,11 +72,14 @@ def main() -> int:
         if command in _RUNS[1:] and "--dry" in sys.argv:
             tolerate_missing()
         if project is not None and command:
+            from pipeline.runtime.dvc_failures import expect_new_outputs
             from pipeline.runtime.dvc_pulls import make_dvc_pull_parts
             from pipeline.runtime.dvc_writes import make_dvc_write_whole
 
             make_dvc_write_whole()
             make_dvc_pull_parts()
+            if command in _RUNS:
+                expect_new_outputs()
         if command == _OF_QUEUE:
             from pipeline.runtime.experiment_queue import end_with_worker
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from pipeline.runtime.dvc_failures import advise, advising
+from pipeline.runtime.dvc_failures import advise, advising, expect_new_outputs
 
 
 def failing(said: str, cause: Exception | None = None) -> Exception:
@@ -71,3 +71,15 @@ def test_the_first_advice_comes_after_dvcs_own_lines(capsys):
     with advising():
         logger.error("something else")
     assert "run again" not in capsys.readouterr().err
+
+
+def test_outputs_that_a_run_is_about_to_make_are_no_warning(caplog):
+    logger = logging.getLogger("dvc_data.index.checkout")
+    before = list(logger.filters)
+    try:
+        expect_new_outputs()
+        logger.warning("No file hash info found for '%s'. It won't be created.", "models/new.keras")
+        logger.warning("Some of the cache files do not exist")
+    finally:
+        logger.filters[:] = before
+    assert caplog.messages == ["Some of the cache files do not exist"]
