@@ -15,7 +15,7 @@ from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import averages_mirrors, expand_recipes, find_cut, list_features, resolve_family
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
-from pipeline.config.sections import Evaluate, Params
+from pipeline.config.sections import Evaluate, Params, Runtime
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
 
@@ -107,6 +107,7 @@ def _check(content: dict[str, Any]) -> Params:
         except PipelineError as error:
             raise PipelineError(f"{family}: {error}") from error
     _check_mirrors(params)
+    _check_precision(params.runtime)
     return params
 
 
@@ -182,6 +183,16 @@ def _check_mirrors(params: Params) -> None:
             f"{', '.join(params.families)}, whose augment.flip is none; set evaluate.tta to none, or train.augment.flip to "
             "horizontal"
         )
+
+
+def _check_precision(runtime: Runtime) -> None:
+    """Raises PipelineError where training would round as the processor does, and is to give the same bits on any."""
+    for name, value in (("precision", runtime.precision), ("xla", runtime.xla)):
+        if runtime.portable and value not in ("float32", False):
+            raise PipelineError(
+                f"runtime.{name} {str(value).lower()} rounds as the processor does: expected runtime.portable false beside it, "
+                "received true; add -S runtime.portable=false"
+            )
 
 
 def _check_folds(folds: list[int]) -> None:

@@ -182,9 +182,13 @@ class Serve(Section):
 
 
 class Runtime(Section):
+    """precision: of training, see pipeline.training.precision. xla: compiles the steps of training."""
+
     onednn: bool
     threads: Count
     portable: bool
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    xla: bool = False
 
 
 class Params(Section):

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import sys
+from dataclasses import dataclass
 
 import psutil
 from threadpoolctl import threadpool_limits
@@ -27,7 +28,25 @@ _UNWANTED = (
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # of libraries that are loaded later
 
 
-def configure_tensorflow(*, onednn: bool, threads: int, portable: bool) -> None:
+@dataclass(frozen=True)
+class TrainingMode:
+    """How steps of training are computed. precision: a policy of Keras. xla: whether they are compiled."""
+
+    precision: str = "float32"
+    xla: bool = False
+
+
+_MODES: list[TrainingMode] = []  # of this process: the last
+
+
+def get_training_mode() -> TrainingMode:
+    """As `configure_tensorflow` was told."""
+    return _MODES[-1] if _MODES else TrainingMode()
+
+
+def configure_tensorflow(
+    *, onednn: bool, threads: int, portable: bool, precision: str = "float32", xla: bool = False
+) -> None:
     """Sets the environment variables that TensorFlow reads on import, imports it, and sets what Keras takes from the user's own
     keras.json. What the user has set of these does not count, but for TF_ENABLE_ONEDNN_OPTS and TF_CPP_MIN_LOG_LEVEL.
 
@@ -35,7 +54,9 @@ def configure_tensorflow(*, onednn: bool, threads: int, portable: bool) -> None:
     threads: of an operation, also of NumPy's matrix products, whatever number of cores there is: the order of floating-point
     sums depends on it.
     portable: the same bits on every processor, see pipeline.runtime.portable.
+    precision, xla: of training alone, see TrainingMode.
     """
+    _MODES.append(TrainingMode(precision, xla))
     if "tensorflow" in sys.modules:
         raise PipelineError("TensorFlow was imported before it was configured: this is a bug, please report it")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1" if onednn else "0")

@@ -17,7 +17,9 @@ from pipeline.config.recipe_sections import ClassWeight, EarlyStopping, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
+from pipeline.runtime.tensorflow import get_training_mode
 from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
+from pipeline.training.precision import lower, restore
 from pipeline.training.resume import Resumer, replay
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
 
@@ -91,7 +93,8 @@ def fit(
     """
     keeper, record = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs), keras.callbacks.History()
     # Averaged weights are put in before the keeper takes them.
-    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # inside of one that scales the loss
+    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
     callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record]
     log_resumed(family, recipe, phase)
     replay(live, phase.checkpoints.found)
@@ -106,6 +109,7 @@ def fit(
         shuffle=False,  # the batches are shuffled already
         verbose=0,
     ).history
+    restore(model)
     number = keeper.kept_epoch
     kept = {name: float(values[number]) for name, values in history.items() if len(values) > number}
     outcome = Fit(number, kept, len(history["loss"]))
@@ -130,8 +134,8 @@ def compile_model(
     *,
     factors: Mapping[str, float] | None = None,
 ) -> None:
-    """Sets the optimizer, loss and metrics. steps: per epoch. factors: see `make_optimizer`. Labels come as `soften_labels`
-    gives them for this recipe."""
+    """Sets the optimizer, loss, metrics and, until `fit` ends, the precision. steps: per epoch. factors: see `make_optimizer`.
+    Labels come as `soften_labels` gives them for this recipe."""
     optimizer = make_optimizer(
         recipe.optimizer,
         make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps),
@@ -140,11 +144,14 @@ def compile_model(
         ema=recipe.ema,
         factors=factors or {},
     )
+    mode = get_training_mode()
+    lower(model, mode.precision)
     model.compile(
         optimizer,
         "categorical_crossentropy" if recipe.has_soft_labels else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
+        jit_compile=mode.xla,
     )
 
 

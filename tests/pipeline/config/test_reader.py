@@ -643,3 +643,12 @@ class TestMirrors:
 
     def test_a_file_that_does_not_know_of_it_averages_nothing(self, change):
         assert load_params(change("evaluate.tta", ABSENT)).evaluate.tta == "none"
+
+
+@pytest.mark.parametrize(("name", "value"), [("runtime.precision", "mixed_bfloat16"), ("runtime.xla", True)])
+def test_arithmetic_that_rounds_as_the_processor_does_is_refused_where_bits_are_to_be_the_same(change, name, value):
+    line = refusal(change(name, value))
+    assert line.startswith(
+        f"{name} {str(value).lower()} rounds as the processor does: expected runtime.portable false "
+    )
+    load_params(change(name, value, "runtime.portable", False))

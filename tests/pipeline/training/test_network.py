@@ -381,6 +381,29 @@ def test_resnet_fast_whitens_by_its_training_images_and_learns(easy):
 
 
 @pytest.mark.ci
+@pytest.mark.parametrize(
+    ("mode", "changes"),
+    [
+        ({"precision": "mixed_float16"}, {"ema": 0.9, "label_smoothing": 0.1}),  # the loss is scaled
+        ({"xla": True}, {}),
+    ],
+)
+def test_other_arithmetic_learns_too_and_leaves_a_model_in_float32(easy, monkeypatch, mode, changes):
+    from pipeline.runtime import tensorflow
+
+    monkeypatch.setattr(tensorflow, "_MODES", [tensorflow.TrainingMode(**mode)])
+    model = train(easy, **LEARN, **changes)
+    losses = curve(easy, "train/loss")
+    assert losses[-1] < losses[0]
+    assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
+    monkeypatch.setattr(tensorflow, "_MODES", [])
+    plain = train(easy, record="plain", **LEARN, **changes)
+    pairs = list(zip(model.get_weights(), plain.get_weights(), strict=True))
+    assert any((ours != theirs).any() for ours, theirs in pairs)  # it did round otherwise
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
 class TestClassWeight:
     def test_it_changes_training_on_classes_of_different_sizes(self, folder):
         images, labels = make_coloured_split(60, SIZE)
