@@ -49,7 +49,7 @@ Caps = Annotated[
     Discriminator(lambda value: "dict" if isinstance(value, dict) else "int"),
 ]
 ExportFormat = Literal[
-    "savedmodel", "onnx", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
+    "savedmodel", "onnx", "onnx_float16", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
 ]
 Encoding = Literal["raw", "jpeg", "webp"]  # of pixels in TFRecords
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]

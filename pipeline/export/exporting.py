@@ -18,7 +18,7 @@ from pipeline.export.facts import ExportFacts, find_versions, save_facts
 from pipeline.export.formats import FORMATS
 from pipeline.export.gate import collect_answers, judge
 from pipeline.export.graphs import save_litert, save_saved_model
-from pipeline.export.onnx_files import save_onnx, save_openvino
+from pipeline.export.onnx_files import save_half_onnx, save_onnx, save_openvino
 from pipeline.export.operations import make_single_precision
 from pipeline.export.parity import Parity
 from pipeline.export.parity_table import save_parity
@@ -85,9 +85,11 @@ def write_files(
     for name in formats:
         file = folder / FORMATS[name].file
         with _naming(contract.family, name):
-            if name == "onnx" or (name == "openvino" and not graph.exists()):
+            if name in ("onnx", "onnx_float16", "openvino") and not graph.exists():
                 save_onnx(model, graph, contract)
-            if name == "openvino":
+            if name == "onnx_float16":
+                save_half_onnx(graph, file)
+            elif name == "openvino":
                 save_openvino(graph, file, contract)
             elif name.startswith("litert"):
                 save_litert(saved if single is model else scratch / "single", file, contract, name, images)

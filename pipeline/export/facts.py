@@ -13,6 +13,7 @@ FACTS_FILE = "facts.json"
 _PACKAGES = {
     "savedmodel": ("tensorflow",),
     "onnx": ("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+    "onnx_float16": ("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
     "openvino": ("tensorflow", "tf2onnx", "onnx", "openvino"),
 }
 _LITERT = ("tensorflow", "ai-edge-litert")

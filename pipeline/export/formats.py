@@ -24,6 +24,7 @@ _ONNX = ("onnx", "onnxruntime", "tf2onnx")
 FORMATS: dict[ExportFormat, Format] = {
     "savedmodel": Format("savedmodel"),
     "onnx": Format("model.onnx", _ONNX),
+    "onnx_float16": Format("model_float16.onnx", _ONNX, is_exact=False),
     "openvino": Format("model.xml", (*_ONNX, "openvino")),
     "litert": Format("model.tflite", ("ai_edge_litert",)),
     "litert_float16": Format("model_float16.tflite", ("ai_edge_litert",), is_exact=False),

@@ -59,7 +59,12 @@ _SAVED_MODEL = _Runtime(
     'model = tf.saved_model.load(str(HERE / "{file}"))',
     'model.serve(tf.constant(pixels))["probabilities"].numpy()',
 )
-_RUNTIMES: dict[str, _Runtime] = {"onnx": _ONNX, "openvino": _OPENVINO, "savedmodel": _SAVED_MODEL}
+_RUNTIMES: dict[str, _Runtime] = {
+    "onnx": _ONNX,
+    "onnx_float16": _ONNX,
+    "openvino": _OPENVINO,
+    "savedmodel": _SAVED_MODEL,
+}
 
 
 def list_requirements(name: ExportFormat) -> list[str]:

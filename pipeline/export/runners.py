@@ -20,7 +20,7 @@ def load_runner(name: ExportFormat, folder: Path, *, threads: int) -> Run:
     file = folder / FORMATS[name].file
     if name == "savedmodel":
         return _load_saved_model(file)
-    if name == "onnx":
+    if name in ("onnx", "onnx_float16"):
         return _load_onnx(file, threads)
     if name == "openvino":
         return _load_openvino(file, threads)

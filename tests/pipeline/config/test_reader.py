@@ -366,8 +366,8 @@ class TestFamilies:
 
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do(change):
     assert refusal(change("export.formats", ["onnx", "tflite"])) == (
-        "export.formats.1: expected 'savedmodel', 'onnx', 'openvino', 'litert', 'litert_float16', 'litert_int8_weights' or "
-        "'litert_int8', received 'tflite'"
+        "export.formats.1: expected 'savedmodel', 'onnx', 'onnx_float16', 'openvino', 'litert', 'litert_float16', "
+        "'litert_int8_weights' or 'litert_int8', received 'tflite'"
     )
 
 

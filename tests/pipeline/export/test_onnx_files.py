@@ -126,3 +126,47 @@ def test_openvino_gives_the_probabilities_of_the_model(folder, expected):
     assert run(IMAGES[:1]).shape == (1, 3)
     written = openvino.Core().read_model(str(folder / "model.xml"))
     assert written.get_rt_info(["contract_json"]).astype(str) == dump_contract(CONTRACT)
+
+
+@pytest.fixture(scope="module")
+def half(folder):
+    from pipeline.export.onnx_files import save_half_onnx
+
+    save_half_onnx(folder / "model.onnx", folder.parent / "model_float16.onnx")
+    return folder.parent / "model_float16.onnx"
+
+
+class TestHalf:
+    """Weights in float16, arithmetic in float32."""
+
+    def test_it_says_almost_the_same(self, half, expected):
+        from pipeline.export.runners import load_runner
+
+        pytest.importorskip("onnxruntime")
+        np.testing.assert_allclose(load_runner("onnx_float16", half.parent, threads=2)(IMAGES), expected, atol=0.01)
+
+    def test_large_weights_take_half_the_bytes_and_the_contract_stays(self, half):
+        weights = onnx.load(str(half)).graph.initializer
+        sizes = {onnx.numpy_helper.to_array(weight).dtype: 0 for weight in weights}
+        assert np.dtype(np.float16) in sizes
+        large = [weight for weight in weights if np.prod(weight.dims) >= 256]
+        assert {weight.data_type for weight in large} == {onnx.TensorProto.FLOAT16}
+        assert {prop.key for prop in onnx.load(str(half)).metadata_props} == {CONTRACT_FILE}
+
+    def test_the_same_file_gives_the_same_bytes(self, folder, half, tmp_path):
+        from pipeline.export.onnx_files import save_half_onnx
+
+        save_half_onnx(folder / "model.onnx", tmp_path / "again.onnx")
+        assert (tmp_path / "again.onnx").read_bytes() == half.read_bytes()
+
+    def test_numbers_that_float16_does_not_reach_stay_as_they_are(self, folder, tmp_path):
+        from pipeline.export.onnx_files import save_half_onnx
+
+        model = onnx.load(str(folder / "model.onnx"))
+        [largest] = sorted(model.graph.initializer, key=lambda weight: -np.prod(weight.dims))[:1]
+        values = onnx.numpy_helper.to_array(largest) * np.float32(1e9)
+        largest.CopyFrom(onnx.numpy_helper.from_array(values, largest.name))
+        onnx.save(model, str(tmp_path / "model.onnx"))
+        save_half_onnx(tmp_path / "model.onnx", tmp_path / "half.onnx")
+        kept = {weight.name: weight for weight in onnx.load(str(tmp_path / "half.onnx")).graph.initializer}
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept[largest.name]), values)
