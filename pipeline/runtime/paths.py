@@ -29,6 +29,7 @@ MODELS = Path("models")
 EXPORTED = MODELS / "exported"
 METRICS = Path("metrics")
 PLAN = METRICS / "plan.json"  # what `dvc exp run` does within budget.minutes
+TRY_PAGE = METRICS / "try.html"
 CROSSVAL_METRICS = METRICS / "crossval"
 SEARCH_METRICS = METRICS / "search"
 PLOTS_PAGE = Path(".cache/plots.html")  # in which `dvc plots` draws; .dvc/config names it

