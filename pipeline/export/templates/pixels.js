@@ -94,6 +94,7 @@ function flatten({data, width, height}) {
   for (let i = 3; i < data.length && !isSeen; i += 4) isSeen = data[i] > 0;
   for (let i = 0, o = 0; i < data.length; i += 4) {
     const alpha = isSeen ? data[i + 3] : 255;
+    if (alpha === 255) { rgb[o++] = data[i]; rgb[o++] = data[i + 1]; rgb[o++] = data[i + 2]; continue; }
     for (let band = 0; band < 3; band++) {
       const sum = (data[i + band] * alpha + 255 * (255 - alpha)) * 128 + (128 << 7);
       rgb[o++] = ((sum >> 8) + sum >> 8) >> 7;
@@ -106,11 +107,13 @@ function flatten({data, width, height}) {
  * that size, while the browser has enlarged them before. */
 function draft({data, width, height}, scale, hasHalfColours) {
   const size = [Math.ceil(width / scale), Math.ceil(height / scale)];
-  if (!hasHalfColours) return {data: Uint8ClampedArray.from(average(data, width, height, scale, ...size)), width: size[0], height: size[1]};
+  if (!hasHalfColours) {
+    return {data: Uint8ClampedArray.from(average(data, width, height, scale, ...size)), width: size[0], height: size[1]};
+  }
   const [w, h] = size.map(side => side * scale / 2), half = average(data, width, height, 2, w, h);
   for (let i = 0; i < half.length; i += 3) {
-    const [r, g, b] = half.subarray(i, i + 3), y = 0.299 * r + 0.587 * g + 0.114 * b;
-    half[i] = y; half[i + 1] = (b - y) / 1.772; half[i + 2] = (r - y) / 1.402;
+    const red = half[i], blue = half[i + 2], y = 0.299 * red + 0.587 * half[i + 1] + 0.114 * blue;
+    half[i] = y; half[i + 1] = (blue - y) / 1.772; half[i + 2] = (red - y) / 1.402;
   }
   for (const band of [1, 2]) {
     for (let y = 0; y < h; y++) sharpen(half, 3 * y * w + band, 3, w);

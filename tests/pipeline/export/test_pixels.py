@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.image import decode_image
 from pipeline.evaluation.conformal import SetRule
 from pipeline.export.decode_script import load_decode_script, make_decode_script
 from pipeline.export.try_page import make_facts, make_try_page
@@ -70,6 +71,12 @@ def save(picture: Image.Image, kind: str, **settings) -> bytes:
 def test_a_png_of_any_shape_has_the_same_pixels(compare, size, resize):
     mine, theirs = compare(save(make_picture(*size), "PNG"), resize)
     np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_letterbox_of_less_than_a_line_is_a_line_as_predict_has_it(compare):
+    data = save(make_picture(900, 3), "PNG")
+    mine, _ = compare(data, "letterbox")
+    np.testing.assert_array_equal(mine, decode_image(data, image_size=SIZE, resize="letterbox"))
 
 
 def make_modes() -> dict[str, bytes]:
