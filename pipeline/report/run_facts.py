@@ -79,7 +79,7 @@ def compute_key(digests: dict[str, str]) -> str:
 def describe_origin(digests: dict[str, str], runtime: Runtime) -> dict[str, str]:
     """The families, and where their metrics came from, if not from an environment like this one. digests: family to the SHA-256
     of its model."""
-    here = describe_last_digits(**runtime.model_dump())
+    here = describe_last_digits(onednn=runtime.onednn, threads=runtime.threads, portable=runtime.portable)
     found = {family: load_last_digits(family, digest) for family, digest in digests.items()}
     others: dict[str, list[str]] = {}
     for family, said in found.items():
