@@ -90,11 +90,15 @@ def _make_quality(subject: Subject) -> str:
 def _make_files(subject: Subject) -> str:
     rows = [
         f"| `{row['file']}` | {row['bytes'] / 1e6:.2f} | {100 * row['agreement']:.1f} % | {row['largest_difference']:.0e} "
-        f"| {row['accuracy']:.3f} |"
+        f"| {_show_difference(row['distance_difference'])} | {row['accuracy']:.3f} |"
         for row in subject.parity.to_dict("records")
     ]
-    head = "| File | MB | Same class as the model | Largest difference | Accuracy |\n|---|--:|--:|--:|--:|\n"
+    head = "| File | MB | Same class as the model | Largest difference | Of distance | Accuracy |\n|---|--:|--:|--:|--:|--:|\n"
     return "## Files\n\nEach was run on all test pictures, from their bytes.\n\n" + head + "\n".join(rows)
+
+
+def _show_difference(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.0e}"
 
 
 def _make_failures(subject: Subject) -> str:

@@ -11,6 +11,7 @@ import keras
 from pipeline.config.sections import Params
 from pipeline.config.types import ExportFormat
 from pipeline.data.tfrecords import DatasetFacts, list_shards
+from pipeline.evaluation.familiarity_fit import make_answering
 from pipeline.export.contract import ExportContract, save_contract
 from pipeline.export.decode_script import DECODE_FILE, load_decode_script, make_decode_script
 from pipeline.export.encoded_images import read_calibration, read_encoded
@@ -41,12 +42,13 @@ def export_family(
     (folder / DECODE_FILE).write_text(make_decode_script(contract), encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="export-") as scratch:
         write_files(model, contract, facts, formats, params.export.calibration_images, folder, Path(scratch))
-    threads = params.runtime.threads
+    threads, joint = params.runtime.threads, make_answering(model, contract, artifact)
     collected = collect_answers(
         read_encoded("test", facts),
         load_decode_script(folder / DECODE_FILE),
-        freeze(model),
+        freeze(joint),
         {name: load_runner(name, folder, threads=threads) for name in formats},
+        None if joint is model or contract.familiarity is None else contract.familiarity.scores,
     )
     rows = judge(contract.family, collected, folder, params.export.max_drop)
     save_parity(rows, folder)

@@ -11,11 +11,13 @@ from pipeline.runtime.errors import PipelineError
 @dataclass(frozen=True)
 class Format:
     """file: a file or folder below the family's. packages: what writing and running it imports, besides TensorFlow. is_exact:
-    whether it computes with the model's own weights in float32; others round."""
+    whether it computes with the model's own weights in float32; others round. has_distance: whether it gives the distance, too,
+    where the model refuses pictures by it."""
 
     file: str
     packages: tuple[str, ...] = ()
     is_exact: bool = True
+    has_distance: bool = False
 
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")
@@ -23,9 +25,9 @@ _ONNX = ("onnx", "onnxruntime", "tf2onnx")
 # In the order in which they are written.
 FORMATS: dict[ExportFormat, Format] = {
     "savedmodel": Format("savedmodel"),
-    "onnx": Format("model.onnx", _ONNX),
-    "onnx_float16": Format("model_float16.onnx", _ONNX, is_exact=False),
-    "openvino": Format("model.xml", (*_ONNX, "openvino")),
+    "onnx": Format("model.onnx", _ONNX, has_distance=True),
+    "onnx_float16": Format("model_float16.onnx", _ONNX, is_exact=False, has_distance=True),
+    "openvino": Format("model.xml", (*_ONNX, "openvino"), has_distance=True),
     "litert": Format("model.tflite", ("ai_edge_litert",)),
     "litert_float16": Format("model_float16.tflite", ("ai_edge_litert",), is_exact=False),
     "litert_int8_weights": Format("model_int8_weights.tflite", ("ai_edge_litert",), is_exact=False),

@@ -1,6 +1,6 @@
 """Runs exported files over the test images, from files' bytes, beside the model. Imports no runtime itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipeline.config.types import ExportFormat
 from pipeline.export.decode_script import DecodeScript
 from pipeline.export.encoded_images import EncodedImage
 from pipeline.export.formats import FORMATS
-from pipeline.export.parity import Answers, Parity, check_exact, compare, find_reason
+from pipeline.export.parity import Answers, Distances, Parity, check_exact, compare, find_reason
 from pipeline.export.runners import Run
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import remove
@@ -31,10 +31,15 @@ class Collected:
 
 
 def collect_answers(
-    images: Iterable[EncodedImage], script: DecodeScript, model: Run, runs: Mapping[ExportFormat, Run]
+    images: Iterable[EncodedImage],
+    script: DecodeScript,
+    model: Run,
+    runs: Mapping[ExportFormat, Run],
+    scores: Sequence[float] | None = None,
 ) -> Collected:
-    """model: from the pixels of preprocess. runs: by format, from what decode.py makes of the files' bytes. Raises
-    PipelineError if it refuses every image."""
+    """model: from the pixels of preprocess. runs: by format, from what decode.py makes of the files' bytes. scores: of val,
+    ascending, where the model gives the distance behind the probabilities. Raises PipelineError if decode.py refuses every
+    image, or where a file gives no distance and should."""
     refused: list[str] = []
     differing: list[str] = []
     names: list[str] = []
@@ -60,8 +65,30 @@ def collect_answers(
             "sample; nothing can be exported that is proven equal"
         )
     all_of = {name: np.concatenate(parts) for name, parts in given.items()}
-    answers = {name: Answers(names, np.array(labels), all_of["model"], all_of[name]) for name in runs}
+    answers = {name: _pair(name, names, np.array(labels), all_of["model"], all_of[name], scores) for name in runs}
     return Collected(answers, tuple(refused), tuple(differing))
+
+
+def _pair(
+    name: ExportFormat,
+    names: list[str],
+    labels: np.ndarray,
+    model: np.ndarray,
+    exported: np.ndarray,
+    scores: Sequence[float] | None,
+) -> Answers:
+    """model, exported: what both give, see `Run`."""
+    classes = model.shape[1] - (scores is not None)
+    expected = model.shape[1] if FORMATS[name].has_distance else classes
+    if exported.shape[1] != expected:
+        raise PipelineError(
+            f"{FORMATS[name].file} gives {exported.shape[1]} numbers per image: expected {expected}; leave {name} out of "
+            "export.formats, and please report this as a bug"
+        )
+    distances = None
+    if scores is not None and FORMATS[name].has_distance:
+        distances = Distances(model[:, classes], exported[:, classes], np.array(scores))
+    return Answers(names, labels, model[:, :classes], exported[:, :classes], distances)
 
 
 def _decode(script: DecodeScript, image: EncodedImage, refused: list[str]) -> np.ndarray | None:

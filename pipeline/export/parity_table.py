@@ -1,6 +1,6 @@
 """parity.csv, what the gate has found, a row per format."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
@@ -16,17 +16,24 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import EXPORTED
 
 PARITY_FILE = "parity.csv"
+_COLUMNS = [field.name for field in fields(Parity)]
+_TEXTS = ("format", "file", "status", "reason")
 
 
 def save_parity(rows: list[Parity], folder: Path) -> None:
     """Writes parity.csv, a row per format; see Parity."""
-    save_table(pd.DataFrame([asdict(row) for row in rows]), folder / PARITY_FILE)
+    table = pd.DataFrame([asdict(row) for row in rows]).astype({"refusal_disagreements": "Int64"})
+    save_table(table, folder / PARITY_FILE)
 
 
 def load_parity(family: str, parent: Path = EXPORTED) -> pd.DataFrame | None:
-    """A row per format, see Parity; None where the family is not exported."""
+    """A row per format, see Parity, with numbers missing where a file has none; None where the family is not exported."""
     file = parent / family / PARITY_FILE
-    return read_table(file, keep_default_na=False) if file.exists() else None
+    if not file.exists():
+        return None
+    empty = {name: [""] for name in _COLUMNS if name not in _TEXTS}
+    table = read_table(file, keep_default_na=False, na_values=empty)
+    return table.reindex(columns=_COLUMNS)  # an older version's table has fewer
 
 
 def load_kept(family: str, name: str | None = None) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""Exported files as functions from images to probabilities, each run by its own runtime."""
+"""Exported files as functions from images to what they give, each run by its own runtime."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,7 +10,8 @@ from pipeline.config.types import ExportFormat
 from pipeline.export.formats import FORMATS
 from pipeline.runtime.quiet import silence_stderr
 
-# float32 (n, size, size, 3), 0 to 255, to float32 (n, classes).
+# float32 (n, size, size, 3), 0 to 255, to float32 (n, classes), or to (n, classes + 1) with the distance behind them, where a
+# file gives it.
 Run: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
@@ -47,7 +48,7 @@ def _load_onnx(file: Path, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {"image": images})[0]
+    return lambda images: _join(session.run(None, {"image": images}))
 
 
 def _load_openvino(file: Path, threads: int) -> Run:
@@ -59,7 +60,12 @@ def _load_openvino(file: Path, threads: int) -> Run:
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}
     with all_instructions():
         compiled = openvino.Core().compile_model(str(file), "CPU", settings)
-    return lambda images: np.asarray(compiled(images)[0])
+    return lambda images: _join([np.asarray(output) for output in compiled(images).values()])
+
+
+def _join(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """outputs: probabilities, and perhaps distances, (n,)."""
+    return outputs[0] if len(outputs) == 1 else np.hstack([outputs[0], outputs[1][:, None]])
 
 
 def _load_litert(file: Path, threads: int) -> Run:

@@ -64,6 +64,23 @@ def save_models() -> None:
         )
 
 
+def refuse_by_distance(file: Path) -> None:
+    """Gives a model, behind a link, the contract of one that does."""
+    from pipeline.evaluation.familiarity import fit_directions, fit_familiarity, measure_distances
+    from pipeline.models.artifacts import load_model, save_model
+    from pipeline.models.contract import load_contract
+    from pipeline.models.joint import make_extractor
+
+    model, contract = load_model(file), load_contract(file)
+    images = np.random.default_rng(0).integers(0, 256, (90, SIZE, SIZE, 3)).astype(np.float32)
+    features = make_extractor(model)(images, training=False).numpy()
+    directions = fit_directions(features, np.arange(90) % 3, 3)
+    assert directions is not None
+    familiarity = fit_familiarity(measure_distances(features, directions), directions, by_distance=True)
+    file.unlink()
+    save_model(model, file, contract=contract.model_copy(update={"familiarity": familiarity}))
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A project with data and two models. Not to be changed."""
@@ -259,6 +276,15 @@ class TestEveryFormat:
         kept = [form.file for name, form in FORMATS.items() if table.loc[name, "status"] == "kept"]
         assert set(kept) >= set(exact["file"])
         assert list_files(family) == sorted([*ALWAYS, *kept, "model.bin"])
+
+    def test_where_the_model_refuses_by_distance_that_is_compared_too(self, inside, tmp_path):
+        refuse_by_distance(tmp_path / f"models/{FAMILY}.keras")
+        inside.set(export__formats=["onnx", "openvino", "litert"])
+        export(FAMILY)
+        table = read_table()
+        assert table["refusal_disagreements"].tolist()[:2] == [0, 0]
+        assert (table["distance_difference"].iloc[:2] < 1e-3).all()
+        assert table["distance_difference"].isna().tolist() == [False, False, True]
 
     def test_what_others_are_made_of_does_not_stay(self, inside):
         inside.set(export__formats=["litert", "openvino"])

@@ -40,6 +40,19 @@ def collect(function=decode, **runs):
     return collect_answers(make_images(), DecodeScript(function, see), see, runs or {"onnx": see})
 
 
+def see_far(images: np.ndarray) -> np.ndarray:
+    """The same, and behind it a distance, which is larger where an image is brighter."""
+    return np.hstack([see(images), images.max(axis=(1, 2, 3))[:, None] / 50]).astype(np.float32)
+
+
+def see_near(images: np.ndarray) -> np.ndarray:
+    return see_far(images) * np.float32([1, 1, 1, 0.5])
+
+
+def collect_far(**runs):
+    return collect_answers(make_images(), DecodeScript(decode, see), see_far, runs, [1.0, 3.0])
+
+
 @pytest.fixture
 def files(tmp_path):
     for name in ("model.onnx", "model_int8.tflite"):
@@ -91,6 +104,25 @@ def test_a_bad_one_that_rounds_is_deleted_and_reported(files):
     assert (first.status, second.status) == ("kept", "refused")
     assert second.reason == "accuracy is 0.657143 lower than the model's, more than export.max_drop, 0.01"
     assert [file.name for file in files.iterdir()] == ["model.onnx"]
+
+
+def test_files_that_have_the_distance_are_compared_by_it_the_others_by_probabilities_alone(files):
+    first, second = judge("underfit", collect_far(onnx=see_far, litert_int8=see), files, 0.01)
+    assert (first.distance_difference, first.refusal_disagreements) == (0.0, 0)
+    assert second.distance_difference is None
+    assert first.largest_difference == second.largest_difference == 0
+
+
+def test_a_file_that_would_refuse_other_pictures_ends_the_stage(files):
+    with pytest.raises(
+        PipelineError, match="underfit as onnx gives another distance than the model, by which 20 of 70"
+    ):
+        judge("underfit", collect_far(onnx=see_near), files, 0.01)
+
+
+def test_so_does_one_that_has_no_distance_and_should():
+    with pytest.raises(PipelineError, match=r"model\.onnx gives 3 numbers per image: expected 4; leave onnx out"):
+        collect_far(onnx=see)
 
 
 def test_the_size_is_that_of_all_that_a_program_needs(tmp_path):

@@ -1,7 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pipeline.export.parity import Answers, check_exact, compare, find_disagreements, find_reason, round_up
+from pipeline.export.parity import (
+    Answers,
+    Distances,
+    check_exact,
+    compare,
+    find_disagreements,
+    find_other_refusals,
+    find_reason,
+    round_up,
+)
 from pipeline.runtime.errors import PipelineError
 from tests.results import make_probabilities
 
@@ -70,6 +81,52 @@ def test_what_is_no_number_is_refused():
     assert find_reason(parity, 1.0) == "gives probabilities that are no numbers"
     with pytest.raises(PipelineError, match="gives probabilities that are no numbers: expected the model's; leave"):
         check_exact("underfit", parity, answers)
+
+
+class TestDistance:
+    SCORES = np.array([1.0, 1.2, 1.5, 2.0])
+
+    def pair(self, **exported: float) -> Answers:
+        """exported: row to distance, where it is another than the model's."""
+        model = np.linspace(1.05, 2.5, 40)
+        given = model.copy()
+        for row, value in exported.items():
+            given[int(row[1:])] = value
+        return replace(answer(miss(), miss()), distances=Distances(model, given, self.SCORES))
+
+    def test_the_same_distances(self):
+        parity = measure(self.pair())
+        assert (parity.distance_difference, parity.refusal_disagreements) == (0.0, 0)
+        check_exact("underfit", parity, self.pair())
+
+    def test_without_any_nothing_is_said(self):
+        parity = measure(answer(miss(), miss()))
+        assert (parity.distance_difference, parity.refusal_disagreements) == (None, None)
+
+    def test_one_between_the_same_limits_is_no_other_refusal_but_its_difference_is_told(self):
+        parity = measure(self.pair(r39=2.0001))
+        assert (parity.distance_difference, parity.refusal_disagreements) == (0.2, 0)
+
+    @pytest.mark.parametrize("distance", [1.9, 0.5, 0.0])
+    def test_one_beyond_a_limit_is_an_error_in_a_file_in_float32(self, distance):
+        answers = self.pair(r39=distance)
+        with pytest.raises(PipelineError) as caught:
+            check_exact("underfit", compare("onnx", "model.onnx", 1, answers), answers)
+        assert str(caught.value) == (
+            "underfit as onnx gives another distance than the model, by which 1 of 40 test images, such as '3/39.png', would "
+            "be none of these by only one of them: expected none; leave onnx out of export.formats, and please report this as "
+            "a bug"
+        )
+
+    def test_so_is_one_that_is_no_number(self):
+        assert find_other_refusals(self.pair(r3=np.nan, r5=np.inf)) == ["3/3.png", "1/5.png"]
+
+    def test_where_rounding_decides_there_is_none(self):
+        model = np.full(40, 1.5)
+        exported = np.where(np.arange(40) % 2, 1.5 + 1e-6, 1.5 - 1e-6)
+        answers = replace(answer(miss(), miss()), distances=Distances(model, exported, self.SCORES))
+        assert find_other_refusals(answers) == []
+        assert measure(answers).distance_difference == 7e-7
 
 
 class TestReason:

@@ -156,7 +156,7 @@ def make_export(**changes: Any) -> dict[str, Any]:
     return {
         "family": "optimized", "format": "onnx", "bytes": 1_250_000, "agreement": 1.0, "largest_difference": 2e-6,
         "accuracy": 0.875, "accuracy_low": 0.75, "accuracy_high": 0.9375, "model_accuracy": 0.875, "status": "kept",
-        "reason": "", "images": 1200,
+        "reason": "", "images": 1200, "distance_difference": 3e-5,
     } | changes  # fmt: skip
 
 
@@ -915,8 +915,12 @@ class TestCost:
         assert "They are in metrics/timings.csv, and appear here if run.js is beside this file." in read()
 
     def test_exported_files_are_shown_with_what_the_gate_found(self):
-        text = read(exports=[make_export(), make_export(format="litert_int8", status="refused", reason="0.05 lower")])
-        assert "optimizedonnx1.25100.0 %2e-0687.5 %75.0 – 93.8 %87.5 %kept" in text
+        other = make_export(
+            format="litert_int8", status="refused", reason="0.05 lower", largest_difference=0, distance_difference=None
+        )
+        text = read(exports=[make_export(), other])
+        assert "optimizedonnx1.25100.0 %2e-063e-0587.5 %75.0 – 93.8 %87.5 %kept" in text
+        assert "litert_int81.25100.0 %0–87.5 %" in text
         assert "refused: 0.05 lower" in text
         assert "In production" not in read()
 

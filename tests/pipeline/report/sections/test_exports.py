@@ -24,6 +24,7 @@ def test_every_format_of_every_family_is_a_row(tmp_path, monkeypatch):
         *(("overfit", "onnx", "kept"), ("overfit", "litert_int8", "refused")),
         *(("underfit", "onnx", "kept"), ("underfit", "litert_int8", "refused")),
     ]
+    assert [row["distance_difference"] for row in rows] == [2e-05, None] * 2
 
 
 def test_where_nothing_is_exported_there_is_none(tmp_path, monkeypatch):
