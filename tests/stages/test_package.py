@@ -98,6 +98,31 @@ class TestCard:
         assert values["accuracy"] == load_results(FAMILY).metrics["test_accuracy"]
         assert result["dataset"]["revision"] == "d" * 64
 
+    @pytest.mark.ci
+    def test_the_hub_reads_it_by_its_own_code(self, card, tmp_path):
+        """All but `validate`, which asks the hub."""
+        hub = pytest.importorskip("huggingface_hub")
+        from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
+
+        file = tmp_path / "README.md"
+        file.write_text(card)
+        data, head = hub.ModelCard.load(file).data, hub.metadata_load(file)
+        assert data.to_dict() == head == yaml.safe_load(card.split("---\n")[1])
+        assert (data.model_name, data.pipeline_tag, data.metrics) == (
+            FAMILY,
+            "image-classification",
+            ["accuracy", "f1"],
+        )
+        name, results = model_index_to_eval_results(head["model-index"])
+        assert results == data.eval_results
+        metrics = load_results(FAMILY).metrics
+        assert {result.metric_type: result.metric_value for result in results} == {
+            "accuracy": metrics["test_accuracy"],
+            "f1": metrics["test_macro_f1"],
+        }
+        assert {(result.task_type, result.dataset_split) for result in results} == {("image-classification", "test")}
+        assert eval_results_to_model_index(name, results) == head["model-index"]
+
     def test_it_says_how_good_the_model_is_and_where_it_fails(self, card):
         metrics = load_results(FAMILY).metrics
         assert f"95 % interval {metrics['test_accuracy_low']:.3f} to {metrics['test_accuracy_high']:.3f}" in card
