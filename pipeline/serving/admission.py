@@ -1,10 +1,12 @@
 """How much work is let in at once. What does not fit is sent away, and told when to come again."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.serving.meters import Meters
+
+Read = Callable[[AsyncIterator[bytes]], Awaitable[bytes]]
 
 
 class RefusedError(Exception):
@@ -35,19 +37,38 @@ class Admission:
         self._pictures = self._bytes = 0
 
     @contextmanager
-    def hold_bytes(self, length: str | None) -> Iterator[None]:
-        """For reading and answering a body. length: the header Content-Length; without it, a body may be as long as the
-        longest. Raises RefusedError."""
-        size = int(length) if length is not None and length.isdecimal() else self.limits.max_bytes
+    def hold_body(self, length: str | None) -> Iterator[Read]:
+        """For reading and answering a body: a function from its parts to the whole, which raises RefusedError as soon as it is
+        too long, whatever its head said. length: the header Content-Length, if there is one. Raises RefusedError.
+
+        What counts is what has come, not what was promised: slow bodies would keep the place of others.
+        """
+        size = int(length) if length is not None and length.isdecimal() else 0
         if size > self.limits.max_bytes:
             raise RefusedError(413, f"{size:,} bytes: expected {self.limits.max_bytes:,} at most (serve.max_mb)")
+        self._check_memory(size)
+        held = 0
+
+        async def read(stream: AsyncIterator[bytes]) -> bytes:
+            nonlocal held
+            parts = []
+            async for part in stream:
+                if held + len(part) > self.limits.max_bytes:
+                    raise RefusedError(413, f"expected {self.limits.max_bytes:,} bytes at most (serve.max_mb)")
+                self._check_memory(len(part))
+                held += len(part)
+                self._bytes += len(part)
+                parts.append(part)
+            return b"".join(parts)
+
+        try:
+            yield read
+        finally:
+            self._bytes -= held
+
+    def _check_memory(self, size: int) -> None:
         if self._bytes + size > self.limits.max_waiting_bytes:
             raise RefusedError(503, "too many requests are being answered: try again")
-        self._bytes += size
-        try:
-            yield
-        finally:
-            self._bytes -= size
 
     @contextmanager
     def hold_pictures(self, count: int) -> Iterator[None]:
@@ -65,13 +86,3 @@ class Admission:
     def _count(self, change: int) -> None:
         self._pictures += change
         self._meters.waiting.set(self._pictures)
-
-    async def read(self, stream: AsyncIterator[bytes]) -> bytes:
-        """A body. Raises RefusedError as soon as it is too long, whatever its head said."""
-        parts, size = [], 0
-        async for part in stream:
-            size += len(part)
-            if size > self.limits.max_bytes:
-                raise RefusedError(413, f"expected {self.limits.max_bytes:,} bytes at most (serve.max_mb)")
-            parts.append(part)
-        return b"".join(parts)

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from starlette.requests import ClientDisconnect
 
 from pipeline.evaluation.ranking import Answer, describe_answer
 from pipeline.serving.admission import Admission, Limits, RefusedError
+from pipeline.serving.connections import refuse
 from pipeline.serving.meters import Meters
 from pipeline.serving.page import make_docs, make_page, make_policy
 from pipeline.serving.protocol import describe_model, describe_server, parse_tensor, write_tensors
@@ -81,7 +82,7 @@ class Watch:
                 await self._app(scope, receive, note)
         except TimeoutError:
             if not status:
-                await _refuse(408, f"took more than {self._seconds:g} s (serve.max_seconds)")(scope, receive, note)
+                await refuse(408, f"took more than {self._seconds:g} s (serve.max_seconds)")(scope, receive, note)
         except ClientDisconnect:
             status = 499  # as others write it: the client has gone
         finally:
@@ -91,15 +92,10 @@ class Watch:
             self._meters.seconds.labels(path).observe(time.perf_counter() - start)
 
 
-def _refuse(status: int, reason: str) -> JSONResponse:
-    headers = {"Retry-After": "1"} if status == 503 else {"Connection": "close"}
-    return JSONResponse({"error": reason}, status, headers)
-
-
 def _add_answers(app: FastAPI, service: Service, admission: Admission, meters: Meters) -> None:
     @app.exception_handler(RefusedError)
-    async def refuse(_: Request, error: RefusedError) -> Response:
-        return _refuse(error.status, error.reason)
+    async def answer_refused(_: Request, error: RefusedError) -> Response:
+        return refuse(error.status, error.reason)
 
     @app.post("/predict", openapi_extra=_BODY, summary="Classifies one or many pictures")
     async def predict(
@@ -109,8 +105,8 @@ def _add_answers(app: FastAPI, service: Service, admission: Admission, meters: M
     ) -> Response:
         """Files as multipart/form-data, or one picture as the body. The answers are those of `python -m stages.predict --json`;
         with `Accept: application/x-ndjson` they are its lines. 422 if no picture can be used."""
-        with admission.hold_bytes(request.headers.get("content-length")):
-            body = await admission.read(request.stream())
+        with admission.hold_body(request.headers.get("content-length")) as body_of:
+            body = await body_of(request.stream())
             pictures = await parse_upload(request.headers, body, admission.limits.max_files)
             with admission.hold_pictures(len(pictures)):
                 answers, family = await service.answer(pictures, top, coverage)
@@ -152,8 +148,8 @@ def _add_protocol(app: FastAPI, service: Service, admission: Admission) -> None:
     async def infer(name: str, request: Request) -> Any:
         """One input `image`, FP32 or UINT8, (images, size, size, 3), RGB, 0 to 255. The probabilities are calibrated."""
         _check_name(name, service)
-        with admission.hold_bytes(request.headers.get("content-length")):
-            body = await admission.read(request.stream())
+        with admission.hold_body(request.headers.get("content-length")) as body_of:
+            body = await body_of(request.stream())
             served = service.served
             images, identifier = await asyncio.to_thread(parse_tensor, body, served.contract.image_size)
             with admission.hold_pictures(len(images)):

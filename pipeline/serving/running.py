@@ -1,5 +1,7 @@
 """Runs the server until somebody ends it. Its port is taken before anything else."""
 
+import contextlib
+import resource
 import signal
 import socket
 from importlib.util import find_spec
@@ -36,6 +38,13 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _allow_files() -> None:
+    """As many open files as the system grants: some grant 1,024 to who does not ask, about as many as connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems grant less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run(folder: Path, params: Params, listening: socket.socket) -> None:
     """Prints the address, and answers requests until SIGINT or SIGTERM; those that it has begun it ends, for up to
     serve.max_seconds. Raises PipelineError where the folder has nothing to serve."""
@@ -43,6 +52,7 @@ def run(folder: Path, params: Params, listening: socket.socket) -> None:
 
     from pipeline.serving.admission import Limits
     from pipeline.serving.app import make_app
+    from pipeline.serving.connections import make_protocol
     from pipeline.serving.meters import Meters
     from pipeline.serving.service import Service
 
@@ -54,17 +64,17 @@ def run(folder: Path, params: Params, listening: socket.socket) -> None:
         max_waiting_bytes=int(settings.max_waiting_mb * 1e6),
         max_seconds=settings.max_seconds,
     )
+    _allow_files()
     app = make_app(Service(folder, params, meters), limits, meters)
     host, port = listening.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=make_protocol(settings.max_connections, settings.max_seconds),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.max_seconds) + 1,
     )

@@ -59,6 +59,7 @@ def start(params, tmp_path_factory) -> Iterator[Callable[..., Running]]:
 
     from pipeline.serving.admission import Limits
     from pipeline.serving.app import make_app
+    from pipeline.serving.connections import make_protocol
     from pipeline.serving.meters import Meters
     from pipeline.serving.running import bind
     from pipeline.serving.service import Service
@@ -68,12 +69,14 @@ def start(params, tmp_path_factory) -> Iterator[Callable[..., Running]]:
     def start(**changes: Any) -> Running:
         folder = tmp_path_factory.mktemp("served")
         save_exported(folder)
+        seconds = changes.get("max_seconds", 240.0)
+        protocol = make_protocol(changes.pop("max_connections", 1000), seconds)
         limits = {"max_bytes": 3_000_000, "max_files": 20, "max_pictures": 64, "max_waiting_bytes": 60_000_000}
         meters, service = Meters(), None
         service = Service(folder, params, meters)
-        app = make_app(service, Limits(**limits | {"max_seconds": 240.0} | changes), meters)
+        app = make_app(service, Limits(**limits | {"max_seconds": seconds} | changes), meters)
         listening = bind("127.0.0.1", 0)
-        config = uvicorn.Config(app, http="httptools", ws="none", log_config=None, access_log=False, lifespan="on")
+        config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -225,12 +228,70 @@ class TestHostile:
         server = start(max_seconds=0.5)
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nab")
-            answer = b"".join(iter(lambda: connection.recv(1000), b""))
+            answer = read_all(connection)
         assert b"408" in answer.splitlines()[0]
         assert b"serve.max_seconds" in answer
 
+    @pytest.mark.parametrize(
+        "sent", [b"", b"POST /predict HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n"], ids=["none", "part", "empty"]
+    )
+    def test_so_is_a_head_that_does_not_come(self, start, sent):
+        server = start(max_seconds=0.5)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(sent)
+            assert b"408" in read_all(connection).splitlines()[0]
+
+    def test_so_is_the_second_one_however_slowly_it_comes(self, start):
+        server = start(max_seconds=0.5)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200" in connection.recv(1000)
+            with contextlib.suppress(OSError):  # cut
+                for _ in range(600):
+                    connection.sendall(b"\r\n")
+                    time.sleep(0.05)
+                raise AssertionError("it is still open")
+
+    def test_promised_bytes_keep_no_place_of_others(self, start):
+        server = start(max_waiting_bytes=3_000_000)
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2900000\r\n\r\nab"
+        with contextlib.ExitStack() as stack:
+            for _ in range(9):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                connection.sendall(head)
+            assert server.predict(("a.png", encode())).status_code == 200
+
+    def test_who_does_not_read_is_cut_off(self, start):
+        server = start(max_seconds=0.5)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with contextlib.suppress(ConnectionError):  # cut
+                for _ in range(600):
+                    connection.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+                    time.sleep(0.05)
+                raise AssertionError("it is still open")
+
+
+def read_all(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(1000), b""))
+
 
 class TestFull:
+    def test_so_are_connections_beyond_their_number(self, start):
+        server = start(max_connections=3)
+        address = ("127.0.0.1", server.port)
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(address))
+            response = server.predict(("a.png", encode()))
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+            silent = stack.enter_context(socket.create_connection(address, timeout=30))
+            assert b"503" in read_all(silent).splitlines()[0], "beyond the number nobody waits long"
+        for _ in range(500):  # until the server has seen that they have gone
+            if server.predict(("a.png", encode())).status_code == 200:
+                return
+        raise AssertionError("it stays full")
+
     def test_what_does_not_fit_is_sent_away_and_told_when_to_come_again(self, start):
         server = start(max_pictures=4)
         response = server.predict(*[(str(n), encode()) for n in range(5)])
