@@ -4,6 +4,7 @@ Pillow cuts 16-bit colour to its upper byte and reads no float colour: PNG goes 
 """
 
 import io
+import struct
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ _SHADES = 16  # of 256; with fewer, a picture is nearly of one colour
 _SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0)  # written for pixels without data, if far below all others
 _HUGE = 1e30
 _NO_DATA = 42113  # GDAL's tag: the value of a pixel that was not measured
+_PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: premultiplied and not
 
 
@@ -86,9 +88,25 @@ def _open_tiff(data: bytes) -> Any:
 
 def read_png(data: bytes) -> np.ndarray:
     """uint16 (height, width, 2, 3 or 4)."""
+    width, height, _, colour = struct.unpack(">IIBB", data[16:26])
+    bands = _PNG_BANDS.get(colour, 1)
+    try:
+        return _decode_png(data, height, width, bands)
+    except ValueError:  # another shape: a colour that is transparent makes one band more
+        return _decode_png(data, height, width, bands + 1)
+
+
+def _decode_png(data: bytes, height: int, width: int, bands: int) -> np.ndarray:
+    """Into an array of our own, as imagecodecs 2026.3 never frees the one of a picture that it can't decode: a few hollow ones
+    would take all the memory that a process may have."""
     from imagecodecs import png_decode
 
-    return png_decode(data)
+    out = np.empty((height, width, bands) if bands > 1 else (height, width), np.uint16)
+    try:
+        return png_decode(data, out=out)
+    except Exception:
+        out.resize(0, refcheck=False)  # though it keeps a reference
+        raise
 
 
 def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:

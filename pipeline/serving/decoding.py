@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -10,6 +11,7 @@ from pipeline.data.image_files import Decoding, Picture, decode_named
 from pipeline.sources.formats import MAX_IMAGE_BYTES
 
 Named = tuple[str, bytes]  # a name and a file's bytes
+_FAILURES = 1000  # unusable pictures after which a process is replaced: decoders in C may lose memory where they fail
 _Task = tuple[Named, Decoding]
 
 
@@ -33,6 +35,7 @@ class Decoders:
         self._seconds = 3 * max_seconds
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
         self._workers = [GuardedWorker(decode_task, refuse_task, bounds) for _ in range(count)]
+        self._failures: Counter[GuardedWorker[_Task, Picture]] = Counter()
         self._free: queue.SimpleQueue[GuardedWorker[_Task, Picture]] = queue.SimpleQueue()
         for worker in self._workers:
             worker.start()  # not while somebody waits
@@ -49,9 +52,18 @@ class Decoders:
             return Picture(named[0], None, f"too large: {len(named[1]) / 1e6:.0f} MB")
         worker = self._free.get()
         try:
-            return worker.apply((named, decoding), self._seconds)
+            picture = worker.apply((named, decoding), self._seconds)
+            if picture.pixels is None:
+                self._count_failure(worker)
+            return picture
         finally:
             self._free.put(worker)
+
+    def _count_failure(self, worker: GuardedWorker[_Task, Picture]) -> None:
+        self._failures[worker] += 1
+        if not self._failures[worker] % _FAILURES:
+            worker.close()
+            worker.start()
 
     def close(self) -> None:
         """Ends the processes, when what they do is done."""

@@ -1,13 +1,16 @@
 import io
+import struct
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from imagecodecs import png_encode
 
 from pipeline.data.deep_pixels import choose_range, scale, to_eight_bits
 from pipeline.data.image import BadImageError, ImageFacts, decode_image, inspect_image
+from tests.pipeline.data.hostile import add_chunk, claim_png, make_chunk
 
 SIDE = 32
 RAMP = np.linspace(0, 1, SIDE * SIDE).reshape(SIDE, SIDE)  # every test picture is one, from black to white
@@ -204,6 +207,22 @@ class TestColour:
     @pytest.mark.parametrize("top", [4095, 65535])
     def test_png(self, top):
         self.check(decode(png_encode(colours(0, top, np.uint16))))
+
+    def test_a_colour_of_a_png_that_is_transparent_is_white(self):
+        values = colours(0, 65535, np.uint16)
+        values[:4] = (1, 2, 3)
+        pixels = decode(add_chunk(png_encode(values), make_chunk(b"tRNS", struct.pack(">3H", 1, 2, 3))))
+        assert (pixels[:4] == 255).all()
+        assert np.abs(pixels[4:] - colours(0, 255, float)[4:]).max() <= 2
+
+    @pytest.mark.parametrize("colour", [2, 6])
+    def test_hollow_pngs_leave_no_memory_behind(self, colour):
+        data, process = claim_png(2000, 2000, bits=16, colour=colour), psutil.Process()
+        before = process.memory_info().vms
+        for _ in range(20):  # 24 MB or more each
+            with pytest.raises(BadImageError, match="can't be decoded: Not enough image data"):
+                decode_image(data, image_size=SIDE, resize="stretch")
+        assert process.memory_info().vms - before < 100e6
 
     @pytest.mark.parametrize("top", [4095, 65535])
     def test_alpha_has_the_full_range_and_a_white_background(self, top):
