@@ -1,6 +1,8 @@
 """The server's throughput as a ratio to plain onnxruntime on the same cores, and its latency at 80 % of that load.
 
-python tests/benchmarks/bench_serve.py models/exported/efficientnet_lite0 [--files 8] [--seconds 10]
+python tests/benchmarks/bench_serve.py [models/exported/efficientnet_lite0] [--files 8] [--seconds 10]
+
+Without a folder of exported files, a small ONNX file that the tests make is served.
 
 Plain: one process that decodes the same pictures with the same code and runs them in batches of 32. The server and its clients
 share the cores of this machine, and so the clients' work counts against it: it is printed, too. Only 127.0.0.1 is asked, for a
@@ -14,6 +16,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +27,12 @@ import psutil
 import requests
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_named
 from pipeline.serving.served import Served, load_served
+from tests.pipeline.serving.exported import save_exported
 
 _CLIENTS, _BATCH, _PICTURES = 8, 32, 64
 
@@ -108,13 +114,20 @@ def read_seconds(process: psutil.Process) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--files", type=int, default=8, help="per request")
     parser.add_argument("--seconds", type=float, default=10)
     chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        if chosen.folder is None:
+            save_exported(Path(scratch))
+        compare(chosen.folder or Path(scratch), chosen)
+
+
+def compare(folder: Path, chosen: argparse.Namespace) -> None:
     pictures = make_pictures()
-    plain = measure_plain(load_served(chosen.folder, load_params()), pictures, chosen.seconds)
-    command = [sys.executable, "-m", "stages.serve", "--folder", str(chosen.folder), "--port", "0"]
+    plain = measure_plain(load_served(folder, load_params()), pictures, chosen.seconds)
+    command = [sys.executable, "-m", "stages.serve", "--folder", str(folder), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

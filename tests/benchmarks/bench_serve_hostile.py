@@ -27,6 +27,8 @@ from typing import Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from pipeline.config.reader import load_params
 from pipeline.data.image_files import decode_named
 from pipeline.evaluation.ranking import describe_answer, make_answers
