@@ -3,6 +3,8 @@
 Measures how fast this machine embeds and trains, prints what would be trained in so many minutes, from download to report, and
 how to run it, and writes metrics/plan.json. While that is for the same budget and as many pictures, it is taken as it is, on
 any machine, and nothing is measured: delete it for a new plan. docs/budget.md says how a plan is made.
+
+python -m stages.plan --cuts [FAMILY] plans nothing: it prints what each cut for fine-tuning takes, on disk and in each epoch.
 """
 
 import argparse
@@ -10,8 +12,11 @@ import sys
 from pathlib import Path
 
 from pipeline.doctor.commands import parse_setting, write_command
+from pipeline.doctor.cut_plan import plan_cuts
 from pipeline.doctor.plan import make_plan
+from pipeline.doctor.rungs import TUNED
 from pipeline.runtime.cli import configure, make_parser, report_answers
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
 
 
@@ -24,8 +29,21 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--params", type=Path, default=PARAMS, metavar="FILE", help="instead of params.yaml")
     parser.add_argument("--settings", action="store_true", help="print what a plan sets, and the table on stderr")
+    parser.add_argument(
+        "--cuts",
+        nargs="?",
+        const=TUNED,
+        metavar="FAMILY",
+        help=f"what each cut of its backbone takes; {TUNED} if none is named",
+    )
     chosen = configure(parser.parse_args(arguments))
-    return report_answers(lambda: plan(chosen))
+    return report_answers(lambda: show_cuts(chosen) if chosen.cuts else plan(chosen))
+
+
+def show_cuts(chosen: argparse.Namespace) -> None:
+    if chosen.minutes or chosen.settings:
+        raise PipelineError("--cuts plans nothing: expected neither MINUTES nor --settings beside it")
+    print("\n".join(plan_cuts(chosen.cuts, dict(map(parse_setting, chosen.S)), chosen.params)))
 
 
 def plan(chosen: argparse.Namespace) -> None:

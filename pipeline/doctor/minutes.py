@@ -134,9 +134,13 @@ def _train(
 
 def _fine_tune(recipe: TransferRecipe, speed: Speed, splits: dict[str, int]) -> float:
     """With the validation images after each epoch, and once by the whole model."""
-    image = speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share)
-    epoch = (splits["train"] + _FORWARD * splits["val"]) * image
+    epoch = estimate_tuning_epoch(speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share), splits)
     return recipe.fine_tune.epochs * epoch + splits["val"] * (_FORWARD * speed.tail or speed.embed)
+
+
+def estimate_tuning_epoch(image: float, splits: dict[str, int]) -> float:
+    """Seconds, validation included. image: seconds in training."""
+    return (splits["train"] + _FORWARD * splits["val"]) * image
 
 
 def _train_linear(recipe: LinearRecipe, speed: Speed, rows: int, side: int, num_classes: int) -> tuple[float, str]:

@@ -66,10 +66,14 @@ def estimate_disk(
         models += 4 * speed.parameters
         embeddings += count_rows(params, family, splits) * _count_bytes(speed, params)
         if trains_on_features(recipe):
-            kept = count - splits["test"] + count_views(recipe, params.embed.views) * splits["train"]
-            embeddings += kept * speed.cut_numbers * _CUT_BYTES
+            embeddings += measure_activations(splits, count_views(recipe, params.embed.views), speed.cut_numbers)
     raw = 0 if params.data.keep == "reference" else num_found * trials.mean_bytes
     return DiskNeeds(int(raw), count * record, embeddings, models)
+
+
+def measure_activations(splits: dict[str, int], views: int, numbers: int) -> int:
+    """Bytes that the activations at a cut take, of train with its augmented views and of val. numbers: of an image."""
+    return (splits["train"] * (1 + views) + splits["val"]) * numbers * _CUT_BYTES
 
 
 def _count_bytes(speed: Speed, params: Params) -> int:

@@ -42,7 +42,7 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
     minutes = params.budget.minutes
     if minutes is None:
         raise PipelineError("budget.minutes is null: expected the minutes of a run, as `python -m stages.plan 15`")
-    subject, ladder = _count_pictures(params), LADDERS[params.budget.preset]
+    subject, ladder = count_pictures(params, "budget.minutes"), LADDERS[params.budget.preset]
     key = _compute_key(params, subject, ladder)
     if (found := load_plan(key)) is not None:
         logger.info("%s is for this budget and as many pictures: it is taken as it is, and nothing is measured", PLAN)
@@ -95,7 +95,8 @@ def scale(speed: Speed, size: int) -> Speed:
     return replace(speed, embed=speed.embed * area, tail=speed.tail * area, cut_numbers=round(speed.cut_numbers * area))
 
 
-def _count_pictures(params: Params) -> Subject:
+def count_pictures(params: Params, what: str) -> Subject:
+    """The source, with its pictures counted. what: needs them. Raises PipelineError where they can't be counted yet."""
     with collect_warnings("pipeline.sources"):  # `locate` gives them again
         subject = look_at_source(params)
     for finding in subject.findings:
@@ -103,7 +104,7 @@ def _count_pictures(params: Params) -> Subject:
             raise PipelineError(finding.text)
     if not subject.is_known:
         raise PipelineError(
-            "budget.minutes needs the number of pictures, which only a download can tell: run `dvc repro download` with "
+            f"{what} needs the number of pictures, which only a download can tell: run `dvc repro download` with "
             "budget.minutes null first"
         )
     return subject

@@ -25,7 +25,7 @@ from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
 from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
-from pipeline.models.tail import build_tail, count_early_features
+from pipeline.models.tail import build_tail
 from pipeline.models.transfer import make_feature_model
 from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
 from pipeline.training.fit import FitData, compile_model
@@ -100,18 +100,22 @@ def _measure_cut(family: str, network: keras.Model, recipe: Recipe | LinearRecip
     if cut is None or not isinstance(recipe, TransferRecipe):
         return {}
     stem, _ = cut_after(name, load_backbone(name), network, cut)
-    head, size = make_head_settings(recipe, num_classes), make_tuning_recipe(recipe).batch_size
-    tail = build_tail(name, network, features=recipe.features, cut=cut, **head)
-    shapes = [stem.output_shape[1:], (count_early_features(name, network, recipe.features, cut),)]
-    inputs = tuple(tf.random.stateless_uniform((size, *shape), (0, 0)) for shape in shapes if shape != (0,))
-    batch = (inputs if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
+    return {
+        "cut_numbers": math.prod(stem.output_shape[1:]),
+        "stem_share": count_multiply_adds(stem) / count_multiply_adds(network),
+        "tail": measure_tail(family, network, recipe, cut, num_classes),
+    }
+
+
+def measure_tail(family: str, network: keras.Model, recipe: TransferRecipe, cut: int, num_classes: int) -> float:
+    """Seconds of one image in training of what follows a cut, on activations that are noise. recipe: with that cut."""
+    name, size = str(FAMILIES[family].backbone), make_tuning_recipe(recipe).batch_size
+    tail = build_tail(name, network, features=recipe.features, cut=cut, **make_head_settings(recipe, num_classes))
+    inputs = [tf.random.stateless_uniform((size, *one.shape[1:]), (0, 0)) for one in tail.inputs]
+    batch = (tuple(inputs) if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
     batches = tf.data.Dataset.from_tensors(batch)
     data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
-    return {
-        "cut_numbers": math.prod(shapes[0]),
-        "stem_share": count_multiply_adds(stem) / count_multiply_adds(network),
-        "tail": _measure_training(tail, iter(data.batches)) / size,
-    }
+    return _measure_training(tail, iter(data.batches)) / size
 
 
 def _measure_training(model: keras.Model, batches: Iterator[Any]) -> float:

@@ -35,6 +35,12 @@ def test_a_plan_is_measured_once_and_then_taken_as_it_is(project, monkeypatch, c
         (["soon"], "error: budget.minutes: expected a valid number"),
         (["5", "-S", "budget.preset=great"], "error: budget.preset: expected 'fast', 'good' or 'best'"),
         (["5", "--params", "none.yaml"], "error: none.yaml is not here"),
+        (
+            ["--cuts", "mobilnet_fine_tuned"],
+            "error: --cuts: no family is called 'mobilnet_fine_tuned': did you mean mobilenet",
+        ),
+        (["5", "--cuts"], "error: --cuts plans nothing: expected neither MINUTES nor --settings beside it"),
+        (["--cuts", "underfit", "-S", "train.dropout=2"], "error: train.dropout: expected less than or equal to 0.9"),
     ],
 )
 def test_what_it_cant_plan_is_one_line(words, line, capsys):
