@@ -46,7 +46,7 @@ def report() -> None:
     timings = make_timings({family: load_readings(family, digest) for family, digest in digests.items()})
     save_table(timings, METRICS / "timings.csv")
     origin, exports = describe_origin(digests, params.runtime), list_export_costs(digests)
-    write_run(METRICS / "run.js", key, timings, findings.summary, origin, exports)
+    write_run(METRICS / "run.js", key, timings, findings.summary, origin, exports, findings.weights)
     logger.info("timings:\n%s", timings.to_string(index=False))
     print(findings.summary[["family", *HEADLINES, "train_accuracy", "parameters"]].to_string(index=False))
     print(f"report: {METRICS / 'report.html'}")

@@ -1,6 +1,10 @@
 """What each family costs: time, memory, size. Pure."""
 
+from collections.abc import Mapping
+
 import pandas as pd
+
+from pipeline.evaluation.ensemble import ENSEMBLE
 
 _READINGS = ["images_per_second_1", "images_per_second_32", "train_seconds", "train_peak_mb", "evaluate_peak_mb"]
 
@@ -21,6 +25,28 @@ def make_costs(timings: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     ).rename(columns={"test_accuracy": "accuracy", "images_per_second_32": "images_per_second"})
     table = table.assign(on_front=find_front(table)).drop(columns=["images_per_second_1", "model_bytes"])
     return table.sort_values(["accuracy", "family"], ascending=[False, True], ignore_index=True)
+
+
+def add_ensemble(costs: pd.DataFrame, summary: pd.DataFrame, weights: Mapping[str, float]) -> pd.DataFrame:
+    """The table with a last row, of the ensemble: the sum of its members' times, as each image goes through all of them, one
+    after the other. Missing where one of them has no reading; on no front, and with no memory, which nobody measured. As it is
+    where fewer than two families have weight. weights: family to its weight, see `pipeline.evaluation.ensemble`."""
+    members = costs[costs["family"].isin([family for family, weight in weights.items() if weight > 0])]
+    if len(members) < 2:
+        return costs
+    found = summary.set_index("family").loc[ENSEMBLE]
+    row = {
+        "family": ENSEMBLE,
+        "accuracy": found["test_accuracy"],
+        "milliseconds": round(members["milliseconds"].sum(skipna=False), 2),
+        "images_per_second": 1 / (1 / members["images_per_second"]).sum(skipna=False),
+        "train_seconds": members["train_seconds"].sum(skipna=False),
+        "model_mb": round(found["model_bytes"] / 1e6, 2),
+        "parameters": found["parameters"],
+        "trainable_parameters": found["trainable_parameters"],
+        "on_front": False,
+    }
+    return pd.DataFrame.from_records([*costs.to_dict("records"), row], columns=costs.columns)
 
 
 def find_front(table: pd.DataFrame) -> list[bool]:

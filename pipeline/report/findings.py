@@ -51,6 +51,11 @@ class Findings:
     unpredicted: list[str]
     costs: np.ndarray | None
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of families in their ensemble; none without one."""
+        return self.ensemble.weights if self.ensemble else {}
+
 
 def make_findings(results: dict[str, Results], images: Mapping[str, int], rules: Evaluate) -> Findings:
     """results: by family, at least one. images: of training, by class, in the order of the classes. Raises PipelineError if

@@ -4,13 +4,14 @@ It is beside metrics/report.html, which loads it if it is there. DVC hashes the 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline.report.charts.costs import draw_tradeoff
-from pipeline.report.costs import make_costs
+from pipeline.report.costs import add_ensemble, make_costs
 from pipeline.report.run_facts import describe_commit, describe_machine, find_changes
 from pipeline.runtime.files import write_aside
 
@@ -22,15 +23,16 @@ def write_run(
     summary: pd.DataFrame,
     facts: dict[str, str],
     exports: list[dict[str, Any]],
+    weights: Mapping[str, float],
 ) -> None:
     """Writes the script that calls `showRun` of the page. key: of the models that the page is about; another page ignores
     the script. timings: family and its readings, see `make_costs`. facts: more than the machine and the commit.
-    exports: see `list_export_costs`."""
+    exports: see `list_export_costs`. weights: of families in their ensemble, if there is one."""
     costs = make_costs(timings, summary)
     timed = costs.dropna(subset=["milliseconds"])
     content = {
         "key": key,
-        "costs": json.loads(costs.to_json(orient="records")),
+        "costs": json.loads(add_ensemble(costs, summary, weights).to_json(orient="records")),
         "chart": draw_tradeoff(timed) if len(timed) else None,
         "facts": describe_machine() | describe_commit() | facts,
         "changes": find_changes(),

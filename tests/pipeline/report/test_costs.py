@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
+import pytest
 
-from pipeline.report.costs import find_front, make_costs
+from pipeline.report.costs import add_ensemble, find_front, make_costs
 from tests.pipeline.report.timings import make_readings, make_summary_of
 
 MISSING = float("nan")
@@ -42,6 +43,33 @@ class TestCosts:
 
     def test_an_ensemble_has_no_row_as_it_has_no_timings(self):
         assert make_costs(make_readings(one=10.0), make_summary_of(one=0.5, ensemble=0.9))["family"].tolist() == ["one"]
+
+
+class TestEnsemble:
+    SUMMARY = make_summary_of(a=0.5, b=0.75, c=0.25, ensemble=0.9)
+
+    def add(self, weights: dict[str, float], **rates: float | None) -> pd.DataFrame:
+        costs = make_costs(make_readings(**rates), self.SUMMARY)
+        return add_ensemble(costs, self.SUMMARY, weights)
+
+    def test_its_times_are_the_sums_of_those_that_have_weight(self):
+        table = self.add({"a": 0.25, "b": 0.75, "c": 0.0}, a=10.0, b=40.0, c=1.0)
+        assert table["family"].tolist() == ["b", "a", "c", "ensemble"]
+        row = table.iloc[-1]
+        assert (row["milliseconds"], row["images_per_second"], row["train_seconds"]) == (125, 400, 9)
+        assert (row["accuracy"], row["model_mb"], row["parameters"], row["on_front"]) == (0.9, 2.5, 1000, False)
+        assert row[["train_peak_mb", "evaluate_peak_mb"]].isna().all()
+
+    def test_the_other_rows_stay_as_they_were(self):
+        table = self.add({"a": 0.5, "b": 0.5}, a=10.0, b=40.0)
+        pd.testing.assert_frame_equal(table.head(2), self.add({}, a=10.0, b=40.0), check_dtype=False)
+
+    def test_where_one_of_them_was_not_timed_it_has_no_time(self):
+        assert self.add({"a": 0.5, "b": 0.5}, a=10.0, b=None).iloc[-1][["milliseconds", "train_seconds"]].isna().all()
+
+    @pytest.mark.parametrize("weights", [{}, {"a": 1.0, "b": 0.0}])
+    def test_without_two_members_there_is_none(self, weights):
+        assert self.add(weights, a=10.0, b=40.0)["family"].tolist() == ["b", "a"]
 
 
 class TestFront:

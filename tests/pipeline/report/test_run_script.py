@@ -41,8 +41,10 @@ def set_params(content: dict) -> None:
 
 
 class TestFile:
-    def write(self, timings: pd.DataFrame, summary: pd.DataFrame) -> Path:
-        write_run(Path("run.js"), "0123abcd", timings, summary, {"Families": ", ".join(summary["family"])}, [])
+    def write(self, timings: pd.DataFrame, summary: pd.DataFrame, weights: dict[str, float] | None = None) -> Path:
+        write_run(
+            Path("run.js"), "0123abcd", timings, summary, {"Families": ", ".join(summary["family"])}, [], weights or {}
+        )
         return Path("run.js")
 
     def test_it_holds_what_the_page_shows(self, repository):
@@ -61,6 +63,14 @@ class TestFile:
         assert costs["other"]["milliseconds"] is None
         assert ">one<" in said["chart"]
         assert ">other<" not in said["chart"]
+
+    def test_the_ensemble_comes_last_and_is_not_in_the_chart(self):
+        summary = make_summary_of(one=0.75, other=0.5, ensemble=0.9)
+        said = read(self.write(make_readings(one=80.0, other=40.0), summary, {"one": 0.5, "other": 0.5}))
+        assert [cost["family"] for cost in said["costs"]] == ["one", "other", "ensemble"]
+        assert said["costs"][-1]["milliseconds"] == 37.5
+        assert said["costs"][-1]["evaluate_peak_mb"] is None
+        assert ">ensemble<" not in said["chart"]
 
     def test_where_nothing_was_timed_there_is_no_chart(self):
         said = read(self.write(make_readings(one=None), make_summary_of(one=0.75)))
