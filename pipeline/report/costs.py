@@ -46,7 +46,7 @@ def add_ensemble(costs: pd.DataFrame, summary: pd.DataFrame, weights: Mapping[st
         "trainable_parameters": found["trainable_parameters"],
         "on_front": False,
     }
-    return pd.DataFrame.from_records([*costs.to_dict("records"), row], columns=costs.columns)
+    return pd.DataFrame([*costs.to_dict("records"), row], columns=list(costs.columns))
 
 
 def find_front(table: pd.DataFrame) -> list[bool]:
