@@ -95,6 +95,18 @@ class TestRun:
         assert view.costs.count("<svg") == 1
         assert view.console == []
 
+    def test_what_an_ensemble_costs_is_beside_its_verdict(self, page, profile):
+        page.write_text(page.read_text().replace("</main>", '<p>Time<span id="ensemble-cost"></span>.</p></main>'))
+        run = page.parent / "run.js"
+        content = json.loads(run.read_text().removeprefix("showRun(").removesuffix(");\n"))
+        content["costs"].append(content["costs"][0] | {"family": "ensemble", "milliseconds": 50.0})
+        run.write_text(f"showRun({json.dumps(content)});\n")
+        view = open_page(page, profile)
+        said = re.sub(r"<[^>]*>", "", view.dom[view.dom.index("<p>Time") :].partition("</p>")[0])
+        assert said == "Time: 50 ms for one image, 4 times that of linear_svm alone."
+        assert view.rows(view.costs)[-1][:4] == ["ensemble", "4.5", "900", "50"]
+        assert view.console == []
+
     def test_where_it_ran_is_among_the_facts(self, view):
         facts = dict(view.rows(view.dom[view.dom.index('id="facts"') :]))
         assert {"Processor", "Memory", "System", "Commit", "Training seed"} <= set(facts)
