@@ -22,9 +22,14 @@ logger = logging.getLogger(__name__)
 
 def plan_cuts(family: str, overrides: Mapping[str, Any], file: Path = PARAMS) -> list[str]:
     """A table, in lines, and how to choose a cut. overrides: other values for parameters of the file, by name. Raises
-    PipelineError for a family without a backbone that has blocks, and where pictures can't be counted yet."""
-    params = check_params(read_params(file), overrides)
+    PipelineError for a family without a backbone that has blocks, for a recipe that would be refused, and where pictures
+    can't be counted yet."""
+    content = read_params(file)
+    families = check_params(content, overrides).families
     check_family(family, parameter="--cuts")
+    # With the family among them, so that its recipe and its size are checked too.
+    values: dict[str, Any] = {**overrides, "families": list(dict.fromkeys([*families, family]))}
+    params = check_params(content, values)
     recipe = resolve_family(params, family)
     if not isinstance(recipe, TransferRecipe) or not BLOCKS[str(FAMILIES[family].backbone)]:
         raise PipelineError(

@@ -44,6 +44,12 @@ def test_a_family_without_blocks_to_fine_tune_is_refused(family):
         plan_cuts(family, {})
 
 
+@pytest.mark.usefixtures("project")
+def test_a_size_that_a_family_can_t_take_is_refused_though_it_is_not_among_families():
+    with pytest.raises(PipelineError, match=r"received 64 px; raise recipes.inceptionv3_fine_tuned.input_size"):
+        plan_cuts("inceptionv3_fine_tuned", {})
+
+
 def test_pictures_that_only_a_download_can_count_are_said(project):
     project.set(data__source="archive", data__path="https://example.invalid/pictures.zip")
     with pytest.raises(PipelineError, match=r"^a table of cuts needs the number of pictures, which only a download"):
