@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.config.lazy_modules import REGISTRIES, Variant, find_family_variant, find_source_variant
 from pipeline.config.reader import load_params
+from pipeline.config.teachers import find_teacher
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.code import CodeTree, compute_module_digest
 from pipeline.runtime.files import folder_aside
@@ -24,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 def code() -> None:
     params = load_params()
-    tree = CodeTree(ROOT, TEMPLATES)
+    tree, teachers = CodeTree(ROOT, TEMPLATES), {name: find_teacher(params.recipes[name]) for name in params.families}
     verbs = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.stem != "__init__")
     with folder_aside(CODE) as folder:
         for verb in verbs:
             closure = tree.find_closure([f"stages.{verb}"])
-            families = {name: find_family_variant(name, closure) for name in params.families}
+            families = {name: find_family_variant(name, closure, teachers[name]) for name in params.families}
             sources = {params.data.source: find_source_variant(params.data.source, closure)}
             variants = {name: variant for name, variant in (families | sources).items() if variant is not None}
             for name, variant in variants.items():

@@ -11,6 +11,7 @@ import sys
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import without_augment
+from pipeline.config.teachers import find_embedded
 from pipeline.data.manifest import save_table
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metrics import make_prediction_table
@@ -44,7 +45,8 @@ def crossval(family: str, fold: int) -> None:
     facts = load_dataset_facts()
     # Beside the data, as the system's folder for temporary files is often small or in memory.
     workspace = CROSSVAL / f".{family}-{fold}"
-    with open_fold(workspace, family, facts, params.crossval, fold=folds.index(fold)):
+    source = find_embedded(params, family)
+    with open_fold(workspace, family, facts, params.crossval, fold=folds.index(fold), source=source):
         configure_tensorflow(**params.runtime.model_dump())
         from pipeline.data.batches import read_names
         from pipeline.evaluation.held_out import train_and_measure

@@ -1,7 +1,7 @@
 """Computes a backbone's features of every image, once, into data/embeddings/<family>: the part of training that is frozen.
 
-For a family that trains on pixels, it writes an empty folder at no cost. For one that is fine-tuned from a cut on, it keeps
-what the backbone gives there, too.
+For a family that trains on pixels, it writes an empty folder at no cost, or its teacher's features. For one that is
+fine-tuned from a cut on, it keeps what the backbone gives there, too.
 """
 
 import logging
@@ -9,6 +9,7 @@ import logging
 from pipeline.config.families import FAMILIES, check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import embeds_mirrors, find_cut, list_features, resolve_family, trains_on_features
+from pipeline.config.teachers import find_embedded
 from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, save_none
 from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 def embed(family: str) -> None:
     params = load_params()
     check_family(family)
-    backbone, recipe = FAMILIES[family].backbone, resolve_family(params, family)
+    source = find_embedded(params, family)
+    backbone, recipe = FAMILIES[source].backbone, resolve_family(params, source)
     if not trains_on_features(recipe) or backbone is None or recipe.backbone is None or recipe.augment is None:
         save_none(family)
         logger.info("%s trains on pixels: nothing to embed", family)
@@ -39,10 +41,10 @@ def embed(family: str) -> None:
     facts, augment = load_dataset_facts(), recipe.augment.model_dump()
     size, features, cut = recipe.input_size or facts.image_size, list_features(recipe), find_cut(recipe)
     asked = recipe.backbone
-    network = build_backbone(backbone, size, asked.weights, preset=asked.preset, family=family)
+    network = build_backbone(backbone, size, asked.weights, preset=asked.preset, family=source)
     weights = compute_weights_digest(network)
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
-    mirrored = embeds_mirrors(params, family)
+    mirrored = embeds_mirrors(params, source)
     settings |= {"preset": asked.preset, "features": features, "cut": cut, "mirrored": mirrored}
     settings |= params.embed.model_dump() | params.runtime.model_dump()
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
@@ -64,9 +66,9 @@ def embed(family: str) -> None:
         mirrored=mirrored,
     )
     model, embedding_facts = make_extractor(network, embedding_facts, image_size=facts.image_size, input_size=size)
-    prepare_cut(family, recipe, network, embedding_facts)
+    prepare_cut(source, recipe, network, embedding_facts)
     parts = compute_part_key({"key": key}, [])
-    embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts)
+    embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts, source=source)
 
 
 if __name__ == "__main__":

@@ -29,16 +29,17 @@ def find_source_variant(source: str, closure: Collection[str]) -> Variant | None
     return Variant(frozenset([module]), (f"{source}: {module}",))
 
 
-def find_family_variant(family: str, closure: Collection[str]) -> Variant | None:
-    """The same for a family; None for a verb that neither builds a family's model nor loads its backbone."""
+def find_family_variant(family: str, closure: Collection[str], teacher: str | None = None) -> Variant | None:
+    """The same for a family; None for a verb that neither builds a family's model nor loads its backbone. teacher: a family
+    that it learns from, whose model and backbone count too."""
     if _FAMILY_LOADER not in closure and _BACKBONE_LOADER not in closure:
         return None
-    declared = FAMILIES[family]
     modules, entries = set(), []
-    if _FAMILY_LOADER in closure:
-        modules.add(declared.builder.partition(":")[0])
-        entries.append(repr(declared))
-    if _BACKBONE_LOADER in closure and declared.backbone is not None:
-        modules.add(BACKBONES[declared.backbone].partition(":")[0])
-        entries.append(f"{declared.backbone}: {BACKBONES[declared.backbone]}")
+    for declared in [FAMILIES[name] for name in (family, teacher) if name is not None]:
+        if _FAMILY_LOADER in closure:
+            modules.add(declared.builder.partition(":")[0])
+            entries.append(repr(declared))
+        if _BACKBONE_LOADER in closure and declared.backbone is not None:
+            modules.add(BACKBONES[declared.backbone].partition(":")[0])
+            entries.append(f"{declared.backbone}: {BACKBONES[declared.backbone]}")
     return Variant(frozenset(modules), tuple(entries))

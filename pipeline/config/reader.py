@@ -16,6 +16,7 @@ from pipeline.config.recipes import averages_mirrors, expand_recipes, find_cut, 
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
 from pipeline.config.sections import Evaluate, Params, Runtime
+from pipeline.config.teachers import check_teachers, list_trained
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
 
@@ -98,7 +99,8 @@ def _check(content: dict[str, Any]) -> Params:
             "can stay where they are"
         )
     _check_choice(params.evaluate)
-    for family in params.families:
+    check_teachers(params)
+    for family in list_trained(params):
         _check_family_size(params, family)
         _check_features(params, family)
         _check_preset(params, family)

@@ -199,10 +199,20 @@ class Recipe(Training):
     input_size: Pixels | None
 
 
+class Distill(Section):
+    """What a network learns from a better model. teacher: a family on a backbone; None: nothing. weight: of what it says, in
+    the loss; the rest is of labels. temperature: of both models' probabilities, where they are compared."""
+
+    teacher: str | None
+    weight: Share
+    temperature: Positive
+
+
 class NetworkRecipe(Recipe):
     """How a network is trained from scratch. The family's `sizes` and `rates` are fields of a subclass."""
 
     backbone: None
+    distill: Distill | None = None
 
 
 class TransferRecipe(Recipe):

@@ -20,6 +20,7 @@ from pipeline.config.recipe_sections import (
     spell_out_augment,
 )
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_teacher
 from pipeline.runtime.errors import PipelineError
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -29,6 +30,7 @@ _EMBEDDED = ("backbone", "features", "input_size", "augment")  # what decides fe
 _INHERITED = (*_EMBEDDED, "standardize")  # by X_svm, from X; X_fine_tuned inherits all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 _OF_EVERY_STEP = ("cosine", "one_cycle")  # schedules that leave nothing to another rule
+_OF_TRAINING = {"seed", "cache_gb", "shuffle_buffer"}  # of `train`, what no recipe has
 _MIXING = ("mixup", "cutmix")  # of augment: nothing that can be done with cached features
 
 
@@ -263,11 +265,14 @@ def without_augment(params: Params) -> Params:
 def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
     """What a family embeds and trains with, as JSON: "embed" has backbone, features, input_size, augment and, if there is one,
     the cut, or nothing for a family that trains on pixels; "train" has the recipe and, for what trains by gradient descent,
-    seed, cache_gb and shuffle_buffer. Both say so where mirror images are averaged, or embedded for it. All recipes are as
-    `train` overrides them: a change in `train` changes the settings of those families only that it reaches.
+    seed, cache_gb and shuffle_buffer. Both say so where mirror images are averaged, or embedded for it. Of a network with a
+    teacher, "embed" is the teacher's, and "train" has the teacher's too. All recipes are as `train` overrides them: a change in
+    `train` changes the settings of those families only that it reaches.
     """
     recipe = resolve_family(params, family)
-    whole = recipe.model_dump(mode="json")
+    whole, teacher = recipe.model_dump(mode="json"), find_teacher(recipe)
+    if teacher is None:
+        whole.pop("distill", None)  # of no effect, and unknown to models that are older
     embed = {key: whole[key] for key in _EMBEDDED} if trains_on_features(recipe) else {}
     if (cut := find_cut(recipe)) is not None:
         embed["cut"] = cut
@@ -276,5 +281,8 @@ def describe_settings(params: Params, family: str) -> dict[str, dict[str, Any]]:
     mirrors = {"tta": params.tta} if averages_mirrors(params, family) else {}
     if isinstance(recipe, LinearRecipe):
         return {"embed": embed, "train": {"recipe": whole, **mirrors}}
-    train = params.train.model_dump(mode="json", include={"seed", "cache_gb", "shuffle_buffer"})
-    return {"embed": embed, "train": {**train, "recipe": whole, **mirrors}}
+    train = params.train.model_dump(mode="json", include=_OF_TRAINING) | {"recipe": whole, **mirrors}
+    if teacher is None:
+        return {"embed": embed, "train": train}
+    taught = describe_settings(params, teacher)
+    return {"embed": taught["embed"], "train": {**train, "teacher": {teacher: taught["train"]}}}

@@ -14,6 +14,7 @@ from pipeline.config.search_space import (
     set_parameters,
 )
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded
 from pipeline.runtime.errors import PipelineError
 
 _DECIDE_FEATURES = (
@@ -56,8 +57,12 @@ def _has(family: str, dimension: Dimension, params: Params) -> bool:
             f"{_place(params)}.{dimension.name}: expected parameters under train (except train.seed) or recipes, which a trial "
             f"can change; try others with `dvc exp run --queue -S '{dimension.name}=…,…'`"
         )
+    if path == ["distill", "teacher"]:
+        return False
     decides_features = path[0] in _DECIDE_FEATURES or path == ["fine_tune", "from"]
-    return is_used and (recipe.backbone is None or not decides_features)
+    # A teacher's features are cached, too: `train` decides them as well.
+    embedded = params.recipes[find_embedded(params, family)] if section == "train" else recipe
+    return is_used and (embedded.backbone is None or not decides_features)
 
 
 def _check_not_overridden(dimension: Dimension, path: list[str], params: Params) -> None:

@@ -134,10 +134,14 @@ def make_training_batches(
     shuffle_buffer: int,
     first_epoch: int = 0,
     oversample: bool = False,
+    targets: np.ndarray | None = None,
     folder: Path = TFRECORDS,
 ) -> tuple[tf.data.Dataset, int]:
     """Endless training batches, (uint8 or float32 images 0 to 255, int64 labels), and the number of batches per epoch. Where
     images are mixed, labels are rows of probabilities, float32 (batch, classes).
+
+    targets: a further row of each image, float32 (n, k), in the order of the files. Labels are rows then, too, and these follow
+    in them, float32 (batch, classes + k), mixed in the same shares.
 
     Each epoch has its own order and augmentation, both drawn from (seed, epoch, position of the image), so that a run that
     resumes at `first_epoch` sees what an uninterrupted one would. A split of up to `cache_gb` GB is kept in memory and shuffled
@@ -157,13 +161,31 @@ def make_training_batches(
         parse = partial(parse_batch, image_size=size, encoding=facts.encoding)
         shuffle = _shuffle_files(list_shards("train", folder), parse, batch_size, seed, shuffle_buffer, times)
     n = count_oversampled(facts.counts["train"].values()) if oversample else n
+    further = None if targets is None else tf.constant(targets)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         numbers = draw_numbers(n, seed=seed, epoch=epoch) if augmentation.is_active else None
-        return _augment(shuffle(epoch), numbers, augmentation, facts.num_classes)
+        batches = shuffle(epoch)
+        if further is not None:
+            batches = _add_targets(batches, further, times(epoch) if times else None, facts.num_classes)
+        return _augment(batches, numbers, augmentation, facts.num_classes)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+
+
+def _add_targets(
+    batches: tf.data.Dataset, targets: tf.Tensor, times: tf.Tensor | None, num_classes: int
+) -> tf.data.Dataset:
+    """Batches with labels as rows, and the rows of `targets` behind them. batches: (positions of the images, Batch). times: of
+    each image, whose copies follow each other; None: once."""
+    rows = None if times is None else tf.repeat(tf.range(len(targets), dtype=tf.int64), times)
+
+    def add(i: tf.Tensor, batch: Batch) -> tuple[tf.Tensor, Batch]:
+        own = tf.gather(targets, i if rows is None else tf.gather(rows, i))
+        return i, Batch(batch.images, tf.concat([tf.one_hot(batch.labels, num_classes), own], axis=1))
+
+    return batches.map(add, tf.data.AUTOTUNE, deterministic=True)
 
 
 def _draw_times(labels: np.ndarray, seed: int) -> _Times:
@@ -254,11 +276,13 @@ def _augment(
 def augment_labelled(
     images: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, augmentation: Augmentation, *, num_classes: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`augment_batch` and, where images are mixed, what becomes of their labels, int (batch,): float32 (batch, classes)."""
+    """`augment_batch` and, where images are mixed, what becomes of their labels, int (batch,): float32 (batch, classes). Labels
+    that are rows already, float32 (batch, …), are mixed as they are."""
     images = augment_batch(images, numbers, augmentation)
     if not augmentation.mixes:
         return images, labels
-    rows, shares = tf.one_hot(labels, num_classes), get_mixing_numbers(numbers)
+    rows = labels if labels.dtype.is_floating else tf.one_hot(labels, num_classes)
+    shares = get_mixing_numbers(numbers)
     return mix_batch(images, rows, shares, mixup=augmentation.mixup, cutmix=augmentation.cutmix)
 
 

@@ -206,9 +206,10 @@ def load_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings:
     return Embeddings(facts, folder)
 
 
-def find_embeddings(family: str, parent: Path = EMBEDDINGS) -> Embeddings | None:
-    """The features of a family; None for one that trains on pixels. Raises PipelineError where `embed` has not run."""
-    if FAMILIES[family].backbone is None or _notes_none(parent / family):
+def find_embeddings(family: str, parent: Path = EMBEDDINGS, *, source: str | None = None) -> Embeddings | None:
+    """The features of a family; None for one that trains on pixels. source: the family whose features are kept under this
+    name; None: itself. Raises PipelineError where `embed` has not run."""
+    if FAMILIES[source or family].backbone is None or _notes_none(parent / family):
         return None
     return load_embeddings(family, parent)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config.reader import load_params
 from pipeline.config.sections import Params
+from pipeline.config.teachers import list_trained
 from pipeline.doctor.commands import parse_setting, write_command
 from pipeline.doctor.findings import Finding, collect_warnings, find_refusal
 from pipeline.doctor.minutes import estimate_run
@@ -94,7 +95,7 @@ def _examine(
         return
     load = measure_load()  # before the measurement adds to it
     splits, num_classes = subject.splits or _UNKNOWN, len(subject.classes) or _UNKNOWN_CLASSES
-    speeds = _measure(diagnosis, Request(params.families, dict(overrides), seconds, num_classes))
+    speeds = _measure(diagnosis, Request(list_trained(params), dict(overrides), seconds, num_classes))
     cores = count_cores()
     workers = params.preprocess.num_workers or cores.usable
     disk = estimate_disk(params, splits, _count_found(subject, splits), trials, speeds)

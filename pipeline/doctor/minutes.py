@@ -6,6 +6,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
 from pipeline.config.recipes import averages_mirrors, embeds_mirrors, list_features, resolve_family, trains_on_features
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
 from pipeline.training.duration import estimate_svc_seconds
@@ -57,19 +58,25 @@ def estimate_run(
 ) -> Estimate:
     """splits: pictures of train, val and test. cores: that work at a time. speeds: one at least."""
     start = next(iter(speeds.values())).start
-    estimate = Estimate(unmeasured=[family for family in params.families if family not in speeds])
+    unmeasured = [name for name in params.families if not {name, find_embedded(params, name)} <= speeds.keys()]
+    estimate = Estimate(unmeasured=unmeasured)
     per_picture = trials.inspect_seconds + (1 + _EXAMINE) * trials.decode_seconds + trials.draw_seconds
     estimate.data = sum(splits.values()) * (per_picture / cores + start * _PICTURE)
     estimate.data += start * (_LIGHT * _LIGHT_STAGES + _CODE + _REPORT)
     embedded: set[tuple[object, ...]] = set()
-    for family in (family for family in params.families if family in speeds):
+    for family in (family for family in params.families if family not in unmeasured):
         recipe, speed = resolve_family(params, family), speeds[family]
-        key = (FAMILIES[family].backbone, recipe.input_size, recipe.augment, tuple(list_features(recipe)))
+        source = find_embedded(params, family)
+        kept, own = resolve_family(params, source), speeds[source]
+        key = (FAMILIES[source].backbone, kept.input_size, kept.augment, tuple(list_features(kept)))
         looks = 2 if averages_mirrors(params, family) else 1
-        rows = count_rows(params, family, splits)
-        embed = 0.0 if key in embedded or not speed.embed or not rows else speed.begin + speed.embed * rows
+        rows = count_rows(params, source, splits)
+        embed = 0.0 if key in embedded or not own.embed or not rows else own.begin + own.embed * rows
         embedded.add(key)
         train, what = _train(recipe, speed, splits, num_classes, params.image_size)
+        if source != family:
+            train += _train(kept, own, splits, num_classes, params.image_size)[0]
+            what += f", after its teacher, {source}"
         estimate.families[family] = FamilyTime(
             embed=embed + start * (_HEAVY if embed else _LIGHT),
             train=train + start * _HEAVY,

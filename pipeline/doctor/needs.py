@@ -7,6 +7,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
 from pipeline.config.recipes import resolve_family, trains_on_features
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded, list_trained
 from pipeline.data.guarded import make_bounds
 from pipeline.data.pixel_encoding import is_lossy
 from pipeline.data.tfrecords import record_length
@@ -62,9 +63,10 @@ def estimate_disk(
         record = int(record * (_LOSSY if is_lossy(preprocess.encoding, preprocess.quality) else _LOSSLESS))
     embeddings = models = 0
     for family in params.families:
-        speed, recipe = speeds.get(family, Speed(family)), resolve_family(params, family)
-        models += 4 * speed.parameters
-        embeddings += count_rows(params, family, splits) * _count_bytes(speed, params)
+        models += 4 * speeds.get(family, Speed(family)).parameters
+        source = find_embedded(params, family)
+        speed, recipe = speeds.get(source, Speed(source)), resolve_family(params, source)
+        embeddings += count_rows(params, source, splits) * _count_bytes(speed, params)
         if trains_on_features(recipe):
             embeddings += measure_activations(splits, count_views(recipe, params.embed.views), speed.cut_numbers)
     raw = 0 if params.data.keep == "reference" else num_found * trials.mean_bytes
@@ -87,7 +89,7 @@ def estimate_memory(
     """cores: workers that decode."""
     runtime = max((speed.peak for speed in speeds.values()), default=0) or int(_RUNTIME)
     train = linear = 0
-    for family in params.families:
+    for family in list_trained(params):
         recipe = resolve_family(params, family)
         if isinstance(recipe, LinearRecipe):
             linear = max(linear, runtime + _keep_linear(family, recipe, params, splits, speeds))

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
+from pipeline.config.teachers import list_trained
 from pipeline.doctor.findings import Finding
 from pipeline.models.backbones.presets import check_preset_place
 from pipeline.runtime.errors import PipelineError
@@ -24,7 +25,7 @@ _KERAS = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
 def find_missing_weights(params: Params, keras: Path = _KERAS) -> list[Finding]:
     """Weights that `embed` will download, and files that do not exist. keras: where Keras keeps what it has downloaded."""
     downloads, findings = [], []
-    for family in params.families:
+    for family in list_trained(params):
         recipe, backbone = resolve_family(params, family), FAMILIES[family].backbone
         if recipe.backbone is None or backbone is None or recipe.backbone.weights == "none":
             continue

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.config.recipe_sections import TransferRecipe
 from pipeline.config.recipes import averages_mirrors, resolve_recipe
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded
 from pipeline.data.embeddings import find_embeddings
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.metric_types import HeldOutMetrics
@@ -49,7 +50,7 @@ def train_and_measure(
 ) -> HeldOut:
     """Trains in a workspace, a folder with data/tfrecords and data/embeddings like the project's, and leaves a dvclive record
     in it. watch: see `fit`. checkpoints: see `train_family`. Raises PipelineError where training diverges."""
-    params = with_absolute_weights(params, family)
+    params = with_absolute_weights(params, find_embedded(params, family))
     # Training and measuring use paths relative to the working directory.
     with contextlib.chdir(workspace):
         try:

@@ -32,11 +32,13 @@ def embed_images(
     facts: EmbeddingFacts,
     *,
     key: str | None = None,
+    source: str | None = None,
 ) -> None:
     """Writes data/embeddings/<family>. extract: images (n, size, size, 3), 0 to 255, to features and, behind them, activations
     at the cut, if there is one, float32 (n, features + height × width × channels).
 
-    key: of all that features depend on; what a run with the same one had finished when it was killed is taken over.
+    key: of all that features depend on; what a run with the same one had finished when it was killed is taken over. source:
+    the family whose recipe they follow, which is named in errors; None: the family itself.
     """
     passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
     passes += [(split, MIRROR) for split in _SPLITS if facts.mirrored]
@@ -58,7 +60,7 @@ def embed_images(
             images = read_views(
                 split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation
             )
-            rows = _extract_rows(images, extract, cut, family, facts, there=there)
+            rows = _extract_rows(images, extract, cut, source or family, facts, there=there)
             writer.write(split, view, _count(rows, progress.update))
             if cut is not None:
                 cut.close()

@@ -13,6 +13,7 @@ from pipeline.config.recipe_sections import NetworkRecipe
 from pipeline.config.recipes import resolve_recipe, without_augment
 from pipeline.config.search_space import Value
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.held_out import train_and_measure
 from pipeline.runtime.errors import PipelineError
@@ -49,8 +50,10 @@ def open_workspaces(folder: Path, family: str, facts: DatasetFacts, params: Para
     with ExitStack() as stack:
         if params.search.score == "crossval":
             workspaces = [folder / str(fold) for fold in params.crossval.folds]
+            source = find_embedded(params, family)
             for number, workspace in enumerate(workspaces):
-                stack.enter_context(open_fold(workspace, family, facts, params.crossval, fold=number))
+                fold = open_fold(workspace, family, facts, params.crossval, fold=number, source=source)
+                stack.enter_context(fold)
         else:
             workspaces = [stack.enter_context(_open_link(folder / "val", family))]
         yield workspaces

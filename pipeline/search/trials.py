@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.config.search_space import Dimension, Value, choose_points, remove_parameters
 from pipeline.config.sections import Params, Search
+from pipeline.config.teachers import find_embedded
 from pipeline.data.embeddings import compute_key
 from pipeline.runtime.code_digests import load_module_digests
 from pipeline.runtime.files import find_dvc_cache, write_aside
@@ -64,7 +65,8 @@ def find_store(family: str, params: Params, dimensions: list[Dimension]) -> Path
 
 def _list_parameters(family: str, params: Params, dimensions: list[Dimension]) -> dict[str, Any]:
     """The parameters on which a trial depends."""
-    used = {"train": params.train.model_dump(), "recipes": {family: params.recipes[family].model_dump()}}
+    names = dict.fromkeys([family, find_embedded(params, family)])
+    used = {"train": params.train.model_dump(), "recipes": {name: params.recipes[name].model_dump() for name in names}}
     by_folds = params.search.score == "crossval"
     return {
         "family": family,

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config.recipe_sections import Recipe
 from pipeline.config.recipes import describe_settings, resolve_family
 from pipeline.config.sections import Params
+from pipeline.config.teachers import find_embedded
 from pipeline.data.embeddings import compute_key
 from pipeline.runtime.code_digests import find_code_file
 from pipeline.runtime.errors import PipelineError
@@ -51,7 +52,7 @@ def describe_training(family: str, params: Params) -> dict[str, Any]:
     """All that decides a training besides data and code, as JSON. Imports TensorFlow."""
     import tensorflow as tf
 
-    recipe = resolve_family(params, family)
+    recipe = resolve_family(params, find_embedded(params, family))
     weights = None if recipe.backbone is None else resolve_path(recipe.backbone.weights)
     return {
         "family": family,

@@ -29,14 +29,14 @@ def load_embedding_backbone(
     if blocks != embeddings.facts.features:
         raise PipelineError(
             f"the features in {embeddings.folder} are of other blocks than recipes.{family}.features names now: expected "
-            f"{blocks}, received {embeddings.facts.features}; run `dvc repro embed@{family}`"
+            f"{blocks}, received {embeddings.facts.features}; run `dvc repro embed@{embeddings.folder.name}`"
         )
     asked, size = recipe.backbone, recipe.input_size or image_size
     network = build_backbone(str(name), size, asked.weights, preset=asked.preset, family=family)
     if compute_weights_digest(network) != embeddings.facts.weights_sha256:
         raise PipelineError(
             f"the features in {embeddings.folder} were made with other weights than recipes.{family}.backbone.weights names "
-            f"now: run `dvc repro -f embed@{family}`"
+            f"now: run `dvc repro -f embed@{embeddings.folder.name}`"
         )
     return network
 

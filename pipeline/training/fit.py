@@ -19,6 +19,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
 from pipeline.runtime.tensorflow import get_training_mode
 from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
+from pipeline.training.distillation import DistillationLoss, LabelAccuracy, Lesson
 from pipeline.training.precision import lower, restore
 from pipeline.training.resume import Resumer, replay
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
@@ -133,9 +134,10 @@ def compile_model(
     steps_per_execution: int = 1,
     *,
     factors: Mapping[str, float] | None = None,
+    lesson: Lesson | None = None,
 ) -> None:
     """Sets the optimizer, loss, metrics and, until `fit` ends, the precision. steps: per epoch. factors: see `make_optimizer`.
-    Labels come as `soften_labels` gives them for this recipe."""
+    lesson: of a teacher; None: labels alone. Labels come as `soften_labels` gives them for this recipe."""
     optimizer = make_optimizer(
         recipe.optimizer,
         make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps),
@@ -146,10 +148,11 @@ def compile_model(
     )
     mode = get_training_mode()
     lower(model, mode.precision)
+    loss = "categorical_crossentropy" if recipe.has_soft_labels else "sparse_categorical_crossentropy"
     model.compile(
         optimizer,
-        "categorical_crossentropy" if recipe.has_soft_labels else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        loss if lesson is None else DistillationLoss(lesson),
+        metrics=["accuracy" if lesson is None else LabelAccuracy()],
         steps_per_execution=steps_per_execution,
         jit_compile=mode.xla,
     )

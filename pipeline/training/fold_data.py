@@ -82,13 +82,15 @@ def _refuse_folds(num_folds: int, num_images: int, class_name: str) -> NoReturn:
 
 
 @contextmanager
-def open_fold(workspace: Path, family: str, facts: DatasetFacts, settings: Crossval, *, fold: int) -> Iterator[None]:
+def open_fold(
+    workspace: Path, family: str, facts: DatasetFacts, settings: Crossval, *, fold: int, source: str | None = None
+) -> Iterator[None]:
     """Within the block, `workspace` has the images and features of fold number `fold`, from 0; afterwards it is deleted.
-    Leftovers of a run that was killed are deleted first."""
+    Leftovers of a run that was killed are deleted first. source: see `find_embeddings`."""
     remove(workspace)
     try:
         origins = write_fold(workspace, facts, fold=fold, num_folds=len(settings.folds), seed=settings.seed)
-        embeddings = find_embeddings(family)
+        embeddings = find_embeddings(family, source=source)
         if embeddings is None:
             save_none(family, workspace / EMBEDDINGS)
         else:

@@ -56,10 +56,12 @@ def train_transfer(
     record: Path,
     watch: Watch | None = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    embeddings: Embeddings | None = None,
 ) -> keras.Model:
     """Trains a head on data/embeddings/<family>, then fine-tunes if the recipe says so; returns the whole model, uncompiled:
     pixels in, probabilities out, with the weights of the better phase. One record for both phases. watch: see `fit`. Where
-    fine_tune.start is fresh, there is one phase only: head and backbone on pixels at once. checkpoints: see `train_family`.
+    fine_tune.start is fresh, there is one phase only: head and backbone on pixels at once. checkpoints, embeddings: see
+    `train_family`.
 
     Raises PipelineError if the backbone is not the one that computed the features, if it has fewer layers than are to be
     unfrozen, and if the loss is no longer finite.
@@ -70,7 +72,7 @@ def train_transfer(
         return train_fresh(
             family, recipe, facts, reading, seed=seed, record=record, watch=watch, checkpoints=checkpoints
         )
-    embeddings = load_embeddings(family)
+    embeddings = embeddings or load_embeddings(family)
     network = load_embedding_backbone(family, recipe, facts.image_size, embeddings)
     if recipe.fine_tune.epochs:  # raises before the first phase, not after it
         check_cut(family, recipe, embeddings)
@@ -108,7 +110,7 @@ def check_cut(family: str, recipe: TransferRecipe, embeddings: Embeddings) -> No
     if recipe.fine_tune.cut not in (None, embeddings.facts.cut):
         raise PipelineError(
             f"{embeddings.folder} has no activations that recipes.{family}.fine_tune.from names: expected those after block "
-            f"{recipe.fine_tune.cut}, received {embeddings.facts.cut or 'none'}; run `dvc repro embed@{family}`"
+            f"{recipe.fine_tune.cut}, received {embeddings.facts.cut or 'none'}; run `dvc repro embed@{embeddings.folder.name}`"
         )
 
 

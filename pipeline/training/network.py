@@ -15,6 +15,7 @@ from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
 from pipeline.models.scratch.whitening import has_whitening, set_whitening
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
+from pipeline.training.distillation import Lesson
 from pipeline.training.fit import FitData, Phase, Watch, compile_model, compute_class_weight, fit, log_kept, open_record
 from pipeline.training.soft_labels import soften_labels
 
@@ -32,11 +33,13 @@ def train_network(
     record: Path,
     watch: Watch | None = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    lesson: Lesson | None = None,
 ) -> keras.Model:
     """Trains a family on data/tfrecords by its recipe; returns an uncompiled model with the best or the last epoch's weights.
 
     record: folder for dvclive: one row per epoch, and `best/…` for the epoch whose weights are kept. watch: see `fit`.
-    checkpoints: to go on from where this training was killed. Raises PipelineError if the loss is no longer finite.
+    checkpoints: to go on from where this training was killed. lesson: of a teacher; None: it learns from labels alone. Raises
+    PipelineError if the loss is no longer finite.
     """
     facts = load_dataset_facts()
     settings = make_settings(family, recipe, facts)
@@ -46,9 +49,10 @@ def train_network(
         set_whitening(model, read_sample(facts.num_images["train"]))
     phase = Phase(checkpoints=PhaseCheckpoints(checkpoints, "network"))
     reading: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb, "shuffle_buffer": shuffle_buffer}
-    data = make_fit_data(recipe, facts, **reading, first_epoch=phase.checkpoints.first_epoch)
-    data = soften_labels(data, facts.num_classes, recipe)
-    compile_model(model, recipe, data.steps)
+    reading |= {"first_epoch": phase.checkpoints.first_epoch, "targets": None if lesson is None else lesson.targets}
+    data = make_fit_data(recipe, facts, **reading)
+    data = soften_labels(data, facts.num_classes, recipe, taught=lesson is not None)
+    compile_model(model, recipe, data.steps, lesson=lesson)
     # `with` keeps the record open after fit: only then is the epoch known that is kept.
     with open_record(record) as live:
         result = fit(family, model, recipe, data, live=live, phase=phase, watch=watch)
@@ -64,9 +68,17 @@ def read_sample(num_images: int) -> np.ndarray:
 
 
 def make_fit_data(
-    recipe: Recipe, facts: DatasetFacts, *, seed: int, cache_gb: float, shuffle_buffer: int, first_epoch: int = 0
+    recipe: Recipe,
+    facts: DatasetFacts,
+    *,
+    seed: int,
+    cache_gb: float,
+    shuffle_buffer: int,
+    first_epoch: int = 0,
+    targets: np.ndarray | None = None,
 ) -> FitData:
-    """Training and validation images, uint8 to float32 (batch, size, size, 3), 0 to 255, as a recipe asks for."""
+    """Training and validation images, uint8 to float32 (batch, size, size, 3), 0 to 255, as a recipe asks for. targets: see
+    `make_training_batches`."""
     batches, steps = make_training_batches(
         batch_size=recipe.batch_size,
         seed=seed,
@@ -75,6 +87,7 @@ def make_fit_data(
         shuffle_buffer=shuffle_buffer,
         first_epoch=first_epoch,
         oversample=recipe.oversample == "balanced",
+        targets=targets,
     )
     validation = read_batches("val", batch_size=_VALIDATION_BATCH).cache()  # in memory after the first epoch
     return FitData(batches, steps, validation, compute_class_weight(facts.counts["train"], recipe.class_weight))

@@ -63,15 +63,19 @@ class Hyperplanes:
 Planes: TypeAlias = Hyperplanes | PairPlanes
 
 
-def train_linear(family: str, recipe: LinearRecipe, *, record: Path) -> keras.Model:
+def train_linear(
+    family: str, recipe: LinearRecipe, *, record: Path, embeddings: Embeddings | None = None
+) -> keras.Model:
     """Fits the machine to data/tfrecords, or to data/embeddings/<family> where the family has a backbone; returns an
-    uncompiled model, pixels in, probabilities out.
+    uncompiled model, pixels in, probabilities out. embeddings: instead of these.
 
     A softmax, whose temperature is fitted on the validation split, turns scores into probabilities.
     """
     facts = load_dataset_facts()
-    build_and_load = build_on_pixels if recipe.backbone is None else build_on_features
-    model, train, val = build_and_load(family, recipe, facts)
+    if recipe.backbone is None:
+        model, train, val = build_on_pixels(family, recipe, facts)
+    else:
+        model, train, val = build_on_features(family, recipe, facts, embeddings or load_embeddings(family))
     planes = (
         fit_standardized(family, recipe, facts, train)
         if recipe.standardize
@@ -118,9 +122,10 @@ def build_on_pixels(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> t
     return model, load_features("train", pool, largest), load_features("val", pool, largest)
 
 
-def build_on_features(family: str, recipe: LinearRecipe, facts: DatasetFacts) -> tuple[keras.Model, Split, Split]:
+def build_on_features(
+    family: str, recipe: LinearRecipe, facts: DatasetFacts, embeddings: Embeddings
+) -> tuple[keras.Model, Split, Split]:
     """The untrained model, and train, with its augmented views, and val as a backbone's features."""
-    embeddings = load_embeddings(family)
     model = build_model(
         family,
         image_size=facts.image_size,

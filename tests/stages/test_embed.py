@@ -257,6 +257,13 @@ class TestTwins:
         assert caplog.messages == ["mobilenet_svm: has the same features as mobilenet, copied"]
         assert read_bytes(project.folder, "mobilenet_svm") == read_bytes(project.folder)
 
+    def test_a_network_gets_its_teachers(self, project, caplog):
+        project.set(recipes__underfit__distill={"teacher": "mobilenet"}, families=["underfit"])
+        write_code("embed", "underfit")
+        embed("underfit")
+        assert caplog.messages == ["underfit: has the same features as mobilenet, copied"]
+        assert read_bytes(project.folder, "underfit") == read_bytes(project.folder)
+
     @pytest.mark.usefixtures("fast")
     @pytest.mark.parametrize(
         "changes",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
+from pipeline.config.teachers import list_trained
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
 
@@ -16,7 +17,7 @@ INSTALL = "`pip install -c constraints.txt -e '.[hub]'`"
 def check_presets(params: Params) -> None:
     """Raises PipelineError, one line, where a family's preset needs a package that is not installed, or names a folder that is
     none. A name on a hub is believed: `embed` finds out."""
-    for family in params.families:
+    for family in list_trained(params):
         backbone = resolve_family(params, family).backbone
         if backbone is not None and backbone.preset is not None:
             check_preset_place(backbone.preset, f"recipes.{family}.backbone.preset")

@@ -28,6 +28,14 @@ def test_families_on_one_backbone_have_one_variant_for_a_verb_that_embeds():
     assert find_family_variant("vgg16", EMBEDS) != find_family_variant("resnet50v2", EMBEDS)
 
 
+def test_a_network_with_a_teacher_runs_what_the_teacher_runs():
+    alone, taught = (find_family_variant("underfit", TRAINS, teacher) for teacher in (None, "vgg16"))
+    assert taught.modules == alone.modules | find_family_variant("vgg16", TRAINS).modules
+    assert taught.entries == alone.entries + find_family_variant("vgg16", TRAINS).entries
+    # So that both find the same features: they are computed once.
+    assert find_family_variant("underfit", EMBEDS, "vgg16") == find_family_variant("vgg16", EMBEDS)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_names_modules_that_exist(family):
     from importlib.util import find_spec

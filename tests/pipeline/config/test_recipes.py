@@ -296,6 +296,14 @@ class TestSettings:
         linear = describe_settings(params, "linear_svm")
         assert linear == {"embed": {}, "train": {"recipe": params.recipes["linear_svm"].model_dump()}}
 
+    def test_those_of_a_network_with_a_teacher_have_the_teachers(self, change):
+        params = load_params(change("recipes.optimized.distill.teacher", "mobilenet"))
+        settings, taught = describe_settings(params, "optimized"), describe_settings(params, "mobilenet")
+        assert settings["embed"] == taught["embed"]
+        assert settings["train"]["teacher"] == {"mobilenet": taught["train"]}
+        distill = {"teacher": "mobilenet", "weight": 0.5, "temperature": 2.0}
+        assert settings["train"]["recipe"]["distill"] == distill
+
     @pytest.mark.usefixtures("project")
     @pytest.mark.parametrize("family", FAMILIES)
     def test_they_are_the_same_after_json(self, family):
@@ -324,6 +332,12 @@ class TestSettings:
             ),
             ("recipes.mobilenet.dropout", 0.1, {"mobilenet train"}),
             ("recipes.overfit.dropout", 0.1, set()),
+            ("recipes.defaults.network.distill.weight", 0.9, set()),  # without a teacher
+            (
+                "recipes.optimized.distill.teacher",
+                "mobilenet",
+                {"optimized embed", "optimized train"},
+            ),
             ("embed.views", 2, set()),
             ("split.seed", 1, set()),
         ],

@@ -288,6 +288,32 @@ class TestOversampling:
         assert sorted(train_epochs(1, cache_gb=cache_gb)[0]) == sorted(self.LABELS.tolist())
 
 
+class TestTargets:
+    """Further rows of each image, as a teacher's probabilities."""
+
+    @pytest.mark.parametrize("folder", ["", "unequal"])
+    @BOTH_WAYS
+    def test_they_stay_with_their_images_and_labels(self, unequal, monkeypatch, cache_gb, folder):
+        """Also with copies of images, of which each has those of the image."""
+        monkeypatch.chdir(unequal.parent / folder)
+        labels, num_classes = (UNEQUAL, 4) if folder else (NUMBERS, NUM_IMAGES)
+        targets = np.stack([NUMBERS + 0.25, NUMBERS + 0.5], axis=1).astype(np.float32)
+        options = {"cache_gb": cache_gb, "oversample": bool(folder), "targets": targets}
+        for images, rows in train_batches(MOST, anew=True, **options):
+            assert rows.shape[1] == num_classes + 2
+            for image, row in zip(images, rows, strict=True):
+                number = int((image == IMAGES).all(axis=(1, 2, 3)).argmax())
+                assert row[num_classes:].tolist() == targets[number].tolist()
+                assert row[:num_classes].tolist() == np.eye(num_classes)[labels[number]].tolist()
+
+    def test_of_mixed_images_they_are_mixed_in_the_same_shares(self):
+        targets = np.eye(NUM_IMAGES, dtype=np.float32)
+        changes = {"flip": "none", "rotation": 0.0, "zoom": 0.0, "contrast": 0.0, "mixup": 1.0}
+        rows = np.concatenate([rows for _, rows in train_batches(STEPS, changes=changes, anew=True, targets=targets)])
+        assert (rows[:, :NUM_IMAGES] == rows[:, NUM_IMAGES:]).all()
+        assert (rows.max(axis=1) < 1.0).any()
+
+
 class TestAugmentedBatches:
     def test_the_augmentation_of_an_image_does_not_depend_on_its_batch(self):
         small = by_number(train_batches(8, batch_size=3, changes=CHANGES))

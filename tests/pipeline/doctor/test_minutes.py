@@ -57,6 +57,17 @@ def test_fine_tuning_is_added(estimate):
     assert "4 of fine-tuning" in tuned.what
 
 
+def test_a_teacher_is_embedded_and_trained_for_the_network_that_learns_from_it(estimate):
+    speeds = {**SPEEDS, "mobilenet": replace(SPEEDS["efficientnet_lite0"], embed=0.02, head=0.01)}
+    taught = {"train__epochs": 10, "recipes__underfit__distill": {"teacher": "mobilenet"}}
+    alone, both = (estimate(speeds, **values).families["underfit"] for values in ({"train__epochs": 10}, taught))
+    assert both.embed - alone.embed > (1000 + 640) * 0.02
+    head = speeds["mobilenet"].begin + 10 * 20 * 0.01  # 640 images in batches of 32
+    assert both.train - alone.train == pytest.approx(head)
+    assert both.what == f"{alone.what}, after its teacher, mobilenet"
+    assert "underfit" in estimate(SPEEDS, **taught).unmeasured, "as long as its teacher is not"
+
+
 def test_what_follows_a_cut_is_measured_itself(estimate):
     tuned = {"recipes__efficientnet_lite0__fine_tune": {"epochs": 2, "from": "block 13"}}
     speeds = {**SPEEDS, "efficientnet_lite0": replace(SPEEDS["efficientnet_lite0"], tail=0.004)}

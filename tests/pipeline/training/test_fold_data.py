@@ -10,13 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.sections import Crossval
 from pipeline.config.types import Encoding
-from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.embeddings import (
+    EmbeddingFacts,
+    Embeddings,
+    EmbeddingWriter,
+    find_embeddings,
+    load_embeddings,
+    save_facts,
+)
 from pipeline.data.groups import save_groups
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, load_dataset_facts, read_records
 from pipeline.runtime.errors import PipelineError
 from pipeline.training import fold_data as folds
-from pipeline.training.fold_data import FOLD_SPLITS, assign_folds, write_fold, write_fold_embeddings
+from pipeline.training.fold_data import FOLD_SPLITS, assign_folds, open_fold, write_fold, write_fold_embeddings
 from tests.tfrecords import make_coloured_split, write_records
 
 SIZE, NAMES, NUM_FOLDS = 8, ["red", "green", "blue"], 4
@@ -411,3 +419,21 @@ class TestEmbeddings:
             activations = found.activations(split, view)
             rows = np.arange(len(activations))
             np.testing.assert_array_equal(activations.take(rows), found.features(split, view).take(rows))
+
+
+def test_a_fold_of_a_network_has_its_teachers_features_of_the_folds_own_images(
+    project, embeddings, tmp_path, monkeypatch
+):
+    """So that what teaches has seen no image that is held out."""
+    (tmp_path / "data/embeddings").mkdir(parents=True)
+    (tmp_path / "data/tfrecords").symlink_to(project.folder / "data/tfrecords")
+    (tmp_path / "data/embeddings/underfit").symlink_to(embeddings.folder)
+    monkeypatch.chdir(tmp_path)
+    settings = Crossval(families=[], folds=list(range(NUM_FOLDS)), seed=1, augment=True)
+    with open_fold(Path("fold"), "underfit", load_dataset_facts(), settings, fold=1, source="mobilenet"):
+        found, (_, origins) = load_embeddings("underfit", Path("fold/data/embeddings")), project.folds[1]
+        for split in FOLD_SPLITS:
+            assert read_all(found, split)[:, [0, 2]].tolist() == origins[split].tolist()
+            assert found.labels(split).tolist() == read_labels(Path("fold"), split).tolist()
+    with open_fold(Path("fold"), "underfit", load_dataset_facts(), settings, fold=1, source="underfit"):
+        assert find_embeddings("underfit", Path("fold/data/embeddings")) is None

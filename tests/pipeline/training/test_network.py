@@ -86,6 +86,7 @@ def train(
     cache_gb: float = 1.0,
     record: str = "record",
     watch: Callable[[int, float], None] | None = None,
+    lesson: Any = None,
     **changes: Any,
 ):
     from pipeline.runtime.tensorflow import seed_everything
@@ -100,6 +101,7 @@ def train(
         shuffle_buffer=16,
         record=folder / record,
         watch=watch,
+        lesson=lesson,
     )
 
 
