@@ -22,6 +22,7 @@ from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_family
 from pipeline.config.sections import Params
 from pipeline.config.studies import STUDIES, Line, Pictures, list_lines
+from pipeline.config.teachers import find_teacher
 from pipeline.data.manifest import MANIFEST_COLUMNS, save_table
 from pipeline.data.splits import load_splits
 from pipeline.runtime.errors import PipelineError
@@ -234,7 +235,8 @@ def find_expected(expected: dict[tuple[str, ...], Any], path: tuple[str, ...]) -
 def test_every_setting_is_the_published_one(key, family):
     recipe = resolve_family(resolve(find_line(*key)), family)
     expected = expect(PUBLISHED[key][family])
-    found = dict(walk(recipe.model_dump()))
+    assert find_teacher(recipe) is None
+    found = dict(walk(recipe.model_dump(exclude={"distill"})))
     for path, value in found.items():
         said = find_expected(expected, path)
         if said:
