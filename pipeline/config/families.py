@@ -35,6 +35,9 @@ _TRANSFER = "pipeline.models.transfer:build_transfer"
 _TRANSFER_SVM = "pipeline.models.transfer:build_transfer_svm"
 
 FINE_TUNED = "_fine_tuned"  # ends the name of a family whose backbone is trained too; the rest is the frozen one's name
+DISTILLED = (
+    "_distilled"  # ends that of a network that learns from a better model too; the rest is that without a teacher
+)
 
 # Builders and backbones are named, not imported: reading parameters must not cost the four seconds that TensorFlow takes.
 FAMILIES: dict[str, Family] = {
@@ -60,6 +63,7 @@ FAMILIES: dict[str, Family] = {
         "pipeline.models.studies.searched:build_searched_cnn", sizes=("blocks", "layers", "filters", "kernel")
     ),
     "resnet_fast": Family("pipeline.models.scratch.resnet_fast:build_resnet_fast", min_image_size=9),
+    "resnet_fast_distilled": Family("pipeline.models.scratch.resnet_fast:build_resnet_fast", min_image_size=9),
     "mobilenet": Family(_TRANSFER, "transfer", 32, "mobilenet"),
     "vgg16": Family(_TRANSFER, "transfer", 32, "vgg16"),
     "resnet50v2": Family(_TRANSFER, "transfer", 32, "resnet50v2"),
@@ -128,6 +132,12 @@ BLOCKS: dict[str, int] = {
     "dinov2": 0,
     "siglip": 0,
 }
+
+
+def find_origin(family: str) -> str | None:
+    """The family whose recipe a variant starts from: X of X_svm, X_fine_tuned and X_distilled. None: it is no variant."""
+    origin = family.removesuffix(DISTILLED) if family.endswith(DISTILLED) else FAMILIES[family].backbone
+    return None if origin == family else origin
 
 
 def check_family(name: str, *, parameter: str = "families") -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.config.families import FAMILIES
+from pipeline.config.families import FAMILIES, find_origin
 from pipeline.config.messages import explain
 from pipeline.config.nested import KeyPath, merge, walk
 from pipeline.config.recipe_sections import (
@@ -27,7 +27,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 _DEFAULTS = "defaults"
 _EMBEDDED = ("backbone", "features", "input_size", "augment")  # what decides features
-_INHERITED = (*_EMBEDDED, "standardize")  # by X_svm, from X; X_fine_tuned inherits all
+_INHERITED = (*_EMBEDDED, "standardize")  # by X_svm, from X; X_fine_tuned and X_distilled inherit all
 _LINEAR = ("augment", "class_weight")  # what `train` overrides of a linear machine
 _OF_EVERY_STEP = ("cosine", "one_cycle")  # schedules that leave nothing to another rule
 _OF_TRAINING = {"seed", "cache_gb", "shuffle_buffer"}  # of `train`, what no recipe has
@@ -57,11 +57,9 @@ def _spell_out(section: Any) -> Any:
 
 
 def _spell_out_all(recipes: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds what may be left out: the entry of a variant (X_svm, X_fine_tuned) that says nothing of its own."""
+    """Adds what may be left out: the entry of a variant (X_svm, X_fine_tuned, X_distilled) that says nothing of its own."""
     whole = {name: _spell_out(entry) for name, entry in recipes.items()}
-    whole |= {
-        name: {} for name, family in FAMILIES.items() if family.backbone not in (None, name) and name not in recipes
-    }
+    whole |= {name: {} for name in FAMILIES if find_origin(name) is not None and name not in recipes}
     if isinstance(defaults := recipes.get(_DEFAULTS), Mapping):
         whole[_DEFAULTS] = {kind: _spell_out(entry) for kind, entry in defaults.items()}
     return whole
@@ -89,13 +87,13 @@ def _expand(recipes: Mapping[str, Any], family: str) -> Any:
 
 def _list_origins(recipes: Mapping[str, Any], family: str) -> list[tuple[str, Mapping[str, Any]]]:
     """Where a recipe's values come from, and these values; later ones win. recipes: as params.yaml has them."""
-    declared = FAMILIES[family]
-    origins = [(f"default of {declared.kind}", recipes[_DEFAULTS][declared.kind])]
-    if declared.backbone not in (None, family):
-        whole = _expand(recipes, declared.backbone) if declared.backbone in recipes else None
+    kind, origin = FAMILIES[family].kind, find_origin(family)
+    origins = [(f"default of {kind}", recipes[_DEFAULTS][kind])]
+    if origin is not None:
+        whole = _expand(recipes, origin) if origin in recipes else None
         if isinstance(whole, Mapping):
-            keys = _INHERITED if declared.kind == "linear" else tuple(whole)
-            origins.append((f"from {declared.backbone}", {key: whole[key] for key in keys if key in whole}))
+            keys = _INHERITED if kind == "linear" else tuple(whole)
+            origins.append((f"from {origin}", {key: whole[key] for key in keys if key in whole}))
     return [*origins, ("study", recipes[family])]
 
 

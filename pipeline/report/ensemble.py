@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from pipeline.config.families import FINE_TUNED
+from pipeline.config.families import DISTILLED, FINE_TUNED
 from pipeline.config.types import Measure
 from pipeline.evaluation.calibration import compute_calibration
 from pipeline.evaluation.ensemble import ENSEMBLE, fit_weights, mix
@@ -83,7 +83,8 @@ def compare_with_chosen(
     if ensemble is not None:
         probabilities[ENSEMBLE] = ensemble.probabilities
     pairs = [(family, chosen) for family in probabilities if family != chosen]
-    pairs += [(tuned, frozen) for frozen, tuned in find_phases(results) if chosen not in (frozen, tuned)]
+    variants = [*find_phases(results), *find_phases(results, DISTILLED)]
+    pairs += [(variant, plain) for plain, variant in variants if chosen not in (plain, variant)]
     hits = {family: table.argmax(axis=1) == labels for family, table in probabilities.items()}
     if measure == "accuracy":
         return compare_pairs(hits, pairs)
@@ -91,7 +92,8 @@ def compare_with_chosen(
     return compare_pairs(hits, pairs, parts)
 
 
-def find_phases(families: Iterable[str]) -> list[tuple[str, str]]:
-    """The families that are here both frozen and fine-tuned, as pairs of names, in the order of the frozen ones."""
+def find_phases(families: Iterable[str], suffix: str = FINE_TUNED) -> list[tuple[str, str]]:
+    """The families that are here both frozen and fine-tuned, or with another suffix, as pairs of names, in the order of those
+    without it."""
     names = list(families)
-    return [(name, name + FINE_TUNED) for name in names if name + FINE_TUNED in names]
+    return [(name, name + suffix) for name in names if name + suffix in names]

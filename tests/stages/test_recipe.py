@@ -4,7 +4,7 @@ import sys
 import pytest
 import yaml
 
-from pipeline.config.families import FAMILIES
+from pipeline.config.families import FAMILIES, find_origin
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_family
 from pipeline.runtime.errors import PipelineError
@@ -38,7 +38,7 @@ def test_every_value_has_a_line_of_its_own_with_its_origin(show, family):
         "train",
         "train.max_epochs",
         f"default of {FAMILIES[family].kind}",
-        f"from {FAMILIES[family].backbone}",
+        f"from {find_origin(family)}",
     }
     first, *lines = show(family).splitlines()
     assert first == f"{family}:"

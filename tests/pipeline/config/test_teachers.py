@@ -10,9 +10,12 @@ from tests.pipeline.config.conftest import ABSENT, refusal
 DISTILL = "recipes.overfit.distill"
 
 
-def test_no_family_has_a_teacher_as_delivered(project):
+def test_as_delivered_one_family_has_a_teacher_which_is_else_as_that_without(project):
     params = load_params(project.folder / "params.yaml")
-    assert {find_teacher(recipe) for name, recipe in params.recipes.items() if name in params.families} == {None}
+    taught = {name: find_teacher(recipe) for name, recipe in params.recipes.items() if find_teacher(recipe)}
+    assert taught == {"resnet_fast_distilled": "efficientnet_lite0"}
+    both = [params.recipes[name].model_dump(exclude={"distill"}) for name in ("resnet_fast", "resnet_fast_distilled")]
+    assert both[0] == both[1]
     assert find_embedded(params, "overfit") == "overfit"
     assert list_trained(params) == params.families
 
@@ -24,7 +27,7 @@ def test_a_network_may_learn_from_any_family_on_a_backbone(change):
 
 
 def test_a_params_yaml_from_before_them_has_none(change):
-    params = load_params(change("recipes.defaults.network.distill", ABSENT))
+    params = load_params(change("recipes.defaults.network.distill", ABSENT, "recipes.resnet_fast_distilled", ABSENT))
     assert find_teacher(params.recipes["overfit"]) is None
 
 

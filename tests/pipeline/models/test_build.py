@@ -213,6 +213,7 @@ COUNTS = {
     "animals_cnn_wide": count_animals_cnn_wide,
     "searched_cnn": count_searched_cnn,
     "resnet_fast": count_resnet_fast,
+    "resnet_fast_distilled": count_resnet_fast,
 }
 
 

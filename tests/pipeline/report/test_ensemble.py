@@ -91,12 +91,13 @@ class TestComparing:
         assert table.index.tolist() == ["odd", ENSEMBLE]
         assert table.loc[ENSEMBLE, ["only_family", "only_reference", "distinguishable"]].tolist() == [30, 0, True]
 
-    def test_the_fine_tuned_is_compared_with_the_frozen_too_and_all_are_corrected_together(self):
-        rates = {"net": 0.6, "net_fine_tuned": 0.4, "best": 0.0}
+    @pytest.mark.parametrize("variant", ["net_fine_tuned", "net_distilled"])
+    def test_a_variant_is_compared_with_the_family_that_it_is_of_and_all_are_corrected_together(self, variant):
+        rates = {"net": 0.6, variant: 0.4, "best": 0.0}
         results = {name: make_family(wrong=rate, seed=seed) for seed, (name, rate) in enumerate(rates.items())}
         table = compare_with_chosen(results, None, "best")
         pairs = list(zip(table["family"], table["reference"], strict=True))
-        assert pairs == [("net", "best"), ("net_fine_tuned", "best"), ("net_fine_tuned", "net")]
+        assert pairs == [("net", "best"), (variant, "best"), (variant, "net")]
         assert table["p_corrected"].tolist() == pytest.approx(correct_holm(table["p"].to_numpy()), abs=1e-7)
 
     @pytest.mark.parametrize("chosen", ["net", "net_fine_tuned"])
