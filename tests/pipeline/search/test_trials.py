@@ -129,6 +129,11 @@ class TestStore:
         assert find(**{name: value}) != find()
 
     @pytest.mark.usefixtures("data")
+    def test_a_teacher_and_its_recipe_change_it(self):
+        taught = {f"recipes__{FAMILY}__distill__teacher": "mobilenet", "recipes__mobilenet__input_size": 32}
+        assert len({find(), find(**taught), find(**taught, recipes__mobilenet__dropout=0.3)}) == 3
+
+    @pytest.mark.usefixtures("data")
     def test_parameters_of_another_family_in_the_space_do_not_change_it(self):
         assert find(search__space__recipes__searched_cnn__blocks=[1, 2, 3]) == find()
 

@@ -104,6 +104,16 @@ def test_so_do_other_weights_in_the_same_file():
     assert find(TRANSFER) != before
 
 
+@pytest.mark.usefixtures("data")
+def test_so_do_other_weights_and_settings_of_a_teacher():
+    taught = {"recipes__underfit__distill__teacher": TRANSFER}
+    before = find(**taught)
+    assert before != find()
+    assert before != find(**taught, recipes__mobilenet__dropout=0.3)
+    WEIGHTS.write_bytes(b"others")
+    assert find(**taught) != before
+
+
 @pytest.mark.parametrize("name", ["TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"])
 @pytest.mark.usefixtures("data")
 def test_so_does_a_variable_that_decides_sums(name, monkeypatch):
