@@ -80,7 +80,7 @@ $(VENV)/built: constraints.txt pyproject.toml
 	@touch $@
 
 $(VENV)/for-ci: $(VENV)/built
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,serve,hub,s3,ci]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,serve,hub,s3,ray,ci]'
 	@touch $@
 
 clean: ## delete the environment and caches; data, models and metrics stay

@@ -14,6 +14,7 @@ from pipeline.data.embeddings import EmbeddingFacts, compute_key, copy_twin, sav
 from pipeline.data.part_key import compute_part_key
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.cluster import open_cluster
 from pipeline.runtime.code_digests import find_code_file
 from pipeline.runtime.paths import TFRECORDS
 from pipeline.runtime.tensorflow import configure_tensorflow
@@ -30,12 +31,13 @@ def embed(family: str) -> None:
         save_none(family)
         logger.info("%s trains on pixels: nothing to embed", family)
         return
-    configure_tensorflow(**params.runtime.model_dump())
+    runtime = params.runtime.model_dump()
+    configure_tensorflow(**runtime)
     from pipeline.data.augmentation import Augmentation
     from pipeline.models.backbones.backbone import compute_weights_digest
     from pipeline.models.backbones.loader import build_backbone
     from pipeline.models.embedding import embed_images
-    from pipeline.models.inference import freeze
+    from pipeline.models.extraction import Extraction, make_extract
     from pipeline.models.tail import make_extractor, prepare_cut
 
     facts, augment = load_dataset_facts(), recipe.augment.model_dump()
@@ -46,29 +48,31 @@ def embed(family: str) -> None:
     settings = {"backbone": backbone, "input_size": size, "weights": weights, "augment": augment}
     mirrored = embeds_mirrors(params, source)
     settings |= {"preset": asked.preset, "features": features, "cut": cut, "mirrored": mirrored}
-    settings |= params.embed.model_dump() | params.runtime.model_dump()
+    settings |= params.embed.model_dump() | runtime
     key = compute_key(settings, [*sorted(TFRECORDS.iterdir()), find_code_file("embed", family)])
     twin = copy_twin(family, key)
     if twin is not None:
         logger.info("%s: has the same features as %s, copied", family, twin)
         return
-    augmentation = Augmentation(**augment)
     embedding_facts = EmbeddingFacts(
         backbone=backbone,
         key=key,
         weights_sha256=weights,
         num_features=0,
         dtype=params.embed.dtype,
-        views=params.embed.views if augmentation.is_active else 0,
+        views=params.embed.views if Augmentation(**augment).is_active else 0,
         num_images=facts.num_images,
         features=features,
         cut=cut,
         mirrored=mirrored,
     )
-    model, embedding_facts = make_extractor(network, embedding_facts, image_size=facts.image_size, input_size=size)
+    sizes = {"image_size": facts.image_size, "input_size": size}
+    model, embedding_facts = make_extractor(network, embedding_facts, **sizes)
     prepare_cut(source, recipe, network, embedding_facts)
     parts = compute_part_key({"key": key}, [])
-    embed_images(family, freeze(model), params.embed, augmentation, embedding_facts, key=parts, source=source)
+    with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
+        how = Extraction(source, embedding_facts, params.embed, augment, runtime, asked.weights, asked.preset, sizes)
+        embed_images(family, make_extract(model, how, cluster), embedding_facts, key=parts, source=source)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pipeline.data.pixel_values import make_pixel_table, measure_originals
 from pipeline.data.raw import load_index
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_verb
+from pipeline.runtime.cluster import open_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +30,17 @@ def examine() -> None:
     least = params.examine.near_duplicate
     dataset, manifest = load_dataset_facts(), load_manifest()
     sizes = dict(zip(manifest["name"], zip(manifest["width"], manifest["height"], strict=True), strict=True))
-    measured = measure_images(dataset, params.preprocess.num_workers, sizes)
+    with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
+        measured = measure_images(dataset, params.preprocess.num_workers, sizes, runner=cluster)
+        originals = measure_originals(
+            measured.images[["name", "split"]].merge(manifest, on="name"),
+            dataset.range,
+            params.preprocess.num_workers,
+            runner=cluster,
+        )
     images = measured.images.merge(manifest[["name", "width", "height", "mode"]], on="name", how="left", validate="1:1")
     near = find_near_duplicates(images, measured.outlines, least)
     faults = find_faults(images, measured.looks, manifest, near, params.examine.faults)
-    originals = measure_originals(
-        images[["name", "split"]].merge(manifest, on="name"), dataset.range, params.preprocess.num_workers
-    )
     pixels = make_pixel_table(originals, measured.values)
     classes = count_classes(load_index()["label"], manifest["label"], dataset.counts)
     facts = ExaminationFacts(**asdict(compare_splits(dataset.counts)), near_duplicate=least)

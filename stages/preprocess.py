@@ -12,6 +12,7 @@ from pipeline.data.shards import compute_data_digest, count_images, plan_chunks,
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import DatasetFacts, save_dataset_facts
 from pipeline.runtime.cli import run_verb
+from pipeline.runtime.cluster import open_cluster
 from pipeline.runtime.files import folder_continued
 from pipeline.runtime.paths import CODE, MANIFEST, SPLITS, TFRECORDS
 
@@ -41,7 +42,8 @@ def preprocess() -> None:
         [CODE / "preprocess.json", MANIFEST, SPLITS],
     )
     with folder_continued(TFRECORDS, key) as folder:
-        mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers)
+        with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
+            mean, std = write_shards(chunks, len(table), folder, num_workers=settings.num_workers, runner=cluster)
         facts = DatasetFacts(
             class_names=class_names,
             num_images={split: sum(count.values()) for split, count in counts.items()},

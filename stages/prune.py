@@ -19,6 +19,7 @@ from pipeline.data.manifest import check_classes, find_small_classes, rename_cla
 from pipeline.data.raw import load_index
 from pipeline.data.thinning import cap_classes, check_caps
 from pipeline.runtime.cli import run_verb
+from pipeline.runtime.cluster import open_cluster
 from pipeline.runtime.paths import CORRECTIONS, MANIFEST, QUARANTINE
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,9 @@ def prune() -> None:
     corrections = make_corrections(index, classes, files)
     index["label"] = apply_corrections(index, classes, corrections)
     index = index[index["label"].notna()]
-    is_strict = rules.faults == "quarantine"
-    limits = Limits(rules.min_side, rules.max_megapixels, rules.max_seconds, params.preprocess.range, is_strict)
-    manifest, quarantine = inspect_files(index, limits)
+    sizes, is_strict = (rules.min_side, rules.max_megapixels, rules.max_seconds), rules.faults == "quarantine"
+    with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
+        manifest, quarantine = inspect_files(index, Limits(*sizes, params.preprocess.range, is_strict), runner=cluster)
     losses, conflicts = find_losses(manifest, quarantine), find_conflicts(manifest)
     for line in describe_losses(losses, manifest, quarantine):
         logger.warning("%s", line)
@@ -60,9 +61,8 @@ def prune() -> None:
     save_table(manifest, MANIFEST)
     save_table(quarantine, QUARANTINE)
     save_table(corrections, CORRECTIONS)
-    logger.info(
-        f"{len(manifest):,} images of {manifest['label'].nunique()} classes; {len(quarantine):,} files in {QUARANTINE}"
-    )
+    classes_left = manifest["label"].nunique()
+    logger.info(f"{len(manifest):,} images of {classes_left} classes; {len(quarantine):,} files in {QUARANTINE}")
 
 
 def _choose(rule: Value | None, default: Value) -> Value:

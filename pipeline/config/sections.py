@@ -182,13 +182,19 @@ class Serve(Section):
 
 
 class Runtime(Section):
-    """precision: of training, see pipeline.training.precision. xla: compiles the steps of training."""
+    """precision: of training, see pipeline.training.precision. xla: compiles the steps of training. cluster: where prune,
+    preprocess, examine and embed run their tasks; ray_address: see pipeline.runtime.cluster. No bytes depend on these two: they
+    are in no digest of settings, as `model_dump` leaves them out."""
 
     onednn: bool
     threads: Count
     portable: bool
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = False
+    cluster: Annotated[Literal["local", "ray"], Field(exclude=True)] = "local"
+    ray_address: Annotated[
+        Annotated[str, Field(pattern=r"^(auto|[^\s/]+:[0-9]{1,5})$")] | None, Field(exclude=True)
+    ] = None
 
 
 class Params(Section):

@@ -13,7 +13,7 @@ from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers
 from pipeline.data.embeddings import MIRROR
 from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
-from pipeline.data.tfrecords import list_shards, load_dataset_facts
+from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_messages
 from pipeline.runtime.paths import TFRECORDS
 
 _FEATURES = {
@@ -57,23 +57,44 @@ def _decode(images: tf.Tensor, shape: tuple[int, int, int], encoding: Encoding) 
     return tf.map_fn(decode, images, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
 
 
-def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS) -> tf.data.Dataset:
-    """Every image of a split once, in the order of the files: (uint8 images, int64 labels); the last batch may be smaller."""
+class Part(NamedTuple):
+    """Some images of a split: those from number `first` on, which begins a batch."""
+
+    first: int
+    size: int
+
+
+def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS, part: Part | None = None) -> tf.data.Dataset:
+    """Every image of a split once, or those of a part, in the order of the files: (uint8 images, int64 labels); the last batch
+    may be smaller."""
     facts = load_dataset_facts(folder)
-    image_size, num_batches = facts.image_size, -(-facts.num_images[split] // batch_size)
-    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(batch_size)
+    image_size, num_batches = facts.image_size, -(-(part.size if part else facts.num_images[split]) // batch_size)
+    records = _read_part(split, part, folder) if part else tf.data.TFRecordDataset(list_shards(split, folder))
+    records = records.batch(batch_size)
     records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
     return records.map(
         lambda r: parse_batch(r, image_size, facts.encoding), tf.data.AUTOTUNE, deterministic=True
     ).prefetch(tf.data.AUTOTUNE)
 
 
+def _read_part(split: str, part: Part, folder: Path) -> tf.data.Dataset:
+    """Serialized Examples, held in memory."""
+    return tf.data.Dataset.from_tensor_slices(np.array(list(read_messages(split, *part, folder)), object))
+
+
 def read_views(
-    split: str, view: int, *, batch_size: int, seed: int, augmentation: Augmentation, folder: Path = TFRECORDS
+    split: str,
+    view: int,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    folder: Path = TFRECORDS,
+    part: Part | None = None,
 ) -> tf.data.Dataset:
     """`read_batches` of the images themselves (view 0), of their mirror images (MIRROR), or of augmented view 1, 2, …, which
     `seed` determines."""
-    batches = read_batches(split, batch_size=batch_size, folder=folder)
+    batches = read_batches(split, batch_size=batch_size, folder=folder, part=part)
     if view == 0:
         return batches
     if view == MIRROR:
@@ -81,6 +102,7 @@ def read_views(
             lambda batch: (tf.reverse(batch.images, axis=[2]), batch.labels), tf.data.AUTOTUNE, deterministic=True
         )
     numbers = draw_numbers(load_dataset_facts(folder).num_images[split], seed=seed, epoch=view)
+    numbers = numbers[part.first : part.first + part.size] if part else numbers
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
     return tf.data.Dataset.zip(batches, rows).map(
         lambda batch, drawn: (augment_batch(batch[0], drawn, augmentation), batch[1]),

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.processes import num_cores
+from pipeline.runtime.processes import Runner, num_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -131,13 +131,22 @@ def map_guarded(
     refuse: Callable[[Item, str], Result],
     bounds: Bounds,
     num_workers: int | None = None,
+    runner: Runner | None = None,
+    name: Callable[[Item], str] = str,
 ) -> Iterator[list[Result]]:
     """The results of each chunk in order, as of `map`; an item that breaks the bounds, or crashes its process, has the result
     refuse(item, reason) instead.
 
     function: importable by name, as it runs in another process, also if there is only one; its errors are raised here.
-    num_workers: None: one per core.
+    num_workers: None: one per core. runner: each of its workers guards the chunks that it gets by a process of its own, so that
+    the results are the same. name: of an item, for the error where it costs a runner its worker even so.
     """
+    if runner is not None:
+        work = partial(_guard, function=function, refuse=refuse, bounds=bounds)
+        yield from runner.map_in_order(
+            work, chunks, num_workers, lambda chunk: [(name(item), [item]) for item in chunk]
+        )
+        return
     count = num_workers or num_cores()
     workers: list[_Worker] = []
     waiting: list[_Chunk[Item, Result]] = []
@@ -155,6 +164,10 @@ def map_guarded(
                 waiting.append(_Chunk(items))
             _hand_out(workers, waiting, count, function, bounds)
             _collect(workers, refuse, bounds)
+
+
+def _guard(items: Sequence[Item], *, function: Any, refuse: Any, bounds: Bounds) -> list[Any]:
+    return next(map_guarded(function, iter([items]), refuse=refuse, bounds=bounds, num_workers=1))
 
 
 def find_module(function: Callable[..., Any]) -> str:

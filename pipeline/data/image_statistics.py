@@ -12,7 +12,7 @@ from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.pixel_values import Histogram, count_values
 from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records
-from pipeline.runtime.processes import in_chunks, map_in_order
+from pipeline.runtime.processes import Runner, in_chunks, map_in_order
 from pipeline.runtime.progress import progress_bar
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
@@ -34,7 +34,9 @@ class Measurements:
     values: dict[str, tuple[int, Histogram]]
 
 
-def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | None = None) -> Measurements:
+def measure_images(
+    facts: DatasetFacts, num_workers: int | None, sizes: Sizes | None = None, *, runner: Runner | None = None
+) -> Measurements:
     """sizes: width and height of each original by name. If it is given, looks leave out the bars of a letterbox."""
     boxes = sizes if facts.resize == "letterbox" else None
     tasks = [
@@ -44,7 +46,10 @@ def measure_images(facts: DatasetFacts, num_workers: int | None, sizes: Sizes | 
     tables, looks, parts = [], [], [np.zeros((0, NUM_FEATURES), np.float16)]
     values = {split: (facts.num_images.get(split, 0), np.zeros(256, np.int64)) for split in SPLIT_NAMES}
     with progress_bar(total=total, desc="examine", unit=" images") as progress:
-        shards = zip(tasks, map_in_order(_measure_shard, iter(tasks), num_workers), strict=True)
+        found = map_in_order(
+            _measure_shard, iter(tasks), num_workers, runner=runner, singles=lambda task: [(task[1], task)]
+        )
+        shards = zip(tasks, found, strict=True)
         for (split, *_), (table, outlines, look, counted) in shards:
             values[split] = values[split][0], values[split][1] + counted
             tables.append(table)

@@ -12,6 +12,7 @@ from pipeline.data.guarded import make_bounds, map_guarded
 from pipeline.data.image import BadImageError, compute_image_id, inspect_image
 from pipeline.data.manifest import MANIFEST_COLUMNS, QUARANTINE_COLUMNS
 from pipeline.data.raw import NOTES, read_bytes
+from pipeline.runtime.processes import Runner
 from pipeline.runtime.progress import progress_bar
 
 _CHUNK = 256  # files per message to a worker
@@ -31,7 +32,7 @@ class Limits:
 
 
 def inspect_files(
-    index: pd.DataFrame, limits: Limits, *, num_workers: int | None = None
+    index: pd.DataFrame, limits: Limits, *, num_workers: int | None = None, runner: Runner | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The manifest and the quarantine, each sorted by name.
 
@@ -45,7 +46,16 @@ def inspect_files(
     with progress_bar(total=len(readable), desc="prune", unit=" images") as progress:
         work = partial(_inspect, limits=limits)
         bounds = make_bounds(max_seconds=limits.max_seconds, max_megapixels=limits.max_megapixels)
-        for rows in map_guarded(work, _cut(readable), refuse=_refuse, bounds=bounds, num_workers=num_workers):
+        inspected = map_guarded(
+            work,
+            _cut(readable),
+            refuse=_refuse,
+            bounds=bounds,
+            num_workers=num_workers,
+            runner=runner,
+            name=_name,
+        )
+        for rows in inspected:
             good += [row for row in rows if not row["reason"]]
             bad += [row for row in rows if row["reason"]]
             progress.update(len(rows))
@@ -56,6 +66,10 @@ def inspect_files(
 
 def _cut(rows: list[_Row]) -> Iterator[list[_Row]]:
     return (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK))
+
+
+def _name(row: _Row) -> str:
+    return str(row["name"])
 
 
 def _refuse(row: _Row, reason: str) -> _Row:

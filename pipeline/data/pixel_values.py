@@ -11,7 +11,7 @@ from pipeline.data.image import decode_original
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES
-from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.processes import Runner, map_in_order
 
 PIXEL_COLUMNS = ["split", "stage", "images", "least", "greatest", "black", "white"]
 _VALUES = 256
@@ -20,6 +20,7 @@ _CHUNK = 4_000_000  # pixels per message to a worker
 
 Histogram = np.ndarray  # int64 (256,): how many values, of all channels, are 0, 1, … 255
 _Place = tuple[str, int, int]  # shard, offset, size of an original
+_Task = tuple[str, list[_Place], ValueRange]
 
 
 def count_values(image: Image.Image) -> Histogram:
@@ -28,7 +29,12 @@ def count_values(image: Image.Image) -> Histogram:
 
 
 def measure_originals(
-    table: pd.DataFrame, value_range: ValueRange, num_workers: int | None, budget: int = _BUDGET
+    table: pd.DataFrame,
+    value_range: ValueRange,
+    num_workers: int | None,
+    budget: int = _BUDGET,
+    *,
+    runner: Runner | None = None,
 ) -> dict[str, tuple[int, Histogram]]:
     """Split to how many of its originals were decoded, and the values in them, as RGB, before they are resized.
 
@@ -37,7 +43,9 @@ def measure_originals(
     """
     tasks = [(split, places, value_range) for split in SPLIT_NAMES for places in _cut(_choose(table, split, budget))]
     found = {split: (0, np.zeros(_VALUES, np.int64)) for split in SPLIT_NAMES}
-    for split, count, histogram in map_in_order(_measure, iter(tasks), num_workers):
+    for split, count, histogram in map_in_order(
+        _measure, iter(tasks), num_workers, runner=runner, singles=_list_singles
+    ):
         images, values = found[split]
         found[split] = images + count, values + histogram
     return found
@@ -57,7 +65,14 @@ def _cut(part: pd.DataFrame) -> Iterable[list[_Place]]:
         yield list(zip(rows["shard"], rows["offset"].tolist(), rows["size"].tolist(), strict=True))
 
 
-def _measure(task: tuple[str, list[_Place], ValueRange]) -> tuple[str, int, Histogram]:
+def _list_singles(task: _Task) -> list[tuple[str, _Task]]:
+    split, places, value_range = task
+    return [
+        (f"{shard} at byte {offset}", (split, [(shard, offset, size)], value_range)) for shard, offset, size in places
+    ]
+
+
+def _measure(task: _Task) -> tuple[str, int, Histogram]:
     split, places, value_range = task
     histogram = np.zeros(_VALUES, np.int64)
     for data in read_many(places):

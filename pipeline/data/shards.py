@@ -25,7 +25,7 @@ from pipeline.data.splits import SPLIT_NAMES
 from pipeline.data.tfrecords import DatasetFacts, compute_mean_and_deviation, encode_record, record_length
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import reach_disk, write_aside
-from pipeline.runtime.processes import map_in_order
+from pipeline.runtime.processes import Runner, map_in_order
 from pipeline.runtime.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,9 @@ class Chunk:
     encoding: Encoding = "raw"
     quality: int = LOSSLESS
     is_last: bool = True
+
+
+Task = tuple[Chunk, Path | None]
 
 
 @dataclass(frozen=True)
@@ -126,25 +129,26 @@ def compute_data_digest(table: pd.DataFrame, facts: DatasetFacts) -> str:
 
 
 def write_shards(
-    chunks: Iterator[Chunk], num_images: int, folder: Path, *, num_workers: int | None
+    chunks: Iterator[Chunk], num_images: int, folder: Path, *, num_workers: int | None, runner: Runner | None = None
 ) -> tuple[list[float], list[float]]:
     """Encodes chunks on all cores. Returns the channel means and standard deviations of the training images.
 
     Workers write records of raw pixels straight into the shards: a pipe, or one file per worker, would copy them twice more.
-    Those of encoded pixels are smaller, and come through the pipe. Shards that a run which was killed has finished stay as they
-    are; one that is not finished is called `.partial`.
+    Those of encoded pixels are smaller, and come through the pipe; so do all from a runner's, as two machines that write into
+    one file of a network's file system overwrite what the other wrote near by. Shards that a run which was killed has finished
+    stay as they are; one that is not finished is called `.partial`.
     """
     if finished := len(list(folder.glob(f"*{_COUNTS}"))):
         logger.info("preprocess goes on: %d shards are there from a run that ended early", finished)
     waiting: deque[Chunk] = deque()  # whose results are to come, in this order
     counts = np.zeros((3, 256), np.int64)
     with progress_bar(total=num_images, desc="preprocess", unit=" images") as progress:
-        tasks = _list_tasks(chunks, folder, waiting, progress.update)
-        for encoded in map_in_order(encode_chunk, tasks, num_workers):
+        tasks = _list_tasks(chunks, folder, waiting, progress.update, sends=runner is not None)
+        for encoded in map_in_order(encode_chunk, tasks, num_workers, runner=runner, singles=_list_singles):
             counts += encoded.histogram
             progress.update(encoded.images)
             chunk = waiting.popleft()
-            if chunk.encoding != "raw":
+            if chunk.encoding != "raw" or runner is not None:
                 with (folder / f"{chunk.file}.partial").open("ab" if chunk.begin else "wb") as file:
                     file.write(encoded.records)
             if chunk.is_last:
@@ -158,15 +162,21 @@ def write_shards(
 
 
 def _list_tasks(
-    chunks: Iterator[Chunk], folder: Path, waiting: deque[Chunk], skip: Callable[[int], object]
-) -> Iterator[tuple[Chunk, Path]]:
-    """The chunks of shards that are not finished, also appended to `waiting`. skip: is told how many other images there are."""
+    chunks: Iterator[Chunk], folder: Path, waiting: deque[Chunk], skip: Callable[[int], object], *, sends: bool
+) -> Iterator[Task]:
+    """The chunks of shards that are not finished, also appended to `waiting`. skip: is told how many other images there are.
+    sends: see `encode_chunk`."""
     for chunk in chunks:
         if (folder / chunk.file).exists() and (folder / f"{chunk.file}{_COUNTS}").exists():
             skip(len(chunk.rows))
         else:
             waiting.append(chunk)
-            yield chunk, folder
+            yield chunk, None if sends or chunk.encoding != "raw" else folder
+
+
+def _list_singles(task: Task) -> list[tuple[str, Task]]:
+    chunk, folder = task
+    return [(row[0], (replace(chunk, rows=[row]), folder)) for row in chunk.rows]
 
 
 def _finish(shard: Path, counts: np.ndarray) -> None:
@@ -178,11 +188,12 @@ def _finish(shard: Path, counts: np.ndarray) -> None:
         note.write_text(json.dumps(counts.tolist()))
 
 
-def encode_chunk(task: tuple[Chunk, Path]) -> Encoded:
-    """Decodes the images of one chunk; writes their records into its file, if their place is known. Runs in a worker."""
+def encode_chunk(task: Task) -> Encoded:
+    """Decodes the images of one chunk; writes their records into its file in a folder, or sends them, without one. Runs in a
+    worker."""
     chunk, folder = task
     histogram = np.zeros(3 * 256, np.int64)
-    if chunk.encoding == "raw":
+    if folder is not None:
         records = b""
         # Not open(…, "wb"), which would truncate what other workers have written.
         place = os.open(folder / f"{chunk.file}.partial", os.O_WRONLY | os.O_CREAT, 0o666)

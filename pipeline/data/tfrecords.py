@@ -125,6 +125,27 @@ def read_records(file: str | Path, image_size: int, encoding: Encoding = "raw") 
             )
 
 
+def read_messages(split: str, first: int, count: int, folder: Path = TFRECORDS) -> Iterator[bytes]:
+    """The messages of some images of a split, as TensorFlow would read them: from number `first` on, 0 to the number of images.
+    What comes before them is skipped unread."""
+    files, total = list_shards(split, folder), load_dataset_facts(folder).num_images[split]
+    begin, end = 0, first + count
+    for number, file in enumerate(files):
+        size = total // len(files) + (number < total % len(files))  # as numpy.array_split cuts
+        if begin < end and begin + size > first:
+            yield from _read_part(Path(file), max(0, first - begin), min(size, end - begin))
+        begin += size
+
+
+def _read_part(file: Path, first: int, end: int) -> Iterator[bytes]:
+    with file.open("rb") as content:
+        for number in range(end):
+            length = struct.unpack("<Q", content.read(_HEAD)[:8])[0]
+            if number >= first:
+                yield content.read(length)
+            content.seek(4 if number >= first else length + 4, 1)
+
+
 def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
     """The files of one split, in order."""
     return [str(file) for file in sorted(folder.glob(f"{split}-*.tfrecord"))]

@@ -5,13 +5,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from pipeline.config.sections import Embed
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import read_views
+from pipeline.data.batches import Part, read_views
 from pipeline.data.embeddings import CUT_DTYPE, MIRROR, EmbeddingFacts, EmbeddingWriter, ShardWriter, save_facts
 from pipeline.models.inference import Apply
 from pipeline.runtime.errors import PipelineError
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 
 _SPLITS = ("train", "val", "test")
 
+Rows: TypeAlias = Iterable[tuple[np.ndarray | None, np.ndarray]]
+Extract: TypeAlias = Callable[[str, int, int], Rows]  # split, view, rows that are there already
+
 
 def embed_images(
     family: str,
-    extract: Apply,
-    settings: Embed,
-    augmentation: Augmentation,
+    extract: Extract,
     facts: EmbeddingFacts,
     *,
     key: str | None = None,
     source: str | None = None,
 ) -> None:
-    """Writes data/embeddings/<family>. extract: images (n, size, size, 3), 0 to 255, to features and, behind them, activations
-    at the cut, if there is one, float32 (n, features + height × width × channels).
+    """Writes data/embeddings/<family>. extract: `extract_here`, or what makes the same elsewhere.
 
     key: of all that features depend on; what a run with the same one had finished when it was killed is taken over. source:
     the family whose recipe they follow, which is named in errors; None: the family itself.
@@ -57,10 +57,7 @@ def embed_images(
             if view and there == facts.num_images[split]:
                 progress.update(there)
                 continue
-            images = read_views(
-                split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation
-            )
-            rows = _extract_rows(images, extract, cut, source or family, facts, there=there)
+            rows = _divide_rows(extract(split, view, there), cut, source or family, facts)
             writer.write(split, view, _count(rows, progress.update))
             if cut is not None:
                 cut.close()
@@ -74,25 +71,40 @@ def _keeps_cut(facts: EmbeddingFacts, split: str, view: int) -> bool:
     return facts.cut is not None and split != "test" and view != MIRROR
 
 
-def _extract_rows(
-    batches: Iterable[tuple[Any, Any]],
-    extract: Apply,
-    cut: ShardWriter | None,
-    family: str,
-    facts: EmbeddingFacts,
-    *,
+def extract_here(
+    apply: Apply,
+    settings: Embed,
+    augmentation: Augmentation,
+    split: str,
+    view: int,
     there: int,
+    part: Part | None = None,
+) -> Rows:
+    """For each batch of a split and view, or of a part of it, what comes out, float32 (n, features + height × width ×
+    channels), and the labels, int64 (n,).
+
+    apply: images (n, size, size, 3), 0 to 255, to features and, behind them, activations at the cut, if there is one. there: as
+    many rows are there already: of batches that end with them, None comes out.
+    """
+    images = read_views(
+        split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation, part=part
+    )
+    end = part.first if part else 0
+    for batch, labels in images:
+        end += len(labels)
+        yield None if end <= there else apply(batch), labels.numpy()
+
+
+def _divide_rows(
+    rows: Rows, cut: ShardWriter | None, family: str, facts: EmbeddingFacts
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """For each batch the features, None for those that are there already, and the labels; activations are added to `cut`."""
-    end = 0
-    for images, labels in batches:
-        end += len(labels)
-        values = None if end <= there else extract(images)
+    for values, labels in rows:
         if cut is not None:
             rest = None if values is None else values[:, facts.num_features :]
             cut.add(None if rest is None else check_finite(rest, family, CUT_DTYPE, at_cut=True), len(labels))
         features = None if values is None else check_finite(values[:, : facts.num_features], family, facts.dtype)
-        yield features, labels.numpy()
+        yield features, labels
 
 
 def _count(

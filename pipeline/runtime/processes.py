@@ -1,4 +1,4 @@
-"""Parallel work in processes: results in order, bounded memory."""
+"""Parallel work in processes, or wherever a Runner has it run: results in order, bounded memory."""
 
 import multiprocessing
 import os
@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -21,14 +21,37 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Runner(Protocol):
+    """Where tasks run if not in processes of this machine: pipeline.runtime.cluster."""
+
+    def map_in_order(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        num_workers: int | None = None,
+        singles: Callable[[Task], list[tuple[str, Task]]] | None = None,
+    ) -> Iterator[Result]:
+        """As the function of this name. singles: a task cut into smaller ones, each with the name of what it is about, of which
+        the one is sought that a worker does not survive."""
+        ...
+
+
 def map_in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], num_workers: int | None = None
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    num_workers: int | None = None,
+    *,
+    runner: Runner | None = None,
+    singles: Callable[[Task], list[tuple[str, Task]]] | None = None,
 ) -> Iterator[Result]:
     """Like map, but in several processes, with a bounded number of pending tasks: a slow consumer does not fill the memory.
 
     function: importable by name, as it runs in another process. num_workers: None: one per core. One worker runs in this
-    process. Results come in the order of the tasks, whatever the number of workers.
+    process. Results come in the order of the tasks, whatever the number of workers. runner: None: processes of this machine.
     """
+    if runner is not None:
+        yield from runner.map_in_order(function, tasks, num_workers, singles)
+        return
     workers = num_workers or num_cores()
     if workers == 1:
         yield from map(function, tasks)

@@ -4,7 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -312,12 +312,13 @@ def embed_pixels(
 ) -> Embeddings:
     """Runs embed_images in a folder with records, with the pixels themselves as features."""
     from pipeline.data.augmentation import Augmentation
-    from pipeline.models.embedding import embed_images
+    from pipeline.models.embedding import embed_images, extract_here
 
     settings, size = Embed(**SETTINGS | changes), SIZE * SIZE * 3
     facts = EmbeddingFacts("none", "the key", "the weights", size, settings.dtype, settings.views, dict(COUNTS))
     with contextlib.chdir(folder):
-        embed_images(family, extract, settings, Augmentation(**AUGMENT), facts, key=key)
+        here = partial(extract_here, extract, settings, Augmentation(**AUGMENT))
+        embed_images(family, here, facts, key=key)
     return load(folder, family)
 
 
