@@ -93,7 +93,7 @@ def fast(build_once, monkeypatch) -> None:
         return lambda images: np.repeat(np.asarray(images, np.float32).mean(axis=(1, 2, 3))[:, None], 64, axis=1)
 
     monkeypatch.setattr("pipeline.models.backbones.loader.build_backbone", build_once)
-    monkeypatch.setattr("pipeline.models.inference.freeze", freeze)
+    monkeypatch.setattr("pipeline.models.extraction.freeze", freeze)
 
 
 def load(folder: Path, family: str = "mobilenet") -> Embeddings:

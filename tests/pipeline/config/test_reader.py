@@ -163,6 +163,9 @@ def test_a_missing_key_is_named(change, name):
         ("recipes.defaults.network.dropout", "0.1"),
         ("runtime.onednn", 1),  # true or false
         ("runtime.onednn", "on"),
+        ("runtime.cluster", "spark"),
+        ("runtime.ray_address", "http://10.0.0.1:6379"),  # host:port or auto
+        ("runtime.ray_address", "10.0.0.1"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_what_was_expected_and_received(change, name, value):
@@ -652,3 +655,12 @@ def test_arithmetic_that_rounds_as_the_processor_does_is_refused_where_bits_are_
         f"{name} {str(value).lower()} rounds as the processor does: expected runtime.portable false "
     )
     load_params(change(name, value, "runtime.portable", False))
+
+
+def test_no_digest_of_settings_depends_on_where_the_work_is_done(change):
+    """As the bytes don't: features, checkpoints and trials stay valid."""
+    here, there = load_params(), load_params(change("runtime.cluster", "ray"))
+    assert there.runtime.cluster == "ray"
+    digested = there.runtime.model_dump()
+    assert digested == here.runtime.model_dump()
+    assert not {"cluster", "ray_address"} & set(digested)

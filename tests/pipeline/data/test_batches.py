@@ -348,3 +348,31 @@ def test_encoded_pixels_are_decoded_whichever_way_they_are_read(tmp_path, monkey
     batches, steps = make_training({}, {"cache_gb": cache_gb})
     for images, labels in batches.take(steps).as_numpy_iterator():
         assert (images == expected[labels]).all()
+
+
+class TestPart:
+    """What a worker of a cluster reads: some batches of a split, the bits that all of it has there."""
+
+    @pytest.mark.parametrize(("first", "size"), [(0, 23), (0, 10), (5, 10), (10, 5), (20, 3)])
+    def test_the_messages_of_a_part_are_those_of_its_images(self, first, size):
+        from pipeline.data.tfrecords import read_messages
+
+        whole = list(read_messages("train", 0, NUM_IMAGES))
+        assert len(set(whole)) == NUM_IMAGES
+        assert list(read_messages("train", first, size)) == whole[first : first + size]
+
+    @pytest.mark.parametrize("view", [0, 1, -1])
+    @pytest.mark.parametrize(("first", "size"), [(0, 10), (10, 13)])
+    def test_batches_of_a_part_are_those_of_the_whole_split(self, view, first, size):
+        """Shards end within batches: 8, 8 and 7 images, in batches of 5."""
+        from pipeline.data.augmentation import Augmentation
+        from pipeline.data.batches import Part, read_views
+
+        how = {"batch_size": BATCH_SIZE, "seed": 1, "augmentation": Augmentation(**CHANGES)}
+        whole = list(read_views("train", view, **how).as_numpy_iterator())
+        part = list(read_views("train", view, part=Part(first, size), **how).as_numpy_iterator())
+        expected = whole[first // BATCH_SIZE : -(-(first + size) // BATCH_SIZE)]
+        assert len(part) == len(expected)
+        for (images, labels), (other, others) in zip(part, expected, strict=True):
+            assert images.tobytes() == other.tobytes()
+            assert labels.tolist() == others.tolist()
