@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pipeline.runtime import cluster_task
-from pipeline.runtime.cluster import open_cluster
+from pipeline.runtime.cluster import _define_entry, open_cluster
 from pipeline.runtime.cluster_task import Ground, describe_ground, run_task
 from pipeline.runtime.errors import PipelineError
 
@@ -75,7 +75,11 @@ def test_another_version_is_named(monkeypatch):
 
 
 class TestWorker:
-    """What a worker checks before it works: cluster_task, called in this process."""
+    """What a worker checks before it works, called in this process."""
+
+    def test_without_the_projects_folder_it_says_which_is_missing(self, tmp_path):
+        node, missing, _ = _define_entry()(str(tmp_path / "absent"), str(ROOT), b"")
+        assert (node, missing) == (socket.gethostname(), str(tmp_path / "absent"))
 
     @pytest.fixture
     def ground(self, tmp_path, monkeypatch) -> Ground:
