@@ -40,7 +40,7 @@ test-network: venv ## tests that fetch from a package registry
 	pytest -m network
 
 test-ci: $(VENV)/for-ci ## tests that take up to a minute each, most of the whole pipeline: CI runs them too
-	pytest -m ci -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
+	pytest -m 'ci and not slow' -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: venv ## tests that take minutes each
 	pytest -m slow

@@ -31,7 +31,7 @@ def embed(family: str) -> None:
         save_none(family)
         logger.info("%s trains on pixels: nothing to embed", family)
         return
-    runtime = params.runtime.model_dump()
+    runtime = params.runtime.arithmetic
     configure_tensorflow(**runtime)
     from pipeline.data.augmentation import Augmentation
     from pipeline.models.backbones.backbone import compute_weights_digest

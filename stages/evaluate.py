@@ -32,7 +32,7 @@ def evaluate(family: str) -> None:
     contract, facts = load_contract(artifact), load_dataset_facts()
     check_trained_on(contract, facts, describe_settings(params, family)["train"], artifact)
     rule = load_rules(contract, params.evaluate, artifact)
-    configure_tensorflow(**params.runtime.model_dump())
+    configure_tensorflow(**params.runtime.arithmetic)
     from pipeline.data.batches import read_names
     from pipeline.evaluation.gradcam import explain_mistakes
     from pipeline.evaluation.latency import record_costs

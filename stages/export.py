@@ -37,7 +37,7 @@ def export(family: str) -> None:
     artifact = MODELS / f"{family}.keras"
     contract, facts = load_contract(artifact), load_dataset_facts()
     check_trained_on(contract, facts, describe_settings(params, family)["train"], artifact)
-    configure_tensorflow(**params.runtime.model_dump())
+    configure_tensorflow(**params.runtime.arithmetic)
     from pipeline.export.exporting import export_family
 
     with folder_aside(EXPORTED / family) as folder:

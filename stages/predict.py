@@ -59,7 +59,7 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
     extras = load_extras(contract, params.evaluate, artifact, coverage=chosen.coverage, with_costs=chosen.costs)
-    configure_tensorflow(**params.runtime.model_dump())
+    configure_tensorflow(**params.runtime.arithmetic)
     classify = load_classifier(artifact, contract)
     top = min(chosen.top, len(contract.class_names))
     writer = make_writer(chosen.form, contract.family, top, extras)

@@ -196,6 +196,11 @@ class Runtime(Section):
         Annotated[str, Field(pattern=r"^(auto|[^\s/]+:[0-9]{1,5})$")] | None, Field(exclude=True)
     ] = None
 
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """Arguments of `configure_tensorflow` where nothing is trained."""
+        return self.model_dump(exclude={"precision", "xla"})
+
 
 class Params(Section):
     """All parameters, checked, with whole recipes: see `expand_recipes`."""
