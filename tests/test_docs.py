@@ -119,6 +119,7 @@ def read_help(verb: str) -> str:
     return done.stdout
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python ")])
 def test_python_runs_a_file_or_a_verb_that_takes_these_options(command: str) -> None:
     _, *words = shlex.split(command)

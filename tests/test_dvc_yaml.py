@@ -137,6 +137,7 @@ STAGES = [
 ]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_and_outs_cover_every_file_that_a_stage_opens(stages: dict[str, dict], stage: str) -> None:
     declared = stages[stage]["deps"] + stages[stage]["outs"]
@@ -149,6 +150,7 @@ def test_deps_and_outs_cover_every_file_that_a_stage_opens(stages: dict[str, dic
     assert {path for path in undeclared if not path.startswith(_ONLY_TO_REFUSE.get(stage, ()))} == set()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
 def test_the_fingerprint_covers_all_code_that_a_stage_runs(stages: dict[str, dict], stage: str) -> None:
     fingerprint = stages[stage]["fingerprint"]
@@ -179,6 +181,7 @@ def test_an_export_opens_what_it_declares_and_nothing_else(
     assert [dep for dep in deps if not any(_covers([dep], path) for path in data)] == ["data/chosen.json"]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_dep_is_opened(stages: dict[str, dict], verb: str) -> None:
     """By one item of a matrix, at least: what only some kinds of family need is a dep of all."""
@@ -273,6 +276,7 @@ def test_check_depends_on_all_of_params_yaml() -> None:
     assert yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["check"]["params"] == [{"params.yaml": None}]
 
 
+@pytest.mark.ci
 def test_every_stage_waits_until_the_parameters_are_checked(stages: dict[str, dict]) -> None:
     """So that no stage's old output is deleted for a mistake in params.yaml."""
     behind = {"code", "check"}

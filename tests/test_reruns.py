@@ -48,6 +48,7 @@ def repro(clone: Path, *stages: str) -> list[str]:
 FAMILIES = ("linear_svm", "underfit", "efficientnet_lite0")
 
 
+@pytest.mark.ci
 def test_comments_layout_and_sources_that_are_not_in_use_rerun_the_code_stage_and_nothing_else(
     clone: Path, edit: Edit
 ) -> None:

@@ -264,6 +264,7 @@ class TestTwins:
         assert caplog.messages == ["underfit: has the same features as mobilenet, copied"]
         assert read_bytes(project.folder, "underfit") == read_bytes(project.folder)
 
+    @pytest.mark.ci
     @pytest.mark.usefixtures("fast")
     @pytest.mark.parametrize(
         "changes",
@@ -335,6 +336,7 @@ def pixels(records) -> Embeddings:
     return embed_pixels(records)
 
 
+@pytest.mark.ci
 class TestKilled:
     @pytest.mark.parametrize("batches", [2, 5, 9, 12])
     def test_it_goes_on_and_the_bytes_are_those_of_a_run_that_was_not(self, records, tmp_path, monkeypatch, batches):

@@ -150,6 +150,7 @@ def read_summary(family: str = SEARCHED) -> dict[str, Any]:
     return json.loads((METRICS / family / "summary.json").read_text())
 
 
+@pytest.mark.ci
 class TestOutputs:
     @pytest.fixture(autouse=True)
     def _inside(self, finished, monkeypatch):

@@ -45,6 +45,7 @@ def test_stages_give_the_same_bytes_under_other_conditions_and_nothing_here_chan
     assert list_files(finished) == before
 
 
+@pytest.mark.ci
 def test_an_output_that_differs_is_named_with_its_line(finished, capsys):
     text = (finished / "data/splits.csv").read_text()
     tamper(finished, "data/splits.csv", text.replace(",train", ",val", 1))
@@ -57,6 +58,7 @@ def test_an_output_that_differs_is_named_with_its_line(finished, capsys):
     assert Path(copy.removeprefix("the copy: ")).is_dir()
 
 
+@pytest.mark.ci
 def test_what_has_not_been_run_since_a_change_is_not_compared(finished, capsys):
     params = finished / "params.yaml"
     params.write_text(params.read_text().replace("seed: 0", "seed: 7", 1))
@@ -64,6 +66,7 @@ def test_what_has_not_been_run_since_a_change_is_not_compared(finished, capsys):
     assert "split: not compared: params.yaml has changed since it ran: run `dvc repro` first" in capsys.readouterr().out
 
 
+@pytest.mark.ci
 def test_a_name_that_is_no_stage_ends_in_one_line(finished, capsys):
     before = list_files(finished)
     assert main(["splitt"]) == 1

@@ -24,6 +24,7 @@ def measure(monkeypatch):
     return measure
 
 
+@pytest.mark.ci
 def test_each_block_but_the_last_is_a_cut_with_what_follows_it(measure):
     cuts = measure(**{"from": "block 2"})
     assert [(cut.block, cut.shape) for cut in cuts.found] == [(1, (16, 16, 8)), (2, (8, 8, 16))]
@@ -36,17 +37,20 @@ def test_each_block_but_the_last_is_a_cut_with_what_follows_it(measure):
     assert all(seconds > 0 for seconds in cuts.measured.values())
 
 
+@pytest.mark.ci
 def test_where_layers_before_a_cut_shall_train_it_is_none(measure):
     cuts = measure(unfreeze="2 blocks")
     assert cuts.refused == {2: "fine_tune.unfreeze reaches before it"}
     assert (cuts.chosen, [cut.block for cut in cuts.found]) == (None, [1])
 
 
+@pytest.mark.ci
 def test_where_none_is_left_one_line_says_so(measure):
     with pytest.raises(PipelineError, match=r"^mobilenet_fine_tuned can be cut nowhere: expected .* received 3 blocks"):
         measure(unfreeze="3 blocks")
 
 
+@pytest.mark.ci
 def test_a_recipe_without_fine_tuning_gets_an_epoch_of_it():
     from pipeline.doctor.cut_steps import cut_at
 

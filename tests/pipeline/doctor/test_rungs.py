@@ -10,6 +10,7 @@ from pipeline.doctor.rungs import LADDERS
 RUNGS = list(dict.fromkeys(chain(*LADDERS.values())))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("rung", RUNGS, ids=str)
 def test_what_dvc_sets_is_what_the_estimate_is_for(project, rung):
     planned = check_params(read_params(), rung.overrides)

@@ -91,6 +91,7 @@ def lit(heat: np.ndarray) -> set[tuple[int, int]]:
 
 
 class TestHeatMaps:
+    @pytest.mark.ci
     @EVERY_FAMILY
     def test_every_network_with_convolutions_has_one_from_0_to_1(self, family):
         heat = explain(build(family), noise(size_of(family)), CLASSES)

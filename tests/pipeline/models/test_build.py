@@ -248,6 +248,7 @@ class TestEveryFamily:
     def test_a_model_has_the_familys_name(self, family):
         assert build_small(family).name == family
 
+    @pytest.mark.ci
     @EVERY_FAMILY
     def test_a_saved_model_is_the_same_when_loaded(self, family, tmp_path):
         model, pictures = build_small(family), noise(2, size_of(family))

@@ -175,6 +175,7 @@ class TestTraining:
     def count_kept(self, model, before: list[np.ndarray]) -> int:
         return sum(np.array_equal(old, new) for old, new in zip(before, self.statistics(model), strict=True))
 
+    @pytest.mark.ci
     @EVERY_BACKBONE
     def test_a_frozen_one_gives_the_same_features_in_both(self, network, name):
         model = make_feature_model(name, network(name), image_size=size_of(name), input_size=size_of(name))

@@ -83,6 +83,7 @@ def profile(tmp_path: Path) -> Path:
     return tmp_path / "profile"
 
 
+@pytest.mark.ci
 class TestRun:
     def test_what_the_run_cost_is_in_a_table(self, view):
         head, *rows = view.rows(view.costs)

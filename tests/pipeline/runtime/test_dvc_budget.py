@@ -47,6 +47,7 @@ def test_a_budget_is_seen_and_what_is_none_is_left_to_the_check(tmp_path, text, 
     assert has_budget(tmp_path / "params.yaml") is expected
 
 
+@pytest.mark.ci
 def test_dvc_runs_with_what_the_plan_sets(clone, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["dvc", "exp", "run", "-S", "budget.minutes=9"])
     before = (clone / "params.yaml").read_bytes()
@@ -59,6 +60,7 @@ def test_dvc_runs_with_what_the_plan_sets(clone, monkeypatch, capsys):
     assert (clone / "params.yaml").read_bytes() == before, "which DVC writes"
 
 
+@pytest.mark.ci
 def test_beside_the_workspace_it_plans_too_and_says_no_time_at_the_end(clone, monkeypatch):
     run(["git", "config", "user.name", "me"], clone)
     run(["git", "config", "user.email", "me@example.invalid"], clone)
@@ -73,6 +75,7 @@ def test_without_a_budget_nothing_is_added(clone, monkeypatch):
     assert len(sys.argv) == 5
 
 
+@pytest.mark.ci
 def test_what_a_plan_decides_is_not_set_beside_it(clone):
     with pytest.raises(PipelineError, match=r"^budget.minutes decides families: expected no -S families beside it"):
         add_plan(clone, ["budget.minutes=9", "families=[overfit]"])

@@ -41,6 +41,7 @@ print(sklearn.metrics.accuracy_score([1], [1]))
 """
 
 
+@pytest.mark.ci
 def test_it_is_silent_and_leaves_garbage_collection_on_and_scikit_learn_importable():
     """Also where scikit-learn was imported before. Where it was not, Keras is kept from importing it; see below."""
     started = run(START.format(before="import sklearn.metrics") + END)

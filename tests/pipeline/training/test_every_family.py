@@ -49,6 +49,7 @@ def small(project, monkeypatch) -> Path:
     return project.folder
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "family",
     [

@@ -198,6 +198,7 @@ class TestLearning:
         assert losses[-1] < losses[0]
         assert measure_accuracy(learnt.model) > 0.6
 
+    @pytest.mark.ci
     @pytest.mark.parametrize(
         "changes",
         [
@@ -407,6 +408,7 @@ def test_other_arithmetic_learns_too_and_leaves_a_model_in_float32(easy, monkeyp
 
 
 class TestClassWeight:
+    @pytest.mark.ci
     def test_it_changes_training_on_classes_of_different_sizes(self, folder):
         images, labels = make_coloured_split(60, SIZE)
         kept = (labels != 2) | (np.arange(60) < 6)

@@ -10,6 +10,7 @@ from tests.pipeline.models.networks import EVERY_BACKBONE, noise, refusal, size_
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
+@pytest.mark.ci
 class TestBlocks:
     @EVERY_BACKBONE
     def test_there_are_as_many_as_are_declared(self, network, name):

@@ -14,6 +14,7 @@ from tests.pipeline.models.networks import check_same_weights, noise, predict, r
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
+@pytest.mark.ci
 class TestScale:
     """What each network does to 0–255 pixels, against what its authors do."""
 

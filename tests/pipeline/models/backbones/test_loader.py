@@ -49,6 +49,7 @@ def test_every_backbone_is_tested():
     assert set(BACKBONES) - set(PRESETS) == set(BLOCK_ENDS)
 
 
+@pytest.mark.ci
 class TestWithoutWeights:
     def test_the_random_ones_are_the_same_each_time(self, network):
         import keras
@@ -64,6 +65,7 @@ class TestWithoutWeights:
         assert len(model.output_shape) == 4
 
 
+@pytest.mark.ci
 class TestWeightsOfAFile:
     def check_unfit(self, file: Path) -> str:
         line = refusal(build_backbone, "mobilenet", 32, str(file))
