@@ -178,7 +178,7 @@ class TestManyFiles:
         self, picture_folder, make_image_bytes, tmp_path
     ):
         limits = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=128.0, max_seconds=0.2)
-        (tmp_path / "scans.jpg").write_bytes(add_scans(80, (2000, 2000)))
+        (tmp_path / "scans.jpg").write_bytes(add_scans(80, (6000, 6000)))
         (tmp_path / "small.tif").write_bytes(make_image_bytes(kind="TIFF"))
         fine = list(list_pictures(picture_folder({"a": 3})))
         files = [fine[0], str(tmp_path / "scans.jpg"), fine[1], str(tmp_path / "small.tif"), fine[2]]
