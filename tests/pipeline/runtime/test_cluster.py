@@ -128,7 +128,8 @@ class TestWorker:
 
 
 PARENT = """
-import math, os, sys, time
+import math, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, it is ignored
 import psutil
 from pipeline.runtime.cluster import open_cluster
 from pipeline.runtime.processes import map_in_order
