@@ -343,3 +343,13 @@ def tensorflow() -> Any:
     import tensorflow as tf
 
     return tf
+
+
+@pytest.fixture(scope="module")
+def small_backbone(tensorflow: Any) -> Iterator[None]:  # noqa: ARG001 - must be configured before it is imported
+    """The backbone mobilenet is a small one."""
+    from tests.small_backbone import shrink_mobilenet
+
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_mobilenet(patch)
+        yield

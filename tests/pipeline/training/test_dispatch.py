@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, Pace
 from tests.conftest import ROOT
 from tests.tfrecords import make_coloured_split, write_records
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 SIZE, TEACHER, STUDENT, TEMPERATURE = 32, "mobilenet", "underfit", 2.5
 SETTINGS: dict[str, Any] = {
@@ -41,17 +40,8 @@ def load(**changes: Any) -> Params:
     return load_params(ROOT / "params.yaml", SETTINGS | named)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_backbone(tensorflow) -> Iterator[None]:  # noqa: ARG001 - must be configured before it is imported
-    from tests.small_backbone import shrink_mobilenet
-
-    with pytest.MonkeyPatch.context() as patch:
-        shrink_mobilenet(patch)
-        yield
-
-
 @pytest.fixture(scope="module")
-def data(_small_backbone, tmp_path_factory) -> Path:
+def data(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """A folder with images, and with the features that `embed` keeps under the names of teacher and student: the same ones."""
     from pipeline.models.backbones.backbone import compute_weights_digest
     from pipeline.models.backbones.loader import build_backbone

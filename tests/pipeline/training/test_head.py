@@ -25,7 +25,7 @@ from tests.code_digests import write_code
 from tests.conftest import Project
 from tests.tfrecords import make_coloured_split, write_records
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 SIZE, INPUT_SIZE, NAMES, VIEWS = 32, 40, ["red", "green", "blue"], 2
 WEIGHTS = "data/mobilenet.weights.h5"
@@ -90,17 +90,8 @@ def write_weights(file: Path) -> None:
     network.save_weights(file)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_backbone(tensorflow):  # noqa: ARG001 - must be configured before it is imported
-    from tests.small_backbone import shrink_mobilenet
-
-    with pytest.MonkeyPatch.context() as patch:
-        shrink_mobilenet(patch)
-        yield
-
-
 @pytest.fixture(scope="module")
-def data(_small_backbone, tmp_path_factory) -> Path:
+def data(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """data/ as embed leaves it: images that show their class by their colour, and their features."""
     return make_data(tmp_path_factory.mktemp("project"), features=[])
 
@@ -125,13 +116,13 @@ def make_data(folder: Path, *, features: list[int], fine_tune: dict[str, Any] | 
 
 
 @pytest.fixture(scope="module")
-def deep(_small_backbone, tmp_path_factory) -> Path:
+def deep(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """The same, with features of several depths."""
     return make_data(tmp_path_factory.mktemp("deep"), features=[1, 2])
 
 
 @pytest.fixture(scope="module")
-def cut(_small_backbone, tmp_path_factory) -> Path:
+def cut(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """The same, with the activations after the second block, of three."""
     return make_data(tmp_path_factory.mktemp("cut"), features=[1], fine_tune={"epochs": 2, "from": "block 2"})
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.training.checkpoints import Checkpoint, Checkpoints, Pace, PhaseCheckpoints
 from tests.tfrecords import make_coloured_split, write_records
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 SIZE, NAMES = 32, ["red", "green", "blue"]
 EVERY_EPOCH = Pace(first=0.0, share=1e9)
@@ -70,17 +70,8 @@ class Run:
     log: str
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_backbone(tensorflow) -> Iterator[None]:  # noqa: ARG001 - must be configured before it is imported
-    from tests.small_backbone import shrink_mobilenet
-
-    with pytest.MonkeyPatch.context() as patch:
-        shrink_mobilenet(patch)
-        yield
-
-
 @pytest.fixture(scope="module")
-def data(_small_backbone, tmp_path_factory) -> Path:
+def data(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """data/ with images that show their class by their colour, and features."""
     import numpy as np
 
