@@ -193,9 +193,10 @@ def averages_mirrors(params: Params, family: str) -> bool:
 
 
 def embeds_mirrors(params: Params, family: str) -> bool:
-    """Whether features of mirror images are kept: not for a backbone that is trained then, of which they are no more."""
+    """Whether features of mirror images are kept: not for a backbone that is trained then, of which they are no more, unless it
+    is trained from a cut on."""
     recipe = resolve_family(params, family)
-    is_tuned = isinstance(recipe, TransferRecipe) and recipe.fine_tune.epochs > 0
+    is_tuned = isinstance(recipe, TransferRecipe) and recipe.fine_tune.epochs > 0 and recipe.fine_tune.cut is None
     return averages_mirrors(params, family) and trains_on_features(recipe) and not is_tuned
 
 

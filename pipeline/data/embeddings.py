@@ -2,7 +2,7 @@
 
 One .npy file per split, view and shard, with rows in the order of the TFRecords; memory-mapped, so that the memory needed does
 not depend on the number of images. View 0 is the image itself; its mirror image is kept where models average both. Where
-fine-tuning begins at a cut, the activations there are kept in the same way, of train and val.
+fine-tuning begins at a cut, the activations there are kept in the same way, of train and val, and mirror images of these only.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ MIRROR = -1  # the view of each image that is its mirror image, left to right
 class EmbeddingFacts:
     """key: digest of all that the features depend on. num_images: by split. views: augmented, of each training image. features:
     blocks of the backbone whose pooled outputs come before the last ones. cut: the block whose outputs, height × width ×
-    channels, are kept for fine-tuning; None: those of none are. mirrored: whether features of all mirror images are there."""
+    channels, are kept for fine-tuning; None: of none. mirrored: whether mirror images are there, see `has_mirrors`."""
 
     backbone: str
     key: str
@@ -44,6 +44,15 @@ class EmbeddingFacts:
     cut: int | None = None
     cut_shape: list[int] = field(default_factory=list)
     mirrored: bool = False
+
+    def has_mirrors(self, split: str) -> bool:
+        """Whether the mirror images of a split are there. With a cut, those of test are not: they are measured from pixels."""
+        return self.mirrored and (self.cut is None or split != "test")
+
+    @property
+    def training_views(self) -> list[int]:
+        """What training from a cut on sees of each image: itself, augmented views, and its mirror image if that is there."""
+        return [*range(self.views + 1), *([MIRROR] if self.mirrored else [])]
 
 
 class Rows:
@@ -175,7 +184,7 @@ def _name_view(split: str, view: int) -> str:
 
 
 def _name_cut(split: str, view: int) -> str:
-    return f"{split}-cut{view:03d}"
+    return f"{split}-cut-mirror" if view == MIRROR else f"{split}-cut{view:03d}"
 
 
 def _save_array(file: Path, array: np.ndarray) -> None:

@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, TransferRecipe
-from pipeline.config.recipes import averages_mirrors, embeds_mirrors, list_features, resolve_family, trains_on_features
+from pipeline.config.recipes import (
+    averages_mirrors,
+    embeds_mirrors,
+    find_cut,
+    list_features,
+    resolve_family,
+    trains_on_features,
+)
 from pipeline.config.sections import Params
 from pipeline.config.teachers import find_embedded
 from pipeline.doctor.pictures import Trials
@@ -97,8 +104,8 @@ def _evaluate(
         return looks * count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
     seconds = 0.0
     if is_tuned(recipe):
-        from_cut = splits["train"] + splits["val"] if speed.tail and looks == 1 else 0
-        seconds = looks * (count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
+        from_cut = splits["train"] + splits["val"] if speed.tail else 0
+        seconds = looks * ((count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail)
     if label_folds and trains_on_features(recipe):
         seconds += splits["train"] * speed.num_features**2 * speed.product
     return seconds
@@ -119,7 +126,8 @@ def count_rows(params: Params, family: str, splits: dict[str, int]) -> int:
     recipe, count = resolve_family(params, family), sum(splits.values())
     if not trains_on_features(recipe):
         return 0
-    mirrored = count if embeds_mirrors(params, family) else 0
+    of_cut = splits["train"] + splits["val"]  # of test they are measured from pixels
+    mirrored = (of_cut if find_cut(recipe) else count) if embeds_mirrors(params, family) else 0
     return count + mirrored + count_views(recipe, params.embed.views) * splits["train"]
 
 

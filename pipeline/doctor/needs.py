@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import resolve_family, trains_on_features
+from pipeline.config.recipes import embeds_mirrors, resolve_family, trains_on_features
 from pipeline.config.sections import Params
 from pipeline.config.teachers import find_embedded, list_trained
 from pipeline.data.guarded import make_bounds
@@ -68,14 +68,17 @@ def estimate_disk(
         speed, recipe = speeds.get(source, Speed(source)), resolve_family(params, source)
         embeddings += count_rows(params, source, splits) * _count_bytes(speed, params)
         if trains_on_features(recipe):
-            embeddings += measure_activations(splits, count_views(recipe, params.embed.views), speed.cut_numbers)
+            views, mirrored = count_views(recipe, params.embed.views), embeds_mirrors(params, source)
+            embeddings += measure_activations(splits, views, speed.cut_numbers, mirrored=mirrored)
     raw = 0 if params.data.keep == "reference" else num_found * trials.mean_bytes
     return DiskNeeds(int(raw), count * record, embeddings, models)
 
 
-def measure_activations(splits: dict[str, int], views: int, numbers: int) -> int:
-    """Bytes that the activations at a cut take, of train with its augmented views and of val. numbers: of an image."""
-    return (splits["train"] * (1 + views) + splits["val"]) * numbers * _CUT_BYTES
+def measure_activations(splits: dict[str, int], views: int, numbers: int, *, mirrored: bool = False) -> int:
+    """Bytes that the activations at a cut take, of train with its augmented views and of val, and of the mirror images of both.
+    numbers: of an image."""
+    images = splits["train"] * (1 + views + mirrored) + splits["val"] * (1 + mirrored)
+    return images * numbers * _CUT_BYTES
 
 
 def _count_bytes(speed: Speed, params: Params) -> int:

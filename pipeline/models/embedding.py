@@ -41,7 +41,7 @@ def embed_images(
     the family whose recipe they follow, which is named in errors; None: the family itself.
     """
     passes = [(split, 0) for split in _SPLITS] + [("train", view) for view in range(1, facts.views + 1)]
-    passes += [(split, MIRROR) for split in _SPLITS if facts.mirrored]
+    passes += [(split, MIRROR) for split in _SPLITS if facts.has_mirrors(split)]
     total, start = sum(facts.num_images[split] for split, _ in passes), time.perf_counter()
     with (
         folder_continued(EMBEDDINGS / family, key) as folder,
@@ -49,7 +49,7 @@ def embed_images(
     ):
         writer = EmbeddingWriter(folder, facts.dtype)
         for split, view in passes:
-            cut = writer.open_cut(split, view, math.prod(facts.cut_shape)) if _keeps_cut(facts, split, view) else None
+            cut = writer.open_cut(split, view, math.prod(facts.cut_shape)) if _keeps_cut(facts, split) else None
             there = writer.count_rows(split, view)
             there = there if cut is None else min(there, cut.there)
             if there:
@@ -66,9 +66,9 @@ def embed_images(
     logger.info("%s: %d images, %d features each, %.0f images/s", family, total, facts.num_features, rate)
 
 
-def _keeps_cut(facts: EmbeddingFacts, split: str, view: int) -> bool:
-    """Not of test, on which nothing is trained or chosen, and of no mirror images, which only the whole model sees."""
-    return facts.cut is not None and split != "test" and view != MIRROR
+def _keeps_cut(facts: EmbeddingFacts, split: str) -> bool:
+    """Not of test, on which nothing is trained or chosen."""
+    return facts.cut is not None and split != "test"
 
 
 def extract_here(

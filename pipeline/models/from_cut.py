@@ -4,36 +4,48 @@ What comes before the cut is frozen, so that the image need not go through it on
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.data.embeddings import Embeddings
+from pipeline.data.embeddings import MIRROR, Embeddings
 from pipeline.models.backbones.blocks import list_block_outputs
 from pipeline.models.backbones.loader import load_backbone
+from pipeline.models.mirrors import get_one_view, is_averaged
 
 _ROWS = 256  # images at a time; only speed and memory depend on it
+
+# Activations, float32 (n, height, width, channels), and early features, (n, features), to probabilities, float32 (n, classes).
+_Apply: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def predict_from_cut(model: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:
     """(labels, int64 (n,); probabilities, float32 (n, classes)) of train or val, in the order of the files: as from pixels, to
     the rounding of float16.
 
-    model: the whole one, on the backbone of the embeddings, whose weights up to `facts.cut` are those that computed them.
+    model: the whole one, on the backbone of the embeddings, whose weights up to `facts.cut` are those that computed them. One
+    that averages mirror images takes these from there, too.
     """
-    labels, facts = embeddings.labels(split), embeddings.facts
-    maps, pooled = embeddings.activations(split), embeddings.features(split)
-    apply, num_early = _build(model, embeddings)
+    apply, num_early = _build(get_one_view(model), embeddings)
+    probabilities = _predict_view(apply, num_early, embeddings, split, 0)
+    if is_averaged(model):
+        probabilities = (probabilities + _predict_view(apply, num_early, embeddings, split, MIRROR)) / 2
+    return embeddings.labels(split), probabilities
+
+
+def _predict_view(apply: _Apply, num_early: int, embeddings: Embeddings, split: str, view: int) -> np.ndarray:
+    maps, pooled = embeddings.activations(split, view), embeddings.features(split, view)
     probabilities = []
-    for start in range(0, len(labels), _ROWS):
-        rows = np.arange(start, min(start + _ROWS, len(labels)))
-        given = maps.take(rows).reshape(len(rows), *facts.cut_shape)
+    for start in range(0, len(maps), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(maps)))
+        given = maps.take(rows).reshape(len(rows), *embeddings.facts.cut_shape)
         probabilities.append(apply(given, pooled.take(rows)[:, :num_early]))
-    return labels, np.concatenate(probabilities)
+    return np.concatenate(probabilities)
 
 
-def _build(model: keras.Model, embeddings: Embeddings) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], int]:
+def _build(model: keras.Model, embeddings: Embeddings) -> tuple[_Apply, int]:
     """A function from activations and the pooled features of blocks up to the cut to probabilities, and how many these are."""
     facts = embeddings.facts
     assert facts.cut is not None

@@ -22,10 +22,11 @@ def predict(
     """`predict_embedded` if there are features that the model's backbone has computed, of all images that it looks at,
     `predict_from_cut` if a part of it has computed what was kept at a cut, else `predict_split`."""
     averaged = is_averaged(model)
-    if embeddings is not None and was_made_by(model, embeddings) and embeddings.facts.mirrored >= averaged:
-        return predict_embedded(model, embeddings, split)
-    if embeddings is not None and embeddings.facts.cut is not None and split != "test" and not averaged:
-        return predict_from_cut(model, embeddings, split)
+    if embeddings is not None and embeddings.facts.has_mirrors(split) >= averaged:
+        if was_made_by(model, embeddings):
+            return predict_embedded(model, embeddings, split)
+        if embeddings.facts.cut is not None and split != "test":
+            return predict_from_cut(model, embeddings, split)
     return predict_split(model, split, apply)
 
 

@@ -82,7 +82,7 @@ def prepare_cut(
         return
     unfreeze(facts.backbone, network, recipe.fine_tune.unfreeze, cut=facts.cut)
     network.trainable = False
-    images = facts.num_images["train"] * (1 + facts.views) + facts.num_images["val"]
+    images = facts.num_images["train"] * len(facts.training_views) + facts.num_images["val"] * (1 + facts.mirrored)
     size = images * math.prod(facts.cut_shape) * np.dtype(CUT_DTYPE).itemsize
     _, tail = cut_after(facts.backbone, load_backbone(facts.backbone), network, facts.cut)
     logger.info(

@@ -3,6 +3,8 @@
 Read from memory-mapped files, a batch at a time: the system keeps in memory what fits.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,14 +29,14 @@ def make_activation_data(
     """Batches as `build_tail` takes them: activations, float32 (batch, height, width, channels), with the first `num_early`
     pooled features, float32 (batch, num_early), if that is not 0; and labels, int64 (batch,).
 
-    Each epoch has each image once, as itself or as one of its augmented views; view and order are drawn from (seed, epoch), as
-    for the head. Validation has the images themselves, in order.
+    Each epoch has each image once, as itself or as one of its views, see `training_views`; view and order are drawn from (seed,
+    epoch), as for the head. Validation has the images themselves, in order.
     """
-    labels, views = embeddings.labels("train"), range(embeddings.facts.views + 1)
+    labels, views = embeddings.labels("train"), embeddings.facts.training_views
     reader = _Reader(embeddings, "train", views, num_early)
     total = count_oversampled(np.bincount(labels).tolist()) if oversample else len(labels)
     epochs = tf.data.Dataset.from_generator(
-        lambda: draw_epochs(len(labels), embeddings.facts.views, seed, first_epoch, labels if oversample else None),
+        lambda: draw_epochs(len(labels), len(views) - 1, seed, first_epoch, labels if oversample else None),
         output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
     )
     known = tf.constant(labels)
@@ -52,7 +54,7 @@ def make_activation_data(
 class _Reader:
     """Rows of activations, and of early features beside them."""
 
-    def __init__(self, embeddings: Embeddings, split: str, views: range, num_early: int) -> None:
+    def __init__(self, embeddings: Embeddings, split: str, views: Sequence[int], num_early: int) -> None:
         self._activations, self._features = embeddings.activations(split, *views), embeddings.features(split, *views)
         self._shape, self._early = tuple(embeddings.facts.cut_shape), num_early
 

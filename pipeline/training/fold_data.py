@@ -185,7 +185,7 @@ def write_fold_embeddings(
             parts = _gather(_list_sources(embeddings.features, view), rows)
             numbers = np.array([labels[number][row] for number, row in rows], np.int64)
             writer.write(split, view, _with_labels(parts, numbers))
-            if facts.cut is not None and view != MIRROR:
+            if facts.cut is not None:
                 activations = writer.open_cut(split, view, width)
                 for part in _gather(_list_sources(embeddings.activations, view), rows):
                     activations.add(part, len(part))

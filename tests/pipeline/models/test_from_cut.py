@@ -1,20 +1,39 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter
+from pipeline.data.embeddings import MIRROR, EmbeddingFacts, Embeddings, EmbeddingWriter
 from tests.pipeline.models.networks import noise
 from tests.pipeline.models.networks import predict as apply
 from tests.tfrecords import write_records
 
 pytestmark = [pytest.mark.ci, pytest.mark.usefixtures("tensorflow")]
 
+_ROUNDING = 1e-2  # of float16, after eight blocks that have not been trained
 CUT, COUNTS = 5, {"train": 300, "val": 9, "test": 4}  # more images than go through it at a time
 
 
+@pytest.fixture(scope="module")
+def settled(tensorflow):  # noqa: ARG001 - configures it
+    """An untrained mobilenet with statistics of its own activations: with others, images would hardly differ at its end."""
+    import keras
+
+    from pipeline.models.backbones.loader import build_backbone
+
+    network = build_backbone("mobilenet", 32)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network.trainable = True
+    network(noise(COUNTS["val"]), training=True)
+    network.trainable = False
+    return network
+
+
 @pytest.fixture(params=[[2, 5, 9], [], [2], [9]], ids=str)
-def made(request, network, tmp_path, monkeypatch):
+def made(request, settled, tmp_path, monkeypatch):
     """A model that was trained from the cut on, and what was kept there before."""
     from pipeline.models.tail import make_extractor
     from pipeline.models.transfer import build_transfer
@@ -23,19 +42,17 @@ def made(request, network, tmp_path, monkeypatch):
     labels = {split: np.arange(count) % 3 for split, count in COUNTS.items()}
     images = {split: np.resize(noise(9).astype(np.uint8), (n, 32, 32, 3)) for split, n in COUNTS.items()}
     write_records(class_names=["a", "b", "c"], **{split: (images[split], labels[split]) for split in COUNTS})
-    facts = EmbeddingFacts("mobilenet", "key", "before", 0, "float32", 0, COUNTS, request.param, CUT)
-    model, facts = make_extractor(network("mobilenet"), facts, image_size=32, input_size=32)
+    facts = EmbeddingFacts("mobilenet", "key", "before", 0, "float32", 0, COUNTS, request.param, CUT, mirrored=True)
+    model, facts = make_extractor(settled, facts, image_size=32, input_size=32)
     writer, width = EmbeddingWriter(tmp_path, "float32"), math.prod(facts.cut_shape)
-    for split in ("train", "val"):
-        values = apply(model, images[split])
-        writer.write(split, 0, [(values[:, : facts.num_features], labels[split])])
-        activations = writer.open_cut(split, 0, width)
+    for split, view in itertools.product(("train", "val"), (0, MIRROR)):
+        values = apply(model, images[split][:, :, ::-1] if view == MIRROR else images[split])
+        writer.write(split, view, [(values[:, : facts.num_features], labels[split])])
+        activations = writer.open_cut(split, view, width)
         activations.add(values[:, facts.num_features :], len(values))
         activations.close()
     head = {"num_classes": 3, "head_units": 4, "dropout": 0.0, "l2": 0.0, "width": 1.0, "standardize": False}
-    whole = build_transfer(
-        backbone="mobilenet", image_size=32, network=network("mobilenet"), features=request.param, **head
-    )
+    whole = build_transfer(backbone="mobilenet", image_size=32, network=settled, features=request.param, **head)
     return whole, Embeddings(facts, tmp_path), images, labels
 
 
@@ -46,8 +63,23 @@ def test_it_is_what_the_whole_model_gives_from_pixels(made):
     for split in COUNTS:  # of test, nothing is kept
         found, probabilities = predict(model, split, embeddings)
         np.testing.assert_array_equal(found, labels[split])
-        np.testing.assert_allclose(probabilities, apply(model, images[split]), atol=2e-3)
+        np.testing.assert_allclose(probabilities, apply(model, images[split]), atol=_ROUNDING)
         assert probabilities.dtype == np.float32
+
+
+def test_a_model_that_averages_mirror_images_takes_these_from_there_too(made):
+    from pipeline.models.mirrors import average_mirrors
+    from pipeline.models.predictions import predict
+
+    model, embeddings, images, labels = made
+    plain = predict(model, "val", embeddings)[1]
+    averaged = average_mirrors(model)
+    for split in COUNTS:
+        found, probabilities = predict(averaged, split, embeddings)
+        np.testing.assert_array_equal(found, labels[split])
+        np.testing.assert_allclose(probabilities, apply(averaged, images[split]), atol=_ROUNDING)
+    difference = np.abs(predict(averaged, "val", embeddings)[1] - plain).max()
+    assert difference > 5 * _ROUNDING
 
 
 def test_it_reads_no_pixels_but_those_of_test(made, monkeypatch):

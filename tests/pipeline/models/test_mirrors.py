@@ -123,6 +123,7 @@ def test_exported_files_average_too(tmp_path):
 
 
 FAMILIES = ("mobilenet", "mobilenet_svm", "mobilenet_fine_tuned")
+COUNTS = {"train": 30, "val": 12, "test": 9}
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +137,9 @@ def finished(tmp_path_factory):
         evaluate__tta="flip",
         train__epochs=2,
         **{f"recipes__{name}__backbone__weights": "none" for name in FAMILIES},
-        recipes__mobilenet_fine_tuned__fine_tune={"epochs": 1, "learning_rate": 0.1},
+        recipes__mobilenet_fine_tuned__fine_tune={"epochs": 1, "learning_rate": 0.1, "from": "block 2"},
     )
-    counts = {"train": 30, "val": 12, "test": 9}
-    splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in counts.items()}
+    splits = {name: make_coloured_split(n, SIZE, seed=n) for name, n in COUNTS.items()}
     write_records(folder / "data/tfrecords", class_names=["red", "green", "blue"], **splits)
     for verb in ("embed", "train"):
         write_code(verb, *FAMILIES, folder=folder)
@@ -180,7 +180,12 @@ class TestStages:
         np.testing.assert_allclose(told, mean, atol=1e-4)
         np.testing.assert_allclose(told, model(images).numpy(), atol=1e-4)
 
-    def test_features_of_mirror_images_are_kept_for_frozen_backbones_alone(self):
-        from pipeline.data.embeddings import load_embeddings
+    def test_mirror_images_are_kept_and_at_a_cut_not_those_of_test(self):
+        from pipeline.data.embeddings import MIRROR, load_embeddings
 
-        assert [load_embeddings(name).facts.mirrored for name in FAMILIES] == [True, True, False]
+        for name in FAMILIES:
+            found = load_embeddings(name)
+            kept = {split: len(found.features(split, MIRROR)) for split in COUNTS if found.facts.has_mirrors(split)}
+            tuned = name.endswith("fine_tuned")
+            assert kept == {split: n for split, n in COUNTS.items() if split != "test" or not tuned}
+            assert len(found.activations("train", MIRROR)) == (COUNTS["train"] if tuned else 0)

@@ -13,6 +13,7 @@ import pytest
 from pipeline.config.sections import Crossval
 from pipeline.config.types import Encoding
 from pipeline.data.embeddings import (
+    MIRROR,
     EmbeddingFacts,
     Embeddings,
     EmbeddingWriter,
@@ -406,16 +407,22 @@ class TestEmbeddings:
 
     def test_activations_at_a_cut_are_divided_like_features(self, project, embeddings, tmp_path, monkeypatch):
         source = shutil.copytree(embeddings.folder, tmp_path / "source")
-        facts = replace(embeddings.facts, cut=4, cut_shape=[1, 1, NUM_FEATURES])
+        facts = replace(embeddings.facts, cut=4, cut_shape=[1, 1, NUM_FEATURES], mirrored=True)
         for split in FOLD_SPLITS:
-            for view in range(VIEWS + 1 if split == "train" else 1):
-                writer = EmbeddingWriter(source, facts.dtype).open_cut(split, view, NUM_FEATURES)
-                writer.add(make_features(split, view, np.arange(COUNTS[split])), COUNTS[split])
+            for view in [*range(VIEWS + 1 if split == "train" else 1), MIRROR]:
+                values, writer = (
+                    make_features(split, view, np.arange(COUNTS[split])),
+                    EmbeddingWriter(source, "float16"),
+                )
+                if view == MIRROR:
+                    writer.write(split, view, [(values, np.zeros(len(values), int))])
+                writer = writer.open_cut(split, view, NUM_FEATURES)
+                writer.add(values, COUNTS[split])
                 writer.close()
         monkeypatch.setattr(folds, "_MOST_NUMBERS", 2 * NUM_FEATURES)
         found = write_embeddings(tmp_path / "fold", Embeddings(facts, source), project.folds[0][1], VIEWS)
         assert (found.facts.cut, found.facts.cut_shape) == (4, [1, 1, NUM_FEATURES])
-        for split, view in [("train", 0), ("train", 1), ("train", 2), ("val", 0)]:
+        for split, view in [("train", 0), ("train", 1), ("train", 2), ("train", MIRROR), ("val", 0), ("val", MIRROR)]:
             activations = found.activations(split, view)
             rows = np.arange(len(activations))
             np.testing.assert_array_equal(activations.take(rows), found.features(split, view).take(rows))

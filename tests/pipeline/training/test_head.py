@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from itertools import islice
@@ -18,7 +18,7 @@ import pytest
 from scipy.special import softmax
 
 from pipeline.config.recipe_sections import FeatureLinearRecipe, TransferRecipe
-from pipeline.data.embeddings import EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
+from pipeline.data.embeddings import MIRROR, EmbeddingFacts, Embeddings, EmbeddingWriter, load_embeddings, save_facts
 from pipeline.runtime.errors import PipelineError
 from stages.embed import embed
 from tests.code_digests import write_code
@@ -543,6 +543,23 @@ class TestCut:
         assert [len(found.activations("train", view)) for view in range(VIEWS + 1)] == [24] * (VIEWS + 1)
         assert (len(found.activations("val")), len(found.activations("test"))) == (9, 0)
         assert {np.load(file).dtype for file in found.folder.glob("*-cut*.npy")} == {np.dtype("float16")}
+
+    def test_mirror_images_that_are_kept_are_trained_on_beside_the_views(self, folder, tmp_path):  # noqa: ARG002 - moves in
+        from pipeline.training.activations import make_activation_data
+
+        plain = load_embeddings("mobilenet")
+        kept = shutil.copytree(plain.folder, tmp_path / "mirrored")
+        writer, shape = EmbeddingWriter(kept, "float32"), plain.facts.cut_shape
+        writer.write("train", MIRROR, [(plain.features("train").load(), plain.labels("train"))])
+        mirrors = writer.open_cut("train", MIRROR, math.prod(shape))
+        mirrors.add(np.full((24, math.prod(shape)), 9.0), 24)
+        mirrors.close()
+        for mirrored in (True, False):
+            found = Embeddings(replace(plain.facts, mirrored=mirrored), kept)
+            data = make_activation_data(found, batch_size=24, seed=0, num_early=0)
+            epochs = [maps.numpy() for maps, _ in data.batches.take(4)]
+            shares = [np.mean((maps == 9).all(axis=(1, 2, 3))) for maps in epochs]
+            assert (0.05 < np.mean(shares) < 0.6) == mirrored
 
     def test_the_model_is_whole_and_has_the_metrics_of_the_record(self, folder):
         from pipeline.models.artifacts import load_model, save_model
