@@ -27,7 +27,7 @@ def main(text: str) -> None:
     for family in request.families:
         if time.perf_counter() - began > request.seconds:
             return
-        speed = measure_family(family, params, request.num_classes)
+        speed = measure_family(family, params, request.num_classes, request.patience)
         print(json.dumps(asdict(replace(speed, start=start, peak=int(read_peak_memory() * 1e6)))), flush=True)
 
 

@@ -14,24 +14,27 @@ SIZE = 160  # pixels, at which the measurement is made
 @dataclass(frozen=True)
 class Rung:
     """One way to train. size: pixels, of the backbone's input. views: augmented ones of each image. epochs: of fine-tuning; 0:
-    the backbone stays frozen."""
+    the backbone stays frozen. mirrored: whether mirror images are averaged, and trained on too."""
 
     families: tuple[str, ...]
     size: int
     views: int
     epochs: int = 0
+    mirrored: bool = False
 
     def __str__(self) -> str:
         views = {0: "", 1: ", a view of each image"}.get(self.views, f", {self.views} views of each image")
         tuned = f", fine-tuned for {self.epochs} epochs" if self.epochs else ", frozen"
-        return f"{self.families[0].removesuffix(FINE_TUNED)}{tuned}, {self.size} px{views}"
+        mirrored = ", mirror images averaged" if self.mirrored else ""
+        return f"{self.families[0].removesuffix(FINE_TUNED)}{tuned}, {self.size} px{views}{mirrored}"
 
     @property
     def own(self) -> dict[str, Value]:
         """Parameters of the family whose recipe the others follow, and of embed."""
         name = self.families[0]
         tuned: dict[str, Value] = {f"recipes.{name}.fine_tune.epochs": self.epochs} if self.epochs else {}
-        return {"embed.views": self.views, f"recipes.{name}.input_size": self.size} | tuned
+        mirrored: dict[str, Value] = {"evaluate.tta": "flip"} if self.mirrored else {}
+        return {"embed.views": self.views, f"recipes.{name}.input_size": self.size} | tuned | mirrored
 
     @property
     def overrides(self) -> dict[str, Value | list[str]]:
@@ -46,8 +49,8 @@ class Rung:
         return [f"families=[{','.join(self.families)}]", *(f"{plus[name]}{name}={v}" for name, v in self.own.items())]
 
 
-def _tune(size: int, views: int, *epochs: int) -> Iterator[Rung]:
-    return (Rung((TUNED,), size, views, count) for count in epochs)
+def _tune(size: int, views: int, *epochs: int, mirrored: bool = False) -> Iterator[Rung]:
+    return (Rung((TUNED,), size, views, count, mirrored) for count in epochs)
 
 
 _FAST = (
@@ -56,5 +59,5 @@ _FAST = (
     *(Rung((FROZEN,), size, 0) for size in (SIZE, 128, 96, 64)),
 )
 _GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(128, 0, 3, 2), *_FAST)
-_BEST = (*_tune(SIZE, 2, 8, 6), *_tune(SIZE, 1, 8, 6, 5), *_GOOD)
+_BEST = (*_tune(SIZE, 1, 8, 7, 6, 5, mirrored=True), *_tune(SIZE, 1, 6, 5), *_GOOD)
 LADDERS: dict[str, tuple[Rung, ...]] = {"fast": _FAST, "good": _GOOD, "best": _BEST}

@@ -17,13 +17,14 @@ _GRACE, _START = 1.5, 60.0  # times the seconds asked for, and seconds for Tenso
 @dataclass(frozen=True)
 class Request:
     """What to measure. overrides: of params.yaml, by name. seconds: after TensorFlow's start, until which families are begun.
-    num_classes: of the data. file: with the parameters."""
+    num_classes: of the data. file: with the parameters. patience: of a backbone's images, as many times the usual steps."""
 
     families: list[str]
     overrides: dict[str, Any]
     seconds: float
     num_classes: int
     file: str = str(PARAMS)
+    patience: int = 1
 
 
 @dataclass(frozen=True)

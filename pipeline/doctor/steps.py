@@ -40,11 +40,11 @@ _SIDE = 512  # of square matrices
 _LINEAR_ROWS, _LINEAR_COLUMNS = 2048, 4096  # 33 MB: more than most caches
 
 
-def measure_family(family: str, params: Params, num_classes: int) -> Speed:
-    """num_classes: of the data."""
+def measure_family(family: str, params: Params, num_classes: int, patience: int = 1) -> Speed:
+    """num_classes: of the data. patience: of a backbone's images, as many times the usual steps."""
     recipe = resolve_family(params, family)
     if FAMILIES[family].backbone:
-        return measure_backbone(family, params, num_classes)
+        return measure_backbone(family, params, num_classes, patience)
     if isinstance(recipe, LinearRecipe):
         return measure_linear(family)
     return measure_network(family, recipe, params, num_classes)
@@ -59,7 +59,7 @@ def measure_linear(family: str) -> Speed:
     return Speed(family, product=product, sweep=sweep)
 
 
-def measure_backbone(family: str, params: Params, num_classes: int) -> Speed:
+def measure_backbone(family: str, params: Params, num_classes: int, patience: int = 1) -> Speed:
     """Of features, in batches as `embed` has them, and of training on them and after the cut."""
     begin, name = time.perf_counter(), str(FAMILIES[family].backbone)
     recipe = resolve_family(params, family)
@@ -76,11 +76,11 @@ def measure_backbone(family: str, params: Params, num_classes: int) -> Speed:
     return Speed(
         family,
         begin=first - begin,
-        embed=_repeat(lambda: extract(batch)) / params.embed.batch_size,
+        embed=_repeat(lambda: extract(batch), patience) / params.embed.batch_size,
         head=_measure_head(name, int(model.output_shape[-1]), recipe, num_classes),
         product=product,
         num_features=int(model.output_shape[-1]),
-        **_measure_cut(family, network, recipe, num_classes),
+        **_measure_cut(family, network, recipe, num_classes, patience),
         parameters=int(model.count_params()),
     )
 
@@ -95,7 +95,9 @@ def _measure_head(name: str, num_features: int, recipe: Recipe | LinearRecipe, n
     return _measure_training(head, batches) / _HEAD_STEPS
 
 
-def _measure_cut(family: str, network: keras.Model, recipe: Recipe | LinearRecipe, num_classes: int) -> dict[str, Any]:
+def _measure_cut(
+    family: str, network: keras.Model, recipe: Recipe | LinearRecipe, num_classes: int, patience: int
+) -> dict[str, Any]:
     cut, name = find_cut(recipe), str(FAMILIES[family].backbone)
     if cut is None or not isinstance(recipe, TransferRecipe):
         return {}
@@ -103,11 +105,13 @@ def _measure_cut(family: str, network: keras.Model, recipe: Recipe | LinearRecip
     return {
         "cut_numbers": math.prod(stem.output_shape[1:]),
         "stem_share": count_multiply_adds(stem) / count_multiply_adds(network),
-        "tail": measure_tail(family, network, recipe, cut, num_classes),
+        "tail": measure_tail(family, network, recipe, cut, num_classes, patience),
     }
 
 
-def measure_tail(family: str, network: keras.Model, recipe: TransferRecipe, cut: int, num_classes: int) -> float:
+def measure_tail(
+    family: str, network: keras.Model, recipe: TransferRecipe, cut: int, num_classes: int, patience: int = 1
+) -> float:
     """Seconds of one image in training of what follows a cut, on activations that are noise. recipe: with that cut."""
     name, size = str(FAMILIES[family].backbone), make_tuning_recipe(recipe).batch_size
     tail = build_tail(name, network, features=recipe.features, cut=cut, **make_head_settings(recipe, num_classes))
@@ -115,14 +119,14 @@ def measure_tail(family: str, network: keras.Model, recipe: TransferRecipe, cut:
     batch = (tuple(inputs) if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
     batches = tf.data.Dataset.from_tensors(batch)
     data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
-    return _measure_training(tail, iter(data.batches)) / size
+    return _measure_training(tail, iter(data.batches), patience) / size
 
 
-def _measure_training(model: keras.Model, batches: Iterator[Any]) -> float:
+def _measure_training(model: keras.Model, batches: Iterator[Any], patience: int = 1) -> float:
     """Seconds of one call of what trains a compiled model."""
     model.make_train_function()
     model.train_function(batches)
-    return _repeat(lambda: float(model.train_function(batches)["loss"]))
+    return _repeat(lambda: float(model.train_function(batches)["loss"]), patience)
 
 
 def measure_network(family: str, recipe: Recipe, params: Params, num_classes: int) -> Speed:
@@ -148,10 +152,11 @@ def measure_network(family: str, recipe: Recipe, params: Params, num_classes: in
     return Speed(family, begin=first - begin, step=step, parameters=int(model.count_params()))
 
 
-def _repeat(work: Callable[[], object]) -> float:
-    """Seconds of one call: the median of several, as other programs may run too."""
+def _repeat(work: Callable[[], object], patience: int = 1) -> float:
+    """Seconds of one call: the median of several, as other programs may run too. patience: times the usual number."""
     seconds: list[float] = []
-    while len(seconds) < _LEAST_STEPS or (sum(seconds) < _PER_FAMILY and len(seconds) < _MOST_STEPS):
+    most = patience * _MOST_STEPS
+    while len(seconds) < _LEAST_STEPS or (sum(seconds) < patience * _PER_FAMILY and len(seconds) < most):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)

@@ -138,9 +138,20 @@ def test_the_first_rung_that_fits_is_chosen():
     assert (rung, better[0]) == (ladder[1], ladder[0])
 
 
-def test_a_smaller_side_takes_less_by_the_area():
+def test_pictures_whose_mirror_images_are_wrong_are_not_averaged_with_them(plan, project):
+    found, _ = plan(minutes=60, preset="best")
+    assert "evaluate.tta=flip" in found.settings
+    assert "mirror images averaged" in found.lines[0]
+    project.set(train__augment__flip="none")
+    PLAN.unlink()
+    found, _ = plan(minutes=60, preset="best")
+    assert "evaluate.tta=flip" not in found.settings
+    assert "fine-tuned for 6 epochs" in found.lines[0]
+
+
+def test_features_of_a_smaller_side_take_less_by_the_area_and_small_maps_as_long_as_before():
     small = scale(SPEED, 80)
-    assert (small.embed, small.tail, small.head) == (0.0025, 0.001, 0.001)
+    assert (small.embed, small.tail, small.head) == (0.0025, 0.004, 0.001)
     assert scale(SPEED, 160) == SPEED
 
 
