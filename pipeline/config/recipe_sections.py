@@ -127,7 +127,8 @@ class BackboneSettings(Section):
 
 
 class FineTuneBase(Section):
-    """Those with a default are younger than many a params.yaml. batch_size, schedule: None: as the head's."""
+    """Those with a default are younger than many a params.yaml. batch_size, schedule: None: as the head's. mixup: of images,
+    or of activations at the cut."""
 
     epochs: Natural
     learning_rate: Positive
@@ -138,6 +139,7 @@ class FineTuneBase(Section):
     schedule: Schedule | None = None
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
+    mixup: NotNegative = 0.0
     layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
     early_stopping: EarlyStopping
     reduce_lr: ReduceLr

@@ -43,6 +43,17 @@ def mix_batch(images: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, *, mixup
     return images, labels + of_label * (tf.roll(labels, 1, axis=0) - labels)
 
 
+def mix_parts(parts: list[tf.Tensor], numbers: tf.Tensor, *, mixup: float) -> list[tf.Tensor]:
+    """The same of what a network has made of images: each part, float32 (batch, …), rows of labels among them, is mixed with
+    the one before it in its batch, all in the same shares (manifold mixup: Verma et al. 2019, arXiv:1806.05236). numbers:
+    uniform, (batch,)."""
+    share = _draw_share(numbers, mixup)
+    return [
+        part + tf.reshape(share, (-1, *[1] * (part.shape.rank - 1))) * (tf.roll(part, 1, axis=0) - part)
+        for part in parts
+    ]
+
+
 def _draw_share(numbers: tf.Tensor, concentration: float) -> tf.Tensor:
     """Of a symmetric beta distribution, float32 (batch,). numbers: uniform, of that shape. TensorFlow's own draw takes a number
     of random numbers that nobody knows before."""

@@ -4,11 +4,13 @@ Read from memory-mapped files, a batch at a time: the system keeps in memory wha
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.data.embeddings import Embeddings
+from pipeline.data.mixing import mix_parts
 from pipeline.data.oversampling import count_oversampled
 from pipeline.training.features import draw_epochs
 from pipeline.training.fit import FitData
@@ -25,9 +27,12 @@ def make_activation_data(
     first_epoch: int = 0,
     oversample: bool = False,
     class_weight: dict[int, float] | None = None,
+    mixup: float = 0.0,
+    num_classes: int,
 ) -> FitData:
     """Batches as `build_tail` takes them: activations, float32 (batch, height, width, channels), with the first `num_early`
-    pooled features, float32 (batch, num_early), if that is not 0; and labels, int64 (batch,).
+    pooled features, float32 (batch, num_early), if that is not 0; and labels, int64 (batch,) or, where mixup is not 0, rows of
+    them, float32 (batch, classes): see `mix_parts`.
 
     Each epoch has each image once, as itself or as one of its views, see `training_views`; view and order are drawn from (seed,
     epoch), as for the head. Validation has the images themselves, in order.
@@ -37,16 +42,18 @@ def make_activation_data(
     total = count_oversampled(np.bincount(labels).tolist()) if oversample else len(labels)
     epochs = tf.data.Dataset.from_generator(
         lambda: draw_epochs(len(labels), len(views) - 1, seed, first_epoch, labels if oversample else None),
-        output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
+        output_signature=(*(tf.TensorSpec((total,), tf.int64),) * 2, tf.TensorSpec((total,), tf.float32)),
     )
     known = tf.constant(labels)
-    batches = epochs.flat_map(
-        lambda rows, chosen: (
-            tf.data.Dataset.from_tensor_slices((rows, chosen))
-            .batch(batch_size)
-            .map(lambda rows, views: (reader.read(views * len(labels) + rows), tf.gather(known, rows)))
-        )
-    )
+
+    def read(rows: tf.Tensor, views: tf.Tensor, numbers: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        inputs, own = reader.read(views * len(labels) + rows), tf.gather(known, rows)
+        if not mixup:
+            return inputs, own
+        *mixed, own = mix_parts([*tf.nest.flatten(inputs), tf.one_hot(own, num_classes)], numbers, mixup=mixup)
+        return tf.nest.pack_sequence_as(inputs, mixed), own
+
+    batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
     steps = -(-total // batch_size)
     return FitData(batches.prefetch(tf.data.AUTOTUNE), steps, _read_split(embeddings, "val", num_early), class_weight)
 

@@ -73,7 +73,7 @@ def make_feature_batches(
 
     # Python draws one epoch at a time: one batch at a time would take longer than a head's training step.
     epochs = tf.data.Dataset.from_generator(
-        lambda: draw_epochs(n, views, seed, first_epoch, numbers if oversample else None),
+        lambda: (drawn[:2] for drawn in draw_epochs(n, views, seed, first_epoch, numbers if oversample else None)),
         output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
     )
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
@@ -82,14 +82,15 @@ def make_feature_batches(
 
 def draw_epochs(
     n: int, views: int, seed: int, first_epoch: int, labels: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each epoch the rows in their order and the view of each, int (n,) both; view 0 is the image itself. labels: int (n,),
-    where images of rare classes come several times; None: once."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each epoch the rows in their order and the view of each, int (n,) both, view 0 the image itself, and a number
+    by which each may be mixed with another, float32 (n,), 0 to 1. labels: int (n,), where images of rare classes come several
+    times; None: once."""
     for epoch in itertools.count(first_epoch):
         rng = np.random.default_rng([seed, epoch])
         rows = np.arange(n) if labels is None else np.repeat(np.arange(n), draw_times(labels, seed=seed, epoch=epoch))
         order, chosen = rng.permutation(len(rows)), rng.integers(0, views + 1, len(rows))
-        yield rows[order], chosen[order]
+        yield rows[order], chosen[order], rng.random(len(rows), np.float32)
 
 
 def read_feature_batches(embeddings: Embeddings, split: str) -> tf.data.Dataset:

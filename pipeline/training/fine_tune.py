@@ -22,7 +22,8 @@ def make_tuning_recipe(recipe: TransferRecipe) -> TransferRecipe:
     rule = recipe.fine_tune
     names = ["epochs", "learning_rate", "optimizer", "label_smoothing", "ema", "early_stopping", "reduce_lr"]
     names += [name for name in ("batch_size", "schedule") if getattr(rule, name) is not None]
-    return recipe.model_copy(update={name: getattr(rule, name) for name in names})
+    augment = recipe.augment.model_copy(update={"mixup": rule.mixup})
+    return recipe.model_copy(update={name: getattr(rule, name) for name in names} | {"augment": augment})
 
 
 def compile_tuned(

@@ -142,6 +142,8 @@ def prepare_tuning(
         first_epoch=first_epoch,
         oversample=tuning.oversample == "balanced",
         class_weight=compute_class_weight(facts.counts["train"], tuning.class_weight),
+        mixup=tuning.augment.mixup,
+        num_classes=facts.num_classes,
     )
     return tail, data
 

@@ -556,10 +556,37 @@ class TestCut:
         mirrors.close()
         for mirrored in (True, False):
             found = Embeddings(replace(plain.facts, mirrored=mirrored), kept)
-            data = make_activation_data(found, batch_size=24, seed=0, num_early=0)
+            data = make_activation_data(found, batch_size=24, seed=0, num_early=0, num_classes=3)
             epochs = [maps.numpy() for maps, _ in data.batches.take(4)]
             shares = [np.mean((maps == 9).all(axis=(1, 2, 3))) for maps in epochs]
             assert (0.05 < np.mean(shares) < 0.6) == mirrored
+
+    def test_mixed_activations_early_features_and_labels_are_mixed_in_the_same_shares(self, folder):  # noqa: ARG002
+        from pipeline.training.activations import make_activation_data
+
+        settings = {"batch_size": 8, "seed": 0, "num_early": 8, "num_classes": 3}
+        (plain, early), labels = self.first(make_activation_data(load_embeddings("mobilenet"), **settings))
+        (maps, features), rows = self.first(make_activation_data(load_embeddings("mobilenet"), **settings, mixup=1.0))
+        own, other = np.eye(3)[labels], np.eye(3)[np.roll(labels, 1)]
+        differs = np.flatnonzero(labels != np.roll(labels, 1))
+        shares = (rows * other).sum(axis=1)[differs]
+        assert len(differs) > 1
+        assert len(set(shares)) == len(differs)
+        assert ((shares > 0) & (shares < 1)).all()
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+        for found, given in ((maps, plain), (features, early), (rows, own)):
+            share = shares.reshape(-1, *[1] * (given.ndim - 1))
+            expected = (1 - share) * given[differs] + share * np.roll(given, 1, axis=0)[differs]
+            np.testing.assert_allclose(found[differs], expected, rtol=1e-3, atol=1e-4)
+
+    def first(self, data: Any) -> Any:
+        [(inputs, labels)] = data.batches.take(1).as_numpy_iterator()
+        return inputs, labels
+
+    def test_mixing_trains(self, folder):  # noqa: ARG002 - moves in
+        settings = self.SETTINGS | {"fine_tune": self.TUNING | {"mixup": 0.4}}
+        assert np.isfinite(train(**settings).get_weights()[-1]).all()
+        assert self.best()["epoch"] > UNTRAINED["epochs"]
 
     def test_the_model_is_whole_and_has_the_metrics_of_the_record(self, folder):
         from pipeline.models.artifacts import load_model, save_model
@@ -659,7 +686,7 @@ def make_pixel_data(recipe: TransferRecipe, facts: Any, *, seed: int, first_epoc
     pixels, labels = np.stack(views).astype(np.float32), load_split("train")[1]
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, chosen in draw_epochs(len(labels), VIEWS, seed, first_epoch):
+        for rows, chosen, _ in draw_epochs(len(labels), VIEWS, seed, first_epoch):
             for start in range(0, len(rows), recipe.batch_size):
                 part = slice(start, start + recipe.batch_size)
                 yield pixels[chosen[part], rows[part]], labels[rows[part]]
