@@ -5,7 +5,7 @@ WORKDIR /app
 COPY constraints.txt ./
 # What `python -m stages.serve` imports, and nothing else: not the project's own dependencies, of which training needs most.
 RUN pip install --no-cache-dir --no-compile -c constraints.txt \
-    fastapi google-crc32c httptools imagecodecs numpy onnxruntime pillow prometheus-client pydantic python-multipart pyyaml \
+    fastapi google-crc32c httptools httpx2 imagecodecs numpy onnxruntime pillow prometheus-client pydantic python-multipart pyyaml \
     tifffile uvicorn
 COPY params.yaml ./
 COPY pipeline ./pipeline

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(chosen: argparse.Namespace) -> None:
     params = load_params()
-    check_packages()
+    check_packages(params)
     if chosen.family is not None:
         check_family(chosen.family, parameter="--family")
     from pipeline.serving.served import find_folder  # imports NumPy

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from pipeline.config.address import Place
 from pipeline.config.families import FAMILIES
+from pipeline.config.hosts import Host
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
@@ -170,7 +171,8 @@ class Export(Section):
 
 class Serve(Section):
     """max_batch: pictures. max_waiting: of all requests, as max_waiting_mb. max_files, max_mb, max_seconds: of one request.
-    max_connections: beyond these, further ones are sent away."""
+    max_connections: beyond these, further ones are sent away. url_hosts: from whom pictures are fetched; see
+    pipeline.config.hosts."""
 
     max_batch: Count
     max_waiting: Count
@@ -179,6 +181,7 @@ class Serve(Section):
     max_waiting_mb: Positive
     max_seconds: Positive
     max_connections: Count
+    url_hosts: Annotated[list[Host], Field(default_factory=list)]
 
 
 class Runtime(Section):

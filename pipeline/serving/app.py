@@ -5,26 +5,35 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.requests import ClientDisconnect
 
+from pipeline.data.image_files import Picture
 from pipeline.evaluation.ranking import Answer, describe_answer
-from pipeline.serving.admission import Admission, Limits, RefusedError
+from pipeline.serving.admission import Admission, Bodies, Limits, RefusedError
 from pipeline.serving.connections import refuse
+from pipeline.serving.decoding import Named
 from pipeline.serving.meters import Meters
 from pipeline.serving.page import make_docs, make_page, make_policy
 from pipeline.serving.protocol import describe_model, describe_server, parse_tensor, write_tensors
 from pipeline.serving.service import Service
-from pipeline.serving.uploads import parse_upload
+from pipeline.serving.uploads import has_urls, parse_upload, parse_urls
+
+if TYPE_CHECKING:
+    from pipeline.serving.fetching import Fetcher  # whose client only those need who allow it
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _LINES = "application/x-ndjson"
+_NO_URLS = (
+    "this server fetches nothing: expected pictures, as multipart/form-data or as the body; to allow URLs, list their hosts in "
+    "serve.url_hosts of its params.yaml"
+)
 _BODY = {
     "requestBody": {
         "required": True,
@@ -36,24 +45,36 @@ _BODY = {
                 }
             },
             "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["urls"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "urls": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "uri"}}
+                    },
+                }
+            },
         },
     }
 }
 
 
-def make_app(service: Service, limits: Limits, meters: Meters) -> FastAPI:
-    """The ASGI application; it closes the service when it ends."""
+def make_app(service: Service, limits: Limits, meters: Meters, fetcher: "Fetcher | None" = None) -> FastAPI:
+    """The ASGI application; it closes the service and the fetcher when it ends. fetcher: None: no URL is fetched."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
         await service.close()
+        if fetcher is not None:
+            await fetcher.close()
 
     app = FastAPI(title="Image classification", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
     admission = Admission(limits, meters)
     app.add_middleware(Watch, meters=meters, seconds=limits.max_seconds)
-    _add_answers(app, service, admission, meters)
+    _add_answers(app, service, admission, meters, fetcher)
     _add_protocol(app, service, admission)
     _add_pages(app, service, meters)
     return app
@@ -92,7 +113,9 @@ class Watch:
             self._meters.seconds.labels(path).observe(time.perf_counter() - start)
 
 
-def _add_answers(app: FastAPI, service: Service, admission: Admission, meters: Meters) -> None:
+def _add_answers(
+    app: FastAPI, service: Service, admission: Admission, meters: Meters, fetcher: "Fetcher | None"
+) -> None:
     @app.exception_handler(RefusedError)
     async def answer_refused(_: Request, error: RefusedError) -> Response:
         return refuse(error.status, error.reason)
@@ -103,11 +126,13 @@ def _add_answers(app: FastAPI, service: Service, admission: Admission, meters: M
         top: Annotated[int, Query(ge=1, description="classes per picture")] = 3,
         coverage: Annotated[float | None, Query(gt=0, lt=1, description="adds the set of classes")] = None,
     ) -> Response:
-        """Files as multipart/form-data, or one picture as the body. The answers are those of `python -m stages.predict --json`;
-        with `Accept: application/x-ndjson` they are its lines. 422 if no picture can be used."""
-        with admission.hold_body(request.headers.get("content-length")) as body_of:
-            body = await body_of(request.stream())
-            pictures = await parse_upload(request.headers, body, admission.limits.max_files)
+        """Files as multipart/form-data, one picture as the body, or as JSON the URLs of pictures on hosts that serve.url_hosts
+        lists, by default none: then 403. The answers are those of `python -m stages.predict --json`; with
+        `Accept: application/x-ndjson` they are its lines. 422 if no picture can be used."""
+        if fetcher is None and has_urls(request.headers):
+            raise RefusedError(403, _NO_URLS)
+        with admission.hold_bodies() as bodies:
+            pictures = await _read_pictures(request, bodies, admission, fetcher)
             with admission.hold_pictures(len(pictures)):
                 answers, family = await service.answer(pictures, top, coverage)
         for answer in answers:
@@ -118,6 +143,17 @@ def _add_answers(app: FastAPI, service: Service, admission: Admission, meters: M
             lines = "".join(json.dumps(content, ensure_ascii=False) + "\n" for content in contents)
             return Response(lines, status, media_type=_LINES)
         return Response(json.dumps({"answers": contents}, ensure_ascii=False), status, media_type="application/json")
+
+
+async def _read_pictures(
+    request: Request, bodies: Bodies, admission: Admission, fetcher: "Fetcher | None"
+) -> list[Named | Picture]:
+    body = await bodies.read(request.stream(), request.headers.get("content-length"))
+    if fetcher is None or not has_urls(request.headers):
+        return list(await parse_upload(request.headers, body, admission.limits.max_files))
+    urls = await asyncio.to_thread(parse_urls, body)
+    with admission.hold_urls(len(urls)):
+        return await fetcher.fetch(urls, bodies.read)
 
 
 def _name_outcome(answer: Answer) -> str:
@@ -148,8 +184,8 @@ def _add_protocol(app: FastAPI, service: Service, admission: Admission) -> None:
     async def infer(name: str, request: Request) -> Any:
         """One input `image`, FP32 or UINT8, (images, size, size, 3), RGB, 0 to 255. The probabilities are calibrated."""
         _check_name(name, service)
-        with admission.hold_body(request.headers.get("content-length")) as body_of:
-            body = await body_of(request.stream())
+        with admission.hold_bodies() as bodies:
+            body = await bodies.read(request.stream(), request.headers.get("content-length"))
             served = service.served
             images, identifier = await asyncio.to_thread(parse_tensor, body, served.contract.image_size)
             with admission.hold_pictures(len(images)):

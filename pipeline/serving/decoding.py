@@ -3,6 +3,7 @@
 import asyncio
 import queue
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -41,13 +42,15 @@ class Decoders:
             worker.start()  # not while somebody waits
             self._free.put(worker)
 
-    async def decode(self, pictures: list[Named], decoding: Decoding) -> list[Picture]:
-        """One Picture for each, in their order."""
+    async def decode(self, pictures: Sequence[Named | Picture], decoding: Decoding) -> list[Picture]:
+        """One Picture for each, in their order. What is known to be none stays as it is."""
         loop = asyncio.get_running_loop()
         work = [loop.run_in_executor(self._threads, partial(self._decode, named, decoding)) for named in pictures]
         return list(await asyncio.gather(*work))
 
-    def _decode(self, named: Named, decoding: Decoding) -> Picture:
+    def _decode(self, named: Named | Picture, decoding: Decoding) -> Picture:
+        if isinstance(named, Picture):
+            return named
         if len(named[1]) > MAX_IMAGE_BYTES:
             return Picture(named[0], None, f"too large: {len(named[1]) / 1e6:.0f} MB")
         worker = self._free.get()

@@ -11,13 +11,15 @@ from pipeline.config.sections import Params
 from pipeline.runtime.errors import PipelineError
 
 _PACKAGES = ("fastapi", "uvicorn", "httptools", "multipart", "onnxruntime", "prometheus_client")
+_CLIENT = ("httpx2",)  # of HTTP, where URLs are fetched
 _KEEP_ALIVE = 5  # seconds that an idle connection stays open
 _BACKLOG = 2048  # connections that wait to be accepted
 
 
-def check_packages() -> None:
-    """Raises PipelineError, one line, where a package of the extra `serve` is not installed."""
-    if missing := [package for package in _PACKAGES if find_spec(package) is None]:
+def check_packages(params: Params) -> None:
+    """Raises PipelineError, one line, where a package of the extra `serve` that these parameters need is not installed."""
+    needed = (*_PACKAGES, *(_CLIENT if params.serve.url_hosts else ()))
+    if missing := [package for package in needed if find_spec(package) is None]:
         raise PipelineError(
             f"{', '.join(missing)} can't be imported: expected the extra `serve`; run "
             "`pip install -c constraints.txt -e '.[serve]'`"
@@ -65,7 +67,12 @@ def run(folder: Path, params: Params, listening: socket.socket) -> None:
         max_seconds=settings.max_seconds,
     )
     _allow_files()
-    app = make_app(Service(folder, params, meters), limits, meters)
+    fetcher = None
+    if settings.url_hosts:
+        from pipeline.serving.fetching import Fetcher
+
+        fetcher = Fetcher(settings.url_hosts, settings.max_seconds / 2)
+    app = make_app(Service(folder, params, meters), limits, meters, fetcher)
     host, port = listening.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     config = uvicorn.Config(

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.sections import Params
+from pipeline.data.image_files import Picture
 from pipeline.evaluation.conformal import SetRule, load_rule
 from pipeline.evaluation.ranking import Answer, make_answers
 from pipeline.runtime.errors import PipelineError
@@ -45,7 +47,9 @@ class Service:
         await self.batcher.close()
         await asyncio.to_thread(self._decoders.close)
 
-    async def answer(self, pictures: list[Named], top: int, coverage: float | None) -> tuple[list[Answer], str]:
+    async def answer(
+        self, pictures: Sequence[Named | Picture], top: int, coverage: float | None
+    ) -> tuple[list[Answer], str]:
         """The answers, and the family that gives them. The model that is served at the beginning answers all."""
         served = self.served
         rule = self._make_rule(served, coverage)

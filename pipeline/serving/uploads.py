@@ -1,5 +1,6 @@
-"""The pictures in the body of a request."""
+"""The pictures in the body of a request, or the URLs where they are."""
 
+import json
 from collections.abc import AsyncGenerator
 
 from starlette.datastructures import Headers, UploadFile
@@ -9,6 +10,25 @@ from pipeline.serving.admission import RefusedError
 from pipeline.serving.decoding import Named
 
 _SINGLE = "picture"  # name of one that comes alone
+
+
+def has_urls(headers: Headers) -> bool:
+    """Whether the body is JSON, which is no picture."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def parse_urls(body: bytes) -> list[str]:
+    """The URLs that a request names, {"urls": [...]}. Raises RefusedError for all else."""
+    try:
+        content = json.loads(body)
+        urls = content["urls"]
+        if len(content) != 1 or not isinstance(urls, list) or not urls:
+            raise ValueError("no list of URLs alone")
+        for url in urls:
+            url.encode()  # half a character can't be written back
+        return urls
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RefusedError(400, 'the body can\'t be read: expected JSON, {"urls": ["https://…", …]}') from error
 
 
 async def parse_upload(headers: Headers, body: bytes, max_files: int) -> list[Named]:

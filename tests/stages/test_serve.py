@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,12 @@ from pipeline.runtime import errors
 from pipeline.serving import running
 from stages.serve import main
 from tests.conftest import ROOT
+
+
+def allow_urls(project: Path, host: str) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    assert "url_hosts: []" in text, "by default, nothing is fetched"
+    (project / "params.yaml").write_text(text.replace("url_hosts: []", f'url_hosts: ["{host}"]'), encoding="utf-8")
 
 
 @pytest.fixture
@@ -49,6 +56,12 @@ class TestBadInput:
         monkeypatch.setattr(running, "_PACKAGES", ("fastapi_of_another_world",))
         assert "pip install -c constraints.txt -e '.[serve]'" in refusal()
 
+    def test_the_client_for_urls_is_needed_only_where_they_are_allowed(self, refusal, monkeypatch):
+        monkeypatch.setattr(running, "_CLIENT", ("httpx_of_another_world",))
+        assert "data/chosen.json is not here" in refusal()
+        allow_urls(Path(), "images.example.com")
+        assert "httpx_of_another_world can't be imported: expected the extra `serve`" in refusal()
+
     def test_an_export_of_another_model_is_refused(self, refusal):
         pytest.importorskip("onnx")
         from tests.pipeline.serving.exported import save_exported
@@ -70,19 +83,25 @@ def test_what_it_says_is_an_error_of_ours():
 
 @pytest.mark.ci
 def test_the_command_serves_until_it_is_told_to_end(tmp_path):
-    for package in ("fastapi", "uvicorn", "httptools", "onnx", "onnxruntime", "prometheus_client"):
+    for package in ("fastapi", "uvicorn", "httptools", "httpx2", "onnx", "onnxruntime", "prometheus_client"):
         pytest.importorskip(package)
     from tests.pipeline.serving.exported import save_exported
 
     save_exported(tmp_path)
+    allow_urls(tmp_path, "no-such-host.invalid")
     code = (
         "import sys; from stages.serve import main; status = main(['--folder', sys.argv[1], '--port', '0']); "
         "sys.exit(status or bool({'tensorflow', 'keras', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         assert requests.get(f"{url}/v2/health/ready", timeout=60).json() == {"live": True, "ready": True}
+        content = {"urls": ["http://no-such-host.invalid/a.png", "http://another.invalid/a.png"]}
+        [listed, other] = requests.post(f"{url}/predict", json=content, timeout=60).json()["answers"]
+        assert listed["error"] == "can't be fetched: its host is not known"
+        assert other["error"] == "can't be fetched: another.invalid is not in serve.url_hosts"
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0

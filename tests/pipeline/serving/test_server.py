@@ -2,110 +2,27 @@
 
 import contextlib
 import http.client
-import io
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
-from PIL import Image
 
-from pipeline.config.reader import load_params
-from pipeline.config.sections import Params
 from pipeline.data.image import decode_image
 from pipeline.runtime.errors import PipelineError
 from tests.pipeline.data.hostile import list_bad, list_good
+from tests.pipeline.serving.conftest import RED, Running, encode
 from tests.pipeline.serving.exported import NAMES, SIZE, compute_expected, save_exported
 
 pytestmark = pytest.mark.ci
 for package in ("fastapi", "uvicorn", "httptools", "multipart", "onnx", "onnxruntime", "prometheus_client"):
     pytest.importorskip(package)
-
-ROOT = Path(__file__).resolve().parents[3]
-RED = (200, 30, 30)
-
-
-@dataclass
-class Running:
-    url: str
-    port: int
-    service: Any
-    folder: Path
-
-    def predict(self, *files: tuple[str, bytes], query: str = "", **more: Any) -> requests.Response:
-        form = [("files", file) for file in files]
-        return requests.post(f"{self.url}/predict{query}", files=form, timeout=240, **more)
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        return load_params()
-
-
-@pytest.fixture(scope="module")
-def start(params, tmp_path_factory) -> Iterator[Callable[..., Running]]:
-    """Starts a server with these limits, of the section `serve`."""
-    import uvicorn
-
-    from pipeline.serving.admission import Limits
-    from pipeline.serving.app import make_app
-    from pipeline.serving.connections import make_protocol
-    from pipeline.serving.meters import Meters
-    from pipeline.serving.running import bind
-    from pipeline.serving.service import Service
-
-    ends: list[Callable[[], None]] = []
-
-    def start(**changes: Any) -> Running:
-        folder = tmp_path_factory.mktemp("served")
-        save_exported(folder)
-        seconds = changes.get("max_seconds", 240.0)
-        protocol = make_protocol(changes.pop("max_connections", 1000), seconds)
-        limits = {"max_bytes": 3_000_000, "max_files": 20, "max_pictures": 64, "max_waiting_bytes": 60_000_000}
-        meters, service = Meters(), None
-        service = Service(folder, params, meters)
-        app = make_app(service, Limits(**limits | {"max_seconds": seconds} | changes), meters)
-        listening = bind("127.0.0.1", 0)
-        config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, lifespan="on")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-
-        def end() -> None:
-            server.should_exit = True
-            thread.join(60)
-            listening.close()
-
-        ends.append(end)
-        while not server.started:
-            time.sleep(0.01)
-        port = listening.getsockname()[1]
-        return Running(f"http://127.0.0.1:{port}", port, service, folder)
-
-    yield start
-    for end in ends:
-        end()
-
-
-@pytest.fixture(scope="module")
-def server(start) -> Running:
-    return start()
-
-
-def encode(colour: tuple[int, int, int] = RED, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind)
-    return buffer.getvalue()
 
 
 class TestAnswers:
@@ -167,11 +84,6 @@ class TestAnswers:
             == 400
         )
         assert requests.get(url, timeout=240).status_code == 405
-
-    def test_nobody_is_fetched_for(self, server):
-        response = requests.post(f"{server.url}/predict", json={"url": "http://127.0.0.1:1/x.png"}, timeout=240)
-        assert response.status_code == 422
-        assert "a JSON text" in response.json()["answers"][0]["error"]
 
 
 class TestHostile:
