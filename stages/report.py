@@ -68,7 +68,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_reading(params.split.group),
         **describe_settings(params),
         slices=describe_slices(chosen.predictions, examination.images, album),
-        **describe_exports(params.families),
+        **describe_exports(findings.ranked),
         augmented=describe_augmentation(results),
         outside=describe_outside(chosen.outside, params.preprocess.range),
         key=key,

@@ -2,17 +2,23 @@
 
 import base64
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.unseen import show_unseen
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPACE = "\N{NO-BREAK SPACE}"
+_WIDE, _LONG = (
+    520,
+    700,
+)  # pixels of a chart: on a phone it takes the margins too; it is scrolled, or it would be unreadable
 
 
 def render_page(template: str, **content: Any) -> str:
@@ -55,6 +61,7 @@ def _open_templates() -> Environment:
     environment.globals["policy"] = make_policy
     environment.filters |= {
         "zip": zip,
+        "chart": frame_chart,
         "columns": balance_columns,
         "percent": lambda value: "–" if value is None else f"{100 * value:.1f}{_SPACE}%",
         "points": lambda value: f"{100 * value:+.1f}{_SPACE}points".replace("-", "\N{MINUS SIGN}"),
@@ -64,6 +71,14 @@ def _open_templates() -> Environment:
         "thousands": lambda value: f"{int(value):,}",
     }
     return environment
+
+
+def frame_chart(svg: str, *, in_parts: bool = False) -> Markup:
+    """A chart in its frame, which knows how wide it is. in_parts: it says something where only a part of it is seen."""
+    found = re.match(r'<svg[^>]* width="([0-9.]+)"', svg)
+    width = float(found[1]) if found else 0
+    size = " long" if width >= (_WIDE if in_parts else _LONG) else " wide" if width >= _WIDE else ""
+    return Markup(f'<div class="chart{size}">{svg}</div>')  # noqa: S704 - of our own making
 
 
 def balance_columns(count: int, most: int) -> int:

@@ -9,12 +9,9 @@ from pipeline.report.tables import to_records
 
 
 def describe_exports(families: list[str]) -> dict[str, Any]:
-    """exports: one dict per family and format, the columns of parity.csv and `family`; none where nothing is exported."""
-    rows = []
-    for family in families:
-        table = load_parity(family)
-        rows += [{"family": family, **row} for row in to_records(table)] if table is not None else []
-    return {"exports": rows}
+    """exports: family, in the order of `families`, to one dict per format, the columns of parity.csv; only those with files."""
+    tables = {family: load_parity(family) for family in families}
+    return {"exports": {family: to_records(table) for family, table in tables.items() if table is not None}}
 
 
 def list_export_costs(digests: dict[str, str]) -> list[dict[str, Any]]:

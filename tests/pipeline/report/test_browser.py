@@ -89,8 +89,8 @@ class TestRun:
         head, *rows = view.rows(view.costs)
         assert head[:4] == ["Family", "Training, s", "Trainable parameters", "One image, ms"]
         assert rows == [
-            ["linear_svm", "4.5", "900", "12.5", "1,234", "2.5", "–", "–"],
-            ["underfit", "–", "900", *"––", "2.5", *"––"],
+            ["linear_svm", "4.5", "900", "12.50", "1,234", "2.50", "–", "–"],
+            ["underfit", "–", "900", *"––", "2.50", *"––"],
         ]
         assert '<tr class="chosen"><td>linear_svm</td>' in view.costs
         assert view.costs.count("<svg") == 1
@@ -105,7 +105,7 @@ class TestRun:
         view = open_page(page, profile)
         said = re.sub(r"<[^>]*>", "", view.dom[view.dom.index("<p>Time") :].partition("</p>")[0])
         assert said == "Time: 50 ms for one image, 4 times that of linear_svm alone."
-        assert view.rows(view.costs)[-1][:4] == ["ensemble", "4.5", "900", "50"]
+        assert view.rows(view.costs)[-1][:4] == ["ensemble", "4.5", "900", "50.00"]
         assert view.console == []
 
     def test_where_it_ran_is_among_the_facts(self, view):
@@ -145,19 +145,20 @@ class TestExports:
 
     def test_what_the_gate_found_and_what_files_cost(self, view):
         rows = [[re.sub(r"<[^>]*>", " ", cell) for cell in row] for row in view.rows(self.part(view))]
-        assert [row[:4] for row in rows[1:3]] == [
-            ["linear_svm", "onnx", "1.23", "100.0&nbsp;%"],
-            ["linear_svm", "litert_int8", "1.23", "100.0&nbsp;%"],
+        assert [row[:3] for row in rows[1:3]] == [
+            ["onnx", "1.23", "100.0&nbsp;%"],
+            ["litert_int8", "1.23", "100.0&nbsp;%"],
         ]
         assert [row[-1] for row in rows[1:3]] == ["kept", "refused: accuracy is 0.25 lower than the model's"]
-        assert rows[4] == ["linear_svm", "keras", "1", "0.5", "12", "24", "64", "80", "1", "100"]
-        assert rows[5] == ["linear_svm", "onnx", "1", "0.5", "2.5", "5", "64", "80", "4.8", "100"]
+        assert rows[4] == ["keras", "1", "0.50", "12.0", "24.0", "64.0", "80.0", "1.0", "100"]
+        assert rows[5] == ["onnx", "1", "0.50", "2.50", "5.00", "64.0", "80.0", "4.8", "100"]
 
     def test_without_a_run_the_gate_alone_is_shown(self, page, profile):
         (page.parent / "run.js").unlink()
         part = self.part(open_page(page, profile))
         assert part.count("<table") == 1
-        assert '<div id="export-costs"></div>' in part
+        assert '<div data-costs="linear_svm"></div>' in part
+        assert '<p class="note" id="measured"></p>' in part
 
 
 class TestPage:

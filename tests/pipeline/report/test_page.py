@@ -5,7 +5,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from pipeline.report.page import balance_columns, render_page
+from pipeline.report.page import balance_columns, frame_chart, render_page
 
 EVIL = "<script>alert('pwned')</script>"
 PIXEL = "data:image/jpeg;base64,AAAA"
@@ -154,7 +154,7 @@ def make_slices(**changes: Any) -> dict[str, Any]:
 
 def make_export(**changes: Any) -> dict[str, Any]:
     return {
-        "family": "optimized", "format": "onnx", "bytes": 1_250_000, "agreement": 1.0, "largest_difference": 2e-6,
+        "format": "onnx", "bytes": 1_250_000, "agreement": 1.0, "largest_difference": 2e-6,
         "accuracy": 0.875, "accuracy_low": 0.75, "accuracy_high": 0.9375, "model_accuracy": 0.875, "status": "kept",
         "reason": "", "images": 1200, "distance_difference": 3e-5,
     } | changes  # fmt: skip
@@ -187,7 +187,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "refusals": make_refusals(),
         "slices": make_slices(),
         "error_costs": None,
-        "exports": [],
+        "exports": {},
         "architectures": {"optimized": make_architecture()},
         "confusions": {"optimized": SVG},
         "pairs": [],
@@ -356,8 +356,8 @@ class TestNames:
                     "confusion": SVG,
                 }
             },
-            {"exports": [make_export(family=EVIL)]},
-            {"exports": [make_export(reason=EVIL)]},
+            {"exports": {EVIL: [make_export()]}},
+            {"exports": {"optimized": [make_export(reason=EVIL)]}},
             {"sets": [make_content()["sets"][0] | {"family": EVIL}]},
             {"refusals": make_refusals(family=EVIL)},
             {"refusals": make_refusals(kind=EVIL)},
@@ -919,11 +919,17 @@ class TestCost:
         other = make_export(
             format="litert_int8", status="refused", reason="0.05 lower", largest_difference=0, distance_difference=None
         )
-        text = read(exports=[make_export(), other])
-        assert "optimizedonnx1.25100.0 %2e-063e-0587.5 %75.0 – 93.8 %87.5 %kept" in text
+        text = read(exports={"optimized": [make_export(), other]})
+        assert "optimized: 1 file kept, 1 refused" in text
+        assert "onnx1.25100.0 %2e-063e-0587.5 %75.0 – 93.8 %87.5 %kept" in text
         assert "litert_int81.25100.0 %0–87.5 %" in text
         assert "refused: 0.05 lower" in text
         assert "In production" not in read()
+
+    def test_those_of_the_chosen_family_are_open_the_others_closed(self):
+        page = render(exports={"optimized": [make_export()], "overfit": [make_export()]})
+        opened = re.findall(r'<details class="exports"( open)?><summary>(\w+): 1 file kept<', page)
+        assert opened == [(" open", "optimized"), ("", "overfit")]
 
     def test_what_averaging_mirror_images_costs_is_said_of_those_that_do(self):
         text = read(mirrored=["optimized", "mobilenet"])
@@ -1008,6 +1014,17 @@ class TestAgain:
 
     def test_facts_are_listed(self):
         assert "Training seed42" in read()
+
+
+class TestCharts:
+    @pytest.mark.parametrize(("width", "frame"), [("497.5", "chart"), ("629.1", "chart wide"), ("880", "chart long")])
+    def test_its_frame_knows_whether_a_phone_would_make_it_unreadable(self, width, frame):
+        svg = f'<svg class="marks" width="{width}" height="900" viewBox="0 0 1000 900"><text>chart</text></svg>'
+        assert frame_chart(svg) == f'<div class="{frame}">{svg}</div>'
+        assert frame_chart(svg, in_parts=True) == f'<div class="{frame.replace("wide", "long")}">{svg}</div>'
+
+    def test_nothing_else_is_trusted(self):
+        assert "<svg" not in render(confusions={"<svg>": SVG}).replace(SVG, "").replace("&lt;svg", "")
 
 
 class TestColumns:
