@@ -92,7 +92,8 @@ function show(file, content) {
       card.append(row);
     }
     const set = `With ${+(100 * facts.coverage).toFixed(3)} % coverage, one of: ${content.set.join(", ")}`;
-    card.append(make("div", "set", set), make("div", "time", `${content.milliseconds.toFixed(0)} ms`));
+    if (!content.none_of_these) card.append(make("div", "set", set)); // it is promised for pictures like those of training
+    card.append(make("div", "time", `${content.milliseconds.toFixed(0)} ms`));
   }
   cards.prepend(card);
 }
