@@ -11,7 +11,6 @@ from pipeline.config.recipes import averages_mirrors, describe_settings
 from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table, make_test_class_table
-from pipeline.evaluation.metric_types import Metrics
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
 from pipeline.evaluation.out_of_fold import predict_out_of_fold
 from pipeline.evaluation.ranking import load_rules
@@ -41,19 +40,19 @@ def evaluate(family: str) -> None:
     from pipeline.evaluation.probabilities import predict_splits
     from pipeline.evaluation.refusals import measure_refusals
     from pipeline.evaluation.samples import draw_samples
+    from pipeline.evaluation.zero_shot import measure_zero_shot
     from pipeline.models.artifacts import load_model
     from pipeline.models.inference import freeze
 
     model = load_model(artifact)
     outside, decoding = OUTSIDE if params.evaluate.outside_path else None, decode_as_trained(contract, params.prune)
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
-    predicted = predict_splits(family, model, apply, artifact)
+    predicted, zero_shot = predict_splits(family, model, apply, artifact), measure_zero_shot(family, model, params)
     described = describe_model(model, artifact, record, mirrored=averages_mirrors(params, family))
-    metrics: Metrics = {**compute_metrics(predicted, temperature, rule), **described}
     test, folds, seed = predicted["test"], params.evaluate.label_folds, params.crossval.seed
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(
-        metrics=metrics,
+        metrics={**compute_metrics(predicted, temperature, rule), **described, **zero_shot},
         classes=make_test_class_table(test, class_names, temperature, rule),
         classes_train=make_class_table(*predicted["train"], class_names),
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
@@ -73,7 +72,8 @@ def evaluate(family: str) -> None:
     )
     save_results(family, results)
     record_costs(family, apply, artifact, facts.image_size)
-    logger.info("%s: accuracy %.4f on test, %.4f on train", family, metrics["test_accuracy"], metrics["train_accuracy"])
+    found = results.metrics
+    logger.info("%s: accuracy %.4f on test, %.4f on train", family, found["test_accuracy"], found["train_accuracy"])
 
 
 if __name__ == "__main__":

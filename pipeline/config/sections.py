@@ -10,6 +10,7 @@ from pipeline.config.hosts import Host
 from pipeline.config.recipe_sections import LinearRecipe, Recipe, Train, make_recipe_section
 from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
+    CLASS_WORD,
     Caps,
     Count,
     Encoding,
@@ -37,6 +38,14 @@ def _check_folds(count: int) -> int:
     if count == 1 or count > 20:
         raise ValueError("0 or 2 to 20")
     return count
+
+
+def _check_prompt(prompt: str) -> str:
+    if CLASS_WORD not in prompt:
+        raise ValueError(
+            f"a text with the word {CLASS_WORD}, where the name of a class stands, such as 'a photo of a {CLASS_WORD}.'"
+        )
+    return prompt
 
 
 class Data(ReadingSettings):
@@ -148,7 +157,8 @@ class Examine(Section):
 class Evaluate(Section):
     """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of
     prediction sets, see pipeline.evaluation.conformal. false_alarms: of "none of these", see
-    pipeline.evaluation.familiarity. tta: what is averaged, see pipeline.models.mirrors."""
+    pipeline.evaluation.familiarity. tta: what is averaged, see pipeline.models.mirrors. prompts: see
+    pipeline.evaluation.zero_shot."""
 
     outside_path: Place | None
     choose_by: Measure | None
@@ -157,6 +167,7 @@ class Evaluate(Section):
     coverage: Annotated[Number, Field(gt=0, lt=1)]
     false_alarms: Annotated[Number, Field(gt=0, lt=1)]
     tta: Literal["none", "flip"] = "none"
+    prompts: Annotated[list[Annotated[str, AfterValidator(_check_prompt)]], Field(default_factory=list)]
 
 
 class Export(Section):

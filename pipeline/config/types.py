@@ -52,6 +52,7 @@ ExportFormat = Literal[
     "savedmodel", "onnx", "onnx_float16", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
 ]
 Encoding = Literal["raw", "jpeg", "webp"]  # of pixels in TFRecords
+CLASS_WORD = "CLASS"  # stands in evaluate.prompts for the name of a class
 Measure = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc", "cost"]
 
 

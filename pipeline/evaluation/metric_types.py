@@ -117,5 +117,17 @@ class FamilyMetrics(SharedMetrics):
     verdict: str
 
 
-class Metrics(FamilyMetrics, ModelFacts):
+class ZeroShotMetrics(TypedDict, total=False):
+    """Of a family's preset alone, see `pipeline.evaluation.zero_shot`; most families have none of these. low, high: ends of the
+    95 % interval. preset: the last part of its name."""
+
+    zero_shot_preset: str
+    zero_shot_prompts: list[str]
+    zero_shot_val_accuracy: float
+    zero_shot_test_accuracy: float
+    zero_shot_test_accuracy_low: float
+    zero_shot_test_accuracy_high: float
+
+
+class Metrics(FamilyMetrics, ModelFacts, ZeroShotMetrics):
     """metrics.json of a family."""

@@ -16,6 +16,7 @@ import h5py
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _PRESET_CONFIGS = ("config.json", "image_converter.json")
+_TEXT_CONFIGS = ("tokenizer.json", "preprocessor.json")
 # Bytes that a member may unpack to.
 _MEMBERS = {_CONFIG: 16 << 20, "metadata.json": 1 << 20, _WEIGHTS: 16 << 30, "contract.json": 16 << 20}
 _MAX_RATIO = 100  # unpacked bytes / packed bytes; Keras packs nothing
@@ -43,6 +44,12 @@ _ALLOWED = {
 # Of KerasHub, an extra: networks for images, which are built from numbers alone, and how they scale pixels.
 _HUB_MODULE = r"keras_hub\.src\.(models|layers\.preprocessing)(\.[a-z0-9_]+)+"
 _HUB_CLASS = r"[A-Z][A-Za-z0-9]*(Backbone|VisionEncoder|TextEncoder|ImageConverter)"
+_HUB_TEXT_CLASS = r"[A-Z][A-Za-z0-9]*(Tokenizer|Preprocessor|ImageConverter)"
+_ASSETS = (
+    "proto",
+    "vocabulary",
+    "merges",
+)  # of a tokenizer: in files of their own, beside; here they could name any file
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__")
 
 
@@ -77,6 +84,14 @@ def check_preset(folder: Path) -> None:
         check_weights(file)
 
 
+def check_preset_texts(folder: Path) -> None:
+    """Of a preset of KerasHub: what reads its texts is of KerasHub's own, and takes its words from files of the folder. Errors:
+    see `check_weights`."""
+    for name in _TEXT_CONFIGS:
+        if (folder / name).exists():
+            _check_config(json.loads((folder / name).read_bytes()), 1, _HUB_TEXT_CLASS)
+
+
 def _check_members(archive: zipfile.ZipFile) -> None:
     seen = set()
     for member in archive.infolist():
@@ -92,27 +107,32 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         raise RefusedError(f"it has no {min(missing)}")
 
 
-def _check_config(part: Any, depth: int) -> None:
+def _check_config(part: Any, depth: int, hub_class: str = _HUB_CLASS) -> None:
+    """hub_class: a pattern for what it may have of KerasHub."""
     if depth > _MAX_DEPTH:
         raise RefusedError(f"{_CONFIG} is nested more than {_MAX_DEPTH} levels deep")
     if isinstance(part, dict):
         if "class_name" in part:
-            _check_class(part)
+            _check_class(part, hub_class)
         for key, value in part.items():
+            if hub_class == _HUB_TEXT_CLASS and key in _ASSETS and value is not None:
+                raise RefusedError(
+                    f"its tokenizer takes {key} from {str(value)[:80]!a}: expected null, and files beside"
+                )
             if depth or key != "compile_config":  # of the whole, of which Keras is told to make nothing
-                _check_config(value, depth + 1)
+                _check_config(value, depth + 1, hub_class)
     elif isinstance(part, list):
         for value in part:
-            _check_config(value, depth + 1)
+            _check_config(value, depth + 1, hub_class)
 
 
-def _check_class(part: dict[str, Any]) -> None:
+def _check_class(part: dict[str, Any], hub_class: str) -> None:
     module, name, registered = part.get("module"), part["class_name"], part.get("registered_name")
     if isinstance(name, str) and name in _PLAIN and module in (None, "builtins"):
         return
     pattern, names = _ALLOWED.get(module) if isinstance(module, str) else None, [None, name]
     if isinstance(module, str) and re.fullmatch(_HUB_MODULE, module):
-        pattern = _HUB_CLASS
+        pattern = hub_class
         names.append(f"keras_hub>{name}")
         _require_hub()
     if pattern is None or not isinstance(name, str) or not re.fullmatch(pattern, name) or registered not in names:

@@ -2,7 +2,7 @@
 Keras, and KerasHub, an extra, only where a preset is used."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def build_preset(preset: str | None, input_size: int, *, weighted: bool, paramet
         raise PipelineError(f"{parameter} is null: expected a preset of KerasHub, such as dinov2_small, or a folder")
     folder = check_preset_place(preset, parameter)
     if folder is not None:
-        _check_folder(folder, parameter)
+        check_folder(folder, parameter)
     place = str(folder) if folder is not None else preset
     scale = _load_scale(place, parameter)
     tower = _load_tower(place, input_size, weighted=weighted, parameter=parameter)
@@ -41,16 +41,17 @@ def build_preset(preset: str | None, input_size: int, *, weighted: bool, paramet
     return keras.Model(images, _make_map(tokens, tower, input_size), name="preset")
 
 
-def _check_folder(folder: Path, parameter: str) -> None:
+def check_folder(folder: Path, parameter: str, check: Callable[[Path], None] = check_preset) -> None:
+    """Raises PipelineError for a folder that is damaged, or of more than KerasHub's own parts and plain arrays."""
     try:
-        check_preset(folder)
+        check(folder)
     except MemoryError:
         raise
     except Exception as error:  # json and h5py raise whatever type the damage leads to
         refused = isinstance(error, RefusedError)
         what = "is refused" if refused else f"can't be read ({type(error).__name__})"
         raise PipelineError(
-            f"{parameter}: the folder {folder} {what}: {_first_line(error)}; expected a preset as KerasHub saves it"
+            f"{parameter}: the folder {folder} {what}: {read_reason(error)}; expected a preset as KerasHub saves it"
         ) from error
 
 
@@ -64,7 +65,7 @@ def _load_scale(place: str, parameter: str) -> keras.Layer:
         raise
     except Exception as error:  # KerasHub and its hubs raise many types
         raise PipelineError(
-            f"{parameter}: {place} does not say how pixels are scaled ({type(error).__name__}: {_first_line(error)}): expected "
+            f"{parameter}: {place} does not say how pixels are scaled ({type(error).__name__}: {read_reason(error)}): expected "
             "a preset of a network for images that KerasHub knows, with image_converter.json, reachable from here"
         ) from error
     scale, offset = (1.0 if converter.scale is None else converter.scale), converter.offset
@@ -86,7 +87,7 @@ def _load_tower(place: str, input_size: int, *, weighted: bool, parameter: str) 
     except Exception as error:
         raise PipelineError(
             f"{parameter}: {place} can't be loaded for images of {input_size} px ({type(error).__name__}: "
-            f"{_first_line(error)}): expected a preset that takes this size, see input_size, and whose files can be had"
+            f"{read_reason(error)}): expected a preset that takes this size, see input_size, and whose files can be had"
         ) from error
     tower = next((getattr(model, name) for name in _TOWERS if hasattr(model, name)), model)
     taken = getattr(tower, "image_shape", (input_size,))[0]
@@ -118,7 +119,8 @@ def _count_before(tower: keras.Model, tokens: int, input_size: int) -> int:
     return max(0, tokens - patches)
 
 
-def _first_line(error: Exception) -> str:
+def read_reason(error: Exception) -> str:
+    """The first line of what a library says."""
     return (str(error).strip() or type(error).__name__).partition("\n")[0][:200]
 
 

@@ -1,5 +1,6 @@
 """Whether presets of KerasHub, which is an extra, can be used here, before any work. Imports neither Keras nor KerasHub."""
 
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,16 +12,46 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.local_paths import resolve_path
 
 _CONFIG = "config.json"  # each preset has one
+# Networks that compare images with texts, and what those who read their texts keep beside tokenizer.json.
+TEXT_NETWORKS = ("CLIPBackbone", "MetaCLIP2Backbone", "SigLIPBackbone")
+TOKENIZER = "tokenizer.json"
+_ASSETS = {
+    "CLIPTokenizer": ("vocabulary.json", "merges.txt"),
+    "MetaCLIP2Tokenizer": ("vocabulary.spm",),
+    "SigLIPTokenizer": ("vocabulary.spm",),
+}
 INSTALL = "`pip install -c constraints.txt -e '.[hub]'`"
 
 
 def check_presets(params: Params) -> None:
     """Raises PipelineError, one line, where a family's preset needs a package that is not installed, or names a folder that is
-    none. A name on a hub is believed: `embed` finds out."""
+    none, or one that lacks what its texts are read with. A name on a hub is believed: `embed` finds out."""
     for family in list_trained(params):
         backbone = resolve_family(params, family).backbone
         if backbone is not None and backbone.preset is not None:
-            check_preset_place(backbone.preset, f"recipes.{family}.backbone.preset")
+            folder = check_preset_place(backbone.preset, f"recipes.{family}.backbone.preset")
+            if folder is not None and params.evaluate.prompts and backbone.weights == "imagenet":
+                check_assets(folder, f"recipes.{family}.backbone.preset")
+
+
+def check_assets(folder: Path, parameter: str) -> None:
+    """Raises PipelineError for a preset that compares images with texts, has a tokenizer, and lacks a file of it. Without any
+    tokenizer, there is no zero-shot row, and nothing to refuse."""
+    assets = _ASSETS.get(_read_class(folder / TOKENIZER), ()) if _read_class(folder / _CONFIG) in TEXT_NETWORKS else ()
+    missing = [f"assets/tokenizer/{name}" for name in assets if not (folder / "assets" / "tokenizer" / name).is_file()]
+    if missing:
+        raise PipelineError(
+            f"{parameter}: the folder {folder} has {TOKENIZER}, but no {missing[0]}: expected all that KerasHub saved; copy it "
+            "again, or set evaluate.prompts to [] to do without the zero-shot row"
+        )
+
+
+def _read_class(file: Path) -> str:
+    """Of what a file says is to be built; empty where there is no such file. What is damaged is refused where it is opened."""
+    try:
+        return str(json.loads(file.read_bytes())["class_name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def check_preset_place(preset: str, parameter: str) -> Path | None:

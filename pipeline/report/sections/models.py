@@ -22,6 +22,7 @@ from pipeline.report.ensemble import Ensemble
 from pipeline.report.findings import Findings
 from pipeline.report.sections.costs import describe_costs
 from pipeline.report.sections.refusals import describe_refusals
+from pipeline.report.sections.zero_shot import describe_zero_shot
 from pipeline.report.tables import make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
@@ -69,6 +70,7 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
         "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
         "refusals": describe_refusals(results, families),
         "guessing": describe_guessing(findings),
+        "zero_shot": describe_zero_shot(results[name].metrics for name in families),
         "error_costs": describe_costs(findings, results, class_names),
         "unpredicted": findings.unpredicted,
         "architectures": {name: describe_architecture(results[name].layers) for name in families[:_ARCHITECTURES]},

@@ -496,6 +496,29 @@ class TestCuts:
         assert find_cut(load_params(change(*changes)).recipes["mobilenet_fine_tuned"]) is None
 
 
+class TestPrompts:
+    """evaluate.prompts: in what words a preset's tower for text sees a class."""
+
+    def test_there_is_one_by_default_and_none_in_a_file_from_before_them(self, change):
+        assert load_params().evaluate.prompts == ["a photo of a CLASS."]
+        assert load_params(change("evaluate.prompts", ABSENT)).evaluate.prompts == []
+
+    def test_several_and_none_are_taken(self, change):
+        assert load_params(change("evaluate.prompts", ["CLASS", "a CLASS, a toy"])).evaluate.prompts[0] == "CLASS"
+        assert load_params(change("evaluate.prompts", [])).evaluate.prompts == []
+
+    def test_one_without_the_name_of_the_class_is_refused(self, change):
+        assert refusal(change("evaluate.prompts", ["CLASS", "a photo of a {}."])) == (
+            "evaluate.prompts.1: expected a text with the word CLASS, where the name of a class stands, such as 'a photo of a "
+            "CLASS.', received 'a photo of a {}.'"
+        )
+
+    def test_a_text_alone_is_refused(self, change):
+        assert refusal(change("evaluate.prompts", "a CLASS")) == (
+            "evaluate.prompts: expected a list in brackets, such as [a CLASS], received 'a CLASS'"
+        )
+
+
 class TestFiles:
     def test_a_missing_one_says_where_to_go(self, tmp_path):
         assert "run from the project's folder" in refusal(tmp_path / "params.yaml")

@@ -177,6 +177,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "ties": [],
         "beaten_by": [],
         "guessing": make_guessing(),
+        "zero_shot": [],
         "unpredicted": [],
         "ensemble": None,
         "few_images": 10,
@@ -252,6 +253,9 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
     other = make_row("other")
     full = {
         "rows": [make_row(), other],
+        "zero_shot": [
+            {"preset": "clip", "prompts": ["a CLASS"], "accuracy": 0.5, "low": 0.25, "high": 0.75, "val_accuracy": 0.5}
+        ],
         "versus": {"other": make_versus(), "ensemble": make_versus()},
         "ties": ["other"],
         "ensemble": {
@@ -541,6 +545,13 @@ class TestWhich:
 
     def test_families_that_are_no_better_than_guessing_are_marked(self):
         assert "no better than guessing" in read(rows=[make_row(), make_row("other")], versus={"other": make_versus()})
+
+    def test_what_a_preset_classifies_untrained_stands_beside_guessing_with_its_prompts(self):
+        row = {"preset": "<clip>", "accuracy": 0.375, "low": 0.25, "high": 0.5, "val_accuracy": 0.4375}
+        text = read(zero_shot=[row | {"prompts": ["a CLASS", "the CLASS"]}])
+        assert "<clip>, zero-shot37.5 %25.0 – 50.0 %43.8 %names alone, untrainedalways cat25.0 %" in text
+        assert "in “a CLASS”, “the CLASS” (evaluate.prompts)" in text
+        assert "ero-shot" not in read()
 
     def test_ties_say_how_many_images_would_decide(self):
         assert "1,500" in read(rows=[make_row(), make_row("other")], versus={"other": make_versus()})
