@@ -14,13 +14,16 @@ from pipeline.data.class_counts import compare_splits, count_classes
 from pipeline.data.examination import Examination, ExaminationFacts, save_examination
 from pipeline.data.faults import describe_faults, find_faults
 from pipeline.data.image_statistics import measure_images
+from pipeline.data.kept_parts import open_parts
 from pipeline.data.manifest import load_manifest
 from pipeline.data.near_duplicates import NEAR_COPY, find_near_duplicates
+from pipeline.data.part_key import compute_part_key
 from pipeline.data.pixel_values import make_pixel_table, measure_originals
 from pipeline.data.raw import load_index
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.cluster import open_cluster
+from pipeline.runtime.paths import CODE, MANIFEST, MEASURED, TFRECORDS
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +33,16 @@ def examine() -> None:
     least = params.examine.near_duplicate
     dataset, manifest = load_dataset_facts(), load_manifest()
     sizes = dict(zip(manifest["name"], zip(manifest["width"], manifest["height"], strict=True), strict=True))
+    key = compute_part_key({}, [CODE / "examine.json", MANIFEST, *sorted(TFRECORDS.iterdir())])
+    parts = open_parts(MEASURED, key)
     with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
-        measured = measure_images(dataset, params.preprocess.num_workers, sizes, runner=cluster)
+        measured = measure_images(dataset, params.preprocess.num_workers, sizes, runner=cluster, parts=parts)
         originals = measure_originals(
             measured.images[["name", "split"]].merge(manifest, on="name"),
             dataset.range,
             params.preprocess.num_workers,
             runner=cluster,
+            parts=parts,
         )
     images = measured.images.merge(manifest[["name", "width", "height", "mode"]], on="name", how="left", validate="1:1")
     near = find_near_duplicates(images, measured.outlines, least)
@@ -47,6 +53,7 @@ def examine() -> None:
     save_examination(
         Examination(classes=classes, images=images, near_duplicates=near, faults=faults, pixels=pixels, facts=facts)
     )
+    parts.remove()
     for fault, labels in describe_faults(faults).items():
         logger.warning("%s: %s", fault, labels)
     copies = int((near["similarity"] >= NEAR_COPY).sum())

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.config.reader import load_params
 from pipeline.data.correction_files import load_corrections
 from pipeline.data.corrections import apply_corrections, make_corrections
-from pipeline.data.inspection import Limits, inspect_files
+from pipeline.data.inspection import Limits, inspect_files, open_inspected
 from pipeline.data.losses import check_losses, describe_losses, find_conflicts, find_losses, settle_conflicts
 from pipeline.data.manifest import check_classes, find_small_classes, rename_classes, save_table
 from pipeline.data.raw import load_index
@@ -42,8 +42,10 @@ def prune() -> None:
     index["label"] = apply_corrections(index, classes, corrections)
     index = index[index["label"].notna()]
     sizes, is_strict = (rules.min_side, rules.max_megapixels, rules.max_seconds), rules.faults == "quarantine"
+    limits = Limits(*sizes, params.preprocess.range, is_strict)
+    parts = open_inspected(index, limits)
     with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
-        manifest, quarantine = inspect_files(index, Limits(*sizes, params.preprocess.range, is_strict), runner=cluster)
+        manifest, quarantine = inspect_files(index, limits, runner=cluster, parts=parts)
     losses, conflicts = find_losses(manifest, quarantine), find_conflicts(manifest)
     for line in describe_losses(losses, manifest, quarantine):
         logger.warning("%s", line)
@@ -51,18 +53,18 @@ def prune() -> None:
     for conflict in conflicts[:1]:
         logger.warning("%d picture(s) with the same bytes under two labels, such as %s", len(conflicts), conflict)
     manifest, quarantine = settle_conflicts(manifest, quarantine, conflicts, rules.conflicts)
-    min_images = _choose(rules.min_images_per_class, defaults.min_images_per_class)
-    manifest = _leave_out_small(manifest, min_images)
+    manifest = _leave_out_small(manifest, _choose(rules.min_images_per_class, defaults.min_images_per_class))
     if rules.thin == "all":
         manifest = cap_classes(manifest, max_images=params.max_images_per_class, seed=rules.seed)
     elif params.max_images_per_class is None:
         logger.warning("prune.thin is train, but there is no prune.max_images_per_class: nothing is thinned")
     check_classes(manifest, num_quarantined=len(quarantine))
-    save_table(manifest, MANIFEST)
-    save_table(quarantine, QUARANTINE)
-    save_table(corrections, CORRECTIONS)
-    classes_left = manifest["label"].nunique()
-    logger.info(f"{len(manifest):,} images of {classes_left} classes; {len(quarantine):,} files in {QUARANTINE}")
+    for table, file in ((manifest, MANIFEST), (quarantine, QUARANTINE), (corrections, CORRECTIONS)):
+        save_table(table, file)
+    parts.remove()
+    logger.info(
+        f"{len(manifest):,} images of {manifest['label'].nunique()} classes; {len(quarantine):,} files in {QUARANTINE}"
+    )
 
 
 def _choose(rule: Value | None, default: Value) -> Value:

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.files import compute_sha256
+from pipeline.runtime.processes import num_cores
 
 _PACKAGES = ("numpy", "pillow", "imagecodecs", "tifffile", "pillow-heif", "tensorflow", "keras")
 
@@ -23,7 +25,9 @@ def compute_part_key(settings: dict[str, Any], files: Iterable[Path]) -> str | N
     inputs = list(files)
     if not os.environ.get("DVC_STAGE") or not all(file.is_file() for file in inputs):
         return None
-    made_of = [settings, {name: _read_version(name) for name in _PACKAGES}, [compute_sha256(file) for file in inputs]]
+    with ThreadPoolExecutor(num_cores()) as pool:  # hashing holds no lock
+        digests = list(pool.map(compute_sha256, inputs))
+    made_of = [settings, {name: _read_version(name) for name in _PACKAGES}, digests]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 

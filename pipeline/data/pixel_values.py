@@ -1,5 +1,6 @@
 """The range of pixel values, per split: of the originals, and of what they become in data/tfrecords."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from pipeline.data.deep_pixels import ValueRange
 from pipeline.data.image import decode_original
+from pipeline.data.kept_parts import NOTHING_KEPT, Parts
 from pipeline.data.manifest import hash_uniform
 from pipeline.data.raw import read_many
 from pipeline.data.splits import SPLIT_NAMES
@@ -35,19 +37,29 @@ def measure_originals(
     budget: int = _BUDGET,
     *,
     runner: Runner | None = None,
+    parts: Parts = NOTHING_KEPT,
 ) -> dict[str, tuple[int, Histogram]]:
     """Split to how many of its originals were decoded, and the values in them, as RGB, before they are resized.
 
     table: image_id, split, shard, offset, size, width, height; one row per image. value_range: see `choose_range`. budget:
-    pixels; of a split that has more, those images are taken whose content's hash comes first, one at least.
+    pixels; of a split that has more, those images are taken whose content's hash comes first, one at least. parts: where what
+    is found in each split is kept; originals of splits that are there are not decoded again.
     """
-    tasks = [(split, places, value_range) for split in SPLIT_NAMES for places in _cut(_choose(table, split, budget))]
     found = {split: (0, np.zeros(_VALUES, np.int64)) for split in SPLIT_NAMES}
+    kept = {split: part for split in SPLIT_NAMES if (part := parts.load(f"originals-{split}")) is not None}
+    found |= {split: (images, arrays["values"]) for split, (arrays, images) in kept.items()}
+    todo = [split for split in SPLIT_NAMES if split not in kept]
+    tasks = [(split, places, value_range) for split in todo for places in _cut(_choose(table, split, budget))]
+    waiting = Counter(split for split, *_ in tasks)
     for split, count, histogram in map_in_order(
         _measure, iter(tasks), num_workers, runner=runner, singles=_list_singles
     ):
         images, values = found[split]
         found[split] = images + count, values + histogram
+        waiting[split] -= 1
+        if not waiting[split]:
+            images, values = found[split]
+            parts.save(f"originals-{split}", {"values": values}, images)
     return found
 
 

@@ -76,6 +76,17 @@ def folder_continued(path: Path, key: str | None) -> Iterator[Path]:
         with folder_aside(path) as partial:
             yield partial
         return
+    partial = continue_partial(path, key)
+    with _naming(path):
+        yield partial
+        remove(partial / _KEY)
+        reach_disk(*(file for file in partial.rglob("*") if file.is_file()))
+    remove(path)
+    partial.rename(path)
+
+
+def continue_partial(path: Path, key: str) -> Path:
+    """The folder aside in which a run with this key goes on: with what another has finished, or empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     if read_key(partial) != key:
@@ -85,12 +96,7 @@ def folder_continued(path: Path, key: str | None) -> Iterator[Path]:
         remove(half)
     with write_aside(partial / _KEY) as file:
         file.write_text(key)
-    with _naming(path):
-        yield partial
-        remove(partial / _KEY)
-        reach_disk(*(file for file in partial.rglob("*") if file.is_file()))
-    remove(path)
-    partial.rename(path)
+    return partial
 
 
 def read_key(partial: Path) -> str | None:

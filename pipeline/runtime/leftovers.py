@@ -23,6 +23,7 @@ _SINGLE = (
     paths.OUTSIDE,
     paths.CORRECTION_COPIES,
     paths.RAW,
+    paths.INSPECTED,
     paths.MANIFEST,
     paths.QUARANTINE,
     paths.CORRECTIONS,
@@ -30,10 +31,12 @@ _SINGLE = (
     paths.DUPLICATES,
     paths.LEAKS,
     paths.TFRECORDS,
+    paths.MEASURED,
     paths.EXAMINATION,
     paths.WATCH_LIST,
     paths.WATCH_HERE,
 )
+_FOR = {paths.INSPECTED.name: paths.MANIFEST, paths.MEASURED.name: paths.EXAMINATION}  # parts of no folder of their own
 _BY_FAMILY = (paths.EMBEDDINGS, paths.EVALUATIONS, paths.CROSSVAL, paths.MODELS, paths.METRICS, paths.WATCH_SEEN)
 _DEPTH = 4  # metrics/crossval/<family>/fold1
 _TEMPORARY = (Path(".dvc/tmp/exps"), Path(".dvc/tmp/exps/standalone"))  # of the queue; of --temp
@@ -68,7 +71,8 @@ def _waits(path: Path) -> bool:
     """Whether it has parts from which the next run goes on; not if the output is there, as after DVC took it from its cache."""
     if read_key(path) is None:
         return False
-    output = path.with_name(path.name.removesuffix(".partial"))
+    name = path.name.removesuffix(".partial")
+    output = path.with_name(_FOR[name].name if name in _FOR else name)
     return not output.exists() and time.time() - path.stat().st_mtime < _WAITING
 
 

@@ -13,6 +13,7 @@ from pipeline.data.examination import NEAR_COLUMNS, Examination, load_examinatio
 from pipeline.data.manifest import load_manifest, load_quarantine
 from pipeline.data.splits import load_splits
 from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.runtime.paths import CODE, EXAMINATION, MANIFEST, TFRECORDS
 from stages.download import download
 from stages.examine import examine
 from stages.preprocess import preprocess
@@ -90,6 +91,10 @@ def prepared(finished, project) -> Project:
     """A copy of it for one test, which may examine it again."""
     shutil.copytree(finished, project.folder, dirs_exist_ok=True)
     return project
+
+
+def raise_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def prepare() -> None:
@@ -230,3 +235,35 @@ class TestFiles:
         assert sorted(results[0]) == [
             *("classes.csv", "facts.json", "faults.csv", "images.csv", "near_duplicates.csv", "pixels.csv")
         ]
+
+
+class TestKilled:
+    @pytest.fixture
+    def killed(self, prepared, monkeypatch) -> Project:
+        """Examined as by DVC, and killed when all was measured."""
+        monkeypatch.setenv("DVC_STAGE", "examine")
+        CODE.mkdir(parents=True)
+        (CODE / "examine.json").write_text("{}")
+        shutil.rmtree(EXAMINATION)  # as DVC does first
+        with monkeypatch.context() as patch:
+            patch.setattr("stages.examine.find_near_duplicates", raise_interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                examine()
+        assert not EXAMINATION.exists()
+        return prepared
+
+    def test_nothing_is_measured_twice_and_the_bytes_are_the_same(self, killed, finished, monkeypatch):
+        for name in ("image_statistics._measure_shard", "pixel_values._measure"):
+            monkeypatch.setattr(f"pipeline.data.{name}", raise_interrupt)
+        examine()
+        for file in (finished / EXAMINATION).iterdir():
+            assert (EXAMINATION / file.name).read_bytes() == file.read_bytes()
+        assert not [name for name in killed.files() if name.endswith(".partial")]
+
+    @pytest.mark.usefixtures("killed")
+    @pytest.mark.parametrize("changed", [CODE / "examine.json", MANIFEST, TFRECORDS / "val-00000-of-00003.tfrecord"])
+    def test_after_a_change_all_is_measured_anew(self, monkeypatch, changed):
+        changed.write_bytes(changed.read_bytes() + b"\n")
+        monkeypatch.setattr("pipeline.data.image_statistics._measure_shard", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            examine()

@@ -6,10 +6,13 @@ from pipeline.data.corrections import CORRECTIONS_COLUMNS, load_corrections_tabl
 from pipeline.data.manifest import load_manifest, load_quarantine
 from pipeline.data.raw import save_raw
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import CODE
 from pipeline.sources.raw_image import RawImage
 from stages.prune import prune
 
 pytestmark = pytest.mark.usefixtures("one_core")
+
+TABLES = ("manifest.csv", "quarantine.csv", "corrections.csv")
 
 
 @pytest.fixture
@@ -388,3 +391,25 @@ class TestConflicts:
         project.set(prune__conflicts="error")
         prune()
         assert classes() == {"cat": 4, "dog": 2}
+
+
+def test_a_run_that_ends_early_leaves_what_it_has_inspected_to_the_next_which_leaves_nothing(
+    project, raw, monkeypatch, caplog
+):
+    raw({"cat/bad.png": b"bad"}, dog=3, cat=5)
+    prune()
+    expected = {name: (project.folder / "data" / name).read_bytes() for name in TABLES}
+    monkeypatch.setenv("DVC_STAGE", "prune")
+    CODE.mkdir(parents=True)
+    (CODE / "prune.json").write_text("{}")
+    project.set(prune__max_loss=0.0)
+    with pytest.raises(PipelineError):
+        prune()
+    assert "inspected.partial" in project.files()
+    project.set(prune__max_loss=1.0)
+    monkeypatch.setattr("pipeline.data.inspection.map_guarded", lambda *_, **__: iter([]))
+    caplog.set_level(logging.INFO)
+    prune()
+    assert caplog.messages[0] == "prune goes on: 9 files are done, by a run that ended early"
+    assert {name: (project.folder / "data" / name).read_bytes() for name in TABLES} == expected
+    assert "inspected.partial" not in project.files()

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 from dataclasses import replace
 
@@ -5,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.image_statistics import _measure_contrast, measure_images
+from pipeline.data.image_statistics import Shard, _measure_contrast, _measure_shard, measure_images
+from pipeline.data.kept_parts import open_parts
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import list_shards, load_dataset_facts
 from pipeline.runtime.paths import TFRECORDS
 from tests.tfrecords import make_noise, write_records
 
@@ -92,3 +94,31 @@ def test_encoded_pixels_are_measured_as_they_come_back():
     lossless = measure_images(load_dataset_facts(), 1)
     pd.testing.assert_frame_equal(lossless.images, raw.images)
     assert (lossless.outlines == raw.outlines).all()
+
+
+@pytest.mark.parametrize("done", [0, 1, 5, 12])
+def test_shards_that_a_killed_run_has_measured_are_not_measured_again(tmp_path, monkeypatch, done):
+    splits = {split: (make_noise(3, 8, seed=i), np.arange(3) % 2) for i, split in enumerate(SPLITS)}
+    write_records(class_names=["a", "b"], num_shards=4, **splits)  # of three images: one is empty
+    facts, shards, measured = load_dataset_facts(), 12, []
+    expected, parts = measure_images(facts, 1), open_parts(tmp_path / "measured", "key")
+
+    def measure(task: tuple) -> Shard:
+        if len(measured) == limit:
+            raise KeyboardInterrupt
+        measured.append(task[1])
+        return _measure_shard(task)
+
+    monkeypatch.setattr("pipeline.data.image_statistics._measure_shard", measure)
+    limit = done
+    with pytest.raises(KeyboardInterrupt) if done < shards else contextlib.nullcontext():
+        measure_images(facts, 1, parts=parts)
+    limit = shards
+    again = measure_images(facts, 1, parts=open_parts(tmp_path / "measured", "key"))
+    assert sorted(measured) == sorted(file for split in SPLITS for file in list_shards(split)), "each once"
+    pd.testing.assert_frame_equal(again.images, expected.images)
+    pd.testing.assert_frame_equal(again.looks, expected.looks)
+    np.testing.assert_array_equal(again.outlines, expected.outlines, strict=True)
+    for split in SPLITS:
+        assert again.values[split][0] == expected.values[split][0]
+        assert (again.values[split][1] == expected.values[split][1]).all()

@@ -1,19 +1,26 @@
 import hashlib
+import os
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from pipeline.data.inspection import Limits, inspect_files
+from pipeline.data.guarded import map_guarded
+from pipeline.data.inspection import Limits, _divide, _name, inspect_files, open_inspected
+from pipeline.data.kept_parts import Parts
 from pipeline.data.manifest import MANIFEST_COLUMNS, QUARANTINE_COLUMNS
 from pipeline.data.raw import load_index, read_bytes, save_raw
+from pipeline.runtime.paths import CODE
 from pipeline.sources.raw_image import RawImage
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
+LIMITS = Limits(8, 1, 30)
 Inspect = Callable[..., tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -105,3 +112,74 @@ class TestQuarantine:
         files = {"tiny.png": make_image_bytes(size=(3, 3)), "large.png": make_image_bytes(size=(2000, 1000))}
         assert inspect(files, min_side=2, max_megapixels=1)[1]["name"].tolist() == ["large.png"]
         assert inspect(files, min_side=4, max_megapixels=2)[1]["name"].tolist() == ["tiny.png"]
+
+
+class TestKilled:
+    @pytest.fixture
+    def index(self, tmp_path, monkeypatch, make_image_bytes) -> pd.DataFrame:
+        """Of twelve files, every fifth of which is no picture, in data/raw; parts of four files are kept together."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("pipeline.data.inspection._PART", 4)
+        monkeypatch.setenv("DVC_STAGE", "prune")
+        CODE.mkdir(parents=True)
+        (CODE / "prune.json").write_text("{}")
+        pictures = [make_image_bytes(seed=i) if i % 5 else b"Dear cat," + bytes([i]) for i in range(12)]
+        images = [RawImage(f"cat/猫{i}.png", "cat", "", data, group=f"g{i // 3}") for i, data in enumerate(pictures)]
+        save_raw(images, {"source": "folder"})
+        return load_index()
+
+    def inspect(self, index: pd.DataFrame, limits: Limits = LIMITS) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return inspect_files(index, limits, num_workers=1, parts=open_inspected(index, limits))
+
+    def kill(self, index: pd.DataFrame, monkeypatch) -> None:
+        """After two parts."""
+        save = Parts.save
+
+        def die(parts: Parts, name: str, *rest: object) -> None:
+            if name.endswith("2"):
+                raise KeyboardInterrupt
+            save(parts, name, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Parts, "save", die)
+            with pytest.raises(KeyboardInterrupt):
+                self.inspect(index)
+
+    def list_sent(self, monkeypatch) -> list[str]:
+        """Names of the files that workers are given from now on."""
+        sent: list[str] = []
+
+        def guard(function: object, chunks: Iterator[list[dict]], **options: object) -> Iterator[list[dict]]:
+            yield from map_guarded(function, (sent.extend(map(_name, chunk)) or chunk for chunk in chunks), **options)
+
+        monkeypatch.setattr("pipeline.data.inspection.map_guarded", guard)
+        return sent
+
+    def test_finished_files_are_not_decoded_again_and_the_tables_are_the_same(self, index, monkeypatch):
+        expected = inspect_files(index, LIMITS, num_workers=1)
+        self.kill(index, monkeypatch)
+        sent = self.list_sent(monkeypatch)
+        again = self.inspect(index)
+        assert sent == index["name"].tolist()[8:]
+        for ours, theirs in zip(again, expected, strict=True):
+            pd.testing.assert_frame_equal(ours, theirs)
+
+    def test_of_other_pictures_limits_or_rows_nothing_is_taken_over(self, index, monkeypatch):
+        self.kill(index, monkeypatch)
+        sent = self.list_sent(monkeypatch)
+        self.inspect(index, replace(LIMITS, min_side=9))
+        assert len(sent) == 12
+        self.kill(index, monkeypatch)
+        sent.clear()
+        tar = Path("data/raw/images-00000.tar")
+        os.utime(tar, ns=(1, 1))  # as one that was written anew
+        self.inspect(index)
+        assert len(sent) == 12
+        sent.clear()
+        self.inspect(index.assign(label="dog"))
+        assert len(sent) == 12
+
+    def test_parts_are_cut_by_the_bytes_of_their_files_too(self):
+        rows = [{"name": str(number), "size": size} for number, size in enumerate((1, 64 << 20, 1, 1))]
+        assert [[row["name"] for row in part] for part in _divide(rows)] == [["0"], ["1"], ["2", "3"]]
+        assert list(_divide([])) == []

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline.data import pixel_values
+from pipeline.data.kept_parts import open_parts
 from pipeline.data.pixel_values import PIXEL_COLUMNS, count_values, make_pixel_table, measure_originals
 from pipeline.data.raw import load_index, save_raw
 from pipeline.sources.raw_image import RawImage
@@ -83,6 +85,27 @@ class TestOriginals:
         table = store({f"train/{number}": shade(number) for number in range(4)})
         one, two = (measure_originals(table, "auto", workers)["train"] for workers in (1, 2))
         assert (one[1] == two[1]).all()
+
+    def test_a_split_that_a_killed_run_has_finished_is_not_decoded_again(self, tmp_path, monkeypatch):
+        table = store({f"{split}/{number}": shade(number) for split in ("train", "test") for number in range(4)})
+        expected, parts = measure_originals(table, "auto", 1), open_parts(tmp_path / "measured", "key")
+        decode, decoded = pixel_values.decode_original, []
+
+        def count(data: bytes, **options: object) -> Image.Image:
+            if len(decoded) == 6:
+                raise KeyboardInterrupt
+            decoded.append(data)
+            return decode(data, **options)
+
+        monkeypatch.setattr(pixel_values, "decode_original", count)
+        with pytest.raises(KeyboardInterrupt):
+            measure_originals(table, "auto", 1, parts=parts)
+        decoded.clear()
+        again = measure_originals(table, "auto", 1, parts=parts)
+        assert len(decoded) == 4, "the second split, of which two were decoded"
+        for split, (images, values) in expected.items():
+            assert again[split][0] == images
+            assert (again[split][1] == values).all()
 
 
 class TestTable:

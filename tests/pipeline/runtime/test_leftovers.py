@@ -98,14 +98,17 @@ def test_locks_of_references_to_experiments_are_removed_and_no_other_of_git(tmp_
     assert theirs.exists()
 
 
-def test_parts_from_which_the_next_run_goes_on_wait_for_two_weeks(tmp_path):
-    partial = tmp_path / "data" / "tfrecords.partial"
+@pytest.mark.parametrize(
+    ("parts", "output"), [("tfrecords", "tfrecords"), ("inspected", "manifest.csv"), ("measured", "examination")]
+)
+def test_parts_from_which_the_next_run_goes_on_wait_for_two_weeks(tmp_path, parts, output):
+    partial = tmp_path / "data" / f"{parts}.partial"
     partial.mkdir(parents=True)
     for name in ("parts.key", "train-00000.tfrecord", "train-00001.tfrecord.partial"):
         (partial / name).write_text("key")
     assert remove_leftovers(tmp_path) is None
-    (tmp_path / "data" / "tfrecords").mkdir()  # from DVC's cache: nothing goes on from the parts
-    assert "data/tfrecords.partial" in str(remove_leftovers(tmp_path))
+    (tmp_path / "data" / output).mkdir()  # from DVC's cache: nothing goes on from the parts
+    assert f"data/{parts}.partial" in str(remove_leftovers(tmp_path))
 
 
 def test_parts_wait_no_longer_than_that(tmp_path):
