@@ -170,11 +170,20 @@ class _Pictures:
 
     def __init__(self, index: pd.DataFrame) -> None:
         self._index = index
-        self._names = index["name"].tolist()
-        self._by_cell: dict[str, list[int]] = defaultdict(list)  # as a CSV file has them: without blanks around them
-        for place, name in enumerate(self._names):
-            self._by_cell[name.strip()].append(place)
         self._finders: dict[str, Finder] = {}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return self._index["name"].tolist()
+
+    @cached_property
+    def _by_cell(self) -> dict[str, list[int]]:
+        """Places by name as a CSV file has it, without blanks around it. Made where a file names pictures: of a million, it
+        takes a quarter of a gigabyte."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(self._names):
+            found[name.strip()].append(place)
+        return found
 
     def find(self, row: CorrectionRow, file: CorrectionFile) -> list[int]:
         """One place, or that of each copy. Raises PipelineError for none, and for several names alike."""

@@ -1,10 +1,12 @@
 """Brightness, contrast, outline and look of every image in data/tfrecords, measured on all cores."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from pipeline.data.kept_parts import NOTHING_KEPT, Parts
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
 from pipeline.data.pixel_values import Histogram, count_values
 from pipeline.data.splits import SPLIT_NAMES
-from pipeline.data.tfrecords import DatasetFacts, Record, list_shards, read_records
+from pipeline.data.tfrecords import DatasetFacts, Record, cut_records, list_shards, read_records
 from pipeline.runtime.processes import Runner, in_chunks, map_in_order
 from pipeline.runtime.progress import progress_bar
 
@@ -24,14 +26,33 @@ logger = logging.getLogger(__name__)
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
 _COLUMNS = ["name", "split", "label", "brightness", "contrast"]
+_NUMBERS = _COLUMNS[2:]
 _BLOCK_BYTES = 1 << 19  # pixels of the images that are described at a time: what fits a core's cache
+_PART = 4096  # images per message to a worker, and of which what is found is kept together
 
 Sizes = dict[str, tuple[int, int]]
 
 
-class Shard(NamedTuple):
-    """What is found in one file. table: _COLUMNS, with labels as numbers. The others as Measurements has them; values: int64
-    (256,)."""
+class _Part(NamedTuple):
+    """Some images of a split: as many records of a file, from a byte on. row: of the first among all images. sizes: see
+    `measure_images`, of these."""
+
+    split: str
+    file: str
+    begin: int
+    images: int
+    row: int
+    image_size: int
+    encoding: Encoding
+    sizes: Sizes | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.file).name}-{self.begin}"
+
+
+class _Found(NamedTuple):
+    """In a part. table: _COLUMNS, with labels as numbers. The others as Measurements has them; values: int64 (256,)."""
 
     table: pd.DataFrame
     outlines: np.ndarray
@@ -57,69 +78,124 @@ def measure_images(
     sizes: Sizes | None = None,
     *,
     runner: Runner | None = None,
+    room: IO[bytes] | None = None,
     parts: Parts = NOTHING_KEPT,
 ) -> Measurements:
-    """sizes: width and height of each original by name. If it is given, looks leave out the bars of a letterbox. parts: where
-    what is found in each shard is kept; shards that are there are not read again."""
+    """sizes: width and height of each original by name. If it is given, looks leave out the bars of a letterbox. room: a file
+    for outlines; None: they are in memory, a gigabyte for a million images. parts: where what is found is kept; images of
+    which it is there are not measured again."""
     boxes = sizes if facts.resize == "letterbox" else None
-    tasks = [
-        (split, file, facts.image_size, facts.encoding, boxes) for split in SPLIT_NAMES for file in list_shards(split)
-    ]
-    found = {file: kept for _, file, *_ in tasks if (kept := _load(parts, file)) is not None}
-    if found:
-        logger.info("examine goes on: %d shards are done, by a run that ended early", len(found))
+    collected = _Collected(facts, room)
     with progress_bar(total=sum(facts.num_images.values()), desc="examine", unit=" images") as progress:
-        progress.update(sum(len(shard.table) for shard in found.values()))
-        todo = [task for task in tasks if task[1] not in found]
-        measured = map_in_order(
-            _measure_shard, iter(todo), num_workers, runner=runner, singles=lambda task: [(task[1], task)]
-        )
-        for (_, file, *_), shard in zip(todo, measured, strict=True):
-            _save(parts, file, shard)
-            found[file] = shard
-            progress.update(len(shard.table))
-    return _join([(split, found[file]) for split, file, *_ in tasks], facts)
+
+        def take(part: _Part, found: _Found) -> None:
+            collected.put(part, found)
+            progress.update(part.images)
+
+        todo = _take_over(facts, boxes, parts, take)
+        for part, found in map_in_order(
+            _measure_part, todo, num_workers, runner=runner, singles=lambda part: [(part.file, part)]
+        ):
+            _save(parts, part, found)
+            take(part, found)
+    return collected.join()
 
 
-def _join(shards: list[tuple[str, Shard]], facts: DatasetFacts) -> Measurements:
-    """shards: with the split of each, in order."""
-    values = {split: (facts.num_images.get(split, 0), np.zeros(256, np.int64)) for split in SPLIT_NAMES}
-    for split, shard in shards:
-        values[split] = values[split][0], values[split][1] + shard.values
-    images = pd.concat([shard.table for _, shard in shards], ignore_index=True)
-    images["label"] = images["label"].map(dict(enumerate(facts.class_names)))
-    outlines = np.concatenate([np.zeros((0, NUM_FEATURES), np.float16), *(shard.outlines for _, shard in shards)])
-    return Measurements(images, outlines, pd.concat([shard.looks for _, shard in shards], ignore_index=True), values)
+class _Collected:
+    """What is found in parts, which may come in any order."""
+
+    def __init__(self, facts: DatasetFacts, room: IO[bytes] | None) -> None:
+        """room: see `measure_images`."""
+        self._facts = facts
+        self._outlines: IO[bytes] = BytesIO() if room is None else room
+        self._tables: dict[int, tuple[pd.DataFrame, pd.DataFrame]] = {}
+        self._values = {split: np.zeros(256, np.int64) for split in SPLIT_NAMES}
+
+    def put(self, part: _Part, found: _Found) -> None:
+        # Written, not mapped: a full disk is an error then, and not the end of the process.
+        self._outlines.seek(part.row * NUM_FEATURES * np.dtype(np.float16).itemsize)
+        self._outlines.write(found.outlines.tobytes())
+        self._tables[part.row] = found.table, found.looks
+        self._values[part.split] += found.values
+
+    def join(self) -> Measurements:
+        tables, looks = zip(*(self._tables[row] for row in sorted(self._tables)), strict=True)
+        images = pd.concat(tables, ignore_index=True)
+        images["label"] = images["label"].map(dict(enumerate(self._facts.class_names)))
+        values = {split: (self._facts.num_images.get(split, 0), counted) for split, counted in self._values.items()}
+        return Measurements(images, self._read_outlines(), pd.concat(looks, ignore_index=True), values)
+
+    def _read_outlines(self) -> np.ndarray:
+        self._outlines.flush()
+        if isinstance(self._outlines, BytesIO):
+            flat = np.frombuffer(self._outlines.getbuffer(), np.float16)
+        else:
+            flat = np.memmap(self._outlines, np.float16, "r")
+        return flat.reshape(-1, NUM_FEATURES)
 
 
-def _save(parts: Parts, file: str, shard: Shard) -> None:
-    rows = [table.to_dict("split")["data"] for table in (shard.table, shard.looks)]
-    parts.save(Path(file).name, {"outlines": shard.outlines, "values": shard.values}, rows)
+def _take_over(
+    facts: DatasetFacts, sizes: Sizes | None, parts: Parts, take: Callable[[_Part, _Found], None]
+) -> Iterator[_Part]:
+    """The parts that are to be measured. take: is given each of the others, when its turn comes."""
+    done = 0
+    for part in _cut(facts):
+        if (kept := _load(parts, part)) is not None:
+            take(part, kept)
+            done += part.images
+            continue
+        _tell(done)
+        done = 0
+        yield part._replace(sizes=sizes and {record.name: sizes[record.name] for record in _read(part)})
+    _tell(done)
 
 
-def _load(parts: Parts, file: str) -> Shard | None:
-    kept = parts.load(Path(file).name)
+def _tell(done: int) -> None:
+    if done:
+        logger.info("examine goes on: %s images are done, by a run that ended early", f"{done:,}")
+
+
+def _cut(facts: DatasetFacts) -> Iterator[_Part]:
+    row = 0
+    for split in SPLIT_NAMES:
+        for file in list_shards(split):
+            for begin, images in cut_records(file, _PART):
+                yield _Part(split, file, begin, images, row, facts.image_size, facts.encoding)
+                row += images
+
+
+def _read(part: _Part) -> Iterator[Record]:
+    return read_records(part.file, part.image_size, part.encoding, begin=part.begin, count=part.images)
+
+
+def _save(parts: Parts, part: _Part, found: _Found) -> None:
+    columns = chain(found.table[_NUMBERS].items(), found.looks.items())
+    arrays = {"outlines": found.outlines, "values": found.values}
+    parts.save(part.name, arrays | {str(name): column.to_numpy() for name, column in columns}, [*found.table["name"]])
+
+
+def _load(parts: Parts, part: _Part) -> _Found | None:
+    kept = parts.load(part.name)
     if kept is None:
         return None
-    arrays, (rows, looks) = kept
-    return _make_shard(rows, arrays["outlines"], looks, arrays["values"])
+    arrays, names = kept
+    numbers = {name: arrays[name] for name in _NUMBERS}
+    table = pd.DataFrame({"name": names, "split": [part.split] * len(names), **numbers})
+    looks = pd.DataFrame({name: arrays[name] for name in Look._fields})
+    return _Found(table, arrays["outlines"], looks, arrays["values"])
 
 
-def _make_shard(rows: Sequence[Any], outlines: np.ndarray, looks: Sequence[Any], values: Histogram) -> Shard:
-    return Shard(pd.DataFrame(rows, columns=_COLUMNS), outlines, pd.DataFrame(looks, columns=Look._fields), values)
-
-
-def _measure_shard(task: tuple[str, str, int, Encoding, Sizes | None]) -> Shard:
-    split, file, image_size, encoding, sizes = task
+def _measure_part(part: _Part) -> tuple[_Part, _Found]:
     rows, outlines, looks, values = [], [], [], np.zeros(256, np.int64)
-    for records in in_chunks(read_records(file, image_size, encoding), max(1, _BLOCK_BYTES // (3 * image_size**2))):
+    for records in in_chunks(_read(part), max(1, _BLOCK_BYTES // (3 * part.image_size**2))):
         for record in records:
             luma = record.pixels @ _LUMA
-            rows.append((record.name, split, record.label, round(float(luma.mean()), 2), _measure_contrast(luma)))
+            rows.append((record.name, part.split, record.label, round(float(luma.mean()), 2), _measure_contrast(luma)))
             outlines.append(describe_outline(record.pixels))
             values += count_values(Image.fromarray(record.pixels))
-        looks += _describe(records, sizes)
-    return _make_shard(rows, np.stack(outlines) if outlines else np.zeros((0, NUM_FEATURES), np.float16), looks, values)
+        looks += _describe(records, part.sizes)
+    table, look = pd.DataFrame(rows, columns=_COLUMNS), pd.DataFrame(looks, columns=Look._fields)
+    return part._replace(sizes=None), _Found(table, np.stack(outlines), look, values)
 
 
 def _describe(records: list[Record], sizes: Sizes | None) -> list[Look]:

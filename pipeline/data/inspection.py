@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from pipeline.data.deep_pixels import ValueRange
@@ -24,10 +26,30 @@ from pipeline.runtime.progress import progress_bar
 logger = logging.getLogger(__name__)
 
 _CHUNK = 256  # files per message to a worker
-_PART = 16 * _CHUNK  # files, at most, whose rows are kept together
+_PART = 16 * _CHUNK  # files, at most, whose findings are kept together
 _PART_BYTES = 64 << 20  # of these files: small ones and large ones are a second's work
 
-_Row = dict[str, Any]
+
+class _File(NamedTuple):
+    """What a worker is told."""
+
+    name: str
+    shard: str
+    offset: int
+    size: int
+
+
+class _Finding(NamedTuple):
+    """What it answers. reason: why the file can't be used; empty if it can."""
+
+    reason: str
+    image_id: str = ""
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+
+
+_Columns = dict[str, np.ndarray]  # the fields of _Finding, of all files
 
 
 @dataclass(frozen=True)
@@ -52,66 +74,22 @@ def inspect_files(
     """The manifest and the quarantine, each sorted by name.
 
     index: INDEX_COLUMNS; a row that has a reason already goes to quarantine unread. A file that takes longer or more memory
-    than the limits allow goes there too: its process is ended. parts: where rows are kept; files whose rows are there are not
-    read again.
+    than the limits allow goes there too: its process is ended. parts: where findings are kept; files of which they are
+    there are not read again.
     """
-    records: list[_Row] = index.to_dict("records")  # type: ignore[assignment]
-    readable = [row for row in records if not row["reason"]]
-    with progress_bar(total=len(readable), desc="prune", unit=" images") as progress:
-        work = partial(_inspect, limits=limits)
-        bounds = make_bounds(max_seconds=limits.max_seconds, max_megapixels=limits.max_megapixels)
-        guard = partial(
-            map_guarded, work, refuse=_refuse, bounds=bounds, num_workers=num_workers, runner=runner, name=_name
-        )
-        inspected = _take_over(readable, guard, parts, progress.update)
-    manifest = pd.DataFrame(
-        [row for row in inspected if not row["reason"]],
-        columns=[*MANIFEST_COLUMNS, *(name for name in NOTES if name in index)],
+    readable = index[index["reason"] == ""]
+    bounds = make_bounds(max_seconds=limits.max_seconds, max_megapixels=limits.max_megapixels)
+    work = partial(_inspect, limits=limits)
+    guard = partial(
+        map_guarded, work, refuse=_refuse, bounds=bounds, num_workers=num_workers, runner=runner, name=_name
     )
-    bad = [row for row in chain(records, inspected) if row["reason"]]
-    quarantine = pd.DataFrame(bad, columns=QUARANTINE_COLUMNS)
+    with progress_bar(total=len(readable), desc="prune", unit=" images") as progress:
+        found = readable.drop(columns="reason").assign(**_collect(readable, guard, parts, progress.update))
+    columns = [*MANIFEST_COLUMNS, *(name for name in NOTES if name in index)]
+    manifest = found.loc[found["reason"] == "", columns].astype({"offset": "int64", "size": "int64", "label": "str"})
+    bad = [index[index["reason"] != ""], found[found["reason"] != ""]]
+    quarantine = pd.concat([table[QUARANTINE_COLUMNS] for table in bad]).astype("str")
     return manifest.sort_values("name", ignore_index=True), quarantine.sort_values("name", ignore_index=True)
-
-
-def _take_over(
-    files: list[_Row],
-    guard: Callable[[Iterator[list[_Row]]], Iterator[list[_Row]]],
-    parts: Parts,
-    update: Callable[[int], object],
-) -> list[_Row]:
-    """The rows of all files: those that are kept, and what `guard` finds of chunks of the others, which is kept then. update:
-    is told how many are done."""
-    groups = {f"files-{number:07d}": group for number, group in enumerate(_divide(files))}
-    kept = {name: part[1] for name in groups if (part := parts.load(name)) is not None}
-    rows = list(chain.from_iterable(kept.values()))
-    update(len(rows))
-    if kept:
-        logger.info("prune goes on: %s files are done, by a run that ended early", f"{len(rows):,}")
-    todo = {name: group for name, group in groups.items() if name not in kept}
-    found = guard(chain.from_iterable(map(_cut, todo.values())))
-    for name, group in todo.items():
-        new: list[_Row] = []
-        while len(new) < len(group):
-            chunk = next(found)
-            new += chunk
-            update(len(chunk))
-        parts.save(name, {}, new)
-        rows += new
-    return rows
-
-
-def _divide(files: list[_Row]) -> Iterator[list[_Row]]:
-    """One file at least in each, whatever its size."""
-    group: list[_Row] = []
-    size = 0
-    for row in files:
-        if group and (len(group) == _PART or size + row["size"] > _PART_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(row)
-        size += row["size"]
-    if group:
-        yield group
 
 
 def open_inspected(index: pd.DataFrame, limits: Limits) -> Parts:
@@ -124,20 +102,80 @@ def open_inspected(index: pd.DataFrame, limits: Limits) -> Parts:
     )
 
 
-def _cut(rows: list[_Row]) -> Iterator[list[_Row]]:
-    return (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK))
+def _collect(
+    files: pd.DataFrame,
+    guard: Callable[[Iterator[list[_File]]], Iterator[list[_Finding]]],
+    parts: Parts,
+    tell: Callable[[int], object],
+) -> _Columns:
+    """The fields of _Finding as columns: as dicts, one for each file, a million would take a gigabyte. What is kept is taken
+    over; what `guard` finds in chunks of the other files is kept then. tell: is told how many more are done."""
+    count, sides = len(files), ("width", "height")
+    columns = {name: np.zeros(count, int) if name in sides else np.full(count, "", object) for name in _Finding._fields}
+    todo = _take_over(files, parts, columns)
+    tell(count - sum(map(len, todo.values())))
+    found = guard(chain.from_iterable(_cut(files.iloc[rows.start : rows.stop]) for rows in todo.values()))
+    for name, rows in todo.items():
+        done = rows.start
+        while done < rows.stop:
+            chunk = next(found)
+            _fill(columns, done, chunk)
+            done += len(chunk)
+            tell(len(chunk))
+        parts.save(name, {}, [column[rows.start : rows.stop].tolist() for column in columns.values()])
+    return columns
 
 
-def _name(row: _Row) -> str:
-    return str(row["name"])
+def _take_over(files: pd.DataFrame, parts: Parts, columns: _Columns) -> dict[str, range]:
+    """Puts what is kept into columns, a part at a time; returns the parts that are not: name to rows."""
+    todo, done = {}, 0
+    for number, rows in enumerate(_divide(files["size"].tolist())):
+        name = f"files-{number:07d}"
+        if (kept := parts.load(name)) is None:
+            todo[name] = rows
+        else:
+            _fill(columns, rows.start, map(_Finding, *kept[1]))
+            done += len(rows)
+    if done:
+        logger.info("prune goes on: %s files are done, by a run that ended early", f"{done:,}")
+    return todo
 
 
-def _refuse(row: _Row, reason: str) -> _Row:
-    return row | {"reason": reason}
+def _fill(columns: _Columns, first: int, findings: Iterable[_Finding]) -> None:
+    for row, finding in enumerate(findings, first):
+        for name, value in zip(_Finding._fields, finding, strict=True):
+            columns[name][row] = value
+        columns["mode"][row] = sys.intern(finding.mode)  # of few kinds, one text each
 
 
-def _inspect(row: _Row, limits: Limits) -> _Row:
-    data = read_bytes(row["shard"], row["offset"], row["size"])
+def _divide(sizes: list[int]) -> Iterator[range]:
+    """Rows of the files, in bytes, that are kept together: one file at least, whatever its size."""
+    first = total = 0
+    for row, size in enumerate(sizes):
+        if row > first and (row - first == _PART or total + size > _PART_BYTES):
+            yield range(first, row)
+            first, total = row, 0
+        total += size
+    if sizes:
+        yield range(first, len(sizes))
+
+
+def _cut(files: pd.DataFrame) -> Iterator[list[_File]]:
+    for start in range(0, len(files), _CHUNK):
+        part = files.iloc[start : start + _CHUNK]
+        yield list(map(_File, *(part[column].tolist() for column in _File._fields)))
+
+
+def _name(file: _File) -> str:
+    return file.name
+
+
+def _refuse(_: _File, reason: str) -> _Finding:
+    return _Finding(reason)
+
+
+def _inspect(file: _File, limits: Limits) -> _Finding:
+    data = read_bytes(file.shard, file.offset, file.size)
     try:
         facts = inspect_image(
             data,
@@ -147,5 +185,5 @@ def _inspect(row: _Row, limits: Limits) -> _Row:
             refuse_constant=limits.refuse_constant,
         )
     except BadImageError as error:
-        return _refuse(row, str(error))
-    return row | vars(facts) | {"image_id": compute_image_id(data)}
+        return _Finding(str(error))
+    return _Finding("", compute_image_id(data), *astuple(facts))

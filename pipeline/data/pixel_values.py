@@ -1,7 +1,6 @@
 """The range of pixel values, per split: of the originals, and of what they become in data/tfrecords."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -45,20 +44,23 @@ def measure_originals(
     pixels; of a split that has more, those images are taken whose content's hash comes first, one at least. parts: where what
     is found in each split is kept; originals of splits that are there are not decoded again.
     """
-    found = {split: (0, np.zeros(_VALUES, np.int64)) for split in SPLIT_NAMES}
     kept = {split: part for split in SPLIT_NAMES if (part := parts.load(f"originals-{split}")) is not None}
+    found = {split: (0, np.zeros(_VALUES, np.int64)) for split in SPLIT_NAMES}
     found |= {split: (images, arrays["values"]) for split, (arrays, images) in kept.items()}
-    todo = [split for split in SPLIT_NAMES if split not in kept]
-    tasks = [(split, places, value_range) for split in todo for places in _cut(_choose(table, split, budget))]
-    waiting = Counter(split for split, *_ in tasks)
+    sought: dict[str, int] = {}
+
+    def make_tasks() -> Iterator[_Task]:  # a split at a time
+        for split in (split for split in SPLIT_NAMES if split not in kept):
+            chosen = _choose(table, split, budget)
+            sought[split] = len(chosen)
+            yield from ((split, places, value_range) for places in _cut(chosen))
+
     for split, count, histogram in map_in_order(
-        _measure, iter(tasks), num_workers, runner=runner, singles=_list_singles
+        _measure, make_tasks(), num_workers, runner=runner, singles=_list_singles
     ):
-        images, values = found[split]
-        found[split] = images + count, values + histogram
-        waiting[split] -= 1
-        if not waiting[split]:
-            images, values = found[split]
+        images, values = found[split][0] + count, found[split][1] + histogram
+        found[split] = images, values
+        if images == sought[split]:
             parts.save(f"originals-{split}", {"values": values}, images)
     return found
 

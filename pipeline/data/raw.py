@@ -109,6 +109,11 @@ class _ShardWriter:
         return self._folder / f"images-{self._number:05d}.tar"
 
 
+def load_labels(folder: Path = RAW) -> pd.Series:
+    """The column `label` of `load_index`, in a fraction of its memory."""
+    return pd.read_csv(folder / _INDEX, usecols=["label"], dtype="str", keep_default_na=False)["label"]
+
+
 def load_index(folder: Path = RAW) -> pd.DataFrame:
     """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why.
 

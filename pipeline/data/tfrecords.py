@@ -108,10 +108,14 @@ class Record:
         return decode_pixels(self.data, self.encoding, self.image_size)
 
 
-def read_records(file: str | Path, image_size: int, encoding: Encoding = "raw") -> Iterator[Record]:
-    """Reads what `encode_record` wrote, one record at a time, without TensorFlow."""
+def read_records(
+    file: str | Path, image_size: int, encoding: Encoding = "raw", *, begin: int = 0, count: int | None = None
+) -> Iterator[Record]:
+    """Reads what `encode_record` wrote, one record at a time, without TensorFlow. begin: the byte at which the first one
+    starts. count: None: all from there on."""
     with Path(file).open("rb") as content:
-        while head := content.read(_HEAD):
+        content.seek(begin)
+        while count != 0 and (head := content.read(_HEAD)):
             example = _example_class().FromString(content.read(struct.unpack("<Q", head[:8])[0]))
             content.seek(4, 1)  # skips the checksum: DVC has hashed the whole file
             feature = example.features.feature
@@ -123,6 +127,22 @@ def read_records(file: str | Path, image_size: int, encoding: Encoding = "raw") 
                 image_size,
                 encoding,
             )
+            count = None if count is None else count - 1
+
+
+def cut_records(file: str | Path, most: int) -> Iterator[tuple[int, int]]:
+    """A file in parts of `most` records, the last one perhaps smaller: (the byte at which it begins, its records). Reads only
+    lengths."""
+    with Path(file).open("rb") as content:
+        begin = count = 0
+        while head := content.read(_HEAD):
+            count += 1
+            end = content.seek(struct.unpack("<Q", head[:8])[0] + 4, 1)
+            if count == most:
+                yield begin, count
+                begin, count = end, 0
+        if count:
+            yield begin, count
 
 
 def read_messages(split: str, first: int, count: int, folder: Path = TFRECORDS) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ VICTIMS = {
     "preprocess": Victim(
         ("data/tfrecords",), "data/tfrecords.partial/*.counts", r"(\d+) shards", "shards", "data/tfrecords/*.tfrecord"
     ),
-    "examine": Victim(("data/examination",), "data/measured.partial/*.tfrecord.npz", r"(\d+) shards", "shards"),
+    "examine": Victim(("data/examination",), "data/measured.partial/*.tfrecord-*.npz", r"([\d,]+) images", "images"),
     "embed": Victim((_EMBEDDED,), f"{_EMBEDDED}.partial/*-*-*.npy", r"(\d+) rows", "rows", f"{_EMBEDDED}/*-*-*.npy"),
 }
 

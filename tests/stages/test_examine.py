@@ -253,7 +253,7 @@ class TestKilled:
         return prepared
 
     def test_nothing_is_measured_twice_and_the_bytes_are_the_same(self, killed, finished, monkeypatch):
-        for name in ("image_statistics._measure_shard", "pixel_values._measure"):
+        for name in ("image_statistics._measure_part", "pixel_values._measure"):
             monkeypatch.setattr(f"pipeline.data.{name}", raise_interrupt)
         examine()
         for file in (finished / EXAMINATION).iterdir():
@@ -264,6 +264,6 @@ class TestKilled:
     @pytest.mark.parametrize("changed", [CODE / "examine.json", MANIFEST, TFRECORDS / "val-00000-of-00003.tfrecord"])
     def test_after_a_change_all_is_measured_anew(self, monkeypatch, changed):
         changed.write_bytes(changed.read_bytes() + b"\n")
-        monkeypatch.setattr("pipeline.data.image_statistics._measure_shard", raise_interrupt)
+        monkeypatch.setattr("pipeline.data.image_statistics._measure_part", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             examine()

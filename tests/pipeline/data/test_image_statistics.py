@@ -1,4 +1,5 @@
 import contextlib
+import logging
 import shutil
 from dataclasses import replace
 
@@ -6,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.image_statistics import Shard, _measure_contrast, _measure_shard, measure_images
+from pipeline.data.image_statistics import _measure_contrast, _measure_part, measure_images
 from pipeline.data.kept_parts import open_parts
 from pipeline.data.near_duplicates import NUM_FEATURES, describe_outline
-from pipeline.data.tfrecords import list_shards, load_dataset_facts
+from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.runtime.paths import TFRECORDS
 from tests.tfrecords import make_noise, write_records
 
@@ -66,6 +67,22 @@ def test_the_result_does_not_depend_on_the_number_of_workers():
     assert (one.outlines == two.outlines).all()
 
 
+@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+def test_nor_on_how_many_images_a_worker_is_given_and_where_outlines_are(monkeypatch, tmp_path, resize):
+    splits = {split: (make_noise(9, 8, seed=i), np.arange(9) % 3) for i, split in enumerate(SPLITS)}
+    write_records(class_names=["a", "b", "c"], **splits)
+    facts = replace(load_dataset_facts(), resize=resize)
+    sizes = dict.fromkeys(measure_images(load_dataset_facts(), 1).images["name"], (8, 4))
+    whole = measure_images(facts, 1, sizes)
+    monkeypatch.setattr("pipeline.data.image_statistics._PART", 2)
+    with (tmp_path / "room").open("w+b") as room:
+        parts = measure_images(facts, 1, sizes, room=room)
+        pd.testing.assert_frame_equal(parts.images, whole.images)
+        pd.testing.assert_frame_equal(parts.looks, whole.looks)
+        assert (parts.outlines == whole.outlines).all()
+    assert (tmp_path / "room").stat().st_size == whole.outlines.nbytes
+
+
 @pytest.mark.parametrize("side", [3, 8, 15, 16, 31])
 def test_contrast_is_that_of_percentiles(side):
     luma = np.random.default_rng(side).random((side, side)) * 255
@@ -96,29 +113,48 @@ def test_encoded_pixels_are_measured_as_they_come_back():
     assert (lossless.outlines == raw.outlines).all()
 
 
-@pytest.mark.parametrize("done", [0, 1, 5, 12])
-def test_shards_that_a_killed_run_has_measured_are_not_measured_again(tmp_path, monkeypatch, done):
-    splits = {split: (make_noise(3, 8, seed=i), np.arange(3) % 2) for i, split in enumerate(SPLITS)}
-    write_records(class_names=["a", "b"], num_shards=4, **splits)  # of three images: one is empty
-    facts, shards, measured = load_dataset_facts(), 12, []
-    expected, parts = measure_images(facts, 1), open_parts(tmp_path / "measured", "key")
+@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+@pytest.mark.parametrize("done", [0, 1, 4, 7])
+def test_parts_that_a_killed_run_has_measured_are_not_measured_again(tmp_path, monkeypatch, done, resize):
+    monkeypatch.setattr("pipeline.data.image_statistics._PART", 2)
+    images = dict(zip(SPLITS, (5, 5, 1), strict=True))  # in shards of 3 and 2, and one that is empty: seven parts
+    splits = {split: (make_noise(count, 8, seed=count), np.arange(count) % 2) for split, count in images.items()}
+    write_records(class_names=["a", "b"], **splits)
+    facts, measured = replace(load_dataset_facts(), resize=resize), []
+    sizes = {f"{label}/{i}.png": (8, 4) for label in "ab" for i in range(5)}
+    expected, parts = measure_images(facts, 1, sizes), open_parts(tmp_path / "measured", "key")
 
-    def measure(task: tuple) -> Shard:
+    def measure(part: tuple) -> tuple:
         if len(measured) == limit:
             raise KeyboardInterrupt
-        measured.append(task[1])
-        return _measure_shard(task)
+        measured.append(part[:3])
+        return _measure_part(part)
 
-    monkeypatch.setattr("pipeline.data.image_statistics._measure_shard", measure)
+    monkeypatch.setattr("pipeline.data.image_statistics._measure_part", measure)
     limit = done
-    with pytest.raises(KeyboardInterrupt) if done < shards else contextlib.nullcontext():
-        measure_images(facts, 1, parts=parts)
-    limit = shards
-    again = measure_images(facts, 1, parts=open_parts(tmp_path / "measured", "key"))
-    assert sorted(measured) == sorted(file for split in SPLITS for file in list_shards(split)), "each once"
+    with pytest.raises(KeyboardInterrupt) if done < 7 else contextlib.nullcontext():
+        measure_images(facts, 1, sizes, parts=parts)
+    limit = 7
+    with (tmp_path / "room").open("w+b") as room:
+        again = measure_images(facts, 1, sizes, room=room, parts=open_parts(tmp_path / "measured", "key"))
+    assert len(measured) == len(set(measured)) == 7, "each once"
     pd.testing.assert_frame_equal(again.images, expected.images)
     pd.testing.assert_frame_equal(again.looks, expected.looks)
     np.testing.assert_array_equal(again.outlines, expected.outlines, strict=True)
     for split in SPLITS:
         assert again.values[split][0] == expected.values[split][0]
         assert (again.values[split][1] == expected.values[split][1]).all()
+
+
+def test_a_part_that_can_not_be_read_is_measured_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("pipeline.data.image_statistics._PART", 2)
+    write_records(class_names=["a"], train=(make_noise(5, 8), np.zeros(5, int)))
+    parts = open_parts(tmp_path / "measured", "key")
+    expected = measure_images(load_dataset_facts(), 1, parts=parts)
+    middle = sorted((tmp_path / "measured.partial").glob("*.npz"))[1]
+    middle.write_bytes(middle.read_bytes()[:-9])
+    caplog.set_level(logging.INFO)
+    again = measure_images(load_dataset_facts(), 1, parts=parts)
+    assert [int(line.split()[3]) for line in caplog.messages] == [2, 2]
+    pd.testing.assert_frame_equal(again.images, expected.images)
+    assert (again.outlines == expected.outlines).all()

@@ -54,6 +54,13 @@ def find_in_a_loop(ours: np.ndarray, others: np.ndarray, least: float) -> list[t
     return found
 
 
+def find_in_a_matrix(ours: np.ndarray, others: np.ndarray, least: float) -> list[tuple[int, int, float]]:
+    a, b = (rows.astype(float) / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in (ours, others))
+    cosines = (a @ b.T).round(4)
+    best = cosines.argmax(axis=1)
+    return [(row, int(i), float(cosines[row, i])) for row, i in enumerate(best) if cosines[row, i] >= least]
+
+
 class TestOutline:
     @pytest.mark.parametrize(
         "change",
@@ -107,10 +114,22 @@ class TestOutline:
 class TestFindSimilar:
     @pytest.mark.parametrize("block", [1, 3, 7, 4096])
     @pytest.mark.parametrize("least", [-1, 0.5, 0.9, 1])
-    def test_it_finds_what_a_loop_over_all_pairs_finds(self, monkeypatch, block, least):
+    @pytest.mark.parametrize("many", [0, 1], ids=["all pairs of a block", "what the bound leaves"])
+    def test_it_finds_what_a_loop_over_all_pairs_finds(self, monkeypatch, block, least, many):
         monkeypatch.setattr("pipeline.data.near_duplicates._BLOCK", block)
+        monkeypatch.setattr("pipeline.data.near_duplicates._ROWS", block)
+        monkeypatch.setattr("pipeline.data.near_duplicates._MANY", many)
         ours, others = make_outlines(20, seed=1), make_outlines(31, seed=2)
         assert list(find_similar(ours, others, least=least)) == find_in_a_loop(ours, others, least)
+
+    @pytest.mark.parametrize("least", [0.3, 0.6, 0.85])
+    def test_the_bound_leaves_out_no_pair_that_is_similar_enough(self, least):
+        rng = np.random.default_rng(0)
+        mixed = rng.normal(size=(700, 20)) @ rng.normal(size=(20, NUM_FEATURES)) + rng.normal(size=(700, NUM_FEATURES))
+        outlines = mixed.astype(np.float16)
+        ours, others = outlines[:300], outlines[300:]
+        found = list(find_similar(ours, others, least=least))
+        assert found == find_in_a_matrix(ours, others, least)
 
     @pytest.mark.parametrize("block", [1, 2, 3, 4096])
     def test_among_equals_the_first_one_is_returned(self, monkeypatch, block):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data import raw
-from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, read_bytes, save_raw
+from pipeline.data.raw import INDEX_COLUMNS, load_facts, load_index, load_labels, read_bytes, save_raw
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.raw_image import RawImage
 
@@ -28,6 +28,7 @@ def folder(tmp_path) -> Path:
 def stored(folder: Path) -> dict[str, bytes]:
     """The bytes of every image, located by the index."""
     index = load_index(folder)
+    assert load_labels(folder).tolist() == index["label"].tolist()
     rows = index[index["reason"] == ""].itertuples()
     return {row.name: read_bytes(row.shard, row.offset, row.size, folder) for row in rows}
 
@@ -44,6 +45,7 @@ def test_the_bytes_are_unchanged(folder):
 def test_the_index_has_one_row_per_file_in_the_order_of_the_source(folder):
     save_raw(IMAGES, FACTS, folder)
     index = load_index(folder)
+    assert load_labels(folder).tolist() == index["label"].tolist()
     assert list(index.columns) == INDEX_COLUMNS
     assert index["name"].tolist() == [image.name for image in IMAGES]
     assert index["label"].tolist() == ["cat", "cat", "dog", "dog"]

@@ -4,6 +4,7 @@ import pytest
 from pipeline.data.tfrecords import (
     DatasetFacts,
     compute_mean_and_deviation,
+    cut_records,
     encode_record,
     list_shards,
     load_dataset_facts,
@@ -156,6 +157,19 @@ class TestReading:
     def test_records_are_read_in_order(self, tmp_path):
         file = _write(tmp_path / "x.tfrecord", b"".join(encode(PIXELS[:9, :9], label=label) for label in range(20)))
         assert [record.label for record in read_records(file, 9)] == list(range(20))
+
+    @pytest.mark.parametrize("most", [1, 3, 20, 99])
+    def test_a_file_is_read_in_parts_as_well(self, tmp_path, most):
+        names = [f"{'long' * label}.png" for label in range(20)]  # records of different lengths
+        records = [encode(PIXELS[:9, :9], label=label, name=name) for label, name in enumerate(names)]
+        file = _write(tmp_path / "x.tfrecord", b"".join(records))
+        parts = list(cut_records(file, most))
+        assert [count for _, count in parts] == [len(names[i : i + most]) for i in range(0, 20, most)]
+        read = [record for begin, count in parts for record in read_records(file, 9, begin=begin, count=count)]
+        assert [record.name for record in read] == names
+
+    def test_an_empty_shard_has_no_parts(self, tmp_path):
+        assert list(cut_records(_write(tmp_path / "x.tfrecord", b""), 5)) == []
 
     def test_an_empty_shard_has_no_records(self, tmp_path):
         assert list(read_records(_write(tmp_path / "x.tfrecord", b""), 9)) == []
