@@ -58,7 +58,7 @@ def evaluate(family: str) -> None:
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
         predictions=predictions,
         val_predictions=make_prediction_table(*read_names("val"), *predicted["val"], class_names),
-        train_predictions=predict_out_of_fold(family, facts, *read_names("train"), num_folds=folds, seed=seed),
+        train_predictions=predict_out_of_fold(family, facts, lambda: read_names("train"), num_folds=folds, seed=seed),
         curves=load_curves(record),
         roc=make_roc_table(*test, class_names),
         pr=make_pr_table(*test, class_names),

@@ -1,7 +1,7 @@
 """data/splits.csv: whether an image is in train, val or test. Its content alone decides, or its time."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -254,6 +254,7 @@ def _find_missing(labels: pd.Series, split: pd.Series) -> list[tuple[str, str, i
     ]
 
 
-def load_splits(file: Path = SPLITS) -> pd.DataFrame:
-    """SPLITS_COLUMNS, one row per image, sorted by name."""
-    return read_table(file, dtype="str", keep_default_na=False)
+def load_splits(file: Path = SPLITS, columns: Collection[str] | None = None) -> pd.DataFrame:
+    """SPLITS_COLUMNS, one row per image, sorted by name; also `group`, where images have one. columns: see `load_manifest`."""
+    usecols = columns and (lambda name: name in columns)
+    return read_table(file, dtype="str", keep_default_na=False, usecols=usecols)

@@ -6,6 +6,7 @@ once per fold and subtracted, so that all folds cost one pass over the features 
 """
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -25,15 +26,16 @@ _PENALTY = 1.0  # times the mean variance of a feature. From 0.3 to 10, about as
 
 
 def predict_out_of_fold(
-    family: str, facts: DatasetFacts, image_ids: list[str], names: list[str], *, num_folds: int, seed: int
+    family: str, facts: DatasetFacts, read: Callable[[], tuple[list[str], list[str]]], *, num_folds: int, seed: int
 ) -> pd.DataFrame:
     """A prediction table, see `make_prediction_table`, of the training images, each predicted by a linear classifier that was
     fitted to the other folds. No rows where the family has no cached features, where there are no folds (`num_folds` 0), or
     where a class has no two images that may be divided.
 
-    image_ids, names: of the training images, in the order of their features.
+    read: gives ids and names of the training images, in the order of their features; called where there are features.
     """
     embeddings = find_embeddings(family) if num_folds else None
+    image_ids, names = ([], []) if embeddings is None else read()
     folds = None if embeddings is None else divide(embeddings, facts, image_ids, names, num_folds=num_folds, seed=seed)
     if embeddings is None or folds is None:
         return make_prediction_table([], [], np.zeros(0, int), np.zeros((0, facts.num_classes)), facts.class_names)

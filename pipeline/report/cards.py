@@ -31,7 +31,7 @@ class Card(TypedDict):
 def open_album(resize: str, value_range: ValueRange = "auto") -> Album:
     """The pictures of the manifest by name. resize, value_range: as in `preprocess`: pictures are shown as the
     models see them."""
-    manifest = load_manifest()
+    manifest = load_manifest(columns=["name", "shard", "offset", "size"])
     row_of = {name: row for row, name in enumerate(manifest["name"])}
     return lambda name: load_picture(
         manifest.iloc[row_of[name]], image_size=_SIDE, resize=resize, value_range=value_range

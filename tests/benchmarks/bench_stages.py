@@ -1,13 +1,15 @@
 """Every stage on many small pictures: seconds, processor seconds, peak memory of all its processes, bytes that it writes.
 
-Run: python tests/benchmarks/bench_stages.py FOLDER [IMAGES]
+Run: python tests/benchmarks/bench_stages.py FOLDER [IMAGES] [--large]
 
-FOLDER is kept, with the pictures, the project and a line per stage in stages.csv; run again, it goes on after the last stage
-that is there. A picture of 32 px takes 4 KB on disk as a file, 2 KB as raw data, 3.3 KB as a TFRecord.
+With --large, those up to examine on pictures of 2 to 12 megapixels, which stay where they are. FOLDER is kept, with the
+pictures, the project and a line per stage in stages.csv; run again, it goes on after the last stage that is there. A picture of
+32 px takes 4 KB on disk as a file, 2 KB as raw data, 3.3 KB as a TFRecord; a large one 1 to 5 MB.
 """
 
 import argparse
 import csv
+import io
 import os
 import sys
 import time
@@ -23,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from pipeline.runtime.processes import map_in_order
 from tests.benchmarks.scenes_project import PROJECT
 
-SIZE = 32
+SIZE, LARGE_SIZE = 32, 150  # pixels, each side, that models get
 CLASSES = 10
 FAMILIES = ("linear_svm", "underfit")
 STAGES = ("code", "check", "locate", "download", "prune", "split", "preprocess", "examine")
@@ -31,6 +33,7 @@ BY_FAMILY = ("embed", "train", "evaluate")
 LAST = ("choose", "report")
 COLUMNS = ("stage", "images", "seconds", "user", "sys", "peak_mb", "alone", "written_mb")
 _AT_A_TIME = 1000  # pictures per task
+_COPIES = 10  # of a large picture, which differ by a comment
 _INTERVAL = 0.1  # seconds between two readings
 
 
@@ -47,21 +50,37 @@ def draw_pictures(task: tuple[Path, int]) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{first + index:07d}.jpg", quality=80)
 
 
-def make_project(folder: Path, images: int) -> Path:
+def draw_large(task: tuple[Path, int]) -> None:
+    """Ten JPEGs of 2 to 12 megapixels, of soft colours and grain; they decode to the same pixels, and their bytes differ."""
+    folder, first = task
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([int(folder.name.removeprefix("class_")), first])
+    height = round(float(rng.uniform(2e6, 12e6) / 1.5) ** 0.5)
+    soft = Image.fromarray(rng.integers(40, 216, (12, 16, 3), np.uint8)).resize((height * 3 // 2, height))
+    pixels = np.asarray(soft).astype(np.int16) + rng.integers(-8, 9, (height, height * 3 // 2, 1), np.int16)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    start, rest = buffer.getvalue()[:2], buffer.getvalue()[2:]
+    for number in range(first, first + _COPIES):
+        comment = f"{number:07d}".encode()
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        (folder / f"{number:07d}.jpg").write_bytes(start + segment + rest)
+
+
+def make_project(folder: Path, images: int, large: bool) -> Path:
     """A project that reads FOLDER/pictures, which is drawn unless it is there."""
     pictures, project = folder / "pictures", folder / "project"
     if not (folder / "drawn").exists():
+        draw, step = (draw_large, _COPIES) if large else (draw_pictures, _AT_A_TIME)
         each = images // CLASSES
-        tasks = [
-            (pictures / f"class_{number}", first) for number in range(CLASSES) for first in range(0, each, _AT_A_TIME)
-        ]
-        for _ in map_in_order(draw_pictures, iter(tasks)):
+        tasks = [(pictures / f"class_{number}", first) for number in range(CLASSES) for first in range(0, each, step)]
+        for _ in map_in_order(draw, iter(tasks)):
             pass
         (folder / "drawn").touch()
     project.mkdir(exist_ok=True)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    params["data"] |= {"source": "folder", "path": str(pictures)}
-    params["sources"]["folder"]["image_size"] = SIZE
+    params["data"] |= {"source": "folder", "path": str(pictures), "keep": "reference" if large else "copy"}
+    params["sources"]["folder"]["image_size"] = LARGE_SIZE if large else SIZE
     params["families"] = list(FAMILIES)
     params["train"]["epochs"] = 1
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -127,7 +146,9 @@ def _measure_files(project: Path) -> dict[Path, tuple[int, int]]:
     return {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in found}
 
 
-def list_stages() -> list[str]:
+def list_stages(large: bool) -> list[str]:
+    if large:
+        return list(STAGES)
     return [*STAGES, *(f"{stage}@{family}" for stage in BY_FAMILY for family in FAMILIES), *LAST]
 
 
@@ -135,17 +156,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("images", type=int, nargs="?", default=20_000)
+    parser.add_argument("--large", action="store_true", help="of megapixels")
     parser.add_argument("--again", nargs="*", default=[], help="stages to run though they are there, as examine")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    project, table = make_project(folder, arguments.images), folder / "stages.csv"
+    project, table = make_project(folder, arguments.images, arguments.large), folder / "stages.csv"
     there = [row[0] for row in csv.reader(table.open())] if table.exists() else []
     with table.open("a", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
         if not there:
             rows.writeheader()
-        for name in list_stages():
+        for name in list_stages(arguments.large):
             if name not in there or name in arguments.again:
                 row = {"stage": name, "images": arguments.images, **measure(name, project)}
                 rows.writerow(row)

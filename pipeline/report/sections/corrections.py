@@ -18,9 +18,10 @@ def describe_corrections() -> dict[str, Any]:
     """`corrections`: None where no file changed anything. `num_thinned`: images of training that prune.thin left out."""
     table = load_corrections_table()
     left_out = pd.read_csv(DUPLICATES, dtype="str", keep_default_na=False)["split"].eq("").sum()
+    used, placed = len(load_manifest(columns=["label"])), len(load_splits(columns=["split"]))
     return {
         "corrections": None if table.empty else _summarize(table),
-        "num_thinned": len(load_manifest()) - len(load_splits()) - int(left_out),
+        "num_thinned": used - placed - int(left_out),
     }
 
 

@@ -59,7 +59,8 @@ def count_images(facts: DatasetFacts) -> pd.DataFrame:
 
 def draw_strips(facts: DatasetFacts, value_range: ValueRange) -> dict[str, str]:
     """Class to a strip of training images, as a data URI, for the first classes."""
-    train = load_splits().query("split == 'train'")[["name"]].merge(load_manifest(), on="name")
+    splits = load_splits(columns=["name", "split"])
+    train = splits[splits["split"] == "train"][["name"]].merge(load_manifest(), on="name")
     return {
         name: draw_class_strip(
             train[train["label"] == name], count=_STRIP, resize=facts.resize, value_range=value_range
@@ -75,7 +76,7 @@ def describe_unused() -> dict[str, Any]:
     return {
         "quarantine": quarantine.head(_QUARANTINE_ROWS).to_dict("records"),
         "num_quarantined": len(quarantine),
-        "losses": find_losses(load_manifest(), quarantine),
+        "losses": find_losses(load_manifest(columns=["label"]), quarantine),
         "num_copies": len(duplicates) - duplicates["image_id"].nunique(),
         "num_left_out": int((duplicates["split"] == "").sum()),
     }

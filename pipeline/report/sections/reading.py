@@ -19,7 +19,7 @@ def describe_reading(group: str) -> dict[str, Any]:
     `num_groups`: of images that belong together, None if there are none. group: as split.group."""
     reading = load_facts().get("reading")
     leaks = read_table(LEAKS, dtype="str", keep_default_na=False)
-    splits, is_copy = load_splits(), leaks["kind"] == "copy"
+    splits, is_copy = load_splits(columns=["split", "group"]), leaks["kind"] == "copy"
     return {
         "reading": reading and _shorten(reading),
         "num_leaks": {name: int((~is_copy & (leaks["split"] == name)).sum()) for name in ("test", "val")},

@@ -39,7 +39,7 @@ def write_project(features: np.ndarray, labels: np.ndarray) -> tuple[DatasetFact
 
 def predict(features: np.ndarray, labels: np.ndarray, num_folds: int = 5, seed: int = 42) -> pd.DataFrame:
     facts, ids, names = write_project(features, labels)
-    return predict_out_of_fold(FAMILY, facts, ids, names, num_folds=num_folds, seed=seed)
+    return predict_out_of_fold(FAMILY, facts, lambda: (ids, names), num_folds=num_folds, seed=seed)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ class TestTable:
         features, labels = make_features(60)
         facts, ids, names = write_project(features, labels)
         one, same, other = (
-            predict_out_of_fold(FAMILY, facts, ids, names, num_folds=4, seed=seed) for seed in (1, 1, 2)
+            predict_out_of_fold(FAMILY, facts, lambda: (ids, names), num_folds=4, seed=seed) for seed in (1, 1, 2)
         )
         pd.testing.assert_frame_equal(one, same)
         assert not one.equals(other)
@@ -84,7 +84,7 @@ class TestTable:
     def test_a_family_that_trains_on_pixels_has_none(self):
         facts, ids, names = write_project(*make_features(30))
         save_none("underfit")
-        assert predict_out_of_fold("underfit", facts, ids, names, num_folds=5, seed=1).empty
+        assert predict_out_of_fold("underfit", facts, lambda: (ids, names), num_folds=5, seed=1).empty
 
     def test_a_class_of_three_images_makes_three_folds(self):
         features, labels = make_features(60)
@@ -102,7 +102,7 @@ class TestTable:
         features, labels = make_features(60)
         facts, ids, names = write_project(features, labels)
         ids[1] = ids[3] = ids[0]
-        assert len(predict_out_of_fold(FAMILY, facts, ids, names, num_folds=20, seed=1)) == 60
+        assert len(predict_out_of_fold(FAMILY, facts, lambda: (ids, names), num_folds=20, seed=1)) == 60
 
     def test_images_of_a_group_share_a_fold(self, monkeypatch):
         facts, ids, names = write_project(*make_features(60))
@@ -112,7 +112,7 @@ class TestTable:
         monkeypatch.setattr(
             out_of_fold, "predict_folds", lambda *a, **k: seen.update(folds=a[2]) or predict_folds(*a, **k)
         )
-        predict_out_of_fold(FAMILY, facts, ids, names, num_folds=5, seed=1)
+        predict_out_of_fold(FAMILY, facts, lambda: (ids, names), num_folds=5, seed=1)
         folds = pd.Series(seen["folds"]).groupby(groups).nunique()
         assert set(folds) == {1}
 
