@@ -1,10 +1,10 @@
 """Every stage on many small pictures: seconds, processor seconds, peak memory of all its processes, bytes that it writes.
 
-Run: python tests/benchmarks/bench_stages.py FOLDER [IMAGES] [--large]
+Run: python tests/benchmarks/bench_stages.py [FOLDER] [IMAGES] [--large]
 
-With --large, those up to examine on pictures of 2 to 12 megapixels, which stay where they are. FOLDER is kept, with the
-pictures, the project and a line per stage in stages.csv; run again, it goes on after the last stage that is there. A picture of
-32 px takes 4 KB on disk as a file, 2 KB as raw data, 3.3 KB as a TFRecord; a large one 1 to 5 MB.
+With --large, those up to examine on pictures of 2 to 12 megapixels, which stay where they are. FOLDER (default: a temporary
+one) is kept, with the pictures, the project and a line per stage in stages.csv; run again, it goes on after the last stage that
+is there. A picture of 32 px takes 4 KB on disk as a file, 2 KB as raw data, 3.3 KB as a TFRecord; a large one 1 to 5 MB.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import csv
 import io
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -154,14 +155,20 @@ def list_stages(large: bool) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("images", type=int, nargs="?", default=20_000)
     parser.add_argument("--large", action="store_true", help="of megapixels")
     parser.add_argument("--again", nargs="*", default=[], help="stages to run though they are there, as examine")
     arguments = parser.parse_args()
-    folder = arguments.folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    project, table = make_project(folder, arguments.images, arguments.large), folder / "stages.csv"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (arguments.folder or Path(scratch)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        project = make_project(folder, arguments.images, arguments.large)
+        measure_all(project, folder / "stages.csv", arguments)
+
+
+def measure_all(project: Path, table: Path, arguments: argparse.Namespace) -> None:
+    """A line for each stage in the table and on stdout."""
     there = [row[0] for row in csv.reader(table.open())] if table.exists() else []
     with table.open("a", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
