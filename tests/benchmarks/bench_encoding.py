@@ -154,6 +154,7 @@ def measure_accuracy(images: int, photos: Path | None = None) -> None:
         if photos:
             params["data"]["path"] = str(photos.resolve())
             params["preprocess"]["image_size"] = PHOTO_SIDE
+            params["split"]["test_fraction"] = 0.4  # folders of photographs that can be had are small
         params["families"] = [FAMILY]
         params["embed"]["views"] = 0
         os.chdir(folder)

@@ -92,7 +92,7 @@ def save_pictures(task: tuple[int, Path]) -> None:
         place.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(index)
         cloud = Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).resize((SIDE, SIDE))
-        grain = rng.normal(0, 8, (SIDE, SIDE, 3)).astype(np.int16)
+        grain = rng.integers(-14, 15, (SIDE, SIDE, 3), np.int8)  # faster than a normal distribution
         pixels = np.clip(np.asarray(cloud, np.int16) + grain, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(place / f"{index:07d}.jpg", quality=85)
 

@@ -409,6 +409,7 @@ def test_a_run_that_ends_early_leaves_what_it_has_inspected_to_the_next_which_le
     project.set(prune__max_loss=1.0)
     monkeypatch.setattr("pipeline.data.inspection.map_guarded", lambda *_, **__: iter([]))
     caplog.set_level(logging.INFO)
+    caplog.clear()
     prune()
     assert caplog.messages[0] == "prune goes on: 9 files are done, by a run that ended early"
     assert {name: (project.folder / "data" / name).read_bytes() for name in TABLES} == expected
