@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -22,10 +23,12 @@ import yaml
 from pipeline.runtime.dvc_writes import make_dvc_write_whole
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import WATCH, WATCH_HERE, WATCH_LIST, WATCH_SEEN
+from pipeline.runtime.processes import in_chunks, map_in_order
 from pipeline.sources.local_folder import describe_special, list_folder
 from pipeline.sources.local_paths import find_project
 
 _KNOWN = re.compile(r"[^A-Za-z0-9._/-]")  # what else is in a path becomes `?`, which means any one character
+_CHUNK, _FEW = 256, 1024  # files per message to a worker; so many are read before a worker has started
 _LEFT_OUT = (".dvcignore", ".git", ".hg")  # not entered, as in pipeline.sources.local_folder
 
 logger = logging.getLogger(__name__)
@@ -77,7 +80,9 @@ def digest_content(name: str, target: Path) -> str:
     memo = find_project(Path.cwd()) / WATCH_HERE / f"{name}.json"
     if (known := _load_memo(memo)).get("stamps") == stamps:
         return known["content"]
-    content = _digest(f"{path}\0{_digest_file(file)}" for path, file in files.items())
+    content = _digest(
+        f"{path}\0{digest}" for path, digest in zip(files, _digest_files(list(files.values())), strict=True)
+    )
     if not _is_copy():
         with write_aside(memo) as partial:
             partial.write_text(json.dumps({"stamps": stamps, "content": content}), encoding="utf-8")
@@ -94,6 +99,16 @@ def _digest(lines: Iterator[str]) -> str:
 def _describe_stamp(file: Path) -> str:
     status = file.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _digest_files(files: list[Path]) -> Iterator[str]:
+    """On all cores, if they are more than a few: of a million, or of a terabyte, this is most of the work."""
+    chunks = map_in_order(_digest_chunk, in_chunks(files, _CHUNK), None if len(files) > _FEW else 1)
+    return chain.from_iterable(chunks)
+
+
+def _digest_chunk(files: list[Path]) -> list[str]:
+    return [_digest_file(file) for file in files]
 
 
 def _digest_file(file: Path) -> str:

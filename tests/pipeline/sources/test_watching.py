@@ -43,6 +43,14 @@ class TestContent:
         monkeypatch.setattr(watching, "compute_sha256", lambda _: pytest.fail("was read again"))
         assert digest_content("source", pictures) == digest
 
+    def test_many_files_are_read_on_all_cores_to_the_same_digest(self, pictures, monkeypatch):
+        for number in range(5):
+            (pictures / f"cat/{number}.png").write_bytes(b"%d" % number)
+        alone = digest_content("source", pictures)
+        monkeypatch.setattr(watching, "_FEW", 0)
+        monkeypatch.setattr(watching, "_CHUNK", 2)
+        assert digest_content("labels", pictures) == alone  # under another name: nothing is remembered
+
     def test_a_file_that_grew_is_read_again(self, pictures):
         digest = digest_content("source", pictures / "cat/1.png")
         (pictures / "cat/1.png").write_bytes(b"22")
