@@ -64,13 +64,12 @@ def main() -> None:
         os.chdir(folder)
         for stage in ("code", "check", "locate", "download"):
             run_stage(stage, folder)
-        for stage in VICTIMS:
-            if stage == "preprocess":
-                run_stage("split", folder)
-            if not words or stage in words:
+        asked = words or list(VICTIMS)
+        for stage in ("prune", "split", "preprocess", "examine", "embed"):
+            if stage in asked:
                 disturb(stage)
-            else:
-                run_stage(stage, folder, *([FAMILY] if stage == "embed" else []))
+            elif stage in ("prune", "split", "preprocess"):  # what the others need
+                run_stage(stage, folder)
 
 
 def make_project(folder: Path, images: int) -> None:
