@@ -41,7 +41,8 @@ def repro(chosen: argparse.Namespace) -> None:
         raise PipelineError(f"-j {chosen.jobs}: expected the number of stages to run at a time, 1 or more")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     prepare(Path.cwd(), ("repro",), [])
-    jobs = chosen.jobs or choose_workers(load_params().runtime.threads)
+    runtime = load_params().runtime
+    jobs = choose_workers(runtime.threads, runtime.devices, chosen.jobs)
     stages = load_named(chosen.stages)
     logger.info("%d stages, up to %d at a time", len(stages), jobs)
     outcome = run_stages(stages, jobs)

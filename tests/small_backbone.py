@@ -1,14 +1,22 @@
 """A mobilenet of two blocks: as fast to build, trace and save as a network of a study. Imports Keras."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
+from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
 from pipeline.models.backbones import keras_applications
+from pipeline.models.backbones.backbone import compute_weights_digest
+from pipeline.models.backbones.loader import build_backbone
+from tests.tfrecords import Split
 
 NUM_BLOCKS, NUM_FEATURES = 3, 64
+CUT_CHANNELS = 16  # after the second block, on a quarter of each side
 
 
 def build_small(input_size: int) -> keras.Model:
@@ -30,3 +38,22 @@ def _finish(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 def shrink_mobilenet(patch: pytest.MonkeyPatch) -> None:
     """Makes the backbone mobilenet the small one. The real one is trained in test_every_family."""
     patch.setattr(keras_applications, "MOBILENET", replace(keras_applications.MOBILENET, build=build_small))
+
+
+def write_features(folder: Path, splits: dict[str, Split], size: int) -> None:
+    """What `embed` would keep of images of `size` pixels each side, with activations after the second block; of train also one
+    augmented view. The numbers are made up, and show the class."""
+    folder.mkdir(parents=True)
+    shape, rng = [size // 4, size // 4, CUT_CHANNELS], np.random.default_rng(0)
+    writer = EmbeddingWriter(folder, "float32")
+    for split, (_, numbers) in splits.items():
+        centres = np.eye(NUM_FEATURES)[numbers]
+        for view in range(2 if split == "train" else 1):
+            writer.write(split, view, [(centres + rng.normal(0, 0.5, centres.shape), numbers)])
+            activations = writer.open_cut(split, view, math.prod(shape))
+            activations.add(rng.random((len(numbers), math.prod(shape))) + numbers[:, None], len(numbers))
+            activations.close()
+    digest = compute_weights_digest(build_backbone("mobilenet", size, "none", family="mobilenet"))
+    counts = {split: len(numbers) for split, (_, numbers) in splits.items()}
+    facts = EmbeddingFacts("mobilenet", "key", digest, NUM_FEATURES, "float32", 1, counts, cut=2, cut_shape=shape)
+    save_facts(facts, folder)

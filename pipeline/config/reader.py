@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from pipeline.config.families import FAMILIES, PRESETS, check_blocks, check_family, check_image_size
 from pipeline.config.messages import explain
 from pipeline.config.recipe_sections import LinearRecipe, Recipe
-from pipeline.config.recipes import averages_mirrors, expand_recipes, find_cut, list_features, resolve_family
+from pipeline.config.recipes import (
+    averages_mirrors,
+    expand_recipes,
+    find_cut,
+    find_shared_batch,
+    list_features,
+    resolve_family,
+)
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
 from pipeline.config.sections import Evaluate, Params, Runtime
@@ -110,6 +117,7 @@ def _check(content: dict[str, Any]) -> Params:
             raise PipelineError(f"{family}: {error}") from error
     _check_mirrors(params)
     _check_precision(params.runtime)
+    _check_devices(params)
     return params
 
 
@@ -194,6 +202,30 @@ def _check_precision(runtime: Runtime) -> None:
             raise PipelineError(
                 f"runtime.{name} {str(value).lower()} rounds as the processor does: expected runtime.portable false beside it, "
                 "received true; add -S runtime.portable=false"
+            )
+
+
+def _check_devices(params: Params) -> None:
+    """Raises PipelineError where several devices can't share what is trained."""
+    devices = params.runtime.devices
+    if devices != 1 and params.runtime.xla:
+        raise PipelineError(
+            f"runtime.xla true compiles for one device: expected runtime.devices 1 beside it, received {devices}; set it to 1, "
+            "or runtime.xla to false"
+        )
+    if devices != 1 and params.runtime.precision == "mixed_float16":
+        raise PipelineError(
+            f"runtime.precision mixed_float16 scales the loss by what one device sees: expected runtime.devices 1 beside it, "
+            f"received {devices}; set it to 1, or runtime.precision to mixed_bfloat16 or float32"
+        )
+    if not isinstance(devices, int):  # all: how many these are, training finds out
+        return
+    for family in list_trained(params):
+        size = find_shared_batch(resolve_family(params, family))
+        if size is not None and size < devices:
+            raise PipelineError(
+                f"runtime.devices {devices} share each batch: expected a batch_size of {devices} or more, received {size} for "
+                f"{family}; raise it, or lower runtime.devices"
             )
 
 

@@ -185,6 +185,13 @@ def trains_on_features(recipe: Recipe | LinearRecipe) -> bool:
     return recipe.backbone is not None and not is_fresh
 
 
+def find_shared_batch(recipe: Recipe | LinearRecipe) -> int | None:
+    """The images of a batch that several devices would share; None where one device does all: heads and linear machines."""
+    if isinstance(recipe, TransferRecipe):
+        return (recipe.fine_tune.batch_size or recipe.batch_size) if recipe.fine_tune.epochs else None
+    return recipe.batch_size if isinstance(recipe, Recipe) else None
+
+
 def averages_mirrors(params: Params, family: str) -> bool:
     """Whether a family's model averages its answers on an image and on its mirror image: `evaluate.tta` asks for it, and the
     family trains on mirror images, so that they are as good."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.config.address import Place
 from pipeline.config.families import FAMILIES
@@ -27,6 +27,8 @@ from pipeline.config.types import (
     by_name,
 )
 
+_MOST_DEVICES = 64
+
 
 def _check_source(name: str) -> str:
     if name not in SOURCES:
@@ -38,6 +40,12 @@ def _check_folds(count: int) -> int:
     if count == 1 or count > 20:
         raise ValueError("0 or 2 to 20")
     return count
+
+
+def _check_devices(value: Any) -> Any:
+    if value != "all" and (type(value) is not int or not 1 <= value <= _MOST_DEVICES):
+        raise ValueError(f"1 to {_MOST_DEVICES}, or all")
+    return value
 
 
 def _check_prompt(prompt: str) -> str:
@@ -196,7 +204,8 @@ class Serve(Section):
 
 
 class Runtime(Section):
-    """precision: of training, see pipeline.training.precision. xla: compiles the steps of training. cluster: where prune,
+    """precision: of training, see pipeline.training.precision. xla: compiles the steps of training. devices: that share each
+    batch in training, all: GPUs; 1 is in no digest of settings, which are those of before there was more. cluster: where prune,
     preprocess, examine and embed run their tasks; ray_address: see pipeline.runtime.cluster. No bytes depend on these two: they
     are in no digest of settings, as `model_dump` leaves them out."""
 
@@ -205,6 +214,9 @@ class Runtime(Section):
     portable: bool
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = False
+    devices: Annotated[
+        int | Literal["all"], BeforeValidator(_check_devices), Field(exclude_if=lambda devices: devices == 1)
+    ] = 1
     cluster: Annotated[Literal["local", "ray"], Field(exclude=True)] = "local"
     ray_address: Annotated[
         Annotated[str, Field(pattern=r"^(auto|[^\s/]+:[0-9]{1,5})$")] | None, Field(exclude=True)
@@ -213,7 +225,12 @@ class Runtime(Section):
     @property
     def arithmetic(self) -> dict[str, Any]:
         """Arguments of `configure_tensorflow` where nothing is trained."""
-        return self.model_dump(exclude={"precision", "xla"})
+        return self.model_dump(exclude={"precision", "xla", "devices"})
+
+    @property
+    def of_one_device(self) -> dict[str, Any]:
+        """Arguments of `configure_tensorflow` where training is only measured: what it takes on one device at most."""
+        return self.model_dump(exclude={"devices"})
 
 
 class Params(Section):

@@ -38,7 +38,7 @@ def plan_cuts(family: str, overrides: Mapping[str, Any], file: Path = PARAMS) ->
         )
     subject = count_pictures(params, "a table of cuts")
     logger.info("measuring how fast this machine trains what follows three cuts; half a minute where nothing else runs")
-    configure_tensorflow(**params.runtime.model_dump())
+    configure_tensorflow(**params.runtime.of_one_device)
     from pipeline.doctor.cut_steps import measure_cuts
 
     cuts = measure_cuts(family, recipe, params.input_size(family), len(subject.classes))

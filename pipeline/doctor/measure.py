@@ -19,7 +19,7 @@ def main(text: str) -> None:
     """Writes lines until the time is over."""
     request = Request(**json.loads(text))
     params = check_params(read_params(Path(request.file)), request.overrides)
-    configure_tensorflow(**params.runtime.model_dump())
+    configure_tensorflow(**params.runtime.of_one_device)
     from pipeline.doctor.steps import measure_family
 
     # Not by the clock: the first import of all waits for the disk, and no stage of a run does so again.

@@ -118,7 +118,7 @@ def measure_tail(
     inputs = [tf.random.stateless_uniform((size, *one.shape[1:]), (0, 0)) for one in tail.inputs]
     batch = (tuple(inputs) if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
     batches = tf.data.Dataset.from_tensors(batch)
-    data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
+    _, data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
     return _measure_training(tail, iter(data.batches), patience) / size
 
 

@@ -17,7 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from shutil import which
+from typing import Literal
 
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import num_cores
 
 Stages = Mapping[
@@ -177,6 +179,16 @@ def list_gpus() -> list[str]:
     return found.stdout.decode().split() if found.returncode == 0 else []
 
 
-def choose_workers(threads: int) -> int:
-    """One for each GPU; without any, one for so many cores as an operation has threads; at least 1."""
-    return len(list_gpus()) or max(1, num_cores() // threads)
+def choose_workers(threads: int, devices: int | Literal["all"] = 1, asked: int | None = None) -> int:
+    """What is asked for. Else one for each GPU, or one where a training takes several of them; without any, one for so many
+    cores as an operation has threads; at least 1. devices: runtime.devices. Raises PipelineError where a training would take
+    more GPUs than it would see beside others."""
+    gpus = len(list_gpus())
+    if asked is None:
+        return (gpus if devices == 1 else 1) if gpus else max(1, num_cores() // threads)
+    if gpus and asked > 1 and devices not in (1, "all"):
+        raise PipelineError(
+            f"-j {asked}: each of several stages at a time sees one GPU, but runtime.devices is {devices}: expected -j 1, or "
+            "runtime.devices 1"
+        )
+    return asked

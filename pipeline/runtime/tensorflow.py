@@ -1,16 +1,20 @@
 """TensorFlow's setup, which must run before TensorFlow is imported."""
 
 import gc
+import logging
 import os
 import re
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 import psutil
 from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.portable import limit_onednn, make_tensorflow_portable
+
+logger = logging.getLogger(__name__)
 
 # Each changes results, or ends in an error; the project's own settings are in params.yaml.
 _UNWANTED = (
@@ -30,10 +34,12 @@ _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  
 
 @dataclass(frozen=True)
 class TrainingMode:
-    """How steps of training are computed. precision: a policy of Keras. xla: whether they are compiled."""
+    """How steps of training are computed. precision: a policy of Keras. xla: whether they are compiled. devices: so many share
+    each batch."""
 
     precision: str = "float32"
     xla: bool = False
+    devices: int = 1
 
 
 _MODES: list[TrainingMode] = []  # of this process: the last
@@ -45,7 +51,13 @@ def get_training_mode() -> TrainingMode:
 
 
 def configure_tensorflow(
-    *, onednn: bool, threads: int, portable: bool, precision: str = "float32", xla: bool = False
+    *,
+    onednn: bool,
+    threads: int,
+    portable: bool,
+    precision: str = "float32",
+    xla: bool = False,
+    devices: int | Literal["all"] = 1,
 ) -> None:
     """Sets the environment variables that TensorFlow reads on import, imports it, and sets what Keras takes from the user's own
     keras.json. What the user has set of these does not count, but for TF_ENABLE_ONEDNN_OPTS and TF_CPP_MIN_LOG_LEVEL.
@@ -54,9 +66,10 @@ def configure_tensorflow(
     threads: of an operation, also of NumPy's matrix products, whatever number of cores there is: the order of floating-point
     sums depends on it.
     portable: the same bits on every processor, see pipeline.runtime.portable.
-    precision, xla: of training alone, see TrainingMode.
+    precision, xla, devices: of training alone, see TrainingMode. all: the GPUs that there are.
+
+    Raises PipelineError where there are fewer GPUs than devices. Without any, the processor is as many devices.
     """
-    _MODES.append(TrainingMode(precision, xla))
     if "tensorflow" in sys.modules:
         raise PipelineError("TensorFlow was imported before it was configured: this is a bug, please report it")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1" if onednn else "0")
@@ -69,6 +82,7 @@ def configure_tensorflow(
         limit_onednn()
     _share_cores(*_find_queue_worker())
     _import_quickly()
+    _MODES.append(TrainingMode(precision, xla, _prepare_devices(devices)))
     if portable:
         make_tensorflow_portable()
     threadpool_limits(threads)
@@ -139,6 +153,28 @@ def _import_silently() -> None:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(sink)
+
+
+def _prepare_devices(devices: int | Literal["all"]) -> int:
+    """How many there are to train on. Before TensorFlow begins to use any, as it divides the processor only then."""
+    if devices == 1:
+        return 1
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if devices == "all":
+        return max(1, gpus)
+    if gpus and devices > gpus:
+        raise PipelineError(
+            f"runtime.devices {devices}: expected as many GPUs, received {gpus}; set it to {gpus} or less, or to all"
+        )
+    if not gpus:
+        logger.warning(
+            "runtime.devices %d: no GPU that TensorFlow can use: the processor is %d devices", devices, devices
+        )
+        processor, part = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(processor, [part] * devices)
+    return devices
 
 
 def seed_everything(seed: int) -> None:

@@ -28,14 +28,14 @@ def make_tuning_recipe(recipe: TransferRecipe) -> TransferRecipe:
 
 def compile_tuned(
     family: str, model: keras.Model, network: keras.Model, recipe: TransferRecipe, data: FitData
-) -> FitData:
-    """Unfreezes and compiles; returns the data with labels as the loss takes them."""
+) -> tuple[keras.Model, FitData]:
+    """Unfreezes and compiles; returns what `compile_model` does, and the data with labels as the loss takes them."""
     name, rule = str(FAMILIES[family].backbone), recipe.fine_tune
     unfreeze(name, network, rule.unfreeze, cut=rule.cut)
     factors = make_rate_factors(name, network, rule.layer_decay)
     tuning = make_tuning_recipe(recipe)
-    compile_model(model, tuning, data.steps, factors=factors)
-    return soften_labels(data, model.output_shape[-1], tuning)
+    copy = compile_model(model, tuning, data.steps, factors=factors)
+    return copy, soften_labels(data, model.output_shape[-1], tuning)
 
 
 def make_rate_factors(name: str, network: keras.Model, decay: float) -> dict[str, float]:
@@ -64,9 +64,10 @@ def train_whole(
     checkpoints: PhaseCheckpoints,
 ) -> None:
     """Trains an untrained head and the backbone in it at once, in place; see `fine_tune`."""
-    tuning, data = make_tuning_recipe(recipe), compile_tuned(family, model, network, recipe, data)
+    tuning = make_tuning_recipe(recipe)
+    copy, data = compile_tuned(family, model, network, recipe, data)
     phase = Phase(rate_name=_name_rate(family), checkpoints=checkpoints)
-    outcome = fit(family, model, tuning, data, live=live, phase=phase, watch=watch)
+    outcome = fit(family, model, tuning, data, live=live, phase=phase, watch=watch, copy=copy)
     log_kept(live, outcome.kept_epoch + 1, outcome.kept)
 
 
@@ -100,7 +101,7 @@ def fine_tune(
         model.set_weights(before)
         return finish(model)
 
-    data = compile_tuned(family, model, network, recipe, data)
+    copy, data = compile_tuned(family, model, network, recipe, data)
     phase = Phase(
         finish=finish,
         fallback=restore,
@@ -109,7 +110,7 @@ def fine_tune(
         rate_name=_name_rate(family),
         checkpoints=checkpoints,
     )
-    tuned = fit(family, model, tuning, data, live=live, phase=phase, watch=watch)
+    tuned = fit(family, model, tuning, data, live=live, phase=phase, watch=watch, copy=copy)
     if is_better(tuning, tuned, frozen):
         log_kept(live, frozen.epochs + tuned.kept_epoch + 1, tuned.kept)
         return

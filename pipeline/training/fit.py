@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +21,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
 from pipeline.runtime.tensorflow import get_training_mode
 from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
+from pipeline.training.devices import copy_state, mirror, on_devices, share_fit
 from pipeline.training.distillation import DistillationLoss, LabelAccuracy, Lesson
 from pipeline.training.precision import lower, restore
 from pipeline.training.resume import Resumer, replay
@@ -85,31 +88,35 @@ def fit(
     live: Live,
     phase: Phase = ONLY_PHASE,
     watch: Watch | None = None,
+    copy: keras.Model | None = None,
 ) -> Fit:
     """Trains a compiled model in place by a recipe, and leaves it with the weights of its best or its last epoch, as
     early_stopping.restore says.
 
-    live: gets one row per epoch; the caller closes it. watch: see Watch. Raises PipelineError if the loss is no longer
-    finite, having kept the best epoch's weights until then in models/<family>.last-good.keras; see Phase.
+    copy: what `compile_model` returned, if several devices may share the batches. live: gets one row per epoch; the caller
+    closes it. watch: see Watch. Raises PipelineError if the loss is no longer finite, having kept the best epoch's weights
+    until then in models/<family>.last-good.keras; see Phase.
     """
     keeper, record = EpochKeeper(recipe.early_stopping, epochs=recipe.epochs), keras.callbacks.History()
+    trained = model if copy is None else copy
+    make = make_inputs if trained is model else partial(share_fit, trained)
     # Averaged weights are put in before the keeper takes them.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # inside of one that scales the loss
+    optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)  # inside of one that scales the loss
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
     callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record]
     log_resumed(family, recipe, phase)
     replay(live, phase.checkpoints.found)
-    history = model.fit(
-        data.batches,
+    history = trained.fit(
+        **make(data.batches, data.validation, data.class_weight),
         steps_per_epoch=data.steps,
         epochs=recipe.epochs,
-        validation_data=data.validation,
-        class_weight=data.class_weight,
         callbacks=[*callbacks, Resumer(phase.checkpoints, keeper, record, others=callbacks, epochs=recipe.epochs)],
         initial_epoch=phase.checkpoints.first_epoch,
         shuffle=False,  # the batches are shuffled already
         verbose=0,
     ).history
+    if trained is not model:
+        copy_state(trained, model)
     restore(model)
     number = keeper.kept_epoch
     kept = {name: float(values[number]) for name, values in history.items() if len(values) > number}
@@ -118,6 +125,13 @@ def fit(
         good = choose_kept(model, history, outcome, phase)
         raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, good))
     return outcome
+
+
+def make_inputs(
+    batches: tf.data.Dataset, validation: tf.data.Dataset, class_weight: dict[int, float] | None
+) -> dict[str, Any]:
+    """Arguments of Keras' `fit` for one device."""
+    return {"x": batches, "validation_data": validation, "class_weight": class_weight}
 
 
 def log_resumed(family: str, recipe: Recipe, phase: Phase) -> None:
@@ -135,27 +149,35 @@ def compile_model(
     *,
     factors: Mapping[str, float] | None = None,
     lesson: Lesson | None = None,
-) -> None:
-    """Sets the optimizer, loss, metrics and, until `fit` ends, the precision. steps: per epoch. factors: see `make_optimizer`.
-    lesson: of a teacher; None: labels alone. Labels come as `soften_labels` gives them for this recipe."""
-    optimizer = make_optimizer(
-        recipe.optimizer,
-        make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps),
-        step_decay=recipe.schedule.step_decay,
-        weight_decay=recipe.weight_decay,
-        ema=recipe.ema,
-        factors=factors or {},
-    )
+    shared: bool = True,
+) -> keras.Model:
+    """Sets the optimizer, loss, metrics and, until `fit` ends, the precision. Returns the compiled model: this one or, where
+    several devices share its batches, a copy of it on them. steps: per epoch. factors: see `make_optimizer`. lesson: of a
+    teacher; None: labels alone. shared: False: by one device in any case. Labels come as `soften_labels` gives them for this
+    recipe."""
+    copy = mirror(model, recipe.batch_size) if shared else model
+    # A layer inside of another one may have another path in the copy.
+    paths = {old.path: new.path for old, new in zip(model.variables, copy.variables, strict=True)}
     mode = get_training_mode()
-    lower(model, mode.precision)
+    lower(copy, mode.precision)
     loss = "categorical_crossentropy" if recipe.has_soft_labels else "sparse_categorical_crossentropy"
-    model.compile(
-        optimizer,
-        loss if lesson is None else DistillationLoss(lesson),
-        metrics=["accuracy" if lesson is None else LabelAccuracy()],
-        steps_per_execution=steps_per_execution,
-        jit_compile=mode.xla,
-    )
+    with on_devices() if copy is not model else nullcontext():
+        optimizer = make_optimizer(
+            recipe.optimizer,
+            make_rate(recipe.schedule, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps),
+            step_decay=recipe.schedule.step_decay,
+            weight_decay=recipe.weight_decay,
+            ema=recipe.ema,
+            factors={paths.get(path, path): factor for path, factor in (factors or {}).items()},
+        )
+        copy.compile(
+            optimizer,
+            loss if lesson is None else DistillationLoss(lesson),
+            metrics=["accuracy" if lesson is None else LabelAccuracy()],
+            steps_per_execution=steps_per_execution,
+            jit_compile=mode.xla,
+        )
+    return copy
 
 
 def compute_class_weight(counts: dict[str, int], how: ClassWeight) -> dict[int, float] | None:

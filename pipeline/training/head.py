@@ -253,8 +253,9 @@ def _compile_head(
     recipe = TransferRecipe.model_validate_json(recipe_json)
     seed_everything(seed)
     head = build_head(backbone, num_features, **make_head_settings(recipe, num_classes))
+    # On one device in any case: to share a step would take longer than the step.
     together = max(n for n in range(1, min(steps, _MOST_STEPS) + 1) if steps % n == 0)
-    compile_model(head, recipe, steps, steps_per_execution=together)
+    compile_model(head, recipe, steps, steps_per_execution=together, shared=False)
     head.optimizer.build(head.trainable_variables)
     return head, [variable.numpy() for variable in list_state(head)], random.getstate()
 

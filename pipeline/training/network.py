@@ -52,10 +52,10 @@ def train_network(
     reading |= {"first_epoch": phase.checkpoints.first_epoch, "targets": None if lesson is None else lesson.targets}
     data = make_fit_data(recipe, facts, **reading)
     data = soften_labels(data, facts.num_classes, recipe, taught=lesson is not None)
-    compile_model(model, recipe, data.steps, lesson=lesson)
+    copy = compile_model(model, recipe, data.steps, lesson=lesson)
     # `with` keeps the record open after fit: only then is the epoch known that is kept.
     with open_record(record) as live:
-        result = fit(family, model, recipe, data, live=live, phase=phase, watch=watch)
+        result = fit(family, model, recipe, data, live=live, phase=phase, watch=watch, copy=copy)
         log_kept(live, result.kept_epoch + 1, result.kept)
     kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
     kept.set_weights(model.get_weights())

@@ -98,7 +98,7 @@ def prepare(images: int, cut: str | None) -> partial[object]:
     whole = build_whole(FAMILY, recipe, load_dataset_facts(), network)
     settings = {"seed": 1, "cache_gb": 1.0, "shuffle_buffer": images, "first_epoch": 0}
     model, data = prepare_tuning(whole, recipe, load_dataset_facts(), Embeddings(facts, folder), network, **settings)
-    data = compile_tuned(FAMILY, model, network, recipe, data)
+    _, data = compile_tuned(FAMILY, model, network, recipe, data)
     return partial(model.fit, data.batches, steps_per_epoch=data.steps, shuffle=False, verbose=0)
 
 

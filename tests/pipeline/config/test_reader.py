@@ -163,6 +163,9 @@ def test_a_missing_key_is_named(change, name):
         ("recipes.defaults.network.dropout", "0.1"),
         ("runtime.onednn", 1),  # true or false
         ("runtime.onednn", "on"),
+        ("runtime.devices", 0),
+        ("runtime.devices", "two"),
+        ("runtime.devices", 65),
         ("runtime.cluster", "spark"),
         ("runtime.ray_address", "http://10.0.0.1:6379"),  # host:port or auto
         ("runtime.ray_address", "10.0.0.1"),
@@ -678,6 +681,46 @@ def test_arithmetic_that_rounds_as_the_processor_does_is_refused_where_bits_are_
         f"{name} {str(value).lower()} rounds as the processor does: expected runtime.portable false "
     )
     load_params(change(name, value, "runtime.portable", False))
+
+
+class TestDevices:
+    def test_compiled_steps_are_for_one_device(self, change):
+        values = ("runtime.portable", False, "runtime.xla", True)
+        line = refusal(change("runtime.devices", 2, *values))
+        assert line.startswith(
+            "runtime.xla true compiles for one device: expected runtime.devices 1 beside it, received 2"
+        )
+        assert "received all" in refusal(change("runtime.devices", "all", *values))
+
+    def test_a_loss_is_scaled_by_one_device(self, change):
+        values = ("runtime.portable", False, "runtime.precision", "mixed_float16", "runtime.devices", 2)
+        line = refusal(change(*values))
+        assert line.startswith(
+            "runtime.precision mixed_float16 scales the loss by what one device sees: expected runtime."
+        )
+        load_params(change("runtime.precision", "mixed_bfloat16", *values[:2], *values[4:]))
+
+    def test_each_gets_an_image_of_a_batch(self, change):
+        line = refusal(change("runtime.devices", 8, "train.batch_size", 4))
+        assert line.startswith(
+            "runtime.devices 8 share each batch: expected a batch_size of 8 or more, received 4 for "
+        )
+        load_params(change("runtime.devices", 8, "train.batch_size", 8))
+
+    def test_heads_and_linear_machines_are_of_one_device(self, change):
+        names = ["linear_svm", "efficientnet_lite0"]
+        load_params(change("families", names, "runtime.devices", 8, "train.batch_size", 4))
+
+    def test_what_is_fine_tuned_is_shared(self, change):
+        names, size = ["efficientnet_lite0_fine_tuned"], "recipes.efficientnet_lite0_fine_tuned.fine_tune.batch_size"
+        assert "received 4 for efficientnet" in refusal(change("families", names, "runtime.devices", 8, size, 4))
+
+    def test_one_is_in_no_digest_of_settings(self, change):
+        """So that features, checkpoints and trials of before there was more than one stay valid."""
+        assert "devices" not in load_params().runtime.model_dump()
+        several = load_params(change("runtime.devices", 2)).runtime
+        assert several.model_dump()["devices"] == 2
+        assert "devices" not in several.arithmetic
 
 
 def test_no_digest_of_settings_depends_on_where_the_work_is_done(change):

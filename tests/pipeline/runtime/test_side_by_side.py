@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import num_cores
 from pipeline.runtime.side_by_side import choose_workers, list_gpus, load_stages, run_stages, share_cores, share_gpus
 from tests.clone import commit, run
@@ -167,6 +168,23 @@ def test_workers_share_the_gpus_that_are_allowed(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert [share_gpus(number) for number in range(3)] == ["2", "5", "2"]
     assert choose_workers(threads=2) == 2
+
+
+def test_a_training_on_several_gpus_runs_alone(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert choose_workers(threads=2, devices=2) == choose_workers(threads=2, devices="all") == 1
+    assert choose_workers(threads=2, devices=2, asked=1) == 1
+    assert choose_workers(threads=2, devices="all", asked=2) == 2  # each has all that it sees: one
+    with pytest.raises(
+        PipelineError, match=r"^-j 2: each of several stages at a time sees one GPU, but runtime\.devices is 2"
+    ):
+        choose_workers(threads=2, devices=2, asked=2)
+
+
+def test_parts_of_a_processor_are_no_matter_of_other_stages(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert choose_workers(threads=1024, devices=2) == 1
+    assert choose_workers(threads=1, devices=2, asked=3) == 3
 
 
 @pytest.mark.parametrize("allowed", ["", "-1"])

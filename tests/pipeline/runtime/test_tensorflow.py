@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.runtime.tensorflow import _prepare_devices, configure_tensorflow
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -31,7 +31,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 START = """
 import gc, sys
 {before}
-from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.runtime.tensorflow import _prepare_devices, configure_tensorflow
 configure_tensorflow(onednn=True, threads=2, portable=True)
 print("tensorflow" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)
 """
@@ -94,7 +94,7 @@ SUMS = """
 import hashlib, os, sys
 if sys.argv[1:]:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.runtime.tensorflow import _prepare_devices, configure_tensorflow
 configure_tensorflow(onednn=True, threads=2, portable=True)
 import numpy as np, tensorflow as tf
 rng = np.random.default_rng(0)
@@ -170,3 +170,28 @@ class TestQueueWorkers:
         worker, cores, left = self.look(name, other)
         assert worker == [number - 1, 2]
         assert left == (cores[number - 1 :: 2] if len(cores) > 1 else cores)
+
+
+class TestDevices:
+    """That there are GPUs is made up, as there may be none; tests of pipeline.training.devices divide a real processor."""
+
+    @pytest.fixture
+    def gpus(self, tensorflow, monkeypatch) -> Any:
+        def pretend(count: int) -> None:
+            found = {"GPU": [object()] * count, "CPU": [object()]}
+            monkeypatch.setattr(tensorflow.config, "list_physical_devices", found.__getitem__)
+
+        return pretend
+
+    @pytest.mark.parametrize(
+        ("asked", "there", "used"), [(1, 4, 1), (2, 4, 2), (4, 4, 4), ("all", 4, 4), ("all", 0, 1)]
+    )
+    def test_so_many_train(self, gpus, asked, there, used):
+        gpus(there)
+        assert _prepare_devices(asked) == used
+
+    def test_more_than_there_are_gpus_is_refused(self, gpus):
+        gpus(2)
+        expected = "^runtime.devices 4: expected as many GPUs, received 2; set it to 2 or less, or to all$"
+        with pytest.raises(PipelineError, match=expected):
+            _prepare_devices(4)

@@ -1,7 +1,6 @@
 """A training that was killed and goes on ends in the same bytes as one that was not."""
 
 import logging
-import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from pipeline.config.recipe_sections import NetworkRecipe, TransferRecipe
-from pipeline.data.embeddings import EmbeddingFacts, EmbeddingWriter, save_facts
 from pipeline.runtime.errors import PipelineError
 from pipeline.training.checkpoints import Checkpoint, Checkpoints, Pace, PhaseCheckpoints
 from tests.tfrecords import make_coloured_split, write_records
@@ -58,7 +56,6 @@ CUT: dict[str, Any] = {
     | {"from": "block 2", "unfreeze": "all", "optimizer": "adamw", "batch_size": 6}
     | {"ema": 0.9, "label_smoothing": 0.1, "layer_decay": 0.5},
 }
-CUT_SHAPE = [8, 8, 16]  # after the second block of the small mobilenet
 
 
 @dataclass(frozen=True)
@@ -73,29 +70,12 @@ class Run:
 @pytest.fixture(scope="module")
 def data(small_backbone, tmp_path_factory) -> Path:  # noqa: ARG001 - what it patches is used
     """data/ with images that show their class by their colour, and features."""
-    import numpy as np
-
-    from pipeline.models.backbones.backbone import compute_weights_digest
-    from pipeline.models.backbones.loader import build_backbone
-    from tests.small_backbone import NUM_FEATURES
+    from tests.small_backbone import write_features
 
     folder = tmp_path_factory.mktemp("resume") / "data"
     splits = {"train": make_coloured_split(24, SIZE), "val": make_coloured_split(9, SIZE, seed=1)}
     write_records(folder / "tfrecords", class_names=NAMES, **splits)
-    features, rng = folder / "embeddings" / "mobilenet", np.random.default_rng(0)
-    features.mkdir(parents=True)
-    writer = EmbeddingWriter(features, "float32")
-    for split, (_, numbers) in splits.items():
-        centres = np.eye(NUM_FEATURES)[numbers]
-        for view in range(2 if split == "train" else 1):
-            writer.write(split, view, [(centres + rng.normal(0, 0.5, centres.shape), numbers)])
-            activations = writer.open_cut(split, view, math.prod(CUT_SHAPE))
-            activations.add(rng.random((len(numbers), math.prod(CUT_SHAPE))) + numbers[:, None], len(numbers))
-            activations.close()
-    digest = compute_weights_digest(build_backbone("mobilenet", SIZE, "none", family="mobilenet"))
-    counts = {split: len(numbers) for split, (_, numbers) in splits.items()}
-    facts = EmbeddingFacts("mobilenet", "key", digest, NUM_FEATURES, "float32", 1, counts, cut=2, cut_shape=CUT_SHAPE)
-    save_facts(facts, features)
+    write_features(folder / "embeddings" / "mobilenet", splits, SIZE)
     return folder
 
 
