@@ -52,6 +52,18 @@ def make_guessing(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def make_zero_shot(**changes: Any) -> dict[str, Any]:
+    row = {
+        "preset": "clip",
+        "prompts": ["a CLASS"],
+        "accuracy": 0.375,
+        "low": 0.25,
+        "high": 0.5,
+        "val_accuracy": 0.4375,
+    }
+    return row | changes
+
+
 def make_versus(**changes: Any) -> dict[str, Any]:
     """How another family compares with the chosen one."""
     return {
@@ -253,9 +265,7 @@ def make_full_content(**changes: Any) -> dict[str, Any]:
     other = make_row("other")
     full = {
         "rows": [make_row(), other],
-        "zero_shot": [
-            {"preset": "clip", "prompts": ["a CLASS"], "accuracy": 0.5, "low": 0.25, "high": 0.75, "val_accuracy": 0.5}
-        ],
+        "zero_shot": [make_zero_shot()],
         "versus": {"other": make_versus(), "ensemble": make_versus()},
         "ties": ["other"],
         "ensemble": {
@@ -342,6 +352,8 @@ class TestNames:
         [
             {"rows": [EVIL_ROW]},
             {"chosen": EVIL_ROW},
+            {"zero_shot": [make_zero_shot(preset=EVIL)]},
+            {"zero_shot": [make_zero_shot(prompts=[EVIL])]},
             {"versus": {EVIL: make_versus()}},
             {"rows": [make_row(), EVIL_ROW], "beaten_by": [EVIL]},
             {"rows": [make_row(), EVIL_ROW], "ties": [EVIL]},
@@ -547,9 +559,9 @@ class TestWhich:
         assert "no better than guessing" in read(rows=[make_row(), make_row("other")], versus={"other": make_versus()})
 
     def test_what_a_preset_classifies_untrained_stands_beside_guessing_with_its_prompts(self):
-        row = {"preset": "<clip>", "accuracy": 0.375, "low": 0.25, "high": 0.5, "val_accuracy": 0.4375}
-        text = read(zero_shot=[row | {"prompts": ["a CLASS", "the CLASS"]}])
-        assert "<clip>, zero-shot37.5 %25.0 – 50.0 %43.8 %names alone, untrainedalways cat25.0 %" in text
+        text = read(zero_shot=[make_zero_shot(prompts=["a CLASS", "the CLASS"])])
+        row = text[text.index("clip, zero-shot") : text.index("always cat")]
+        assert " ".join(row.split()) == "clip, zero-shot37.5 %25.0 – 50.0 %43.8 %names alone, untrained"
         assert "in “a CLASS”, “the CLASS” (evaluate.prompts)" in text
         assert "ero-shot" not in read()
 
