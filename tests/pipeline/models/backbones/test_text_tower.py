@@ -127,7 +127,8 @@ def test_what_is_frozen_after_it_warns_of_nothing(folders, caplog):
 
     assert load(folders["clip"]) is not None
     caplog.clear()
-    freeze(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]))(np.zeros((1, 8), np.float32))
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    freeze(model)(np.zeros((1, 8, 8, 3), np.float32))
     assert not caplog.records
 
 
