@@ -69,3 +69,11 @@ def unwrap(model: keras.Model) -> tuple[list[keras.Layer], keras.Model]:
     """The layers in front of a network that resizes first, and the network itself."""
     last = model.layers[-1]
     return (model.layers[1:-1], last) if isinstance(last, keras.Model) else ([], model)
+
+
+def finalize_normalization(model: keras.Model) -> None:
+    """After weights were set: a Normalization layer that learns computes with constants that it makes of its weights, by
+    itself only when it is loaded from a file."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline.models.layers import finalize_normalization
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.tensorflow import get_training_mode
 from pipeline.training.whole_batch import WHOLE, find_rows, share
@@ -58,9 +59,7 @@ def copy_state(source: keras.Model, target: keras.Model) -> None:
     """All variables of a network to those of the same one elsewhere: weights, and the random state of dropout."""
     for old, new in zip(source.variables, target.variables, strict=True):
         new.assign(keras.ops.convert_to_numpy(old))
-    for layer in target._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # has its variables as constants too
+    finalize_normalization(target)
 
 
 def share_fit(

@@ -13,6 +13,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batches import make_training_batches, read_batches, read_images
 from pipeline.data.tfrecords import DatasetFacts, load_dataset_facts
 from pipeline.models.build import build_model
+from pipeline.models.layers import finalize_normalization
 from pipeline.models.scratch.whitening import has_whitening, set_whitening
 from pipeline.training.checkpoints import NO_CHECKPOINTS, Checkpoints, PhaseCheckpoints
 from pipeline.training.distillation import Lesson
@@ -59,6 +60,7 @@ def train_network(
         log_kept(live, result.kept_epoch + 1, result.kept)
     kept = build_model(family, **settings)  # without the optimizer, which is twice as large as the model
     kept.set_weights(model.get_weights())
+    finalize_normalization(kept)
     return kept
 
 

@@ -87,6 +87,7 @@ def train(
     record: str = "record",
     watch: Callable[[int, float], None] | None = None,
     lesson: Any = None,
+    family: str = "underfit",
     **changes: Any,
 ):
     from pipeline.runtime.tensorflow import seed_everything
@@ -94,7 +95,7 @@ def train(
 
     seed_everything(seed)
     return train_network(
-        "underfit",
+        family,
         make_recipe(**changes),
         seed=seed,
         cache_gb=cache_gb,
@@ -216,6 +217,14 @@ class TestLearning:
 
     def test_the_model_is_returned_uncompiled(self, learnt):
         assert not learnt.model.compiled
+
+    def test_a_network_that_learns_its_normalization_answers_as_it_will_from_its_file(self, easy):
+        from pipeline.models.artifacts import load_model, save_model
+
+        model = train(easy, family="vgg_blocks", epochs=1)
+        save_model(model, easy / "model.keras")
+        np.testing.assert_array_equal(predict(model)[1], predict(load_model(easy / "model.keras"))[1])
+        assert measure_loss(model) == pytest.approx(best(easy)["val_loss"], rel=1e-3)
 
     def test_a_loss_that_is_not_finite_ends_in_one_line(self, easy):
         with pytest.raises(PipelineError, match=r"^underfit: the loss is no longer a number") as caught:
