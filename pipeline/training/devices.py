@@ -47,6 +47,9 @@ def mirror(model: keras.Model, batch_size: int) -> keras.Model:
         )
     with on_devices():
         copy = keras.models.clone_model(model, clone_function=_clone, recursive=True)
+    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        if isinstance(old, keras.Model):
+            new._call_context_args = old._call_context_args  # see build_backbone
     copy_state(model, copy)
     return copy
 
