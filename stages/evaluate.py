@@ -8,7 +8,6 @@ import logging
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import averages_mirrors, describe_settings
-from pipeline.data.image_files import decode_as_trained
 from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.measure import compute_metrics, make_calibration_table, make_test_class_table
 from pipeline.evaluation.metrics import make_class_table, make_confusion_table, make_prediction_table
@@ -18,7 +17,7 @@ from pipeline.evaluation.results import Results, describe_model, load_curves, sa
 from pipeline.evaluation.roc_pr import make_pr_table, make_roc_table
 from pipeline.models.contract import check_trained_on, load_contract
 from pipeline.runtime.cli import run_family_verb
-from pipeline.runtime.paths import METRICS, MODELS, OUTSIDE
+from pipeline.runtime.paths import METRICS, MODELS
 from pipeline.runtime.tensorflow import configure_tensorflow
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ def evaluate(family: str) -> None:
     from pipeline.evaluation.gradcam import explain_mistakes
     from pipeline.evaluation.latency import record_costs
     from pipeline.evaluation.layer_table import make_layer_table
-    from pipeline.evaluation.out_of_distribution import judge_pictures
+    from pipeline.evaluation.look_alikes import group_look_alikes
+    from pipeline.evaluation.out_of_distribution import judge_outside
     from pipeline.evaluation.probabilities import predict_splits
     from pipeline.evaluation.refusals import measure_refusals
     from pipeline.evaluation.samples import draw_samples
@@ -45,7 +45,6 @@ def evaluate(family: str) -> None:
     from pipeline.models.inference import freeze
 
     model = load_model(artifact)
-    outside, decoding = OUTSIDE if params.evaluate.outside_path else None, decode_as_trained(contract, params.prune)
     apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
     predicted, zero_shot = predict_splits(family, model, apply, artifact), measure_zero_shot(family, model, params)
     described = describe_model(model, artifact, record, mirrored=averages_mirrors(params, family))
@@ -64,7 +63,8 @@ def evaluate(family: str) -> None:
         pr=make_pr_table(*test, class_names),
         reliability=make_calibration_table(*test, temperature),
         layers=make_layer_table(model),
-        outside=judge_pictures(model, outside, decoding=decoding, class_names=class_names, temperature=temperature),
+        outside=judge_outside(model, contract, params),
+        look_alikes=group_look_alikes(family, model, predictions["name"].tolist(), seed),
         refusals=measure_refusals(family, model, contract, artifact, facts, params),
         heat_maps=explain_mistakes(model, predictions, class_names),
         augmented=draw_samples(family, params, facts),

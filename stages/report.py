@@ -67,7 +67,7 @@ def render_report(params: Params, results: dict[str, Results], findings: Finding
         **describe_data(facts, examination, params.preprocess.range),
         **describe_reading(params.split.group),
         **describe_settings(params),
-        slices=describe_slices(chosen.predictions, examination.images, album),
+        slices=describe_slices(chosen.predictions, examination.images, chosen.look_alikes, album),
         **describe_exports(findings.ranked),
         augmented=describe_augmentation(results),
         outside=describe_outside(chosen.outside, params.preprocess.range),

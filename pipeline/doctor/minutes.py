@@ -16,6 +16,7 @@ from pipeline.config.sections import Params
 from pipeline.config.teachers import find_embedded
 from pipeline.doctor.pictures import Trials
 from pipeline.doctor.speed import Speed
+from pipeline.evaluation.familiarity import REFERENCES
 from pipeline.training.duration import estimate_svc_seconds
 
 # What a stage takes besides its pictures, in units of Speed.start, from the times of the stages of one default run. A light
@@ -104,8 +105,12 @@ def _evaluate(
         return looks * count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
     seconds = 0.0
     if is_tuned(recipe):
-        from_cut = splits["train"] + splits["val"] if speed.tail else 0
-        seconds = looks * ((count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail)
+        from_cut = (
+            splits["train"] + 2 * splits["val"] if speed.tail else 0
+        )  # test and val once more for "none of these"
+        seconds = looks * (
+            (count + splits["test"] + splits["val"] - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
+        )
     if label_folds and trains_on_features(recipe):
         seconds += splits["train"] * speed.num_features**2 * speed.product
     return seconds
@@ -148,9 +153,10 @@ def _train(
 
 
 def _fine_tune(recipe: TransferRecipe, speed: Speed, splits: dict[str, int]) -> float:
-    """With the validation images after each epoch, and once by the whole model."""
+    """With the validation images after each epoch, and twice by the whole model; "none of these" takes training images, too."""
     epoch = estimate_tuning_epoch(speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share), splits)
-    return recipe.fine_tune.epochs * epoch + splits["val"] * (_FORWARD * speed.tail or speed.embed)
+    again = min(REFERENCES, splits["train"]) * speed.embed + 2 * splits["val"] * (_FORWARD * speed.tail or speed.embed)
+    return recipe.fine_tune.epochs * epoch + again
 
 
 def estimate_tuning_epoch(image: float, splits: dict[str, int]) -> float:

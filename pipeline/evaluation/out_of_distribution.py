@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
+from pipeline.config.sections import Params
 from pipeline.data.batches import read_batches
-from pipeline.data.image_files import Decoding, Picture, label_by_folder, load_pictures
+from pipeline.data.image_files import Decoding, Picture, decode_as_trained, label_by_folder, load_pictures
 from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
+from pipeline.models.contract import Contract
 from pipeline.models.inference import freeze
 from pipeline.models.joint import find_features, put_in_front
 from pipeline.models.layers import POOLED_LAST, unwrap
 from pipeline.models.mirrors import get_one_view
 from pipeline.runtime.files import readable_name
+from pipeline.runtime.paths import OUTSIDE
 from pipeline.runtime.processes import in_chunks
 
 NEIGHBOURS = 10
@@ -84,6 +87,17 @@ def _scale(features: np.ndarray) -> np.ndarray:
 def make_empty_table(class_names: list[str]) -> pd.DataFrame:
     """What `judge_pictures` returns, without rows."""
     return pd.DataFrame(columns=[*COLUMNS, *(f"p:{name}" for name in class_names)])
+
+
+def judge_outside(model: keras.Model, contract: Contract, params: Params) -> pd.DataFrame:
+    """`judge_pictures` of data/outside, where evaluate.outside_path asks for it."""
+    return judge_pictures(
+        model,
+        OUTSIDE if params.evaluate.outside_path else None,
+        decoding=decode_as_trained(contract, params.prune),
+        class_names=contract.class_names,
+        temperature=contract.temperature,
+    )
 
 
 def judge_pictures(

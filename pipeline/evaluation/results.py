@@ -14,13 +14,16 @@ from pipeline.data.manifest import read_table, save_table
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.metric_types import Metrics, ModelFacts
 from pipeline.evaluation.plot_text import make_drawable
+from pipeline.evaluation.slices import ALIKE
 from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract, parse_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import EVALUATIONS, EXPORTED, METRICS, MODELS, TFRECORDS
 
 _PUBLISHED = ("metrics.json", "classes.csv", "classes_train.csv", "predictions.csv", "calibration.json")
-_TEXT = dict.fromkeys(["image_id", "name", "label", "predicted", "layer", "kind", "score", "state", "reason"], "str")
+_TEXT = dict.fromkeys(
+    ["image_id", "name", "label", "predicted", "layer", "kind", "score", "state", "reason", ALIKE], "str"
+)
 _NUMBERS = ("p:", "confidence", "distance", "set_", "roc_auc", "pr_auc", "auroc", "refused")
 
 
@@ -32,7 +35,7 @@ class Results:
     val), epoch (from 1), accuracy, loss. roc, pr: see pipeline.evaluation.roc_pr. reliability: see
     pipeline.evaluation.calibration, and state (before or after calibration).
     layers: see pipeline.evaluation.layer_table. outside: see pipeline.evaluation.out_of_distribution; no rows unless asked for.
-    refusals: see pipeline.evaluation.refusals.
+    refusals: see pipeline.evaluation.refusals. look_alikes: see pipeline.evaluation.look_alikes.
     heat_maps: float16 (n, rows, columns), for the first n rows of `pick_mistakes`; none for families without convolutions.
     augmented: uint8 (images, versions, size, size, 3), the first version unchanged; none for families that do not augment.
     contract: the model's; None in evaluations by older versions."""
@@ -51,6 +54,7 @@ class Results:
     layers: pd.DataFrame
     outside: pd.DataFrame
     refusals: pd.DataFrame
+    look_alikes: pd.DataFrame
     heat_maps: np.ndarray
     augmented: np.ndarray
     contract: Contract | None = None

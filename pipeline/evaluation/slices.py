@@ -17,6 +17,7 @@ from pipeline.evaluation.intervals import compute_accuracy_interval, correct_hol
 from pipeline.training.scores import DIGITS
 
 LEAST = 10  # images in a group; with fewer, nothing short of disaster would show
+ALIKE = "alike"  # column: the group of look-alikes, see `pipeline.evaluation.look_alikes`
 _MOST_FOLDERS = 20
 _SIGNIFICANT = 0.05
 _PORTRAIT, _LANDSCAPE = 0.9, 1.1  # width / height
@@ -36,7 +37,7 @@ def measure_slices(predictions: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.
 
     accuracy: in the group, with its 95 % interval. expected: what it would be if each class were classified as accurately in
     the group as everywhere. is_weak: p_corrected below 0.05. predictions: of test, see `make_prediction_table`. images: name,
-    brightness, contrast, width, height and mode of at least these, see `pipeline.data.examination`.
+    brightness, contrast, width, height and mode of at least these, see `pipeline.data.examination`, and `ALIKE`, if known.
     """
     facts = images.set_index("name").reindex(predictions["name"]).reset_index()
     hits = (predictions["label"] == predictions["predicted"]).to_numpy()
@@ -77,8 +78,8 @@ def compute_slice_p(hits: np.ndarray, inside: np.ndarray, labels: np.ndarray) ->
 
 
 def make_groups(facts: pd.DataFrame, labels: pd.Series) -> Iterator[Group]:
-    """The outer quarters of brightness, contrast and size, and groups of one shape, colour mode or folder. facts: name,
-    brightness, contrast, width, height, mode, one row per image; labels: their classes."""
+    """The outer quarters of brightness, contrast and size, and groups of one shape, colour mode or folder, and of look-alikes.
+    facts: name, brightness, contrast, width, height, mode, and `ALIKE` or not, one row per image; labels: their classes."""
     size = np.sqrt(facts["width"].to_numpy(float) * facts["height"].to_numpy(float))
     for name, values, (least, most), unit in (
         ("light", facts["brightness"], ("darkest", "brightest"), ""),
@@ -93,6 +94,9 @@ def make_groups(facts: pd.DataFrame, labels: pd.Series) -> Iterator[Group]:
     yield from _tell_apart("colour mode", facts["mode"])
     folders = [_cut_class(name, label) for name, label in zip(facts["name"], labels, strict=True)]
     yield from _tell_apart("folder", pd.Series(folders))
+    if ALIKE in facts:
+        looks = [f"like {name}" if isinstance(name, str) and name else "" for name in facts[ALIKE]]
+        yield from _tell_apart("look-alikes", pd.Series(looks))
 
 
 def _cut_quarters(name: str, values: np.ndarray, least: str, most: str, unit: str) -> Iterator[Group]:

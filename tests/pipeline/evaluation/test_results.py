@@ -74,6 +74,7 @@ def make_results(class_names: list[str] = ORDINARY, count: int = 6, digest: str 
             [["test", "distance", True, 20, None, 0.05], ["noise", "distance", True, 20, 0.99, 0.9]],
             columns=["kind", "score", "is_used", "images", "auroc", "refused"],
         ),
+        look_alikes=pd.DataFrame({"name": predictions["name"], "alike": "NA"}),
         heat_maps=rng.random((2, 3, 4)).astype(np.float16),
         augmented=rng.integers(0, 256, (1, 4, 5, 5, 3), np.uint8),
     )
@@ -90,6 +91,7 @@ TABLES = [
     "reliability",
     "layers",
     "outside",
+    "look_alikes",
 ]
 ARRAYS = ["heat_maps", "augmented"]
 

@@ -53,6 +53,22 @@ class TestGroups:
         table, _ = measure_slices(predictions.assign(name=names), images.assign(name=images["name"].map(renamed)))
         assert list_groups(table) == {"folder": ["site0", "site1"]}
 
+    def test_images_that_look_alike_are_groups_with_the_name_of_the_one_in_the_middle(self):
+        predictions, images = make(np.ones(60, bool))
+        middle = np.where(np.arange(60) < 20, "cat/3.png", "cat/40.png")
+        alike = pd.DataFrame({"name": predictions["name"], "alike": middle})
+        table, groups = measure_slices(predictions, images.merge(alike, on="name"))
+        assert list_groups(table) == {"look-alikes": ["like cat/3.png", "like cat/40.png"]}
+        assert {group.name: int(group.inside.sum()) for group in groups} == {
+            "like cat/3.png": 20,
+            "like cat/40.png": 40,
+        }
+
+    def test_where_no_look_is_known_there_is_no_such_group(self):
+        predictions, images = make(np.ones(60, bool))
+        table, _ = measure_slices(predictions, images.assign(alike=np.nan))
+        assert len(table) == 0
+
     def test_a_group_needs_ten_images_and_one_outside_it(self):
         few = np.arange(60) < LEAST - 1
         table, _ = measure_slices(*make(np.ones(60, bool), mode=np.where(few, "L", "RGB")))

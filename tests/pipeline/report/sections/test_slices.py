@@ -11,7 +11,8 @@ def describe(mistakes: int, *, dark: int = 50, images: int = 200):
     names = result.predictions["name"]
     light = np.where(np.arange(images) < dark, 10.0, 100.0 + np.arange(images))
     facts = {"contrast": 50.0, "width": 64, "height": 64, "mode": "RGB"}
-    return describe_slices(result.predictions, pd.DataFrame({"name": names, "brightness": light} | facts), album)
+    images = pd.DataFrame({"name": names, "brightness": light} | facts)
+    return describe_slices(result.predictions, images, result.look_alikes, album)
 
 
 def test_a_weak_group_has_its_most_confident_mistakes():
