@@ -183,7 +183,7 @@ CI = {
     "xmltodict",
 }
 SERVE = {"fastapi", "httptools", "prometheus-client", "python-multipart", "uvicorn"}
-SERVE |= {"annotated-doc", "anyio", "h11", "opentelemetry-api", "starlette"}
+SERVE |= {"annotated-doc", "anyio", "h11", "httpcore2", "httpx2", "opentelemetry-api", "starlette", "truststore"}
 HUB = {
     "anyio",
     "h11",
