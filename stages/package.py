@@ -9,11 +9,15 @@ import json
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.config.families import check_family
 from pipeline.config.reader import load_params
 from pipeline.config.recipes import resolve_family
+from pipeline.data.examination import load_examination
 from pipeline.data.tfrecords import load_dataset_facts
-from pipeline.evaluation.results import load_results
+from pipeline.evaluation.results import Results, load_results
+from pipeline.evaluation.slices import measure_slices
 from pipeline.export.card import Subject, make_card
 from pipeline.export.contract import load_export_contract
 from pipeline.export.facts import FACTS_FILE
@@ -22,7 +26,7 @@ from pipeline.export.parity_table import list_files, load_kept
 from pipeline.export.predict_script import PREDICT_FILE, list_requirements, make_predict_script
 from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.paths import EVALUATIONS, EXPORTED
+from pipeline.runtime.paths import EVALUATIONS, EXAMINATION, EXPORTED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,10 +63,15 @@ def package(chosen: argparse.Namespace) -> None:
         versions=json.loads((folder / FACTS_FILE).read_text())["versions"],
         requirements=list_requirements(name),
         weights=(backbone.preset or backbone.weights) if backbone else None,
+        slices=find_slices(results) if EXAMINATION.exists() else None,
     )
     texts = {"README.md": make_card(subject), PREDICT_FILE: make_predict_script(name)}
     save_zip(target, folder, list_files(folder, name), texts)
     print(f"{target}: {chosen.family} as {name}, {target.stat().st_size / 1e6:.1f} MB")
+
+
+def find_slices(results: Results) -> pd.DataFrame:
+    return measure_slices(results.predictions, load_examination().images, results.look_alikes)[0]
 
 
 if __name__ == "__main__":

@@ -32,14 +32,18 @@ class Group(NamedTuple):
     inside: np.ndarray
 
 
-def measure_slices(predictions: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame, list[Group]]:
+def measure_slices(
+    predictions: pd.DataFrame, images: pd.DataFrame, look_alikes: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, list[Group]]:
     """COLUMNS, the smallest p first, and the groups in the same order.
 
     accuracy: in the group, with its 95 % interval. expected: what it would be if each class were classified as accurately in
     the group as everywhere. is_weak: p_corrected below 0.05. predictions: of test, see `make_prediction_table`. images: name,
-    brightness, contrast, width, height and mode of at least these, see `pipeline.data.examination`, and `ALIKE`, if known.
+    brightness, contrast, width, height and mode of at least these, see `pipeline.data.examination`. look_alikes: name and
+    `ALIKE` of these; None: not known.
     """
-    facts = images.set_index("name").reindex(predictions["name"]).reset_index()
+    known = images if look_alikes is None else images.merge(look_alikes, how="left", on="name")
+    facts = known.set_index("name").reindex(predictions["name"]).reset_index()
     hits = (predictions["label"] == predictions["predicted"]).to_numpy()
     classes, labels = np.unique(predictions["label"].to_numpy(str), return_inverse=True)
     groups = [group for group in make_groups(facts, predictions["label"]) if LEAST <= group.inside.sum() < len(hits)]

@@ -18,7 +18,8 @@ _SHOWN = 5  # of the classes that are confused most often
 @dataclass(frozen=True)
 class Subject:
     """parity: the row of parity.csv of the file. versions: package to version. requirements: of predict.py. weights: what the
-    backbone started from, or None."""
+    backbone started from, or None. slices: groups of test pictures, see `measure_slices`;
+    None: not known."""
 
     contract: ExportContract
     facts: DatasetFacts
@@ -27,6 +28,7 @@ class Subject:
     versions: Mapping[str, str]
     requirements: Sequence[str]
     weights: str | None
+    slices: pd.DataFrame | None
 
 
 def make_card(subject: Subject) -> str:
@@ -114,7 +116,21 @@ def _make_failures(subject: Subject) -> str:
         "It always names one of its classes, also for a picture of something else, and of noise. `predict` says beside it "
         "whether the picture looks like none of them: that finds some such pictures, not all.\n\n"
         + ("\n".join(rows) or "- On the test pictures it made no mistake.")
+        + ("" if subject.slices is None else f"\n\n{_describe_slices(subject.slices)}")
     )
+
+
+def _describe_slices(slices: pd.DataFrame) -> str:
+    rows = [
+        f"- {_code(row['property'])}, {_code(row['group'])}: accuracy {row['accuracy']:.3f} on {row['images']:,} test pictures "
+        f"(95 % interval {row['low']:.3f} to {row['high']:.3f}), where its classes let expect {row['expected']:.3f}"
+        for row in slices.to_dict("records")
+        if row["is_weak"]
+    ]
+    tested = f"Of {len(slices)} groups of test pictures (by light, contrast, size, shape, colour mode, folder, look), "
+    if not rows:
+        return f"{tested}none is classified distinguishably worse than its classes explain."
+    return f"{tested}these are classified distinguishably worse than their classes explain:\n\n" + "\n".join(rows)
 
 
 def _make_origin(subject: Subject) -> str:

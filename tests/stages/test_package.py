@@ -5,9 +5,12 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from pipeline.data.examination import Examination, ExaminationFacts, save_examination
 from pipeline.evaluation.results import load_results, save_results
 from pipeline.export.contract import save_contract
 from pipeline.export.decode_script import DECODE_FILE, make_decode_script
@@ -122,6 +125,29 @@ class TestCard:
         }
         assert {(result.task_type, result.dataset_split) for result in results} == {("image-classification", "test")}
         assert eval_results_to_model_index(name, results) == head["model-index"]
+
+    def test_it_names_groups_of_pictures_that_are_worse_than_their_classes_explain(self, exported):  # noqa: ARG002
+        labels, dark = np.arange(90) % 3, np.arange(90) < 30
+        results = make_results(NAMES, (labels, 0.8 * np.eye(3)[np.where(dark, (labels + 1) % 3, labels)] + 0.2 / 3))
+        names = results.predictions["name"]
+        light = {"brightness": np.where(dark, 5.0, 100.0 + np.arange(90)), "contrast": 50.0}
+        images = pd.DataFrame(
+            {"name": names, "split": "test", "label": "red", **light, "width": 64, "height": 64, "mode": "RGB"}
+        )
+        empty, chi = pd.DataFrame({"name": []}), ExaminationFacts(0.0, 1, 1.0, 5.0, 0.85)
+        save_examination(Examination(empty, images, empty, empty, empty, chi))
+        save_results(FAMILY, results)
+        main([FAMILY])
+        card = read("underfit.zip", "README.md")
+        assert "these are classified distinguishably worse than their classes explain" in card
+        assert "- `light`, `darkest: 5 or less`: accuracy 0.000 on 30 test pictures" in card
+        assert "brightest" not in card
+        save_results(FAMILY, make_results(NAMES, (labels, np.eye(3)[labels])))
+        main([FAMILY])
+        assert "none is classified distinguishably worse" in read("underfit.zip", "README.md")
+
+    def test_without_an_examination_it_names_none(self, card):
+        assert "groups of test pictures" not in card
 
     def test_it_says_how_good_the_model_is_and_where_it_fails(self, card):
         metrics = load_results(FAMILY).metrics

@@ -24,7 +24,7 @@ class Slices(TypedDict):
 
 def describe_slices(predictions: pd.DataFrame, images: pd.DataFrame, look_alikes: pd.DataFrame, album: Album) -> Slices:
     """predictions, look_alikes: of the chosen family, see `Results`. images: see `measure_slices`."""
-    table, groups = measure_slices(predictions, images.merge(look_alikes, how="left", on="name"))
+    table, groups = measure_slices(predictions, images, look_alikes)
     rows = to_records(table)
     weak: list[dict[str, Any]] = []
     for row, group in zip(rows, groups, strict=True):
