@@ -45,13 +45,13 @@ def evaluate(family: str) -> None:
     from pipeline.models.inference import freeze
 
     model = load_model(artifact)
-    apply, class_names, temperature = freeze(model), contract.class_names, contract.temperature
-    predicted, zero_shot = predict_splits(family, model, apply, artifact), measure_zero_shot(family, model, params)
-    described = describe_model(model, artifact, record, mirrored=averages_mirrors(params, family))
+    class_names, temperature = contract.class_names, contract.temperature
+    predicted, outputs, apply = predict_splits(family, model, contract, artifact)
+    about = describe_model(model, artifact, record, mirrored=averages_mirrors(params, family))
     test, folds, seed = predicted["test"], params.evaluate.label_folds, params.crossval.seed
     predictions = make_prediction_table(*read_names("test"), *test, class_names)
     results = Results(
-        metrics={**compute_metrics(predicted, temperature, rule), **described, **zero_shot},
+        metrics={**compute_metrics(predicted, temperature, rule), **about, **measure_zero_shot(family, model, params)},
         classes=make_test_class_table(test, class_names, temperature, rule),
         classes_train=make_class_table(*predicted["train"], class_names),
         confusion=make_confusion_table(test[0], test[1].argmax(axis=1), class_names),
@@ -65,13 +65,13 @@ def evaluate(family: str) -> None:
         layers=make_layer_table(model),
         outside=judge_outside(model, contract, params),
         look_alikes=group_look_alikes(family, model, predictions["name"].tolist(), seed),
-        refusals=measure_refusals(family, model, contract, artifact, facts, params),
+        refusals=measure_refusals(outputs, apply, contract, facts, params),
         heat_maps=explain_mistakes(model, predictions, class_names),
         augmented=draw_samples(family, params, facts),
         contract=contract,
     )
     save_results(family, results)
-    record_costs(family, apply, artifact, facts.image_size)
+    record_costs(family, freeze(model), artifact, facts.image_size)
     found = results.metrics
     logger.info("%s: accuracy %.4f on test, %.4f on train", family, found["test_accuracy"], found["train_accuracy"])
 

@@ -1,24 +1,21 @@
 """How often "none of these" is said: of test images, and of pictures of no class that are made here. Imports TensorFlow."""
 
 import io
-from pathlib import Path
+from collections.abc import Mapping
 
-import keras
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from pipeline.config.sections import Params
 from pipeline.config.sources import ScenesSettings
-from pipeline.data.embeddings import find_embeddings
 from pipeline.data.image import decode_image
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.familiarity import compute_separation, find_limit, fit_familiarity
-from pipeline.evaluation.familiarity_fit import Outputs, make_answering, read_first, run, split_outputs
+from pipeline.evaluation.familiarity_fit import Outputs, read_first, run, split_outputs
 from pipeline.evaluation.unfamiliar import MADE, MAKERS
 from pipeline.models.contract import Contract
-from pipeline.models.inference import freeze
-from pipeline.models.predictions import predict
+from pipeline.models.inference import Apply
 from pipeline.sources.scenes.drawing import CLASS_NAMES, draw_scene
 from pipeline.training.scores import DIGITS
 
@@ -27,18 +24,17 @@ _JPEG_QUALITY = 92
 
 
 def measure_refusals(
-    family: str, model: keras.Model, contract: Contract, artifact: Path, facts: DatasetFacts, params: Params
+    outputs: Mapping[str, Outputs], apply: Apply, contract: Contract, facts: DatasetFacts, params: Params
 ) -> pd.DataFrame:
     """COLUMNS: for each score (distance, where there is one, and confidence), one row for test images, and one per kind of
     picture of no class: noise, scrambled (validation images), and classes of drawn scenes that were left out of the data.
 
     is_used: whether the model refuses by this score. auroc: the area under the ROC curve of the score, test images against
     these; missing for test. refused: the share above the limit of evaluate.false_alarms; for test, these are false alarms.
+
+    outputs: of val and test. apply: the frozen model that gave them; see `make_answering`.
     """
-    joint, classes = make_answering(model, contract, artifact, always=True), len(contract.class_names)
-    embeddings, apply = find_embeddings(family), freeze(joint)
-    test, val = (split_outputs(predict(joint, split, embeddings)[1], classes) for split in ("test", "val"))
-    images = read_first("val")
+    test, val, classes, images = outputs["test"], outputs["val"], len(contract.class_names), read_first("val")
     made = {kind: make(images, params.crossval.seed) for kind, make in MAKERS.items()} | draw_left_out(facts, params)
     others = {kind: split_outputs(run(apply, pixels), classes) for kind, pixels in made.items()}
     rows = []
