@@ -23,10 +23,9 @@ def train(family: str) -> None:
     check_family(family)
     configure_tensorflow(**params.runtime.model_dump())
     from pipeline.data.embeddings import find_embeddings
-    from pipeline.evaluation.familiarity_fit import fit_to_model
+    from pipeline.evaluation.familiarity_fit import fit_to_model, validate
     from pipeline.models.artifacts import save_model
     from pipeline.models.mirrors import average_mirrors
-    from pipeline.models.predictions import predict
     from pipeline.runtime.timings import read_peak_memory, record_last_digits, record_readings, record_seconds
     from pipeline.training.checkpoint_key import find_checkpoints
     from pipeline.training.dispatch import train_family
@@ -36,8 +35,8 @@ def train(family: str) -> None:
     with record_seconds("train_seconds", family, artifact, before=lambda: checkpoints.seconds_before):
         model = train_family(family, params, record=record, checkpoints=checkpoints)
         model = average_mirrors(model) if averages_mirrors(params, family) else model
-        embeddings = find_embeddings(family)
-        labels, probabilities = predict(model, "val", embeddings)
+        validation = validate(model, find_embeddings(family))
+        labels, probabilities = validation.labels, validation.outputs.probabilities
         temperature = fit_temperature(labels, probabilities)
         contract = make_contract(
             family,
@@ -45,7 +44,7 @@ def train(family: str) -> None:
             temperature=temperature,
             settings=describe_settings(params, family)["train"],
             conformal=fit_conformal(labels, apply_temperature(probabilities, temperature)),
-            familiarity=fit_to_model(model, probabilities, embeddings, temperature, params.train.seed),
+            familiarity=fit_to_model(validation, temperature, params.train.seed),
         )
         save_model(model, artifact, contract)
     record_readings(family, artifact, {"train_peak_mb": read_peak_memory()})

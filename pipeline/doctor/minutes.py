@@ -105,12 +105,8 @@ def _evaluate(
         return looks * count * _FORWARD * speed.step / recipe.batch_size if isinstance(recipe, Recipe) else 0.0
     seconds = 0.0
     if is_tuned(recipe):
-        from_cut = (
-            splits["train"] + 2 * splits["val"] if speed.tail else 0
-        )  # test and val once more for "none of these"
-        seconds = looks * (
-            (count + splits["test"] + splits["val"] - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail
-        )
+        from_cut = splits["train"] + splits["val"] if speed.tail else 0
+        seconds = looks * ((count - from_cut) * speed.embed + from_cut * _FORWARD * speed.tail)
     if label_folds and trains_on_features(recipe):
         seconds += splits["train"] * speed.num_features**2 * speed.product
     return seconds
@@ -153,9 +149,9 @@ def _train(
 
 
 def _fine_tune(recipe: TransferRecipe, speed: Speed, splits: dict[str, int]) -> float:
-    """With the validation images after each epoch, and twice by the whole model; "none of these" takes training images, too."""
+    """With the validation images after each epoch, and once more at the end; "none of these" takes training images, too."""
     epoch = estimate_tuning_epoch(speed.tail or speed.embed * _BACKWARD * (1.0 - speed.stem_share), splits)
-    again = min(REFERENCES, splits["train"]) * speed.embed + 2 * splits["val"] * (_FORWARD * speed.tail or speed.embed)
+    again = (min(REFERENCES, splits["train"]) + splits["val"]) * (_FORWARD * speed.tail or speed.embed)
     return recipe.fine_tune.epochs * epoch + again
 
 

@@ -58,6 +58,6 @@ _FAST = (
     Rung((FROZEN, SVM), SIZE, 0),
     *(Rung((FROZEN,), size, 0) for size in (SIZE, 128, 96, 64)),
 )
-_GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(128, 0, 3, 2), *_FAST)
+_GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(144, 0, 2), *_tune(128, 0, 2), *_FAST)
 _BEST = (*_tune(SIZE, 1, 8, 7, 6, 5, mirrored=True), *_tune(SIZE, 1, 6, 5), *_GOOD)
 LADDERS: dict[str, tuple[Rung, ...]] = {"fast": _FAST, "good": _GOOD, "best": _BEST}

@@ -13,6 +13,7 @@ from pipeline.data.embeddings import Embeddings
 from pipeline.evaluation.familiarity import (
     MOST_FEATURES,
     REFERENCES,
+    Directions,
     compute_separation,
     decode_directions,
     fit_directions,
@@ -22,6 +23,7 @@ from pipeline.evaluation.familiarity import (
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.evaluation.unfamiliar import MADE, MAKERS
 from pipeline.models.contract import Contract, Familiarity, describe_remedy
+from pipeline.models.from_cut import extract_from_cut
 from pipeline.models.inference import Apply, freeze
 from pipeline.models.joint import make_extractor, make_joint
 from pipeline.models.mirrors import get_one_view
@@ -54,24 +56,39 @@ def split_outputs(both: np.ndarray, num_classes: int) -> Outputs:
     return Outputs(both[:, :num_classes], distances)
 
 
-def fit_to_model(
-    model: keras.Model, val: np.ndarray, embeddings: Embeddings | None, temperature: float, seed: int
-) -> Familiarity:
+@dataclass(frozen=True)
+class Validation:
+    """What a trained model says of the n validation images. labels: int64 (n,). joint: the model, with the distance by
+    `directions` behind its probabilities, if there are any."""
+
+    labels: np.ndarray
+    outputs: Outputs
+    directions: Directions | None
+    joint: keras.Model
+
+
+def validate(model: keras.Model, embeddings: Embeddings | None) -> Validation:
+    """Fits the directions to training images, and looks at each validation image once."""
+    num_classes = model.output_shape[1]
+    with threadpool_limits(1):  # sums are identical on any number of cores
+        directions = fit_directions(*_read_features(model, embeddings), num_classes)
+    joint = model if directions is None else make_joint(model, **vars(directions))
+    labels, both = predict(joint, "val", embeddings)
+    return Validation(labels, split_outputs(both, num_classes), directions, joint)
+
+
+def fit_to_model(validation: Validation, temperature: float, seed: int) -> Familiarity:
     """The score that tells noise and scrambled training images from validation images better, by the mean area under the ROC
     curve; confidence where both are equal. No picture of another kind decides it, as there is none.
 
-    val: the model's probabilities, float (n, classes), in the order of the split. seed: of the noise and the scrambling.
+    seed: of the noise and the scrambling.
     """
-    num_classes = val.shape[1]
-    features, labels = _read_features(model, embeddings)
-    with threadpool_limits(1):  # sums are identical on any number of cores
-        directions = fit_directions(features, labels, num_classes)
+    familiar, directions = validation.outputs, validation.directions
     if directions is None:
-        return fit_familiarity(score_confidence(apply_temperature(val, temperature)), None, by_distance=False)
-    joint = make_joint(model, **vars(directions))
-    familiar = split_outputs(predict(joint, "val", embeddings)[1], num_classes)
+        return fit_familiarity(familiar.score(temperature, by_distance=False), None, by_distance=False)
+    num_classes = familiar.probabilities.shape[1]
     images = read_first("train")
-    apply = freeze(joint)
+    apply = freeze(validation.joint)
     others = [split_outputs(run(apply, make(images, seed)), num_classes) for make in MAKERS.values()]
     by_distance, by_confidence = (
         float(
@@ -96,10 +113,13 @@ def fit_to_model(
 
 def _read_features(model: keras.Model, embeddings: Embeddings | None) -> tuple[np.ndarray, np.ndarray]:
     """(float32 (n, features), labels) of the first training images, as they are in random order; from the cache, if it is the
-    model's own. Without any image where there are too many features."""
+    model's own or has what came before all that was trained. Without any image where there are too many features."""
     extractor = make_extractor(model)
     if extractor.output_shape[1] > MOST_FEATURES:
         return np.zeros((0, extractor.output_shape[1]), np.float32), np.zeros(0, np.int64)
+    if embeddings is not None and embeddings.facts.cut is not None and not was_made_by(model, embeddings):
+        labels = embeddings.labels("train")[:REFERENCES]
+        return extract_from_cut(model, extractor.output, embeddings, "train", len(labels)), labels
     if embeddings is not None and was_made_by(model, embeddings):
         labels, pooled = embeddings.labels("train")[:REFERENCES], get_one_view(model).get_layer("features").output
         rows = embeddings.features("train").take(np.arange(len(labels)))

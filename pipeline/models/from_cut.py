@@ -1,4 +1,4 @@
-"""A fine-tuned model's probabilities from the activations that were kept at the cut, not from pixels. Imports TensorFlow.
+"""What a fine-tuned model gives, from the activations that were kept at the cut, not from pixels. Imports TensorFlow.
 
 What comes before the cut is frozen, so that the image need not go through it once more: on a CPU, three to four times as fast.
 """
@@ -17,7 +17,7 @@ from pipeline.models.mirrors import get_one_view, is_averaged
 
 _ROWS = 256  # images at a time; only speed and memory depend on it
 
-# Activations, float32 (n, height, width, channels), and early features, (n, features), to probabilities, float32 (n, classes).
+# Activations, float32 (n, height, width, channels), and early features, (n, features), to an output, float32 (n, …).
 _Apply: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -28,25 +28,38 @@ def predict_from_cut(model: keras.Model, embeddings: Embeddings, split: str) -> 
     model: the whole one, on the backbone of the embeddings, whose weights up to `facts.cut` are those that computed them. One
     that averages mirror images takes these from there, too.
     """
-    apply, num_early = _build(get_one_view(model), embeddings)
-    probabilities = _predict_view(apply, num_early, embeddings, split, 0)
+    one, labels = get_one_view(model), embeddings.labels(split)
+    apply, num_early = _build(one, one.output, embeddings)
+    probabilities = _apply_to_view(apply, num_early, embeddings, split, 0, len(labels))
     if is_averaged(model):
-        probabilities = (probabilities + _predict_view(apply, num_early, embeddings, split, MIRROR)) / 2
-    return embeddings.labels(split), probabilities
+        mirrored = _apply_to_view(apply, num_early, embeddings, split, MIRROR, len(labels))
+        probabilities = (probabilities + mirrored) / 2
+    return labels, probabilities
 
 
-def _predict_view(apply: _Apply, num_early: int, embeddings: Embeddings, split: str, view: int) -> np.ndarray:
+def extract_from_cut(
+    model: keras.Model, output: keras.KerasTensor, embeddings: Embeddings, split: str, count: int
+) -> np.ndarray:
+    """float32 (count, …): `output`, of a layer of the head, of the first images of train or val; see `predict_from_cut`."""
+    apply, num_early = _build(get_one_view(model), output, embeddings)
+    return _apply_to_view(apply, num_early, embeddings, split, 0, count)
+
+
+def _apply_to_view(
+    apply: _Apply, num_early: int, embeddings: Embeddings, split: str, view: int, count: int
+) -> np.ndarray:
     maps, pooled = embeddings.activations(split, view), embeddings.features(split, view)
-    probabilities = []
-    for start in range(0, len(maps), _ROWS):
-        rows = np.arange(start, min(start + _ROWS, len(maps)))
+    outputs = []
+    for start in range(0, count, _ROWS):
+        rows = np.arange(start, min(start + _ROWS, count))
         given = maps.take(rows).reshape(len(rows), *embeddings.facts.cut_shape)
-        probabilities.append(apply(given, pooled.take(rows)[:, :num_early]))
-    return np.concatenate(probabilities)
+        outputs.append(apply(given, pooled.take(rows)[:, :num_early]))
+    return np.concatenate(outputs)
 
 
-def _build(model: keras.Model, embeddings: Embeddings) -> tuple[_Apply, int]:
-    """A function from activations and the pooled features of blocks up to the cut to probabilities, and how many these are."""
+def _build(model: keras.Model, output: keras.KerasTensor, embeddings: Embeddings) -> tuple[_Apply, int]:
+    """A function from activations and the pooled features of blocks up to the cut to `output`, and how many these features
+    are."""
     facts = embeddings.facts
     assert facts.cut is not None
     [network] = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -55,12 +68,14 @@ def _build(model: keras.Model, embeddings: Embeddings) -> tuple[_Apply, int]:
     later = [outputs[block - 1] for block in facts.features if block > facts.cut]
     own = keras.tree.flatten(network.output)[0]
     tail = keras.Model(outputs[facts.cut - 1], [own, *later])
-    head = keras.Model(model.get_layer("features").output, model.output)
+    features = model.get_layer("features").output
+    head = None if output is features else keras.Model(features, output)  # Keras makes no model without a layer
     pool = keras.layers.GlobalAveragePooling2D()
 
     @tf.function(reduce_retracing=True)
     def compute(maps: tf.Tensor, early: tf.Tensor) -> tf.Tensor:
         last, *others = keras.tree.flatten(tail(maps, training=False))
-        return head(tf.concat([early, *map(pool, [*others, last])], axis=1), training=False)
+        pooled = tf.concat([early, *map(pool, [*others, last])], axis=1)
+        return pooled if head is None else head(pooled, training=False)
 
     return lambda maps, early: compute(tf.constant(maps), tf.constant(early)).numpy(), num_early

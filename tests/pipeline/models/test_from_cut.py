@@ -75,6 +75,18 @@ def test_it_is_what_the_whole_model_gives_from_pixels(made):
         assert probabilities.dtype == np.float32
 
 
+def test_features_of_the_head_are_those_from_pixels(made):
+    from pipeline.models.from_cut import extract_from_cut
+    from pipeline.models.joint import make_extractor
+
+    model, embeddings, images, _ = made
+    extractor = make_extractor(model)
+    found = extract_from_cut(model, extractor.output, embeddings, "train", 270)
+    expected = apply(extractor, images["train"][:270])
+    np.testing.assert_allclose(found, expected, atol=_ROUNDING * expected.std())
+    assert expected.std(axis=0).max() > 10 * np.abs(found - expected).max(), "images differ by more than rounding"
+
+
 def test_a_model_that_averages_mirror_images_takes_what_is_kept_as_such(made):
     """Another image is kept for the mirror image of each, so that it shows."""
     from pipeline.models.mirrors import average_mirrors
