@@ -2,7 +2,11 @@
 the extra `ray`: a head without processors and two nodes, all on this machine."""
 
 import hashlib
+import math
+import os
+import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,7 @@ import pytest
 from pipeline.data.guarded import Bounds, map_guarded
 from pipeline.data.shards import plan_chunks
 from pipeline.runtime.cluster import open_cluster
-from pipeline.runtime.processes import Runner
+from pipeline.runtime.processes import Runner, map_in_order
 from stages.download import download
 from stages.examine import examine
 from stages.preprocess import preprocess
@@ -155,6 +159,40 @@ def test_what_crashes_its_decoder_or_takes_too_long_is_refused_for_the_same_reas
     ]
     with open_cluster(cluster="ray", address=None) as cluster:
         assert inspect(cluster) == here
+
+
+SLEEP = """
+import time
+from pathlib import Path
+def sleep(number):
+    Path(f"{number}.begun").touch()
+    time.sleep(600)
+"""
+DRIVER = """
+from pipeline.runtime.cluster import open_cluster
+from pipeline.runtime.processes import map_in_order
+from work import sleep
+with open_cluster(cluster="ray", address=None) as runner:
+    list(map_in_order(sleep, [1, 2], runner=runner))
+"""
+
+
+@pytest.mark.usefixtures("nodes")
+def test_a_driver_that_is_killed_leaves_no_work_on_a_cluster_that_others_started(project):
+    (project.folder / "work.py").write_text(SLEEP)
+    (project.folder / "driver.py").write_text(DRIVER)
+    with subprocess.Popen([sys.executable, "driver.py"], env=os.environ | {"PYTHONPATH": str(ROOT)}) as driver:
+        deadline = time.monotonic() + 120
+        while not all((project.folder / f"{number}.begun").exists() for number in (1, 2)):
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        at_work = [process for process in list_others(project.folder) if process.name().startswith("ray::enter")]
+        assert len(at_work) == 2
+        driver.kill()
+    assert not psutil.wait_procs(at_work, timeout=60)[1]
+    with open_cluster(cluster="ray", address=None) as cluster:
+        assert list(map_in_order(math.factorial, [3, 4], runner=cluster)) == [6, 24], "the next one finds it free"
 
 
 @pytest.mark.usefixtures("nodes")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipeline.config.types import Encoding
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers, get_mixing_numbers
 from pipeline.data.embeddings import MIRROR
+from pipeline.data.in_memory import allocate, share
 from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_messages
@@ -139,7 +140,7 @@ def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.
     """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
     facts = load_dataset_facts(folder)
     n, size = facts.num_images[split], facts.image_size
-    images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
+    images, labels = allocate((n, size, size, 3), np.uint8), np.empty(n, np.int64)
     position = 0
     for batch in read_batches(split, batch_size=256, folder=folder).as_numpy_iterator():
         images[position : position + len(batch[1])], labels[position : position + len(batch[1])] = batch
@@ -230,7 +231,7 @@ def _shuffle_in_memory(
     split: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int, times: _Times | None = None
 ) -> _Shuffle:
     """times: of each image; None: once. Positions are those of an image, or of one of its copies, which follow each other."""
-    images, labels = (tf.constant(array) for array in split)
+    images, labels = (share(array) for array in split)
     n = len(split[1])  # here, as the inner function would keep a second copy of the images
     total = count_oversampled(np.bincount(split[1]).tolist()) if times else n
 

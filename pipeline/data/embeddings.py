@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config.families import FAMILIES
+from pipeline.data.in_memory import allocate
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside, write_aside
 from pipeline.runtime.paths import EMBEDDINGS
@@ -77,8 +78,9 @@ class Rows:
         return sum(array.nbytes for array in self._arrays)
 
     def load(self) -> np.ndarray:
-        """All rows, (n, features), in the stored type."""
-        return np.concatenate(self._arrays)
+        """All rows, (n, features), in the stored type, as `share` takes them."""
+        rows = allocate((len(self), self.num_features), self._arrays[0].dtype)
+        return np.concatenate(self._arrays, out=rows)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """float32 (len(rows), features). rows: int, in any order, repeated or not."""

@@ -19,14 +19,14 @@ from pipeline.config.recipes import find_cut, list_features, resolve_family
 from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, draw_numbers
 from pipeline.data.batches import augment_labelled
+from pipeline.data.embeddings import EmbeddingFacts
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.doctor.speed import Speed
 from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
 from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
-from pipeline.models.tail import build_tail
-from pipeline.models.transfer import make_feature_model
+from pipeline.models.tail import build_tail, make_extractor
 from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
 from pipeline.training.fit import FitData, compile_model
 from pipeline.training.head import begin_head, make_head_settings
@@ -60,13 +60,14 @@ def measure_linear(family: str) -> Speed:
 
 
 def measure_backbone(family: str, params: Params, num_classes: int, patience: int = 1) -> Speed:
-    """Of features, in batches as `embed` has them, and of training on them and after the cut."""
+    """Of features and activations at the cut, in batches as `embed` has them, and of training on them."""
     begin, name = time.perf_counter(), str(FAMILIES[family].backbone)
     recipe = resolve_family(params, family)
     asked = params.recipes[family].backbone
     network = build_backbone(name, params.input_size(family), preset=asked.preset if asked else None, family=family)
     sizes = {"image_size": params.image_size, "input_size": params.input_size(family)}
-    model = make_feature_model(name, network, **sizes, features=list_features(recipe))
+    facts = EmbeddingFacts(name, "", "", 0, params.embed.dtype, 0, {}, list_features(recipe), find_cut(recipe))
+    model, facts = make_extractor(network, facts, **sizes)
     extract, batch = freeze(model), _make_images(params.embed.batch_size, params.image_size)
     extract(batch)
     first = time.perf_counter()
@@ -77,9 +78,9 @@ def measure_backbone(family: str, params: Params, num_classes: int, patience: in
         family,
         begin=first - begin,
         embed=_repeat(lambda: extract(batch), patience) / params.embed.batch_size,
-        head=_measure_head(name, int(model.output_shape[-1]), recipe, num_classes),
+        head=_measure_head(name, facts.num_features, recipe, num_classes),
         product=product,
-        num_features=int(model.output_shape[-1]),
+        num_features=facts.num_features,
         **_measure_cut(family, network, recipe, num_classes, patience),
         parameters=int(model.count_params()),
     )

@@ -18,8 +18,10 @@ from pipeline.config.sections import Budget, Params, Runtime
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.last_digits import compute_digest, describe_last_digits
 from pipeline.runtime.logins import hide_logins
+from pipeline.runtime.machine import find_gpus
 from pipeline.runtime.paths import MANIFEST, PARAMS
 from pipeline.runtime.processes import num_cores
+from pipeline.runtime.tensorflow import TrainingMode
 from pipeline.runtime.timings import load_last_digits
 
 _PACKAGES = ("tensorflow", "keras", "scikit-learn", "numpy", "pillow", "dvc", "dvclive")
@@ -79,11 +81,14 @@ def compute_key(digests: dict[str, str]) -> str:
 def describe_origin(digests: dict[str, str], runtime: Runtime) -> dict[str, str]:
     """The families, and where their metrics came from, if not from an environment like this one. digests: family to the SHA-256
     of its model."""
-    here = describe_last_digits(onednn=runtime.onednn, threads=runtime.threads, portable=runtime.portable)
+    devices = max(1, len(find_gpus())) if runtime.devices == "all" else runtime.devices
+    mode, arithmetic = TrainingMode(runtime.precision, runtime.xla, devices), runtime.arithmetic
+    here = describe_last_digits(**arithmetic, mode=mode)
+    own = {compute_digest(here), compute_digest(describe_last_digits(**arithmetic))}  # evaluate has no such mode
     found = {family: load_last_digits(family, digest) for family, digest in digests.items()}
     others: dict[str, list[str]] = {}
     for family, said in found.items():
-        for description in (text for key, text in said.items() if key != compute_digest(here)):
+        for description in (text for key, text in said.items() if key not in own):
             others.setdefault(description, []).append(family)
     facts = {"Families": ", ".join(digests), "What decides last digits here": here}
     if others:

@@ -11,6 +11,7 @@ from pipeline.config.families import FAMILIES
 from pipeline.config.recipe_sections import LinearRecipe, TransferRecipe
 from pipeline.config.recipes import list_features
 from pipeline.data.embeddings import Embeddings
+from pipeline.data.in_memory import share
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.backbones.loader import build_backbone
@@ -62,7 +63,7 @@ def make_feature_batches(
     views = embeddings.facts.views
     features = embeddings.features("train", *range(embeddings.facts.views + 1))
     # In the stored type: float16 takes half the memory, and its float32 is the same number.
-    in_memory = tf.constant(features.load()) if features.num_bytes <= cache_gb * 1e9 else None
+    in_memory = share(features.load()) if features.num_bytes <= cache_gb * 1e9 else None
 
     def read(rows: tf.Tensor, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if in_memory is None:

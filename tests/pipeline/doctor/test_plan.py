@@ -150,8 +150,14 @@ def test_pictures_whose_mirror_images_are_wrong_are_not_averaged_with_them(plan,
 
 
 def test_features_of_a_smaller_side_take_less_by_the_area_and_small_maps_as_long_as_before():
-    small = scale(SPEED, 80)
-    assert (small.embed, small.tail, small.head) == (0.0025, 0.004, 0.001)
+    small, whole = scale(SPEED, 80), scale(SPEED, 160)
+    assert (small.embed, small.tail, small.head) == (pytest.approx(whole.embed / 4), whole.tail, whole.head)
+
+
+def test_minutes_are_slower_than_the_seconds_that_were_measured():
+    whole = scale(SPEED, 160)
+    assert SPEED.embed < whole.embed < 1.2 * SPEED.embed
+    assert SPEED.tail < whole.tail < 1.2 * SPEED.tail
     assert scale(SPEED, 160) == SPEED
 
 

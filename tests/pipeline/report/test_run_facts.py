@@ -20,7 +20,8 @@ from pipeline.report.run_facts import (
     describe_run,
     find_changes,
 )
-from pipeline.runtime.last_digits import compute_digest
+from pipeline.runtime.last_digits import compute_digest, describe_last_digits
+from pipeline.runtime.tensorflow import TrainingMode
 from tests.clone import commit, run
 from tests.conftest import ROOT
 
@@ -217,6 +218,19 @@ class TestOrigin:
     def test_other_environments_are_named_with_their_families(self, origin):
         facts = origin(one=["here"], other=["a GPU", "here"], third=["a GPU"])
         assert facts["Trained or evaluated where something else decided them"] == "other, third: a GPU"
+
+    def test_evaluation_is_from_here_whatever_training_is_computed_with(self, monkeypatch):
+        runtime = self.RUNTIME.model_copy(update={"precision": "mixed_bfloat16", "devices": 2})
+        plain = describe_last_digits(**runtime.arithmetic)
+        mixed = describe_last_digits(**runtime.arithmetic, mode=TrainingMode("mixed_bfloat16", devices=2))
+        said = {"one": [mixed, plain], "other": [f"{plain}; training with XLA", plain]}
+        monkeypatch.setattr(
+            "pipeline.report.run_facts.load_last_digits",
+            lambda family, _: {compute_digest(text): text for text in said[family]},
+        )
+        facts = describe_origin(dict.fromkeys(said, "digest"), runtime)
+        assert facts["What decides last digits here"] == mixed
+        assert facts["Trained or evaluated where something else decided them"] == f"other: {plain}; training with XLA"
 
     def test_what_was_pulled_is_named(self, origin):
         assert origin(one=["here"], other=[])["Neither trained nor evaluated on this machine"] == "other"

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.runtime.last_digits import compute_digest, describe_configured, describe_last_digits
 from pipeline.runtime.machine import Gpu
+from pipeline.runtime.tensorflow import TrainingMode
 
 AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 fma avx avx2\n"
 INTEL = "processor : 0\nvendor_id : GenuineIntel\nflags : fpu sse2 fma avx avx2 avx512f avx512_vnni\n"
@@ -22,7 +24,7 @@ def _machine(monkeypatch):
 
 @pytest.fixture
 def describe(tmp_path):
-    def call(cpuinfo: str, *, portable: bool = True, **changes: int) -> str:
+    def call(cpuinfo: str, *, portable: bool = True, **changes: Any) -> str:
         file: Path = tmp_path / "cpuinfo"
         file.write_text(cpuinfo)
         return describe_last_digits(**(ASKED | changes), portable=portable, cpuinfo=file)
@@ -75,6 +77,13 @@ def test_a_process_says_what_it_was_configured_with(monkeypatch):
     ):
         monkeypatch.setenv(name, value)
     assert describe_configured() == describe_last_digits(onednn=True, threads=4, portable=True)
+
+
+def test_how_steps_of_training_are_computed_is_named_unless_it_is_plain(describe):
+    assert describe(AMD, mode=TrainingMode()) == describe(AMD)
+    said = describe(AMD, mode=TrainingMode("mixed_bfloat16", xla=True, devices=2)).removeprefix(describe(AMD))
+    assert said == "; training with mixed_bfloat16, XLA, 2 devices"
+    assert describe(AMD, mode=TrainingMode(devices=3)).endswith("; training with 3 devices")
 
 
 def test_a_digest_is_of_the_description():
