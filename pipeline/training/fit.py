@@ -17,6 +17,7 @@ from dvclive.keras import DVCLiveCallback
 
 from pipeline.config.recipe_sections import ClassWeight, EarlyStopping, Recipe
 from pipeline.models.artifacts import save_model
+from pipeline.runtime.allocation import keep_freed_memory
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import MODELS
 from pipeline.runtime.tensorflow import get_training_mode
@@ -24,7 +25,7 @@ from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
 from pipeline.training.devices import copy_state, mirror, on_devices, share_fit
 from pipeline.training.distillation import DistillationLoss, LabelAccuracy, Lesson
 from pipeline.training.precision import lower, restore
-from pipeline.training.resume import Resumer, replay
+from pipeline.training.resume import Resumer, log_resumed, replay
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ def fit(
     optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)  # inside of one that scales the loss
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
     callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record]
-    log_resumed(family, recipe, phase)
+    log_resumed(family, phase.checkpoints, epochs=recipe.epochs, before=phase.epochs_before)
+    keep_freed_memory()
     replay(live, phase.checkpoints.found)
     history = trained.fit(
         **make(data.batches, data.validation, data.class_weight),
@@ -132,13 +134,6 @@ def make_inputs(
 ) -> dict[str, Any]:
     """Arguments of Keras' `fit` for one device."""
     return {"x": batches, "validation_data": validation, "class_weight": class_weight}
-
-
-def log_resumed(family: str, recipe: Recipe, phase: Phase) -> None:
-    """Says so where a fit does not begin at its first epoch."""
-    if first := phase.checkpoints.first_epoch:
-        before = phase.epochs_before
-        logger.info("%s: resumes at epoch %d of %d", family, before + first + 1, before + recipe.epochs)
 
 
 def compile_model(

@@ -4,6 +4,7 @@ Keras' own BackupAndRestore keeps weights and optimizer, but no counters of call
 of dvclive's. Imports TensorFlow.
 """
 
+import logging
 import random
 from typing import Any
 
@@ -14,6 +15,8 @@ from dvclive.keras import DVCLiveCallback
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.training.checkpoints import Checkpoint, PhaseCheckpoints, Scalar
+
+logger = logging.getLogger(__name__)
 
 # Attributes of EarlyStopping, EpochKeeper and ReduceLROnPlateau that change from epoch to epoch. Not all of their attributes:
 # Keras changes the sign of min_delta once, in the first epoch that a process trains.
@@ -27,6 +30,12 @@ def list_state(model: keras.Model) -> list[keras.Variable]:
     """All that training changes in a compiled model: weights, dropout's random state, the optimizer's moments, its step and
     learning rate."""
     return [*model.variables, *model.optimizer.variables]
+
+
+def log_resumed(family: str, checkpoints: PhaseCheckpoints, *, epochs: int, before: int) -> None:
+    """Says so where a fit does not begin at its first epoch. epochs: of the fit. before: of earlier phases."""
+    if first := checkpoints.first_epoch:
+        logger.info("%s: resumes at epoch %d of %d", family, before + first + 1, before + epochs)
 
 
 class Resumer(keras.callbacks.Callback):

@@ -57,7 +57,7 @@ def test_half_precision_takes_half_and_an_unmeasured_backbone_counts_as_the_wide
 
 def test_memory_holds_the_training_pictures_if_the_cache_may(params):
     kept = estimate_memory(params(families=["underfit"]), SPLITS, make_trials(10), SPEEDS, 2).train
-    assert kept == 1_000_000_000 + (2 * 6_000 + 2_000) * 30_000
+    assert kept == 1_000_000_000 + (6_000 + 2_000) * 30_000
     streamed = estimate_memory(
         params(train__cache_gb=0.0, train__shuffle_buffer=100), SPLITS, make_trials(10), SPEEDS, 2
     )
