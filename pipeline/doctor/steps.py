@@ -27,6 +27,7 @@ from pipeline.models.backbones.loader import build_backbone, load_backbone
 from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
 from pipeline.models.tail import build_tail, make_extractor
+from pipeline.runtime.allocation import keep_freed_memory
 from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
 from pipeline.training.fit import FitData, compile_model
 from pipeline.training.head import begin_head, make_head_settings
@@ -125,6 +126,7 @@ def measure_tail(
 
 def _measure_training(model: keras.Model, batches: Iterator[Any], patience: int = 1) -> float:
     """Seconds of one call of what trains a compiled model."""
+    keep_freed_memory()  # as `fit` does
     model.make_train_function()
     model.train_function(batches)
     return _repeat(lambda: float(model.train_function(batches)["loss"]), patience)

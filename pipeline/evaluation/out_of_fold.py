@@ -7,6 +7,7 @@ once per fold and subtracted, so that all folds cost one pass over the features 
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pipeline.data.groups import load_groups
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.evaluation.metrics import make_prediction_table
 from pipeline.evaluation.temperature import apply_temperature, fit_temperature
+from pipeline.runtime.processes import num_cores
 from pipeline.training.fold_data import assign_folds
 
 logger = logging.getLogger(__name__)
@@ -73,13 +75,18 @@ def predict_folds(features: Rows, labels: np.ndarray, folds: np.ndarray, *, num_
     """
     members = [np.flatnonzero(folds == fold) for fold in range(int(folds.max()) + 1)]
     scores = np.empty((len(labels), num_classes))
-    with threadpool_limits(1):  # sums are identical on any number of cores
-        sums = [sum_products(features, labels, rows, num_classes) for rows in members]
+    # A thread for each sum, so that it is identical on any number of cores; several at once.
+    with threadpool_limits(1), ThreadPoolExecutor(num_cores()) as pool:
+        sums = list(pool.map(lambda rows: sum_products(features, labels, rows, num_classes), members))
         gram, target = (np.sum([pair[i] for pair in sums], axis=0) for i in (0, 1))
-        for rows, (own_gram, own_target) in zip(members, sums, strict=True):
+
+        def score(fold: int) -> None:
+            own_gram, own_target = sums[fold]
             weights = solve(gram - own_gram, target - own_target)
-            for part in _in_blocks(rows):
+            for part in _in_blocks(members[fold]):
                 scores[part] = _with_one(features.take(part)) @ weights
+
+        list(pool.map(score, range(len(members))))
     flat = scores - scores.max(axis=1, keepdims=True)
     powers = np.exp(
         flat / max(float(scores.std()), 1e-12)

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pipeline.models.inference import Apply
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_continued
 from pipeline.runtime.paths import EMBEDDINGS
+from pipeline.runtime.processes import map_ahead
 from pipeline.runtime.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -89,10 +90,18 @@ def extract_here(
     images = read_views(
         split, view, batch_size=settings.batch_size, seed=settings.seed, augmentation=augmentation, part=part
     )
-    end = part.first if part else 0
-    for batch, labels in images:
-        end += len(labels)
-        yield None if end <= there else apply(batch), labels.numpy()
+
+    def list_batches() -> Iterator[tuple[Any, np.ndarray, bool]]:
+        end = part.first if part else 0
+        for batch, labels in images:
+            end += len(labels)
+            yield batch, labels.numpy(), end <= there
+
+    def work(task: tuple[Any, np.ndarray, bool]) -> tuple[np.ndarray | None, np.ndarray]:
+        batch, labels, is_there = task
+        return None if is_there else apply(batch), labels
+
+    return map_ahead(work, list_batches())
 
 
 def _divide_rows(

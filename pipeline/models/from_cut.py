@@ -14,6 +14,7 @@ from pipeline.data.embeddings import MIRROR, Embeddings
 from pipeline.models.backbones.blocks import list_block_outputs
 from pipeline.models.backbones.loader import load_backbone
 from pipeline.models.mirrors import get_one_view, is_averaged
+from pipeline.runtime.processes import map_ahead
 
 _ROWS = 256  # images at a time; only speed and memory depend on it
 
@@ -49,12 +50,13 @@ def _apply_to_view(
     apply: _Apply, num_early: int, embeddings: Embeddings, split: str, view: int, count: int
 ) -> np.ndarray:
     maps, pooled = embeddings.activations(split, view), embeddings.features(split, view)
-    outputs = []
-    for start in range(0, count, _ROWS):
+
+    def work(start: int) -> np.ndarray:
         rows = np.arange(start, min(start + _ROWS, count))
         given = maps.take(rows).reshape(len(rows), *embeddings.facts.cut_shape)
-        outputs.append(apply(given, pooled.take(rows)[:, :num_early]))
-    return np.concatenate(outputs)
+        return apply(given, pooled.take(rows)[:, :num_early])
+
+    return np.concatenate(list(map_ahead(work, range(0, count, _ROWS))))
 
 
 def _build(model: keras.Model, output: keras.KerasTensor, embeddings: Embeddings) -> tuple[_Apply, int]:

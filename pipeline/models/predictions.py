@@ -10,6 +10,7 @@ from pipeline.models.from_cut import predict_from_cut
 from pipeline.models.inference import Apply, freeze
 from pipeline.models.mirrors import get_one_view, is_averaged
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import map_ahead
 
 _BATCH = 32  # images; only speed and memory depend on it
 _ROWS = 4096  # features, likewise
@@ -35,12 +36,10 @@ def predict_split(model: keras.Model, split: str, apply: Apply | None = None) ->
 
     apply: the result of `freeze` for the model; None: it is computed.
     """
-    apply = apply or freeze(model)
-    labels, probabilities = [], []
-    for images, numbers in read_batches(split, batch_size=_BATCH):
-        probabilities.append(apply(images))
-        labels.append(numbers.numpy())
-    return np.concatenate(labels), np.concatenate(probabilities)
+    frozen = apply or freeze(model)
+    batches = read_batches(split, batch_size=_BATCH)
+    found = list(map_ahead(lambda batch: (batch[1].numpy(), frozen(batch[0])), batches))
+    return np.concatenate([labels for labels, _ in found]), np.concatenate([outputs for _, outputs in found])
 
 
 def predict_embedded(model: keras.Model, embeddings: Embeddings, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -82,9 +82,11 @@ def prepare(images: int, cut: str | None) -> partial[object]:
     from pipeline.data.tfrecords import load_dataset_facts
     from pipeline.models.backbones.loader import build_backbone
     from pipeline.models.tail import make_extractor
+    from pipeline.runtime.allocation import keep_freed_memory
     from pipeline.training.fine_tune import compile_tuned
     from pipeline.training.head import build_whole, prepare_tuning
 
+    keep_freed_memory()  # as training does
     recipe = make_recipe(cut)
     network = build_backbone("efficientnet_lite0", int(recipe.input_size or SIDE))
     counts = {"train": images, "val": 10}

@@ -176,10 +176,12 @@ def prepare_scratch(images: int) -> Callable[[], object]:
     from pipeline.data.tfrecords import load_dataset_facts
     from pipeline.models.build import build_model
     from pipeline.models.scratch.whitening import set_whitening
+    from pipeline.runtime.allocation import keep_freed_memory
     from pipeline.training.fit import compile_model
     from pipeline.training.network import make_fit_data, make_settings, read_sample
     from pipeline.training.soft_labels import soften_labels
 
+    keep_freed_memory()  # as training does
     names = [str(number) for number in range(CLASSES)]
     write_records(class_names=names, train=bench_fine_tune.make_split(images), val=bench_fine_tune.make_split(10))
     facts, recipe = load_dataset_facts(), load_published_recipe("resnet_fast")

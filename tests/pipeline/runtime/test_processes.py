@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.runtime.processes import in_chunks, map_in_order, num_cores
+from pipeline.runtime.processes import in_chunks, map_ahead, map_in_order, num_cores
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -62,7 +64,7 @@ def get_id(_):
 if __name__ == "__main__":
     def tasks():
         yield from range(20)
-        time.sleep(60)  # like a slow disk: the workers wait
+        time.sleep(600)  # like a slow disk: the workers wait, also while this test waits for a processor
 
     results = map_in_order(get_id, tasks(), 2)
     print(*{next(results) for _ in range(10)}, flush=True)
@@ -92,6 +94,38 @@ def _process_id(_: int) -> int:
 
 def test_there_is_a_core():
     assert num_cores() >= 1
+
+
+class TestAhead:
+    """Threads that begin before the caller asks."""
+
+    def test_results_come_in_the_order_of_the_tasks(self):
+        def work(number: int) -> int:
+            time.sleep(0.02 if number % 3 == 0 else 0)
+            return number * number
+
+        assert list(map_ahead(work, range(50))) == [number * number for number in range(50)]
+        assert list(map_ahead(work, [])) == []
+
+    def test_it_is_at_work_on_several_tasks_at_once(self):
+        both = threading.Barrier(2, timeout=60)
+        assert len(list(map_ahead(lambda _: both.wait(), range(2)))) == 2
+
+    def test_it_takes_few_tasks_ahead_of_the_caller(self):
+        taken: list[int] = []
+        results = map_ahead(str, (taken.append(number) or number for number in range(100)))
+        assert next(results) == "0"
+        assert len(taken) <= 4
+        assert [next(results) for _ in range(5)] == ["1", "2", "3", "4", "5"]
+        assert len(taken) <= 9
+        results.close()
+        assert len(taken) <= 9
+
+    def test_an_error_reaches_the_caller_at_its_place(self):
+        results = map_ahead(lambda number: 1 // number, [1, 1, 0, 1])
+        assert [next(results), next(results)] == [1, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
 
 
 class TestChunks:
