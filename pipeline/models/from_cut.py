@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipeline.data.embeddings import MIRROR, Embeddings
 from pipeline.models.backbones.blocks import list_block_outputs
 from pipeline.models.backbones.loader import load_backbone
+from pipeline.models.inference import freeze_function
 from pipeline.models.mirrors import get_one_view, is_averaged
 from pipeline.runtime.processes import map_ahead
 
@@ -74,10 +75,9 @@ def _build(model: keras.Model, output: keras.KerasTensor, embeddings: Embeddings
     head = None if output is features else keras.Model(features, output)  # Keras makes no model without a layer
     pool = keras.layers.GlobalAveragePooling2D()
 
-    @tf.function(reduce_retracing=True)
     def compute(maps: tf.Tensor, early: tf.Tensor) -> tf.Tensor:
         last, *others = keras.tree.flatten(tail(maps, training=False))
         pooled = tf.concat([early, *map(pool, [*others, last])], axis=1)
         return pooled if head is None else head(pooled, training=False)
 
-    return lambda maps, early: compute(tf.constant(maps), tf.constant(early)).numpy(), num_early
+    return freeze_function(compute, tuple(facts.cut_shape), (num_early,)), num_early
