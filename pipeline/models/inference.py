@@ -27,5 +27,7 @@ def freeze(model: keras.Model) -> Apply:
 def freeze_function(function: Callable[..., tf.Tensor], *shapes: tuple[int, ...]) -> Callable[..., np.ndarray]:
     """The same for a function of several tensors, float32 (n, *shape) each, to one; several threads may call it at once."""
     signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
-    frozen = convert_variables_to_constants_v2(tf.function(function).get_concrete_function(*signature))
+    # Autograph has nothing to do here, and would write a file to the temporary folder, which a kill leaves there.
+    traced = tf.function(function, autograph=False).get_concrete_function(*signature)
+    frozen = convert_variables_to_constants_v2(traced)
     return lambda *tensors: frozen(*map(tf.constant, tensors))[0].numpy()
