@@ -11,7 +11,6 @@ import tensorflow as tf
 from pipeline.config.types import Encoding
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers, get_mixing_numbers
 from pipeline.data.embeddings import MIRROR
-from pipeline.data.in_memory import allocate, share
 from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_messages
@@ -140,7 +139,7 @@ def load_split(split: str, *, folder: Path = TFRECORDS) -> tuple[np.ndarray, np.
     """A whole split in memory: uint8 (n, size, size, 3) and int64 (n,), in the order of `read_batches`."""
     facts = load_dataset_facts(folder)
     n, size = facts.num_images[split], facts.image_size
-    images, labels = allocate((n, size, size, 3), np.uint8), np.empty(n, np.int64)
+    images, labels = np.empty((n, size, size, 3), np.uint8), np.empty(n, np.int64)
     position = 0
     for batch in read_batches(split, batch_size=256, folder=folder).as_numpy_iterator():
         images[position : position + len(batch[1])], labels[position : position + len(batch[1])] = batch
@@ -231,8 +230,11 @@ def _shuffle_in_memory(
     split: tuple[np.ndarray, np.ndarray], batch_size: int, seed: int, times: _Times | None = None
 ) -> _Shuffle:
     """times: of each image; None: once. Positions are those of an image, or of one of its copies, which follow each other."""
-    images, labels = (share(array) for array in split)
-    n = len(split[1])  # here, as the inner function would keep a second copy of the images
+    images, labels, n = split[0], tf.constant(split[1]), len(split[1])
+
+    def take(rows: np.ndarray) -> np.ndarray:  # NumPy's: a tensor that tf.data captures is copied when it begins
+        return images[rows]
+
     total = count_oversampled(np.bincount(split[1]).tolist()) if times else n
 
     def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -240,7 +242,8 @@ def _shuffle_in_memory(
 
         def gather(i: tf.Tensor) -> tuple[tf.Tensor, Batch]:
             row = i if rows is None else tf.gather(rows, i)
-            return i, Batch(tf.gather(images, row), tf.gather(labels, row))
+            chosen = tf.ensure_shape(tf.numpy_function(take, [row], tf.uint8), (None, *images.shape[1:]))
+            return i, Batch(chosen, tf.gather(labels, row))
 
         order = tf.data.Dataset.range(total).shuffle(
             total, seed=_epoch_seed(seed, epoch), reshuffle_each_iteration=False

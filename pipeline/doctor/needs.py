@@ -103,11 +103,12 @@ def estimate_memory(
 
 
 def _keep(family: str, recipe: Recipe, params: Params, splits: dict[str, int], speeds: dict[str, Speed]) -> int:
-    """What stays in memory while a network or a head trains: all of train, if train.cache_gb allows it."""
+    """What stays in memory while a network or a head trains: all of train, if train.cache_gb allows it; features
+    twice, as tf.data copies a tensor."""
     if trains_on_features(recipe):
         row = _count_bytes(speeds.get(family, Speed(family)), params)
         size = row * splits["train"] * (1 + count_views(recipe, params.embed.views))
-        return size if size <= params.train.cache_gb * 1e9 else 0
+        return 2 * size if size <= params.train.cache_gb * 1e9 else 0
     picture = params.image_size**2 * 3
     size = picture * splits["train"]
     kept = size if size <= params.train.cache_gb * 1e9 else picture * min(params.train.shuffle_buffer, splits["train"])
