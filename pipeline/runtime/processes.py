@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -60,34 +60,31 @@ def map_in_order(
     # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(function, task))
-                if len(waiting) >= workers * _WAITING_PER_WORKER:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from _keep_waiting(pool, function, tasks, workers * _WAITING_PER_WORKER)
 
 
 def map_ahead(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """Like map, but in three threads, which are at most three tasks ahead of the caller: for what is computed by libraries that
     use all cores, but not all of the time. Results come in the order of the tasks, and are the same."""
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(function, task))
-                if len(waiting) > _AT_A_TIME:
-                    yield waiting.popleft().result()
-            while waiting:
+        yield from _keep_waiting(pool, function, tasks, _AT_A_TIME + 1)
+
+
+def _keep_waiting(
+    pool: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], most: int
+) -> Iterator[Result]:
+    """Results in the order of the tasks, of which up to `most` are begun or wait at a time."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) >= most:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _begin_worker() -> None:
