@@ -71,6 +71,7 @@ def package(chosen: argparse.Namespace) -> None:
 
 
 def find_slices(results: Results) -> pd.DataFrame:
+    """The slices of its test images on which it is worse, as the report lists them."""
     return measure_slices(results.predictions, load_examination().images, results.look_alikes)[0]
 
 

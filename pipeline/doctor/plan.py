@@ -30,9 +30,7 @@ from pipeline.runtime.paths import PARAMS, PLAN
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 5  # three seconds of steps each: a moment in which other programs ran shall not decide
-_LONG = (
-    1.1  # minutes of the same work, per image, against those seconds: 1.05 to 1.2 for embed, 1.0 to 1.13 for training
-)
+_LONG = 1.1  # times those seconds, in a run of minutes: 1.05 to 1.2 for embed, 1.0 to 1.13 for training
 _SECONDS = 240.0  # that a measurement may take on a busy machine; where nothing else runs, it takes ten
 
 
