@@ -4,7 +4,7 @@ Uses the family that is best on validation images, unless a family or a model fi
 training, and probabilities are calibrated, as the model file says. --coverage 0.95 adds the set of classes that holds the true
 one that often, --costs the class that costs least by evaluate.costs. A picture that looks like no class is "none of these": see
 evaluate.false_alarms. What can't be used gets its own line, all else is still
-classified, and the exit status is 1.
+classified, and the exit status is 1. With runtime.cluster: ray, more than 64 pictures are classified on a cluster.
 """
 
 import argparse
@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from pipeline.config.reader import load_params
-from pipeline.data.image_files import decode_as_trained, load_pictures
+from pipeline.data.image_files import decode_as_trained
 from pipeline.data.picture_paths import find_files
-from pipeline.evaluation.answers import load_classifier, load_extras, make_writer, write_answers
+from pipeline.evaluation.answering import Asked, answer_files
+from pipeline.evaluation.answers import load_extras, make_writer, write_answers
 from pipeline.models.contract import load_contract, load_own_contract
 from pipeline.runtime.cli import configure, make_parser, report_answers
 from pipeline.runtime.paths import METRICS, MODELS
-from pipeline.runtime.tensorflow import configure_tensorflow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,12 +59,10 @@ def predict(chosen: argparse.Namespace, bad: list[str]) -> None:
     artifact = chosen.model or MODELS / f"{chosen.family or choose_best()}.keras"
     contract = load_contract(artifact) if chosen.model else load_own_contract(artifact)
     extras = load_extras(contract, params.evaluate, artifact, coverage=chosen.coverage, with_costs=chosen.costs)
-    configure_tensorflow(**params.runtime.arithmetic)
-    classify = load_classifier(artifact, contract)
     top = min(chosen.top, len(contract.class_names))
-    writer = make_writer(chosen.form, contract.family, top, extras)
-    pictures = load_pictures(find_files(chosen.paths), decode_as_trained(contract, params.prune))
-    write_answers(pictures, classify, contract.class_names, top, writer, bad, extras)
+    asked = Asked(artifact, contract, decode_as_trained(contract, params.prune), top, extras)
+    with answer_files(find_files(chosen.paths), asked, params.runtime) as batches:
+        write_answers(batches, make_writer(chosen.form, contract.family, top, extras), bad)
 
 
 def choose_best() -> str:

@@ -1,6 +1,8 @@
-"""Stages on a Ray cluster write the bytes that they write here, also where a node is killed in the middle. `make test-ci`, with
-the extra `ray`: a head without processors and two nodes, all on this machine."""
+"""Stages on a Ray cluster write the bytes that they write here, also where a node is killed in the middle; predict too.
+`make test-ci`, with the extra `ray`: a head without processors and two nodes, all on this machine."""
 
+import csv
+import fcntl
 import hashlib
 import math
 import os
@@ -210,3 +212,74 @@ def test_embed_writes_the_same_bytes(pictures):
     assert len(here) > 6
     pictures.set(runtime__cluster="ray")
     assert run_embed() == here
+
+
+MODEL = """
+from pathlib import Path
+import numpy as np
+from pipeline.runtime.tensorflow import configure_tensorflow
+configure_tensorflow(onednn=True, threads=2, portable=True)
+from pipeline.evaluation.familiarity import fit_familiarity
+from pipeline.models.artifacts import save_model
+from pipeline.models.build import build_model
+from pipeline.models.contract import Contract
+content = {"family": "underfit", "class_names": ["bear", "cat", "猫"], "image_size": 32, "resize": "crop", "range": "auto"}
+content |= {"temperature": 40.0, "data": "d" * 64, "settings": "s" * 64}
+content |= {"conformal": {"images": 99, "scores": [n / 100 for n in range(1, 100)]}}
+content |= {"familiarity": fit_familiarity(np.linspace(0.2, 0.6, 99), None, by_distance=False)}
+save_model(build_model("underfit", image_size=32, num_classes=3), Path("any.keras"), Contract.model_validate(content))
+"""
+
+
+@pytest.fixture
+def predict(project, picture_folder, make_image_bytes) -> Any:
+    """Starts predict with an untrained model; its folder is pictures/."""
+    folder = picture_folder({"bear": 150, "cat": 150, "猫": 150})
+    (folder / "cat/broken.jpg").write_bytes(b"no picture")
+    (folder / "cat/large.png").write_bytes(make_image_bytes(size=(3000, 2000)))
+    (folder / "cat/photo.jpg").write_bytes(make_image_bytes(seed=1, size=(900, 700), kind="JPEG"))
+    project.set(prune__max_megapixels=4.0, evaluate__costs={"猫": 1.4})
+    run([sys.executable, "-c", MODEL], project.folder, PYTHONPATH=str(ROOT))
+
+    def start(*words: str, **options: Any) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "stages.predict", "--model", "any.keras", *words]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, **pipes, **options)
+
+    return start
+
+
+def test_predict_answers_the_same_and_a_killed_node_changes_nothing(predict, nodes, project, tmp_path):
+    """Also where it is told the names one after the other, and half of them only when there are answers to the first."""
+    extras = ["--csv", "--coverage", "0.65", "--costs", "gone.png", "../pictures", "-"]
+    names = [f"{file}\n" for file in sorted((tmp_path / "pictures").rglob("*.*"))]
+    with predict(*extras) as here:
+        expected, _ = here.communicate("".join(names * 2))
+    assert here.returncode == 1
+    assert len(expected.splitlines()) == 1 + 1 + 453 * 3
+    assert "large: 3000x2000" in expected
+    rows = list(csv.DictReader(expected.splitlines()))
+    assert all(len({row[name] for row in rows if row[name]}) > 1 for name in ("set", "decision", "none_of_these"))
+    project.set(runtime__cluster="ray")
+    with predict(*extras) as there:
+        there.stdin.write("".join(names))
+        there.stdin.flush()
+        found = "".join(there.stdout.readline() for _ in range(200))
+        nodes.kill()
+        rest, errors = there.communicate("".join(names))
+    assert (there.returncode, found + rest) == (1, expected)
+    assert "on Ray: 3 node(s), 2 processor(s)" in errors
+
+
+@pytest.mark.usefixtures("nodes")
+def test_predict_says_which_picture_nodes_do_not_see_and_writes_nothing(predict, project, tmp_path):
+    """A folder that only the driver has open."""
+    project.set(runtime__cluster="ray")
+    folder = fcntl.fcntl(opened := os.open(tmp_path / "pictures", os.O_RDONLY), fcntl.F_DUPFD, 500)
+    try:
+        with predict(f"/proc/self/fd/{folder}", pass_fds=[folder]) as driver:
+            output, errors = driver.communicate()
+    finally:
+        os.close(opened), os.close(folder)
+    assert (driver.returncode, output) == (1, "")
+    assert f"can't read '/proc/self/fd/{folder}/bear/000.png': expected pictures on storage" in errors.splitlines()[-1]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config.sections import Prune
 
 _CHUNK = 32  # files per task
-_FEW = 64  # files; up to this many, decoding takes less time than starting other processes
+FEW = 64  # files; up to this many, decoding takes less time than starting other processes
 # Files that are decoded in this process: these formats, with at most so many bytes, pixels, and pixels times scans.
 _LIGHT_BYTES = {"JPEG": 16 << 20, "PNG": 16 << 20, "BMP": 16 << 20, "WEBP": 16 << 20, "GIF": 1 << 20}
 _LIGHT_PACKED_BMP = 1 << 20  # bytes: Pillow unpacks these in Python, as it reads the blocks of a GIF
@@ -84,20 +84,24 @@ def load_pictures(paths: Iterable[Named], decoding: Decoding) -> Iterator[Pictur
     takes longer than max_seconds, or too much memory, costs only itself. What can't be used already stays as it is.
     """
     names = iter(paths)
-    first = list(islice(names, _FEW + 1))
-    if len(first) > _FEW:
-        yield from _load_guarded(in_chunks(chain(first, names), _CHUNK), decoding)
+    first = list(islice(names, FEW + 1))
+    if len(first) > FEW:
+        yield from load_guarded(in_chunks(chain(first, names), _CHUNK), decoding)
         return
     is_light = [isinstance(path, Picture) or _is_light(Path(path)) for path in first]
     heavy = [path for path, light in zip(first, is_light, strict=True) if not light]
-    guarded = _load_guarded(in_chunks(heavy, 1), decoding) if heavy else iter(())
+    guarded = load_guarded(in_chunks(heavy, 1), decoding) if heavy else iter(())
     for path, light in zip(first, is_light, strict=True):
         yield _load(path, decoding) if light else next(guarded)
 
 
-def _load_guarded(chunks: Iterator[list[Named]], decoding: Decoding) -> Iterator[Picture]:
+def load_guarded(
+    chunks: Iterator[list[Named]], decoding: Decoding, num_workers: int | None = None
+) -> Iterator[Picture]:
+    """The same, always in other processes, whatever the number of files. num_workers: None: one per core."""
     bounds = make_bounds(max_seconds=decoding.max_seconds, max_megapixels=decoding.max_megapixels)
-    for pictures in map_guarded(partial(_load, decoding=decoding), chunks, refuse=_refuse, bounds=bounds):
+    load = partial(_load, decoding=decoding)
+    for pictures in map_guarded(load, chunks, refuse=_refuse, bounds=bounds, num_workers=num_workers):
         yield from pictures
 
 

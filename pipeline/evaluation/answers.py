@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 32  # pictures
+BATCH = 32  # pictures
 
 # uint8 (n, size, size, 3) to calibrated probabilities (n, classes), or to (n, classes + 1) with the distance behind them.
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -87,23 +87,23 @@ def load_classifier(artifact: Path, contract: Contract) -> Classify:
     return classify
 
 
-def write_answers(
-    pictures: Iterable[Picture],
-    classify: Classify,
-    class_names: list[str],
-    top: int,
-    writer: Writer,
-    bad: list[str],
-    extras: Extras = NO_EXTRAS,
-) -> None:
-    """Classifies pictures in batches and writes an answer for each. Appends the paths of those that can't be used to `bad`."""
+def write_answers(batches: Iterable[Sequence[Answer]], writer: Writer, bad: list[str]) -> None:
+    """Writes answers as they come. Appends the paths of pictures that can't be used to `bad`."""
     with progress_bar(desc="predict", unit=" images", disable=None) as progress:
-        for batch in in_chunks(pictures, _BATCH):
-            for answer in answer_pictures(batch, classify, class_names, top, extras):
+        for batch in batches:
+            for answer in batch:
                 writer.write(answer)
                 if answer.reason:
                     bad.append(answer.path)
             progress.update(len(batch))
+
+
+def answer_batches(
+    pictures: Iterable[Picture], classify: Classify, class_names: list[str], top: int, extras: Extras = NO_EXTRAS
+) -> Iterator[list[Answer]]:
+    """One answer per picture, a batch at a time: last digits depend on how batches are composed."""
+    for batch in in_chunks(pictures, BATCH):
+        yield answer_pictures(batch, classify, class_names, top, extras)
 
 
 def answer_pictures(

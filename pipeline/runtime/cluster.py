@@ -248,7 +248,7 @@ def _list_losses(ray: Any) -> tuple[type[Exception], ...]:
 def _describe_loss(what: str, error: BaseException) -> str:
     return (
         f"{what}: its worker on the Ray cluster was lost {TRIES} times ({type(error).__name__}): killed, probably out of "
-        "memory, or crashed by a picture; give nodes more memory, or leave the picture out by prune.exclude"
+        "memory, or crashed by a picture; give nodes more memory, or leave the picture out, in stages by prune.exclude"
     )
 
 

@@ -94,7 +94,8 @@ def copy_model(family: str, contract: str | None, target: Path | None = None) ->
 @pytest.fixture
 def trained(project, models, monkeypatch) -> Path:
     """A project as `dvc repro` leaves it, in which linear_svm is the best on validation images."""
-    monkeypatch.setattr("stages.predict.configure_tensorflow", lambda **_: None)  # it has been configured already
+    # TensorFlow has been configured already.
+    monkeypatch.setattr("pipeline.evaluation.answering.configure_tensorflow", lambda **_: None)
     monkeypatch.setattr("pipeline.runtime.processes.num_cores", lambda: 1)
     shutil.copytree(models, project.folder / "models")
     write_records(class_names=NAMES, train=make_coloured_split(30, SIZE, seed=1))

@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.data.guarded import Bounds, make_bounds, map_guarded
 from pipeline.data.image import decode_image
 from pipeline.data.image_files import (
+    FEW,
     Decoding,
     Picture,
     label_by_folder,
@@ -23,7 +24,6 @@ from pipeline.sources.formats import MAX_IMAGE_BYTES
 from tests.pipeline.data.hostile import add_chunks, add_scans, add_segments, draw, encode, pack_bmp
 
 DECODING = Decoding(image_size=16, resize="stretch", min_side=8, max_megapixels=1.0)
-FEW = 64  # files; of up to this many, those that are light are decoded in this process
 
 
 def load(*files: Path | str) -> list[Picture]:
@@ -209,7 +209,7 @@ class TestManyFiles:
                 asked.append(chunk)
                 yield from (Picture(path, None, "guarded") for path in chunk)
 
-        monkeypatch.setattr("pipeline.data.image_files._load_guarded", note)
+        monkeypatch.setattr("pipeline.data.image_files.load_guarded", note)
         file = str(tmp_path / name)
         Path(file).write_bytes(data)
         [picture] = load_pictures([file], replace(DECODING, max_megapixels=32.0))

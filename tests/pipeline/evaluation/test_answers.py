@@ -11,6 +11,7 @@ from pipeline.evaluation.answers import (
     NO_EXTRAS,
     Answer,
     Extras,
+    answer_batches,
     answer_pictures,
     make_writer,
     write_answers,
@@ -172,7 +173,7 @@ class TestWriters:
 class TestWriteAnswers:
     def answer(self, pictures: list[Picture], capsys) -> tuple[list[dict], list[str]]:
         bad: list[str] = []
-        write_answers(iter(pictures), classify, NAMES, 1, make_writer("json", "x", 1), bad)
+        write_answers(answer_batches(iter(pictures), classify, NAMES, 1), make_writer("json", "x", 1), bad)
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()], bad
 
     @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 100])
