@@ -217,8 +217,9 @@ def test_embed_writes_the_same_bytes(pictures):
 MODEL = """
 from pathlib import Path
 import numpy as np
-from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.runtime.tensorflow import configure_tensorflow, seed_everything
 configure_tensorflow(onednn=True, threads=2, portable=True)
+seed_everything(1)
 from pipeline.evaluation.familiarity import fit_familiarity
 from pipeline.models.artifacts import save_model
 from pipeline.models.build import build_model

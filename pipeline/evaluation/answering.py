@@ -53,7 +53,7 @@ def answer_files(names: Iterable[Named], asked: Asked, runtime: "Runtime") -> It
     where = runtime.cluster if len(first) > FEW else "local"
     with open_cluster(cluster=where, address=runtime.ray_address) as cluster:
         if cluster is not None:
-            with closing(_answer_on(cluster, chain(first, names), asked, runtime)) as batches:
+            with closing(answer_on(cluster, chain(first, names), asked, runtime)) as batches:
                 yield chain([next(batches)], batches)  # the first one shows whether nodes can do it
             return
         configure_tensorflow(**runtime.arithmetic)
@@ -82,9 +82,10 @@ class _Done(NamedTuple):
     batches: list[list[Answer]]
 
 
-def _answer_on(
+def answer_on(
     cluster: Cluster, names: Iterable[Named], asked: Asked, runtime: "Runtime"
 ) -> Generator[list[Answer], None, None]:
+    """As `answer_files`, of a cluster that is open."""
     configure = partial(configure_tensorflow, **runtime.arithmetic)
     needing = cluster.with_needs(threads=runtime.threads, on_gpu=True, first=configure)
     digest = compute_sha256(asked.artifact)

@@ -40,11 +40,13 @@ class Nodes:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.tasks = folder, 0
+        self.singles: Any = None
 
     def with_needs(self, **_: Any) -> "Nodes":
         return self
 
-    def map_in_order(self, function: Any, tasks: Iterable[Any], *_: Any) -> Iterator[Any]:
+    def map_in_order(self, function: Any, tasks: Iterable[Any], _: None, singles: Any) -> Iterator[Any]:
+        self.singles = singles
         for task in tasks:
             self.tasks += 1
             work, names = pickle.loads(pickle.dumps((function, task)))
@@ -72,7 +74,7 @@ def many(picture_folder) -> list[Named]:
 
 
 def answer(nodes: Nodes, names: list[Named], asked: Asked) -> list[list[Answer]]:
-    return list(answering._answer_on(nodes, names, asked, load_params().runtime))  # type: ignore[arg-type]
+    return list(answering.answer_on(nodes, names, asked, load_params().runtime))  # type: ignore[arg-type]
 
 
 def test_answers_are_those_of_this_process_batch_by_batch(asked, many, project):
@@ -81,6 +83,8 @@ def test_answers_are_those_of_this_process_batch_by_batch(asked, many, project):
     assert answer(nodes, many, asked) == list(here)
     assert nodes.tasks == 3
     assert list(answering._loaded.values()) == [(classify, NAMES)], "the model is loaded once"
+    empty = Picture("empty", None, "contains no picture")
+    assert nodes.singles(["a.png", empty]) == [("a.png", ["a.png"]), ("empty", [empty])], "to find what loses workers"
 
 
 def test_few_files_are_answered_here_whatever_cluster_there_is(asked, many, monkeypatch):

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 def test_without_a_cluster_there_is_no_runner_and_ray_is_not_imported():
     with open_cluster(cluster="local", address=None) as runner:
         assert runner is None
-    script = "import sys; import stages.prune, stages.preprocess, stages.examine; print('ray' in sys.modules)"
+    script = "import sys; import stages.prune, stages.preprocess, stages.examine, stages.predict; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
