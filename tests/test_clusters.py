@@ -267,8 +267,11 @@ def test_predict_answers_the_same_and_a_killed_node_changes_nothing(predict, nod
         there.stdin.flush()
         found = "".join(there.stdout.readline() for _ in range(200))
         nodes.kill()
-        rest, errors = there.communicate("".join(names))
-    assert (there.returncode, found + rest) == (1, expected)
+        there.stdin.write("".join(names))
+        there.stdin.close()
+        rest, errors = there.stdout.read(), there.stderr.read()  # communicate would skip what is buffered here
+    assert found + rest == expected, errors
+    assert there.returncode == 1
     assert "on Ray: 3 node(s), 2 processor(s)" in errors
 
 
