@@ -2,6 +2,8 @@
 
 A family's training waits for its features only, and not for the other families; folds and searches wait for nothing else. The
 outputs and what dvc.lock says are those of `dvc repro`. On 2 cores that saves little; it pays from 4 on, or with several GPUs.
+
+With runtime.cluster ray and an address of a cluster, train, evaluate, crossval and search run on its nodes.
 """
 
 import argparse
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from pipeline.config.reader import load_params
 from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cluster_stages import open_elsewhere
 from pipeline.runtime.dvc_command import prepare
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.side_by_side import choose_workers, load_stages, run_stages
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--jobs",
         type=int,
         metavar="N",
-        help="stages at a time; one per GPU, or per runtime.threads cores, if not given",
+        help="stages at a time; one per GPU, or per runtime.threads cores, of this machine or the cluster, if not given",
     )
     chosen = configure(parser.parse_args(arguments))
     return report_errors(lambda: repro(chosen))
@@ -42,10 +45,12 @@ def repro(chosen: argparse.Namespace) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     prepare(Path.cwd(), ("repro",), [])
     runtime = load_params().runtime
-    jobs = choose_workers(runtime.threads, runtime.devices, chosen.jobs)
     stages = load_named(chosen.stages)
-    logger.info("%d stages, up to %d at a time", len(stages), jobs)
-    outcome = run_stages(stages, jobs)
+    needs = runtime.threads, runtime.devices
+    with open_elsewhere(runtime.cluster, runtime.ray_address, *needs) as elsewhere:
+        jobs = chosen.jobs or elsewhere.room if elsewhere else choose_workers(*needs, chosen.jobs)
+        logger.info("%d stages, up to %d at a time", len(stages), jobs)
+        outcome = run_stages(stages, jobs, elsewhere)
     if outcome.failed:
         raise PipelineError(
             f"{', '.join(outcome.failed)} failed, as said above; {len(outcome.left)} stage(s) were not begun; what has ended "

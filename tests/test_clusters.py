@@ -1,21 +1,25 @@
-"""Stages on a Ray cluster write the bytes that they write here, also where a node is killed in the middle; predict too.
-`make test-ci`, with the extra `ray`: a head without processors and two nodes, all on this machine."""
+"""Stages on a Ray cluster write the bytes that they write here, also where a node is killed in the middle. `make test-ci`, with
+the extra `ray`: a head without processors and two nodes, all on this machine."""
 
 import csv
 import fcntl
 import hashlib
 import math
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from pipeline.data.guarded import Bounds, map_guarded
 from pipeline.data.shards import plan_chunks
@@ -26,7 +30,7 @@ from stages.examine import examine
 from stages.preprocess import preprocess
 from stages.prune import prune
 from stages.split import split
-from tests.clone import run
+from tests.clone import commit, run
 from tests.code_digests import write_code
 from tests.conftest import ROOT, Project
 
@@ -48,9 +52,16 @@ class Nodes:
         self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(count)]
         self.address: str = self._cluster.address
 
-    def kill(self) -> None:
-        """One of them, without a warning."""
-        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
+    def kill(self, work: psutil.Process | None = None) -> None:
+        """One of them, without a warning: the one that does this work, or any."""
+        above = {process.pid for process in work.parents()} if work else set()
+        node = next((node for node in self._nodes if self._find_raylet(node) in above), self._nodes[-1])
+        self._nodes.remove(node)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    @staticmethod
+    def _find_raylet(node: Any) -> int:
+        return int(node.all_processes["raylet"][0].process.pid)
 
     def stop(self) -> None:
         self._cluster.shutdown()
@@ -70,9 +81,12 @@ def nodes(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 
 def list_others(folder: Path) -> list[psutil.Process]:
-    """Processes that run in a folder, as Ray's do and what its workers start, but for this one and the server of its pool."""
+    """Processes that run in a folder or below it, as Ray's do and what its workers start, but for this one and the server of
+    its pool."""
     here = [
-        process for process in psutil.process_iter(["cwd", "cmdline", "ppid"]) if process.info["cwd"] == str(folder)
+        process
+        for process in psutil.process_iter(["cwd", "cmdline", "ppid"])
+        if Path(process.info["cwd"] or "/").is_relative_to(folder)
     ]
     own = psutil.Process().pid
     return [
@@ -81,6 +95,11 @@ def list_others(folder: Path) -> list[psutil.Process]:
         if process.pid != own
         and not (process.info["ppid"] == own and "multiprocessing" in " ".join(process.info["cmdline"]))
     ]
+
+
+def read_words(process: psutil.Process) -> list[str]:
+    """Its command line, as `list_others` has seen it."""
+    return process.info["cmdline"] or []  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -99,7 +118,7 @@ def pictures(project, picture_folder, make_image_bytes) -> Any:
 
 def digest(*paths: str) -> dict[str, str]:
     files = [file for path in map(Path, paths) for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
 PRUNED = "data/manifest.csv", "data/quarantine.csv", "data/corrections.csv"
@@ -212,6 +231,141 @@ def test_embed_writes_the_same_bytes(pictures):
     assert len(here) > 6
     pictures.set(runtime__cluster="ray")
     assert run_embed() == here
+
+
+TRAIN = """
+import os, sys, time
+from pathlib import Path
+from pipeline.runtime.lifetime import DVC_PID, end_with_dvc
+end_with_dvc()
+family = os.environ["DVC_STAGE"].partition("@")[2]
+print(f"{family} begins", flush=True)
+if family == "refused":
+    print("error: no luck", file=sys.stderr)
+    sys.exit(3)
+if family == "lost":
+    os.kill(int(os.environ[DVC_PID]), 9)
+    time.sleep(600)
+if family == "long":
+    Path("long.begun").touch()
+    time.sleep(600)
+Path(f"{family}.out").write_text(f"{family} {os.getcwd()}")
+"""
+
+
+@pytest.fixture
+def small_stages(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of DVC's whose trainings are lines of Python, and whose report runs here."""
+    (project.folder / "train.py").write_text(TRAIN)
+    train = {"matrix": {"family": ["fine", "refused", "lost", "long"]}, "cmd": "python train.py"}
+    train |= {"deps": ["train.py"], "outs": ["${item.family}.out"]}
+    report = {"cmd": "cp fine.out report.out", "deps": ["fine.out"], "outs": ["report.out"]}
+    (project.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": train, "report": report}}))
+    project.set(runtime__cluster="ray")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    run(["git", "init", "--quiet"], project.folder)
+    run([sys.executable, "-m", "dvc", "init", "--quiet"], project.folder)
+    commit(project.folder, "start")
+    return project
+
+
+REPRO = [sys.executable, "-m", "stages.repro"]
+
+
+@pytest.mark.usefixtures("nodes")
+def test_what_fails_on_a_node_fails_its_stage_with_its_own_words_and_what_is_lost_three_times_is_named(small_stages):
+    said = run([*REPRO, "report"], small_stages.folder)
+    assert "train@fine: fine begins" in said
+    assert "report: fine" not in said
+    assert (small_stages.folder / "report.out").read_text() == f"fine {small_stages.folder}"
+    said = run([*REPRO, "-j", "2", "train@refused", "train@lost"], small_stages.folder, expect=1)
+    assert "train@refused: error: no luck" in said
+    assert "exited with 3" in said
+    assert said.count("train@refused: refused begins") == 1, "no other try"
+    assert said.count("train@lost: lost begins") == 3
+    assert said.count("train@lost: error: train@lost: its worker on the Ray cluster was lost 3 times (") == 1
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "train@lost" in last
+    assert "train@refused" in last
+    assert list((small_stages.folder / ".cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.usefixtures("nodes")
+def test_where_it_is_interrupted_or_killed_nothing_runs_on_the_nodes(small_stages, number):
+    # Ctrl-C would be ignored where tests run in the background; a terminal sends it to all of them.
+    start = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from stages.repro import main"
+    )
+    command = [sys.executable, "-c", f"{start}; sys.exit(main())", "train@long"]
+    with subprocess.Popen(command, cwd=small_stages.folder, start_new_session=True) as process:
+        deadline = time.monotonic() + 200
+        while not (small_stages.folder / "long.begun").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        work = [other for other in list_others(small_stages.folder) if "train.py" in read_words(other)]
+        assert work
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    assert not psutil.wait_procs(work, timeout=60)[1]
+    here = ("pipeline.runtime.stage_worker", "pipeline.runtime.cluster_shell")
+    ended = [other for other in list_others(small_stages.folder) if {*here} & {*read_words(other)}]
+    assert not psutil.wait_procs(ended, timeout=60)[1]
+
+
+def read_stage(process: psutil.Process) -> str:
+    """What DVC has told it; empty where it has ended."""
+    with suppress(psutil.Error):
+        return process.environ().get("DVC_STAGE", "")
+    return ""
+
+
+def list_resumable(folder: Path) -> list[psutil.Process]:
+    """Trainings of networks, once each has a checkpoint."""
+    verbs = {"stages.train", "stages.crossval"}
+    work = [process for process in list_others(folder) if verbs & {*read_words(process)}]
+    work = [process for process in work if "underfit" in read_stage(process)]
+    return work if len(list((folder / ".dvc/cache/checkpoints").glob("underfit-*/*.npz"))) >= len(work) else []
+
+
+def test_trainings_on_nodes_write_the_bytes_and_the_lock_of_dvc_repro_and_a_killed_node_changes_none(
+    project, nodes, finished_clone: Callable[[Path], Path], tmp_path
+):
+    """Two families and a fold; a node is killed that has trained for some epochs, and another goes on."""
+    there = finished_clone(project.folder / "clone")
+    params = yaml.safe_load((there / "params.yaml").read_text())
+    params["train"]["max_epochs"] = params["recipes"].setdefault("underfit", {})["epochs"] = 60
+    params["recipes"]["linear_svm"]["max_iterations"] = 60
+    params["crossval"] |= {"families": ["underfit"], "folds": [1, 2]}
+    params["runtime"]["cluster"] = "ray"
+    (there / "params.yaml").write_text(yaml.safe_dump(params))
+    pace = there / "pipeline/training/checkpoints.py"
+    pace.write_text(pace.read_text().replace("first: float = 30.0", "first: float = 0.0"))
+    # Of what a cluster has to do with data, tests above tell: as if it had run there.
+    run(["dvc", "commit", "--force", "prune", "preprocess", "examine", "embed"], there)
+    here = shutil.copytree(there, tmp_path / "here", symlinks=True)
+    stages = ["evaluate@underfit", "train@linear_svm", "crossval@underfit-1"]
+    run(["dvc", "repro", *stages], here)
+
+    with (tmp_path / "said").open("w") as stream:
+        process = subprocess.Popen([*REPRO, "-j", "3", *stages], cwd=there, stdout=stream, stderr=stream)
+        deadline = time.monotonic() + 250
+        while not (work := list_resumable(there)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        nodes.kill(work[0])
+        assert process.wait() == 0, (tmp_path / "said").read_text()
+    said = (tmp_path / "said").read_text()
+    assert "its worker was lost: again, on " in said
+    assert "underfit: resumes at epoch " in said
+    assert yaml.safe_load((there / "dvc.lock").read_text()) == yaml.safe_load((here / "dvc.lock").read_text())
+    for path in ("models/underfit.keras", "metrics/underfit/train", "models/linear_svm.keras", "data/crossval"):
+        assert [*digest(str(there / path)).values()] == [*digest(str(here / path)).values()] != []
+    assert "Running stage" not in run(["dvc", "repro", *stages], there)
 
 
 MODEL = """

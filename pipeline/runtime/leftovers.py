@@ -1,5 +1,6 @@
 """What runs that were killed left behind: files and folders written aside, and the workspaces of `dvc exp run --temp` and of
-DVC's queue, and its locks of git's references to experiments, which would stop each later `dvc exp run`.
+DVC's queue, its locks of git's references to experiments, which would stop each later `dvc exp run`, and what was being said on
+a cluster.
 
 A stage that runs again removes what it wrote aside itself. These are of stages that don't: their results came from DVC's cache,
 or their family is no longer asked for. Only names that stages give to their own outputs count, as a user's folders may be
@@ -46,6 +47,7 @@ _WAITING = 14 * 86_400.0  # seconds for which finished parts wait for a run that
 def remove_leftovers(project: Path) -> str | None:
     """Removes them; one line that says what, or None. project: the folder of dvc.yaml."""
     found = [*_list_partial(project), *_list_workspaces(project), *_list_git_locks(project)]
+    found += (project / ".cache").glob("cluster-*")  # of pipeline.runtime.cluster and cluster_stages
     if not found or is_at_work(project):
         return None
     size = sum(map(_measure, found))

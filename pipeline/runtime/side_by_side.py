@@ -4,18 +4,19 @@ Every stage is run by DVC: several `dvc repro --single-item` are at work in one 
 one reads or writes dvc.lock, and hold the files of their own stage. So the outputs, and the entries of dvc.lock, are those of
 `dvc repro`: its code decides what has changed, and no bytes depend on the number of cores.
 
-A worker is a process that keeps DVC loaded, which takes a second, and runs one stage after the other.
+A worker is a process that keeps DVC loaded, which takes a second, and runs one stage after the other. Where stages run on other
+machines (pipeline.runtime.cluster_stages), DVC still works here: it takes the locks, hashes, and writes dvc.lock.
 """
 
 import os
-import queue
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from pathlib import Path
 from shutil import which
 from typing import Literal
 
@@ -27,6 +28,7 @@ Stages = Mapping[
 ]  # of each stage, by DVC's name such as train@overfit: the stages that it depends on
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
+_SHELL = "SHELL"  # by which DVC runs the command of a stage, as `$SHELL -c command` (dvc/stage/run.py)
 _WORKER = "pipeline.runtime.stage_worker"
 _ENDED = 1  # exit status of a stage whose worker ended before its answer
 # DVC says after each of its runs what is of use once; `dvc status` and `git status` say it at any time.
@@ -65,57 +67,101 @@ def load_stages(targets: Iterable[str] = ()) -> dict[str, frozenset[str]]:
         return {stage.addressing: frozenset(dep.addressing for dep in graph.successors(stage)) for stage in planned}
 
 
-def run_stages(stages: Stages, num_workers: int) -> Outcome:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Stages whose commands run on other machines. verbs: theirs, as train of train@overfit. shell: DVC runs their commands by
+    it, in place of the user's. room: so many at a time, if nobody asks for another number. here: so many of all others."""
+
+    verbs: tuple[str, ...]
+    shell: Path
+    room: int
+    here: int
+
+    def has(self, stage: str) -> bool:
+        """Whether a stage is one of them."""
+        return stage.partition("@")[0] in self.verbs
+
+
+def run_stages(stages: Stages, num_workers: int, elsewhere: Elsewhere | None = None) -> Outcome:
     """Runs them all, num_workers at a time. Where one fails, those that run are awaited, and no other begins.
 
-    What a stage says has its name before each line. A stage that runs alone may use all cores, others their worker's share of
-    them; with GPUs, each worker sees one.
+    What a stage says has its name before each line. A stage that runs alone here may use all cores, others their worker's share
+    of them; with GPUs, each worker sees one.
     """
-    workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    for number in range(num_workers):
-        workers.put(_Worker(number, num_workers))
-    order, outcome, running = TopologicalSorter(stages), Outcome(), dict[Future[int], str]()
+    order, outcome, workers = TopologicalSorter(stages), Outcome(), _Workers(num_workers, elsewhere)
     order.prepare()
-    done: set[str] = set()
-    pool = ThreadPoolExecutor(num_workers)
+    ready, done = list[str](), set[str]()
     try:
         while order.is_active():
-            ready = [] if outcome.failed else order.get_ready()
-            alone = len(ready) + len(running) == 1
-            running |= {pool.submit(_run, workers, stage, alone=alone): stage for stage in ready}
-            if not running:
+            ready += order.get_ready()
+            alone = sum(not workers.send(stage) for stage in (*ready, *workers.running)) == 1
+            for stage in [] if outcome.failed else list(ready):
+                if workers.begin(stage, alone=alone):
+                    ready.remove(stage)
+            if not workers.running:
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                stage = running.pop(future)
-                if future.result() == 0:
+            for stage, status in workers.wait():
+                if status == 0:
                     done.add(stage)
                     order.done(stage)
-                    continue
-                outcome.failed.append(stage)
-                for waiting in [other for other in running if other.cancel()]:
-                    del running[waiting]
+                else:
+                    outcome.failed.append(stage)
     finally:
-        pool.shutdown(cancel_futures=True)
-        while not workers.empty():
-            workers.get().end()
+        workers.end()
     outcome.left = [stage for stage in stages if stage not in done and stage not in outcome.failed]
     return outcome
 
 
-def _run(workers: "queue.SimpleQueue[_Worker]", stage: str, *, alone: bool) -> int:
-    worker = workers.get()
-    try:
-        return worker.run(stage, alone=alone)
-    finally:
-        workers.put(worker)
+class _Workers:
+    """Those of stages that run here, each with its share of the cores, and those of stages that run elsewhere."""
+
+    def __init__(self, num_workers: int, elsewhere: Elsewhere | None) -> None:
+        self._most, self._elsewhere, self._pool = num_workers, elsewhere, ThreadPoolExecutor(num_workers)
+        here = num_workers if elsewhere is None else min(elsewhere.here, num_workers)
+        gpus = [share_gpus(number) for number in range(here)]
+        own = [_Worker({} if gpu is None else {_GPUS: gpu}, share_cores(n, here)) for n, gpu in enumerate(gpus)]
+        others = [_Worker({_SHELL: str(elsewhere.shell)}) for _ in range(num_workers)] if elsewhere else []
+        self._all, self._idle = [*own, *others], {False: own[::-1], True: others}
+        self._running = dict[Future[int], tuple[str, _Worker]]()
+
+    @property
+    def running(self) -> list[str]:
+        """Stages that have begun."""
+        return [stage for stage, _ in self._running.values()]
+
+    def send(self, stage: str) -> bool:
+        """Whether they have it run elsewhere."""
+        return self._elsewhere is not None and self._elsewhere.has(stage)
+
+    def begin(self, stage: str, *, alone: bool) -> bool:
+        """Runs a stage, if one of its workers is idle; the last one that was, as it has loaded DVC. Returns whether."""
+        idle = self._idle[self.send(stage)]
+        if not idle or len(self._running) == self._most:
+            return False
+        worker = idle.pop()
+        self._running[self._pool.submit(worker.run, stage, alone=alone)] = stage, worker
+        return True
+
+    def wait(self) -> Iterator[tuple[str, int]]:
+        """Stages that have ended, at least one, and their exit statuses."""
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            stage, worker = self._running.pop(future)
+            self._idle[self.send(stage)].append(worker)
+            yield stage, future.result()
+
+    def end(self) -> None:
+        """Awaits what runs."""
+        self._pool.shutdown()
+        for worker in self._all:
+            worker.end()
 
 
 class _Worker:
     """A process that runs stages, one at a time; started with the first one."""
 
-    def __init__(self, number: int, num_workers: int) -> None:
-        self._cores = ",".join(map(str, share_cores(number, num_workers)))
-        self._gpu = share_gpus(number)
+    def __init__(self, variables: dict[str, str], cores: Iterable[int] = ()) -> None:
+        """variables: of its environment, besides this process's. cores: for a stage beside others; none: all of them."""
+        self._variables, self._cores = variables, ",".join(map(str, cores))
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, stage: str, *, alone: bool) -> int:
@@ -142,7 +188,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | ({} if self._gpu is None else {_GPUS: self._gpu}),
+            env=os.environ | self._variables,
             text=True,
             errors="replace",
         )

@@ -12,6 +12,7 @@ from pipeline.runtime.leftovers import remove_leftovers
 from tests.clone import run
 
 OURS = (
+    ".cache/cluster-1x2y3z/train.log",
     "data/raw.partial/00000.tar",
     "data/manifest.csv.partial",
     "data/tfrecords.partial/train-00000.tfrecord",
@@ -49,7 +50,7 @@ def test_only_what_stages_wrote_aside_is_removed_and_said_in_one_line(folder):
     line = remove_leftovers(folder)
     assert line is not None
     assert line.startswith(
-        "removed 10 unfinished file(s) or folder(s) of runs that were killed, 0.5 MB: data/raw.partial, "
+        "removed 11 unfinished file(s) or folder(s) of runs that were killed, 0.6 MB: data/raw.partial, "
     )
     assert list_files(folder) == set(THEIRS)
     assert not (folder / "data" / "raw.partial").exists()

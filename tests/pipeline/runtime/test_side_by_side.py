@@ -13,7 +13,15 @@ import yaml
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import num_cores
-from pipeline.runtime.side_by_side import choose_workers, list_gpus, load_stages, run_stages, share_cores, share_gpus
+from pipeline.runtime.side_by_side import (
+    Elsewhere,
+    choose_workers,
+    list_gpus,
+    load_stages,
+    run_stages,
+    share_cores,
+    share_gpus,
+)
 from tests.clone import commit, run
 
 PYTHON = sys.executable
@@ -127,6 +135,23 @@ def test_a_worker_that_is_killed_fails_its_stage_alone(make_project):
     (folder / "kill.py").write_text(f"{kill}p.send_signal(signal.SIGKILL)")
     assert run_stages(load_stages(), 2).failed == ["killed"]
     assert (folder / "b").exists()
+
+
+@pytest.mark.ci
+def test_what_runs_elsewhere_is_given_to_its_shell_and_the_others_take_turns_here(make_project, tmp_path):
+    turn = "mkdir turn && sleep 0.5 && rmdir turn && cp start"  # fails if another one has it
+    folder = make_project(
+        train=(["start"], ["a"], f'"{PYTHON}" meet.py a b'),
+        evaluate=(["start"], ["b"], f'"{PYTHON}" meet.py b a'),
+        one=(["start"], ["c"], f"{turn} c"),
+        two=(["start"], ["d"], f"{turn} d"),
+    )
+    shell = tmp_path / "shell"
+    shell.write_text('#!/bin/sh\necho "$DVC_STAGE" >> sent\nexec /bin/sh "$@"\n')
+    shell.chmod(0o755)
+    assert not run_stages(load_stages(), 4, Elsewhere(("train", "evaluate"), shell, room=4, here=1)).failed
+    assert sorted((folder / "sent").read_text().split()) == ["evaluate", "train"]
+    assert "up to date" in run([PYTHON, "-m", "dvc", "status"], folder)
 
 
 def test_targets_bring_what_they_depend_on_and_nothing_else(make_project):
