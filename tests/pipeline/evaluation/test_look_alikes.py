@@ -54,21 +54,21 @@ def test_the_same_images_are_the_same_groups(names):
     assert group("mobilenet", names).equals(group("mobilenet", names))
 
 
-@pytest.mark.parametrize("family", ["mobilenet", "underfit"])
-def test_many_images_are_read_a_block_at_a_time_and_join_the_groups_of_the_first_one(names, family, monkeypatch):
+def test_many_images_are_read_a_block_at_a_time_and_join_the_groups_of_the_first_one(names, monkeypatch):
     """Kinds take turns, so that the first block has all of them: the groups are those of all images at once."""
     kinds = np.arange(COUNT) % 3
-    if family == "mobilenet":
-        keep_features(10 * np.eye(8)[kinds] + np.random.default_rng(0).normal(size=(COUNT, 8)) / 10)
-    at_once = group(family, names)
+    keep_features(10 * np.eye(8)[kinds] + np.random.default_rng(0).normal(size=(COUNT, 8)) / 10)
+    at_once = group("mobilenet", names)
     monkeypatch.setattr("pipeline.evaluation.look_alikes._FITTED", 64)
-    in_blocks = group(family, names)
+    in_blocks = group("mobilenet", names)
     assert in_blocks["name"].tolist() == names
     pairs = set(zip(at_once["alike"], in_blocks["alike"], strict=True))
-    assert len(pairs) == at_once["alike"].nunique() == in_blocks["alike"].nunique()
+    assert len(pairs) == at_once["alike"].nunique() == in_blocks["alike"].nunique() == 3
 
 
-def test_a_network_without_a_backbone_compares_what_its_last_layer_gets(names):
+@pytest.mark.parametrize("block", [64, 16_384])
+def test_a_network_without_a_backbone_compares_what_its_last_layer_gets(names, block, monkeypatch):
+    monkeypatch.setattr("pipeline.evaluation.look_alikes._FITTED", block)
     table = group("underfit", names)
     assert table["name"].tolist() == names
     assert 1 < table.groupby("alike").ngroups <= 3

@@ -29,7 +29,7 @@ def run(text, log, **variables):
     return run_command(Command(text, str(log), read_variables() | variables))
 
 
-@pytest.mark.parametrize(("text", "status"), [("true", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -INT $$", 130)])
+@pytest.mark.parametrize(("text", "status"), [("true", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
 def test_its_exit_status_is_what_a_shell_gives(log, text, status):
     assert run(text, log) == status
 
