@@ -131,7 +131,9 @@ def sides(tensorflow, tmp_path_factory) -> Iterator[Sides]:  # noqa: ARG001 - mu
     folder, files = tmp_path_factory.mktemp("sides"), make_files()
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         Project(folder)
-        patch.setattr("stages.predict.configure_tensorflow", lambda **_: None)  # it has been configured already
+        patch.setattr(
+            "pipeline.evaluation.answering.configure_tensorflow", lambda **_: None
+        )  # it has been configured already
         model = save_model_and_export(folder, files)
         Path("pictures").mkdir()
         for name, data in files.items():
