@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipeline.config.types import Encoding
 from pipeline.data.augmentation import Augmentation, augment_batch, draw_numbers, get_mixing_numbers
 from pipeline.data.embeddings import MIRROR
+from pipeline.data.iteration import read_untuned
 from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_messages
@@ -72,9 +73,8 @@ def read_batches(split: str, *, batch_size: int, folder: Path = TFRECORDS, part:
     records = _read_part(split, part, folder) if part else tf.data.TFRecordDataset(list_shards(split, folder))
     records = records.batch(batch_size)
     records = records.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return records.map(
-        lambda r: parse_batch(r, image_size, facts.encoding), tf.data.AUTOTUNE, deterministic=True
-    ).prefetch(tf.data.AUTOTUNE)
+    batches = records.map(lambda r: parse_batch(r, image_size, facts.encoding), tf.data.AUTOTUNE, deterministic=True)
+    return read_untuned(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def _read_part(split: str, part: Part, folder: Path) -> tf.data.Dataset:
@@ -114,7 +114,7 @@ def read_views(
 def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list[str]]:
     """(image ids, names) of a split, in the order of `read_batches`."""
     features = {key: _FEATURES[key] for key in ("image_id", "name")}
-    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024)
+    records = read_untuned(tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024))
     ids: list[str] = []
     names: list[str] = []
     for parsed in records.map(lambda r: tf.io.parse_example(r, features)).as_numpy_iterator():
@@ -129,7 +129,7 @@ def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.
     found: dict[int, np.ndarray] = {}
     wanted = tf.constant(sorted(set(rows)), tf.int64)
     records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
-    records = records.filter(lambda row, _: tf.reduce_any(wanted == row))
+    records = read_untuned(records.filter(lambda row, _: tf.reduce_any(wanted == row)))
     for row, record in records.as_numpy_iterator():
         found[int(row)] = parse_batch(tf.constant([record]), facts.image_size, facts.encoding).images.numpy()[0]
     return np.stack([found[row] for row in rows])
@@ -193,7 +193,7 @@ def make_training_batches(
         return _augment(batches, numbers, augmentation, facts.num_classes)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE), -(-n // batch_size)
+    return read_untuned(epochs.flat_map(read_epoch).prefetch(tf.data.AUTOTUNE)), -(-n // batch_size)
 
 
 def _add_targets(
@@ -221,7 +221,7 @@ def _draw_times(labels: np.ndarray, seed: int) -> _Times:
 def _read_labels(split: str, folder: Path) -> np.ndarray:
     """int64 (n,), in the order of the files."""
     features = {"label": _FEATURES["label"]}
-    records = tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024)
+    records = read_untuned(tf.data.TFRecordDataset(list_shards(split, folder)).batch(1024))
     parts = records.map(lambda r: tf.io.parse_example(r, features)["label"]).as_numpy_iterator()
     return np.concatenate([np.empty(0, np.int64), *parts])
 

@@ -20,6 +20,7 @@ from pipeline.config.sections import Params
 from pipeline.data.augmentation import Augmentation, draw_numbers
 from pipeline.data.batches import augment_labelled
 from pipeline.data.embeddings import EmbeddingFacts
+from pipeline.data.iteration import read_untuned
 from pipeline.data.tfrecords import DatasetFacts
 from pipeline.doctor.speed import Speed
 from pipeline.models.backbones.blocks import count_multiply_adds, cut_after
@@ -93,7 +94,8 @@ def _measure_head(name: str, num_features: int, recipe: Recipe | LinearRecipe, n
         return 0.0
     head = begin_head(name, num_features, num_classes, recipe, seed=0, steps=_HEAD_STEPS)
     rows = tf.random.stateless_uniform((recipe.batch_size, num_features), (0, 0))
-    batches = iter(tf.data.Dataset.from_tensors((rows, _make_labels(recipe.batch_size, num_classes))).repeat())
+    one = tf.data.Dataset.from_tensors((rows, _make_labels(recipe.batch_size, num_classes)))
+    batches = iter(read_untuned(one.repeat()))
     return _measure_training(head, batches) / _HEAD_STEPS
 
 
@@ -119,7 +121,7 @@ def measure_tail(
     tail = build_tail(name, network, features=recipe.features, cut=cut, **make_head_settings(recipe, num_classes))
     inputs = [tf.random.stateless_uniform((size, *one.shape[1:]), (0, 0)) for one in tail.inputs]
     batch = (tuple(inputs) if len(inputs) > 1 else inputs[0], _make_labels(size, num_classes))
-    batches = tf.data.Dataset.from_tensors(batch)
+    batches = read_untuned(tf.data.Dataset.from_tensors(batch))
     _, data = compile_tuned(family, tail, network, recipe, FitData(batches.repeat(), _MOST_STEPS, batches, None))
     return _measure_training(tail, iter(data.batches), patience) / size
 
@@ -186,5 +188,5 @@ def _make_batches(recipe: Recipe, image_size: int, num_classes: int) -> tf.data.
         return augment_labelled(images, labels, numbers, augmentation, num_classes=num_classes)
 
     epochs = tf.data.Dataset.range(np.iinfo(np.int64).max)
-    batches = epochs.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches = read_untuned(epochs.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE))
     return spread_labels(batches, num_classes, recipe.label_smoothing) if recipe.has_soft_labels else batches

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data.embeddings import Embeddings
+from pipeline.data.iteration import read_untuned
 from pipeline.data.mixing import mix_parts
 from pipeline.data.oversampling import count_oversampled
 from pipeline.training.features import draw_epochs
@@ -54,8 +55,8 @@ def make_activation_data(
         return tf.nest.pack_sequence_as(inputs, mixed), own
 
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
-    steps = -(-total // batch_size)
-    return FitData(batches.prefetch(tf.data.AUTOTUNE), steps, _read_split(embeddings, "val", num_early), class_weight)
+    batches, steps = read_untuned(batches.prefetch(tf.data.AUTOTUNE)), -(-total // batch_size)
+    return FitData(batches, steps, _read_split(embeddings, "val", num_early), class_weight)
 
 
 class _Reader:
@@ -87,4 +88,4 @@ def _read_split(embeddings: Embeddings, split: str, num_early: int) -> tf.data.D
         .batch(_VALIDATION_BATCH)
         .map(lambda rows: (reader.read(rows), tf.gather(labels, rows)))
     )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return read_untuned(batches.prefetch(tf.data.AUTOTUNE))

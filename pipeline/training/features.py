@@ -12,6 +12,7 @@ from pipeline.config.recipe_sections import LinearRecipe, TransferRecipe
 from pipeline.config.recipes import list_features
 from pipeline.data.embeddings import Embeddings
 from pipeline.data.in_memory import share
+from pipeline.data.iteration import read_untuned
 from pipeline.data.oversampling import count_oversampled, draw_times
 from pipeline.models.backbones.backbone import compute_weights_digest
 from pipeline.models.backbones.loader import build_backbone
@@ -78,7 +79,7 @@ def make_feature_batches(
         output_signature=(tf.TensorSpec((total,), tf.int64),) * 2,
     )
     batches = epochs.flat_map(lambda *drawn: tf.data.Dataset.from_tensor_slices(drawn).batch(batch_size).map(read))
-    return batches.prefetch(tf.data.AUTOTUNE), -(-total // batch_size)
+    return read_untuned(batches.prefetch(tf.data.AUTOTUNE)), -(-total // batch_size)
 
 
 def draw_epochs(
@@ -105,4 +106,5 @@ def read_feature_batches(embeddings: Embeddings, split: str) -> tf.data.Dataset:
 
     signature = (tf.TensorSpec((None, embeddings.facts.num_features), tf.float32), tf.TensorSpec((None,), tf.int64))
     batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-len(labels) // _VALIDATION_BATCH))).cache()
+    number = tf.data.experimental.assert_cardinality(-(-len(labels) // _VALIDATION_BATCH))
+    return read_untuned(batches.apply(number).cache())
