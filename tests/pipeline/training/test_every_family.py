@@ -49,6 +49,23 @@ def small(project, monkeypatch) -> Path:
     return project.folder
 
 
+@pytest.fixture
+def tuned_datasets(monkeypatch) -> list[Any]:
+    """Those that were iterated over although TensorFlow would tune them, the end of which may take as long again."""
+    from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+
+    tuned: list[Any] = []
+    begin = OwnedIterator.__init__
+
+    def note(self: Any, dataset: Any = None, *args: Any, **settings: Any) -> None:
+        if dataset is not None and dataset.options().autotune.enabled is not False:
+            tuned.append(dataset)
+        begin(self, dataset, *args, **settings)
+
+    monkeypatch.setattr(OwnedIterator, "__init__", note)
+    return tuned
+
+
 @pytest.mark.ci
 @pytest.mark.parametrize(
     "family",
@@ -58,7 +75,7 @@ def small(project, monkeypatch) -> Path:
         if family.backbone not in PRESETS  # which take an extra: tests/pipeline/models/backbones/test_hub.py
     ],
 )
-def test_it_trains_and_is_saved_and_loaded(small, family):
+def test_it_trains_and_is_saved_and_loaded(small, family, tuned_datasets):
     from pipeline.models.artifacts import load_model
     from pipeline.models.predictions import predict_split
     from stages.embed import embed
@@ -70,6 +87,7 @@ def test_it_trains_and_is_saved_and_loaded(small, family):
     assert np.isfinite(record["train"]["loss"])
     model = load_model(small / "models" / f"{family}.keras")
     labels, probabilities = predict_split(model, "test")
+    assert not tuned_datasets
     assert len(labels) == 6
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     if FAMILIES[family].kind == "network":
