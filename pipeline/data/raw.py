@@ -2,23 +2,24 @@
 tar, or where it was found (`pipeline.data.references`)."""
 
 import csv
-import io
 import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import pandas as pd
-
-from pipeline.data.references import is_reference, make_reference, read_reference, save_root
+from pipeline.data.packing import pack_images
+from pipeline.data.references import is_reference, read_reference, save_root
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import RAW
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import SourceFacts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _INDEX = "index.csv"
 _FACTS = "source.json"
@@ -53,14 +54,13 @@ def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> int:
     with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(INDEX_COLUMNS)
-        for image in images:
-            place: tuple[str, int | str, int | str] = ("", "", "")
-            if image.data is not None and stay:
-                place = make_reference(image.path, image.data), 0, len(image.data)
-            elif image.data is not None:
-                place = shards.write(image.name, image.data)
-            rows.writerow([image.name, image.label, image.source_split, *place, image.reason])
-            written += image.data is not None
+        for image, packed in pack_images(images, stay=stay):
+            place: tuple[str, int | str] = ("", "")
+            if packed.size is not None:
+                place = (packed.reference, 0) if stay else shards.write(packed.header, packed.data)
+                written += 1
+            size = "" if packed.size is None else packed.size
+            rows.writerow([image.name, image.label, image.source_split, *place, size, packed.reason])
             for column, said in notes.items():
                 if value := getattr(image, column):
                     said.append((image.name, value))
@@ -77,49 +77,62 @@ def _save_notes(column: str, said: list[tuple[str, str]], folder: Path) -> None:
 
 
 class _ShardWriter:
-    """Tars of about 256 MB. Their headers have no time and no owner, so that the same images give the same bytes."""
+    """Tars of about 256 MB."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = -1
-        self._tar: tarfile.TarFile | None = None
+        self._name = ""
+        self._file: BinaryIO | None = None
+        self._offset = 0
 
     def __enter__(self) -> "_ShardWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._tar is not None:
-            self._tar.close()
+        self._end()
 
-    def write(self, name: str, data: bytes) -> tuple[str, int, int]:
-        """Appends one file; returns the shard's name and where in it the bytes are (offset, size)."""
-        if self._tar is None or self._tar.offset > _SHARD_BYTES:
-            if self._tar is not None:
-                self._tar.close()
-            self._number += 1
-            self._tar = tarfile.open(self._shard, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed in __exit__
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        self._tar.addfile(member, io.BytesIO(data))
-        padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        return self._shard.name, self._tar.offset - padded, len(data)
+    def write(self, header: bytes, data: bytes) -> tuple[str, int]:
+        """Appends one file; returns the shard's name and where in it the bytes are."""
+        file = self._begin() if self._file is None or self._offset > _SHARD_BYTES else self._file
+        padding = bytes(-len(data) % tarfile.BLOCKSIZE)
+        for part in (header, data, padding):
+            file.write(part)
+        start = self._offset + len(header)
+        self._offset = start + len(data) + len(padding)
+        return self._name, start
 
-    @property
-    def _shard(self) -> Path:
-        return self._folder / f"images-{self._number:05d}.tar"
+    def _begin(self) -> BinaryIO:
+        self._end()
+        self._number += 1
+        self._name, self._offset = f"images-{self._number:05d}.tar", 0
+        self._file = (self._folder / self._name).open("wb")
+        return self._file
+
+    def _end(self) -> None:
+        """Two empty blocks, and more up to a whole record, as tarfile ends a tar."""
+        file, self._file = self._file, None
+        if file is not None:
+            with file:
+                end = self._offset + 2 * tarfile.BLOCKSIZE
+                file.write(bytes(end - self._offset + -end % tarfile.RECORDSIZE))
 
 
-def load_labels(folder: Path = RAW) -> pd.Series:
+def load_labels(folder: Path = RAW) -> "pd.Series":
     """The column `label` of `load_index`, in a fraction of its memory."""
+    import pandas as pd
+
     return pd.read_csv(folder / _INDEX, usecols=["label"], dtype="str", keep_default_na=False)["label"]
 
 
-def load_index(folder: Path = RAW) -> pd.DataFrame:
+def load_index(folder: Path = RAW) -> "pd.DataFrame":
     """INDEX_COLUMNS, one row per file of the source; shard, offset and size are missing where reason says why.
 
     If the source has groups of images that belong together, there is a column `group`, empty where an image has none; likewise
     `time`, if it says when images were taken.
     """
+    import pandas as pd  # half of the time in which download's workers start
+
     text = dict.fromkeys(["name", "label", "source_split", "shard", "reason"], "str")
     index = pd.read_csv(
         folder / _INDEX,

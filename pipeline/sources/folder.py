@@ -8,10 +8,9 @@ from pathlib import Path
 from pipeline.config.sources import FolderSettings, ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.class_folders import read_tree
-from pipeline.sources.formats import MAX_IMAGE_BYTES
-from pipeline.sources.local_folder import check_listing, describe_special, list_folder
+from pipeline.sources.local_folder import Listing, check_listing, list_folder
 from pipeline.sources.local_paths import resolve_path
-from pipeline.sources.raw_image import RawImage
+from pipeline.sources.raw_image import RawImage, read_file
 from pipeline.sources.reading import AS_FOUND, Reading, Record, ignore_reading
 
 
@@ -20,6 +19,14 @@ def locate(path: str | None, reading: ReadingSettings | None = None, record: Rec
 
     reading: what the user says of its folders; if given, it is read, so that questions are asked before anything is copied.
     """
+    folder, listing = _list(path)
+    if reading is not None:
+        record(read_layout(folder, reading, listing))
+    return folder
+
+
+def _list(path: str | None) -> tuple[Path, Listing]:
+    """The folder and what lies in it. Raises PipelineError, see `locate`."""
     if not path:
         raise PipelineError(
             "data.source is folder, but data.path is null: expected a folder, as -S data.path=/home/me/pictures (a path with "
@@ -31,10 +38,9 @@ def locate(path: str | None, reading: ReadingSettings | None = None, record: Rec
         raise PipelineError(f"data.path {path!r} does not exist: expected a folder of class folders{tried}")
     if not folder.is_dir():
         raise PipelineError(f"data.path {path!r} is not a folder: for a zip or tar file set data.source to archive")
-    check_listing(list_folder(folder), path)
-    if reading is not None:
-        record(read_layout(folder, reading))
-    return folder
+    listing = list_folder(folder)
+    check_listing(listing, path)
+    return folder, listing
 
 
 def read_images(
@@ -46,23 +52,41 @@ def read_images(
     record: Record = ignore_reading,
 ) -> Iterator[RawImage]:
     """Every file below the class folders, sorted by path; pipeline.sources.class_folders says what a class is."""
-    yield from read_folder(locate(path), reading, record)
+    folder, listing = _list(path)
+    yield from read_folder(folder, reading, record, listing)
 
 
 def read_folder(
-    folder: Path, reading: ReadingSettings = AS_FOUND, record: Record = ignore_reading
+    folder: Path,
+    reading: ReadingSettings = AS_FOUND,
+    record: Record = ignore_reading,
+    listing: Listing | None = None,
 ) -> Iterator[RawImage]:
-    """Every file of a local folder of class folders, sorted by path. reading, record: see pipeline.sources.loader."""
-    layout = read_layout(folder, reading)
+    """Every file of a local folder of class folders, sorted by path, still to be read. reading, record: see
+    pipeline.sources.loader. listing: of the folder, if it is known."""
+    listing = list_folder(folder) if listing is None else listing
+    layout = read_layout(folder, reading, listing)
     record(layout)
+    place = str(folder)
     for file in layout:
-        data, reason = (None, file.reason) if file.reason else _read(folder / file.path)
-        yield RawImage(file.name, file.label, file.source_split, data, reason, file.group, file.time, file.path)
+        yield RawImage(
+            file.name,
+            file.label,
+            file.source_split,
+            None,
+            file.reason,
+            file.group,
+            file.time,
+            file.path,
+            place,
+            listing.sizes[file.path],
+        )
 
 
-def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND) -> Reading:
-    """What the files of a local folder are. Reads no picture, but a few of those that look like copies of others."""
-    listing = list_folder(folder)
+def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND, listing: Listing | None = None) -> Reading:
+    """What the files of a local folder are. Reads no picture, but a few of those that look like copies of others. listing: of
+    the folder, if it is known."""
+    listing = list_folder(folder) if listing is None else listing
     return read_tree(
         listing.sizes,
         f"folder {folder.name!r}",
@@ -76,17 +100,5 @@ def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND) -> Reading:
 
 def _compute_digest(file: Path) -> bytes:
     """Of a file's bytes; of one that is no regular file or can't be read, its path: it is a copy of nothing."""
-    data, _ = _read(file)
+    data, _ = read_file(file)
     return hashlib.blake2b(os.fsencode(file) if data is None else data, digest_size=16).digest()
-
-
-def _read(file: Path) -> tuple[bytes | None, str]:
-    try:
-        status = file.stat()
-        if what := describe_special(status.st_mode):
-            return None, f"{what}: reading it may never end"
-        if status.st_size > MAX_IMAGE_BYTES:
-            return None, f"too large: {status.st_size / 1e6:.0f} MB"
-        return file.read_bytes(), ""
-    except OSError as error:
-        return None, f"not readable: {error.strerror}"

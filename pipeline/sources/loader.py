@@ -22,7 +22,8 @@ class Source(Protocol):
     def read_images(
         self, *, path: str | None, sha256: str | None, settings: Any, reading: ReadingSettings, record: Record
     ) -> Iterator[RawImage]:
-        """Yields every image, always in the same order, with a bounded number in memory at a time.
+        """Yields every image, always in the same order, with a bounded number in memory at a time: files of a local folder are
+        still to be read, by all cores.
 
         reading: what the user says of folders and files. record: called once, before the first image, by a source that has
         something to decide; see pipeline.sources.class_folders.

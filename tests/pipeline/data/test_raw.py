@@ -1,3 +1,4 @@
+import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -99,6 +100,38 @@ def test_a_shard_is_an_ordinary_tar(folder):
         assert tar.extractfile("cat/1.png").read() == b"first"
 
 
+@pytest.mark.parametrize("sizes", [[0], [1, 512, 513], [9_000], [8_192, 100_000, 7]])
+def test_a_shard_is_byte_for_byte_what_tarfile_writes(folder, sizes):
+    names = ["cat/1.png", "Käfer/猫.png", f"dog/{'long name ' * 20}.png"]
+    images = [RawImage(name, "cat", "", b"x" * size) for name, size in zip(names, sizes, strict=False)]
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for image in images:
+            member = tarfile.TarInfo(image.name)
+            member.size = len(image.data)
+            tar.addfile(member, io.BytesIO(image.data))
+    save_raw(images, FACTS, folder)
+    assert (folder / "images-00000.tar").read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize("root", [None, "../pictures"])
+def test_a_folder_gives_the_same_bytes_as_images_that_were_read_before(tmp_path, monkeypatch, root):
+    monkeypatch.setattr(raw, "_SHARD_BYTES", 10_000)
+    data = {f"cat/{number}.png": bytes([number]) * 1000 * number for number in range(12)}
+    (tmp_path / "pictures/cat").mkdir(parents=True)
+    for path, content in data.items():
+        (tmp_path / "pictures" / path).write_bytes(content)
+    listed = [
+        RawImage(f"a {path}", "cat", "", None, path=path, folder=str(tmp_path / "pictures"), size=len(content))
+        for path, content in data.items()
+    ]
+    ready = [replace(image, data=data[image.path], folder="") for image in listed]
+    for name, images in (("listed", listed), ("ready", ready)):
+        assert save_raw(images, FACTS, tmp_path / name, root=root) == len(data)
+    assert everything(tmp_path / "listed") == everything(tmp_path / "ready")
+    assert len(list((tmp_path / "listed").glob("*.tar"))) == (5 if root is None else 0)
+
+
 def test_the_same_images_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         save_raw(iter(IMAGES), FACTS, tmp_path / name)
@@ -153,7 +186,7 @@ def test_a_full_disk_leaves_no_files(folder, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    monkeypatch.setattr("pipeline.data.raw._ShardWriter.write", full)
     with pytest.raises(OSError, match="No space left"):
         save_raw(IMAGES, FACTS, folder)
     assert list(folder.parent.iterdir()) == []

@@ -1,4 +1,6 @@
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ from pipeline.config.sources import FolderSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.folder import locate, read_folder, read_images, read_layout
 from pipeline.sources.formats import MAX_IMAGE_BYTES
+from pipeline.sources.raw_image import RawImage, read_file
 
 SETTINGS = FolderSettings(
     image_size=32, drop_classes=[], merge_classes={}, max_images_per_class=None, min_images_per_class=None
@@ -13,7 +16,23 @@ SETTINGS = FolderSettings(
 
 
 def read(folder):
-    return list(read_images(path=str(folder), sha256=None, settings=SETTINGS))
+    return [fill(image) for image in read_images(path=str(folder), sha256=None, settings=SETTINGS)]
+
+
+def fill(image: RawImage) -> RawImage:
+    """With its bytes, or the reason why it has none, as of whoever packs it."""
+    if image.reason:
+        return image
+    data, reason = read_file(Path(image.folder) / image.path)
+    return replace(image, data=data, reason=reason)
+
+
+def test_a_picture_is_still_to_be_read_and_its_size_is_known(picture_folder):
+    folder = picture_folder({"cat": 1, "dog": 1, "cat/notes.txt": b"meow"})
+    for image in read_folder(folder):
+        assert image.data is None
+        assert Path(image.folder) / image.path == folder / image.name
+        assert image.size == (folder / image.name).stat().st_size
 
 
 def test_every_file_has_its_bytes_its_class_and_its_split(picture_folder):
