@@ -5,6 +5,7 @@ file says it instead.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
@@ -24,7 +25,7 @@ from pipeline.sources.names import (
 )
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.suspicions import merge_spellings, review
-from pipeline.sources.tree import Folder, build_tree, is_picture
+from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
 _LINK = "link to a folder, which is not entered"
 _TABLES = (".csv", ".tsv")
@@ -173,9 +174,10 @@ def find_archives(names: Iterable[str]) -> list[str]:
 
 def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut) -> dict[str, tuple[str, str]]:
     """(folder name or other text that stands for the class, split) of each path that is not left out."""
-    places = {}
+    places: dict[str, tuple[str, str]] = {}
+    place = cache(decision.place)  # of a folder, which has many files
     for path, name in sorted(kept.items()):
-        label, split, ignored = decision.place(name.rpartition("/")[0])
+        label, split, ignored = place(name.rpartition("/")[0])
         if ignored:
             left_out.setdefault(ignored, []).append(path)
         else:
@@ -249,7 +251,7 @@ def _find(root: Folder, path: str | None) -> Folder:
 
 def _refuse(path: str, label: str, by_file: bool) -> str:
     if not is_picture(path):
-        return f"not an image file: extension {PurePosixPath(path).suffix.lower()!r}" if label or by_file else _OUTSIDE
+        return f"not an image file: extension {find_extension(path)!r}" if label or by_file else _OUTSIDE
     if label:
         return ""
     return "its name does not begin with a class" if by_file else _OUTSIDE

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import islice
 
 from pipeline.sources.tree import Folder
 
@@ -108,16 +108,18 @@ def find_copied_classes(pictures: Mapping[str, list[str]], contents: Contents) -
 
 
 def _has_twin(by_size: dict[int, list[tuple[str, str]]], contents: Contents, label: str, path: str) -> bool:
-    return any(other != label for other, _ in by_size.get(contents.sizes.get(path, -1), [])[:_MAX_CANDIDATES])
+    candidates = by_size.get(contents.sizes.get(path, -1), [])
+    return any(other != label for other, _ in islice(candidates, _MAX_CANDIDATES))
 
 
 def _find_twin(by_size: dict[int, list[tuple[str, str]]], contents: Contents, label: str, path: str) -> str:
     """Another class with a copy of a picture, or empty."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     candidates = [(other, twin) for other, twin in by_size[contents.sizes[path]] if other != label]
-    candidates.sort(key=lambda found: PurePosixPath(found[1]).name != name)
+    candidates.sort(key=lambda found: found[1].rpartition("/")[2] != name)
+    own = contents.identify(path) if contents.identify and candidates else None
     for other, twin in candidates[:_MAX_CANDIDATES]:
-        same_name = PurePosixPath(twin).name == name
-        if contents.identify(path) == contents.identify(twin) if contents.identify else same_name:
+        same_name = twin.rpartition("/")[2] == name
+        if own == contents.identify(twin) if contents.identify else same_name:
             return other
     return ""

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def list_folder(folder: Path) -> Listing:
     return listing
 
 
+def list_stamps(folder: Path) -> dict[str, str]:
+    """Of each file that `list_folder` has a size of, what is another text once the file has changed. Sorted by path."""
+    stamps = {}
+    for path, entry in _walk(folder, ""):
+        if not entry.is_dir(follow_symlinks=False) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+            with suppress(OSError):  # a link to nothing, or in a circle
+                stamps[path] = describe_stamp(entry.stat())
+    return dict(sorted(stamps.items()))
+
+
+def describe_stamp(status: os.stat_result) -> str:
+    """Size, times and number of a file."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
 def _walk(folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path, entry) of all below, each folder before what is in it."""
     waiting = [path]
@@ -78,6 +94,8 @@ def _add_file(listing: Listing, path: str, entry: os.DirEntry[str]) -> None:
 
 def describe_special(mode: int) -> str:
     """What a file is that is no regular one, or empty. mode: as of os.stat."""
+    if stat.S_ISREG(mode):
+        return ""
     kinds = {
         stat.S_ISFIFO: "a named pipe",
         stat.S_ISSOCK: "a socket",
@@ -110,7 +128,7 @@ def check_listing(listing: Listing, path: str) -> None:
 
 
 def _is_utf8(name: str) -> bool:
-    return not any("\udc80" <= character <= "\udcff" for character in name)
+    return name.isascii() or not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 def check_projects(projects: list[str], what: str) -> None:

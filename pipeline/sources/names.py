@@ -195,6 +195,8 @@ def make_unique_names(paths: Iterable[str]) -> dict[str, str]:
     paths: different ones; bytes that are not UTF-8 are surrogates in them.
     """
     names = {path: readable_name(path) for path in paths}
+    if all(name == path for path, name in names.items()):
+        return names
     counts = Counter(names.values())
     return {path: name if counts[name] == 1 or name == path else _mark(path, name) for path, name in names.items()}
 
@@ -208,7 +210,8 @@ def make_class_names(folders: Iterable[str]) -> dict[str, str]:
 def describe_rewritten(names: Mapping[str, str], what: str) -> str:
     """A line that says how many names are not written as they are, and one of them; empty if all are. names: as the source has
     them, and as they are written. what: they are, in the plural."""
-    changed = [new for old, new in sorted(names.items()) if new not in (old, unicodedata.normalize("NFC", old))]
+    rewritten = sorted((old, new) for old, new in names.items() if new != old)
+    changed = [new for old, new in rewritten if new != unicodedata.normalize("NFC", old)]
     if not changed:
         return ""
     example = f"'{changed[0]}'" + (" and so on" if len(changed) > 1 else "")

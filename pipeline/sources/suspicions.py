@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 from pipeline.sources.copies import Contents, find_copied_classes
 from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, write_name
@@ -15,7 +14,7 @@ from pipeline.sources.names import (
     make_class_names,
 )
 from pipeline.sources.reading import TreeFile
-from pipeline.sources.tree import is_picture
+from pipeline.sources.tree import find_extension, is_picture
 
 _FEW = 3  # files that go unused without a warning
 _SHARE = 0.05  # fraction of the pictures that are used, likewise
@@ -129,7 +128,7 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
             )
     folders = {file.path.rpartition("/")[0] for file in used}
     changed = {path for path in folders if any(_AUGMENTED & set(find_words(name)) for name in path.split("/"))}
-    augmented = [file for file in used if file.path.rpartition("/")[0] in changed]
+    augmented = [file for file in used if changed and file.path.rpartition("/")[0] in changed]
     if augmented and len(augmented) < len(used) and not any(file.source_split for file in used):
         decision.warn(
             f"{len(augmented):,} pictures, such as {augmented[0].name!r}, lie in folders of augmented pictures: a changed copy "
@@ -193,4 +192,4 @@ def _report_odd(files: list[TreeFile], decision: Decision) -> None:
 
 def _is_odd(path: str) -> bool:
     """Whether a file that is no picture by its extension may be one still."""
-    return PurePosixPath(path).suffix.lower() not in _SIDECARS
+    return find_extension(path) not in _SIDECARS

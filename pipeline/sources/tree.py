@@ -9,7 +9,16 @@ from pipeline.sources.formats import IMAGE_EXTENSIONS
 
 def is_picture(path: str) -> bool:
     """Whether a file's extension is that of a picture."""
-    return PurePosixPath(path).suffix.lower() in IMAGE_EXTENSIONS
+    return find_extension(path) in IMAGE_EXTENSIONS
+
+
+def find_extension(path: str) -> str:
+    """With its dot, in lower case, or empty: PurePosixPath.suffix in a fraction of its time."""
+    name = path.rpartition("/")[2]
+    if name in ("", "."):  # as a tar may have them
+        name = PurePosixPath(path).name
+    stem, dot, extension = name.rpartition(".")
+    return f"{dot}{extension}".lower() if stem and extension else ""
 
 
 @dataclass

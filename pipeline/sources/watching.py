@@ -13,8 +13,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pipeline.runtime.dvc_writes import make_dvc_write_whole
 from pipeline.runtime.files import compute_sha256, folder_aside, remove, write_aside
 from pipeline.runtime.paths import WATCH, WATCH_HERE, WATCH_LIST, WATCH_SEEN
 from pipeline.runtime.processes import in_chunks, map_in_order
-from pipeline.sources.local_folder import describe_special, list_folder
+from pipeline.sources.local_folder import describe_special, describe_stamp, list_stamps
 from pipeline.sources.local_paths import find_project
 
 _KNOWN = re.compile(r"[^A-Za-z0-9._/-]")  # what else is in a path becomes `?`, which means any one character
@@ -75,14 +76,13 @@ def is_absent(path: Path) -> bool:
 
 def digest_content(name: str, target: Path) -> str:
     """Of the names and bytes of a file, or of all files of a folder. What no time stamp has changed of is not read again."""
-    files = {"": target} if target.is_file() else {path: target / path for path in sorted(list_folder(target).sizes)}
-    stamps = _digest(f"{path}\0{_describe_stamp(file)}" for path, file in files.items())
+    found = {"": describe_stamp(target.stat())} if target.is_file() else list_stamps(target)
+    stamps = _digest(f"{path}\0{stamp}" for path, stamp in found.items())
     memo = find_project(Path.cwd()) / WATCH_HERE / f"{name}.json"
     if (known := _load_memo(memo)).get("stamps") == stamps:
         return known["content"]
-    content = _digest(
-        f"{path}\0{digest}" for path, digest in zip(files, _digest_files(list(files.values())), strict=True)
-    )
+    digests = _digest_files(target, found)
+    content = _digest(f"{path}\0{digest}" for path, digest in zip(found, digests, strict=True))
     if not _is_copy():
         with write_aside(memo) as partial:
             partial.write_text(json.dumps({"stamps": stamps, "content": content}), encoding="utf-8")
@@ -91,24 +91,21 @@ def digest_content(name: str, target: Path) -> str:
 
 def _digest(lines: Iterator[str]) -> str:
     total = hashlib.sha256()
-    for line in lines:
-        total.update(os.fsencode(line) + b"\n")
+    for some in in_chunks(lines, _CHUNK):
+        total.update(os.fsencode("\n".join(some) + "\n"))
     return total.hexdigest()[:32]
 
 
-def _describe_stamp(file: Path) -> str:
-    status = file.stat()
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-
-
-def _digest_files(files: list[Path]) -> Iterator[str]:
+def _digest_files(target: Path, paths: Collection[str]) -> Iterator[str]:
     """On all cores, if they are more than a few: of a million, or of a terabyte, this is most of the work."""
-    chunks = map_in_order(_digest_chunk, in_chunks(files, _CHUNK), None if len(files) > _FEW else 1)
-    return chain.from_iterable(chunks)
+    # Texts, as a worker takes a path apart and puts it together for longer than it computes a small file's digest.
+    chunks = in_chunks(paths, _CHUNK)
+    done = map_in_order(partial(_digest_chunk, str(target)), chunks, None if len(paths) > _FEW else 1)
+    return chain.from_iterable(done)
 
 
-def _digest_chunk(files: list[Path]) -> list[str]:
-    return [_digest_file(file) for file in files]
+def _digest_chunk(target: str, paths: list[str]) -> list[str]:
+    return [_digest_file(Path(target, path)) for path in paths]
 
 
 def _digest_file(file: Path) -> str:

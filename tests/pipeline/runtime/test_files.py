@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,12 @@ def test_the_checksum_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")  # the example of FIPS 180-2
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert compute_sha256(tmp_path / "file") == expected
+
+
+@pytest.mark.parametrize("size", [0, 65_535, 65_536, 65_537, 200_000])
+def test_the_checksum_is_that_of_all_bytes(tmp_path, size):
+    (tmp_path / "file").write_bytes(bytes(size))
+    assert compute_sha256(tmp_path / "file") == hashlib.sha256(bytes(size)).hexdigest()
 
 
 class TestDvcCache:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.local_folder import check_listing, list_folder
+from pipeline.sources.local_folder import check_listing, list_folder, list_stamps
 
 
 @pytest.fixture
@@ -47,6 +47,30 @@ def test_links_to_folders_are_not_entered(folder):
 def test_a_link_to_a_file_is_that_file(folder):
     Path("cat/3.jpg").symlink_to(folder / "cat/1.jpg")
     assert list_folder(folder).sizes["cat/3.jpg"] == 3
+
+
+def test_stamps_are_of_the_files_that_have_sizes_sorted_by_path(folder):
+    Path("a.jpg").write_bytes(b"x")
+    Path("cat/3.jpg").symlink_to(folder / "cat/1.jpg")
+    Path("cat/gone.jpg").symlink_to("nothing")
+    Path("dog").symlink_to(folder / "cat")
+    assert list(list_stamps(folder)) == sorted(list_folder(folder).sizes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_bytes(b"longer than before"),
+        lambda file: os.utime(file, ns=(1, 1)),
+        lambda file: (file.with_name("new").write_bytes(b"second"), file.with_name("new").replace(file)),
+    ],
+)
+def test_a_stamp_is_another_once_the_file_has_changed(folder, change):
+    before = list_stamps(folder)
+    change(Path("cat/deep/2.jpg"))
+    after = list_stamps(folder)
+    assert after["cat/deep/2.jpg"] != before["cat/deep/2.jpg"]
+    assert after["cat/1.jpg"] == before["cat/1.jpg"]
 
 
 def make_socket(path: str) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -37,6 +38,14 @@ class TestContent:
         assert digest_content("labels", copy) == digest
         (copy / "cat/1.png").rename(copy / "cat/2.png")
         assert digest_content("labels", copy) != digest
+
+    def test_it_is_the_digest_of_a_line_per_file_as_notes_in_git_have_it(self, pictures):
+        (pictures / "cat.png").write_bytes(b"2")
+        lines = b"".join(
+            f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode()
+            for name, content in (("cat.png", b"2"), ("cat/1.png", b"1"))
+        )
+        assert digest_content("source", pictures) == hashlib.sha256(lines).hexdigest()[:32]
 
     def test_files_that_nothing_has_touched_are_not_read_again(self, pictures, monkeypatch):
         digest = digest_content("source", pictures)
