@@ -29,5 +29,7 @@ def freeze_function(function: Callable[..., tf.Tensor], *shapes: tuple[int, ...]
     signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
     # Autograph has nothing to do here, and would write a file to the temporary folder, which a kill leaves there.
     traced = tf.function(function, autograph=False).get_concrete_function(*signature)
-    frozen = convert_variables_to_constants_v2(traced)
-    return lambda *tensors: frozen(*map(tf.constant, tensors))[0].numpy()
+    # What calling the result itself comes to, after it has tried a signature that it lacks and put the numbers of all tensors
+    # into the text of an error that nobody sees: 2.4 instead of 0.2 ms for a small model, in which no other thread can run.
+    call = convert_variables_to_constants_v2(traced)._call_with_flat_signature
+    return lambda *tensors: call(tuple(map(tf.constant, tensors)), {})[0].numpy()
