@@ -71,7 +71,7 @@ def evaluate(family: str) -> None:
         contract=contract,
     )
     save_results(family, results)
-    record_costs(family, freeze(model), artifact, facts.image_size)
+    record_costs(family, apply if outputs["test"].distances is None else freeze(model), artifact, facts.image_size)
     found = results.metrics
     logger.info("%s: accuracy %.4f on test, %.4f on train", family, found["test_accuracy"], found["train_accuracy"])
 

@@ -14,7 +14,7 @@ from pipeline.data.embeddings import MIRROR
 from pipeline.data.iteration import read_untuned
 from pipeline.data.mixing import mix_batch
 from pipeline.data.oversampling import count_oversampled, draw_times
-from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_messages
+from pipeline.data.tfrecords import list_shards, load_dataset_facts, read_chosen, read_messages
 from pipeline.runtime.paths import TFRECORDS
 
 _FEATURES = {
@@ -125,13 +125,11 @@ def read_names(split: str, *, folder: Path = TFRECORDS) -> tuple[list[str], list
 
 def read_images(split: str, rows: list[int], *, folder: Path = TFRECORDS) -> np.ndarray:
     """Some images of a split, uint8 (len(rows), size, size, 3). rows: positions in the order of `read_batches`."""
-    facts = load_dataset_facts(folder)
-    found: dict[int, np.ndarray] = {}
-    wanted = tf.constant(sorted(set(rows)), tf.int64)
-    records = tf.data.TFRecordDataset(list_shards(split, folder)).take(max(rows) + 1).enumerate()
-    records = read_untuned(records.filter(lambda row, _: tf.reduce_any(wanted == row)))
-    for row, record in records.as_numpy_iterator():
-        found[int(row)] = parse_batch(tf.constant([record]), facts.image_size, facts.encoding).images.numpy()[0]
+    facts, wanted = load_dataset_facts(folder), sorted(set(rows))
+    found = {
+        row: parse_batch(tf.constant([record]), facts.image_size, facts.encoding).images.numpy()[0]
+        for row, record in zip(wanted, read_chosen(split, wanted, folder), strict=True)
+    }
     return np.stack([found[row] for row in rows])
 
 

@@ -6,7 +6,8 @@ library encodes the message from the same definition that TensorFlow uses.
 
 import json
 import struct
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -148,22 +149,32 @@ def cut_records(file: str | Path, most: int) -> Iterator[tuple[int, int]]:
 def read_messages(split: str, first: int, count: int, folder: Path = TFRECORDS) -> Iterator[bytes]:
     """The messages of some images of a split, as TensorFlow would read them: from number `first` on, 0 to the number of images.
     What comes before them is skipped unread."""
+    return read_chosen(split, range(first, first + count), folder)
+
+
+def read_chosen(split: str, rows: Sequence[int], folder: Path = TFRECORDS) -> Iterator[bytes]:
+    """The same of any images. rows: their numbers, from 0, each larger than the one before."""
     files, total = list_shards(split, folder), load_dataset_facts(folder).num_images[split]
-    begin, end = 0, first + count
+    begin = 0
     for number, file in enumerate(files):
-        size = total // len(files) + (number < total % len(files))  # as numpy.array_split cuts
-        if begin < end and begin + size > first:
-            yield from _read_part(Path(file), max(0, first - begin), min(size, end - begin))
-        begin += size
+        end = begin + total // len(files) + (number < total % len(files))  # as numpy.array_split cuts
+        chosen = rows[bisect_left(rows, begin) : bisect_left(rows, end)]
+        if chosen:
+            yield from _read_part(Path(file), [row - begin for row in chosen])
+        begin = end
 
 
-def _read_part(file: Path, first: int, end: int) -> Iterator[bytes]:
+def _read_part(file: Path, rows: list[int]) -> Iterator[bytes]:
     with file.open("rb") as content:
-        for number in range(end):
+        wanted = iter(rows)
+        row = next(wanted)
+        for number in range(rows[-1] + 1):
             length = struct.unpack("<Q", content.read(_HEAD)[:8])[0]
-            if number >= first:
+            if number == row:
                 yield content.read(length)
-            content.seek(4 if number >= first else length + 4, 1)
+                row = next(wanted, -1)
+                length = 0
+            content.seek(length + 4, 1)
 
 
 def list_shards(split: str, folder: Path = TFRECORDS) -> list[str]:
