@@ -3,7 +3,8 @@
 A family's training waits for its features only, and not for the other families; folds and searches wait for nothing else. The
 outputs and what dvc.lock says are those of `dvc repro`. On 2 cores that saves little; it pays from 4 on, or with several GPUs.
 
-With runtime.cluster ray and an address of a cluster, train, evaluate, crossval and search run on its nodes.
+With runtime.cluster ray and an address of a cluster, train, evaluate and crossval run on its nodes; search has its trials run
+there itself, as prune, preprocess, examine and embed do with their tasks.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Searches settings of one family by trials on train and val: metrics/search/<family>. The test split takes no part.
 
 Each trial is stored as soon as it is completed: a search that was killed, or that is asked for more trials, continues there.
+With runtime.cluster ray, each is a task on a cluster, and several run at once, to the same results.
 """
 
 import json
@@ -15,10 +16,12 @@ from pipeline.data.manifest import save_table
 from pipeline.report.page import render_page
 from pipeline.report.sections.trials import describe_trials, make_command
 from pipeline.runtime.cli import run_family_verb
+from pipeline.runtime.cluster import open_cluster
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import SEARCH_METRICS
 from pipeline.runtime.tensorflow import configure_tensorflow
+from pipeline.search.cluster_trials import run_trials_on
 from pipeline.search.sampling import draw_next, measure_importance
 from pipeline.search.trials import Trial, describe_search, find_best, find_store, load_earlier, make_trial_table
 
@@ -40,10 +43,14 @@ def search(family: str) -> None:
     if trials:
         logger.info("%s: found %d completed trials in %s", family, len(trials), store)
     if draw_next(dimensions, trials, params.search) is not None:
-        configure_tensorflow(**params.runtime.model_dump())
-        from pipeline.search.run import run_trials
+        with open_cluster(cluster=params.runtime.cluster, address=params.runtime.ray_address) as cluster:
+            if cluster is not None:
+                trials = run_trials_on(cluster, family, content, dimensions, trials, store)
+            else:
+                configure_tensorflow(**params.runtime.model_dump())
+                from pipeline.search.run import run_trials
 
-        trials = run_trials(family, content, dimensions, trials, store)
+                trials = run_trials(family, content, dimensions, trials, store)
     if find_best(trials) is None:
         raise PipelineError(f"{family}: none of {len(trials)} trials finished; the last one: {trials[-1].reason}")
     save_results(family, params, dimensions, trials)

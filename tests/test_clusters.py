@@ -4,6 +4,7 @@ the extra `ray`: a head without processors and two nodes, all on this machine.""
 import csv
 import fcntl
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -21,6 +22,7 @@ import psutil
 import pytest
 import yaml
 
+from pipeline.data.embeddings import save_none
 from pipeline.data.guarded import Bounds, map_guarded
 from pipeline.data.shards import plan_chunks
 from pipeline.runtime.cluster import open_cluster
@@ -33,6 +35,7 @@ from stages.split import split
 from tests.clone import commit, run
 from tests.code_digests import write_code
 from tests.conftest import ROOT, Project
+from tests.tfrecords import make_coloured_split, write_records
 
 pytestmark = [
     pytest.mark.ci,
@@ -366,6 +369,53 @@ def test_trainings_on_nodes_write_the_bytes_and_the_lock_of_dvc_repro_and_a_kill
     for path in ("models/underfit.keras", "metrics/underfit/train", "models/linear_svm.keras", "data/crossval"):
         assert [*digest(str(there / path)).values()] == [*digest(str(here / path)).values()] != []
     assert "Running stage" not in run(["dvc", "repro", *stages], there)
+
+
+SEARCH = [sys.executable, "-m", "stages.search", "underfit"]
+
+
+@pytest.fixture
+def searched(project: Project) -> Project:
+    """Data, and a search of four learning rates, of which the low ones are pruned."""
+    splits = {name: make_coloured_split(n, 16, seed=n) for name, n in {"train": 30, "val": 30, "test": 6}.items()}
+    write_records(class_names=["red", "green", "blue"], **splits)
+    save_none("underfit")
+    write_code("search", "underfit")
+    project.set(families=["underfit"], preprocess__image_size=16, train__epochs=100, train__optimizer="sgd")
+    project.set(search__families=["underfit"], search__sampler="random", search__trials=4)
+    project.set(search__space={"train": {"learning_rate": [1e-6, 1e-5, 0.02, 0.05]}})
+    project.set(search__pruning__min_trials=1, search__pruning__min_epochs=20)
+    return project
+
+
+def take_trials(folder: Path) -> list[dict[str, Any]]:
+    """Those that are stored, without seconds; they are stored no longer."""
+    (store,) = (folder / ".dvc/cache/search").iterdir()
+    trials = [json.loads(file.read_text()) for file in sorted(store.iterdir())]
+    shutil.rmtree(store)
+    return [{key: value for key, value in trial.items() if key != "seconds"} for trial in trials]
+
+
+def test_trials_of_a_search_on_nodes_are_those_of_one_process_and_a_killed_node_changes_none(searched, nodes, tmp_path):
+    """Two are under way when one of their nodes is killed."""
+    run(SEARCH, searched.folder, PYTHONPATH=str(ROOT))
+    trials, here = take_trials(searched.folder), digest("metrics/search/underfit")
+    assert {trial["state"] for trial in trials} == {"finished", "pruned"}
+    searched.set(runtime__cluster="ray")
+    shutil.rmtree("metrics")
+    with (tmp_path / "said").open("w") as stream:
+        process = subprocess.Popen(SEARCH, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=stream)
+        deadline = time.monotonic() + 250
+        while len(list(Path(".cache/search/underfit").glob("[12]-*/val/record"))) < 2:
+            assert process.poll() is None, (tmp_path / "said").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        nodes.kill(next(other for other in list_others(searched.folder) if other.name().startswith("ray::enter")))
+        assert process.wait() == 0, (tmp_path / "said").read_text()
+    assert "on Ray: 3 node(s), 2 processor(s)" in (tmp_path / "said").read_text()
+    assert digest("metrics/search/underfit") == here
+    assert take_trials(searched.folder) == trials
+    assert not Path(".cache/search/underfit").exists()
 
 
 MODEL = """

@@ -206,8 +206,8 @@ class Serve(Section):
 class Runtime(Section):
     """precision: of training, see pipeline.training.precision. xla: compiles the steps of training. devices: that share each
     batch in training, all: GPUs; 1 is in no digest of settings, which are those of before there was more. cluster: where prune,
-    preprocess, examine, embed and predict run their tasks; ray_address: see pipeline.runtime.cluster. No bytes depend on these
-    two: they are in no digest of settings, as `model_dump` leaves them out."""
+    preprocess, examine, embed, search and predict run their tasks; ray_address: see pipeline.runtime.cluster. No bytes depend
+    on these two: they are in no digest of settings, as `model_dump` leaves them out."""
 
     onednn: bool
     threads: Count

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.runtime.cluster_room import find_room
 from pipeline.runtime.cluster_task import Ground, describe_ground
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.processes import num_cores
@@ -30,7 +31,8 @@ Result = TypeVar("Result")
 Singles = Callable[[Task], list[tuple[str, Task]]]
 
 TRIES = 3  # of a task whose worker or node is lost
-_WAITING_PER_CPU = 4  # as in processes: no worker idles, and few results wait
+AHEAD = 4  # as in processes: no worker idles, and few results wait
+_REMEDY = "crashed by a picture; give nodes more memory, or leave the picture out, in stages by prune.exclude"
 _CONNECT = 10.0  # seconds within which a cluster has to answer
 _COUNT_EVERY = 5.0  # seconds after which the cluster's processors are counted anew: nodes come and go
 _QUIET = {
@@ -44,7 +46,8 @@ class Cluster:
     """A connection to Ray: a `Runner` of pipeline.runtime.processes.
 
     threads: processors that each task is given. on_gpu: it is given a GPU, too, where a node has one. first: what a worker
-    calls once, before it imports what the tasks need.
+    calls once, before it imports what the tasks need. ahead: so many tasks are begun or wait for each that can run at once.
+    remedy: what else a task that is lost may have died of, and what to do.
     """
 
     def __init__(
@@ -55,13 +58,25 @@ class Cluster:
         threads: int = 1,
         on_gpu: bool = False,
         first: Callable[[], None] | None = None,
+        ahead: int = AHEAD,
+        remedy: str = _REMEDY,
     ) -> None:
         self._ray, self._ground, self._threads, self._on_gpu, self._first = ray, ground, threads, on_gpu, first
-        self._cpus, self._counted = 0, 0.0
+        self._ahead, self._remedy = ahead, remedy
+        self._room, self._counted = 0, 0.0
 
-    def with_needs(self, *, threads: int, on_gpu: bool, first: Callable[[], None]) -> "Cluster":
+    def with_needs(
+        self,
+        *,
+        threads: int,
+        on_gpu: bool,
+        first: Callable[[], None],
+        ahead: int = AHEAD,
+        remedy: str = _REMEDY,
+    ) -> "Cluster":
         """The same cluster, for tasks with such needs."""
-        return Cluster(self._ray, self._ground, threads=threads, on_gpu=on_gpu, first=first)
+        needs: dict[str, Any] = {"threads": threads, "on_gpu": on_gpu, "first": first}
+        return Cluster(self._ray, self._ground, **needs, ahead=ahead, remedy=remedy)
 
     def map_in_order(
         self,
@@ -70,7 +85,7 @@ class Cluster:
         num_workers: int | None = None,
         singles: Singles[Task] | None = None,
     ) -> Iterator[Result]:
-        """As pipeline.runtime.processes.map_in_order. num_workers: None: one per processor of the cluster.
+        """As pipeline.runtime.processes.map_in_order. num_workers: None: as many as the nodes have room for.
 
         A task whose worker or node is lost runs again, three times in all. Then PipelineError names what it was about: singles
         cuts a task into smaller ones, with their names, each of which is tried alone.
@@ -80,7 +95,7 @@ class Cluster:
         try:
             for task in tasks:
                 waiting.append((task, self._submit(remote, function, task)))
-                while len(waiting) >= (num_workers or self._count_workers()) * _WAITING_PER_CPU:
+                while len(waiting) >= (num_workers or self._count_room()) * self._ahead:
                     yield self._take(remote, function, *waiting.popleft(), singles)
             while waiting:
                 yield self._take(remote, function, *waiting.popleft(), singles)
@@ -91,8 +106,8 @@ class Cluster:
 
     def _make_remote(self) -> Any:
         gpus = 1 if self._on_gpu and self._ray.cluster_resources().get("GPU", 0) else 0
-        largest = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=0)
-        cpus = min(self._threads, largest or self._threads)  # what no node has, a task would wait for without end
+        # What no node has, a task would wait for without end.
+        cpus, _ = find_room(self._ray.nodes(), self._threads, on_gpu=self._on_gpu)
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": TRIES - 1}
         return self._ray.remote(**options)(_define_entry())
 
@@ -101,11 +116,11 @@ class Cluster:
         rest = pickle.dumps((function, task), pickle.HIGHEST_PROTOCOL)
         return remote.remote(*place, pickle.dumps((self._ground, self._first, rest), pickle.HIGHEST_PROTOCOL))
 
-    def _count_workers(self) -> int:
+    def _count_room(self) -> int:
         if time.monotonic() - self._counted > _COUNT_EVERY:
-            cpus = int(self._ray.cluster_resources().get("CPU", 1)) // self._threads
-            self._cpus, self._counted = max(1, cpus), time.monotonic()
-        return self._cpus
+            _, self._room = find_room(self._ray.nodes(), self._threads, on_gpu=self._on_gpu)
+            self._counted = time.monotonic()
+        return self._room
 
     def _take(self, remote: Any, function: Any, task: Any, ref: Any, singles: Singles[Any] | None) -> Any:
         try:
@@ -116,11 +131,10 @@ class Cluster:
                 try:
                     self._get(self._submit(remote, function, part))
                 except _list_losses(self._ray) as again:
-                    raise PipelineError(_describe_loss(repr(name), again)) from again
+                    raise PipelineError(_describe_loss(repr(name), again, self._remedy)) from again
             names = " to ".join(repr(name) for name in dict.fromkeys(name for name, _ in (parts[:1] + parts[-1:])))
-            raise PipelineError(
-                _describe_loss(f"{len(parts)} task(s), {names}" if names else "a task", error)
-            ) from error
+            what = f"{len(parts)} tasks, {names}" if len(parts) > 1 else names or "a task"
+            raise PipelineError(_describe_loss(what, error, self._remedy)) from error
 
     def _get(self, ref: Any) -> Any:
         """What a task returned; raises what it raised, as if it had run here."""
@@ -245,10 +259,10 @@ def _list_losses(ray: Any) -> tuple[type[Exception], ...]:
     return errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError, errors.ObjectLostError
 
 
-def _describe_loss(what: str, error: BaseException) -> str:
+def _describe_loss(what: str, error: BaseException, remedy: str) -> str:
     return (
         f"{what}: its worker on the Ray cluster was lost {TRIES} times ({type(error).__name__}): killed, probably out of "
-        "memory, or crashed by a picture; give nodes more memory, or leave the picture out, in stages by prune.exclude"
+        f"memory, or {remedy}"
     )
 
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipeline.runtime.cluster_task import find_version
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logging import LEVEL_VARIABLE
@@ -69,23 +69,25 @@ def make_environment(variables: Mapping[str, str | None]) -> dict[str, str]:
     return own | given | {"PATH": path, DVC_PID: str(os.getpid())}
 
 
+def set_variables(variables: Mapping[str, str | None]) -> None:
+    """Of this process, for work that it does itself."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def list_packages() -> dict[str, str]:
     """Versions of what decides the bytes of models and metrics here; empty where one is not installed."""
-    return {package: _find_version(package) for package in _PACKAGES}
+    return {package: find_version(package) for package in _PACKAGES}
 
 
 def check_packages(expected: Mapping[str, str]) -> None:
     """Raises PipelineError where this node has others."""
     for package, there in expected.items():
-        if (here := _find_version(package)) != there:
+        if (here := find_version(package)) != there:
             raise PipelineError(
                 f"{socket.gethostname()} of the Ray cluster has {package} {here or '(none)'}: expected {there or 'none'}, as "
                 "beside DVC: install constraints.txt on all nodes"
             )
-
-
-def _find_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

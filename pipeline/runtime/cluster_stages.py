@@ -6,7 +6,6 @@ of it: they depend on the same, and write the same.
 """
 
 import logging
-import math
 import os
 import shlex
 import signal
@@ -16,15 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.runtime.cluster import open_cluster
-from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.cluster_room import find_room
 from pipeline.runtime.side_by_side import Elsewhere, choose_workers
 
 logger = logging.getLogger(__name__)
 
-VERBS = ("train", "evaluate", "crossval", "search")
+VERBS = ("train", "evaluate", "crossval")  # not search: it would hold the processors for which its own trials wait
 _SHELL = "pipeline.runtime.cluster_shell"
 _CACHE, _PREFIX = Path(".cache"), "cluster-"  # what is left there, pipeline.runtime.leftovers removes
 
@@ -68,24 +67,6 @@ def _keeping_end() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def find_room(nodes: list[dict[str, Any]], threads: int, devices: int | Literal["all"] = 1) -> tuple[int, int]:
-    """(Processors of a stage, how many stages run at once); at least 1 each. nodes: as Ray lists them.
-
-    A stage has `threads` processors, or as many as the largest node has; and one GPU, where there are any: then only nodes with
-    GPUs count. Raises PipelineError where a training would take more GPUs than that.
-    """
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    able = [resources for resources in alive if resources.get("GPU", 0) >= 1]
-    if able and devices not in (1, "all"):
-        raise PipelineError(
-            f"runtime.devices {devices}: a stage on the cluster is given one GPU: expected 1 or all, or runtime.cluster local"
-        )
-    able = able or alive
-    needs = max(1, min(threads, int(max((resources.get("CPU", 0) for resources in able), default=0))))
-    room = sum(int(min(resources.get("CPU", 0) // needs, resources.get("GPU", math.inf))) for resources in able)
-    return needs, max(1, room)
 
 
 def write_shell(file: Path, words: list[str]) -> None:

@@ -88,10 +88,11 @@ def _compute_digest(code: Path) -> str:
 
 
 def _list_versions() -> tuple[tuple[str, str], ...]:
-    return tuple((package, _find_version(package)) for package in _PACKAGES)
+    return tuple((package, find_version(package)) for package in _PACKAGES)
 
 
-def _find_version(package: str) -> str:
+def find_version(package: str) -> str:
+    """Of a package that is installed here, or nothing."""
     try:
         return version(package)
     except PackageNotFoundError:

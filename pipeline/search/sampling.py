@@ -19,6 +19,7 @@ from pipeline.config.sections import Pruning, Search
 from pipeline.search.trials import Trial
 
 _ATTEMPTS = 20  # to draw a point that has not been tried
+_RANDOM = 10  # first points of a Bayesian search
 _STATES = {
     "finished": optuna.trial.TrialState.COMPLETE,
     "pruned": optuna.trial.TrialState.PRUNED,
@@ -38,6 +39,23 @@ def draw_next(dimensions: list[Dimension], trials: list[Trial], settings: Search
         points = choose_points(settings.points, [dimension.name for dimension in dimensions])
         return points[len(trials)] if len(trials) < len(points) else None
     return draw_point(dimensions, trials, sampler=settings.sampler, seed=settings.seed)
+
+
+def draw_ahead(
+    dimensions: list[Dimension], trials: list[Trial], under_way: list[dict[str, Value]], settings: Search
+) -> dict[str, Value] | None:
+    """As `draw_next`, where trials with the values `under_way`, which have no results yet, follow the completed ones. None,
+    too, if the next values depend on these results."""
+    if under_way and _depends_on_results(settings, len(trials) + len(under_way)):
+        return None
+    # How they end makes no difference.
+    pending = [Trial(number, "failed", values) for number, values in enumerate(under_way, len(trials) + 1)]
+    return draw_next(dimensions, [*trials, *pending], settings)
+
+
+def _depends_on_results(settings: Search, count: int) -> bool:
+    """Whether the values of the trial after `count` others depend on more of these than their values: on seconds, or scores."""
+    return settings.minutes is not None or (settings.sampler == "bayesian" and count >= _RANDOM)
 
 
 def draw_point(dimensions: list[Dimension], trials: list[Trial], *, sampler: str, seed: int) -> dict[str, Value] | None:
@@ -69,7 +87,7 @@ def draw_point(dimensions: list[Dimension], trials: list[Trial], *, sampler: str
 
 def _make_sampler(sampler: str, seed: int) -> optuna.samplers.BaseSampler:
     if sampler == "bayesian":
-        return optuna.samplers.TPESampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM)
     return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -145,6 +145,11 @@ with open_cluster(cluster="ray", address=None) as runner:
         list(map_in_order(crash, [1], runner=runner, singles=lambda n: [("fine.jpg", 0), ("cat/7.jpg", n)]))
     except Exception as error:
         print(error)
+    needing = runner.with_needs(threads=1, on_gpu=False, first=os.getpid, remedy="its node ended; try again")
+    try:
+        list(map_in_order(crash, [1], runner=needing, singles=lambda n: [("trial 3", n)]))
+    except Exception as error:
+        print(error)
     print(*[process.pid for process in psutil.Process().children(recursive=True)], flush=True)
     if sys.argv[1:] == ["wait"]:
         list(map_in_order(time.sleep, [60], runner=runner))
@@ -177,9 +182,13 @@ class TestRay:
         """Three tries of a picture that kills its worker; and no word of Ray's own on stdout or stderr."""
         with self.start(tmp_path) as parent:
             output, errors = parent.communicate(timeout=250)
-        failure, lost, processes, end = output.splitlines()
+        failure, lost, other, processes, end = output.splitlines()
         assert failure == "factorial() not defined for negative values"
         assert "'cat/7.jpg': its worker on the Ray cluster was lost 3 times (WorkerCrashedError)" in lost
+        assert other == (
+            "'trial 3': its worker on the Ray cluster was lost 3 times (WorkerCrashedError): killed, probably out of "
+            "memory, or its node ended; try again"
+        )
         assert end == "ended"
         assert errors == ""
         assert self.wait(processes) == []
@@ -190,7 +199,7 @@ class TestRay:
         """Two idle agents of a Ray of its own outlive a SIGKILL by a minute, in which they seek their head."""
         with self.start(tmp_path, "wait") as parent:
             assert parent.stdout is not None
-            processes = [parent.stdout.readline() for _ in range(3)][-1]
+            processes = [parent.stdout.readline() for _ in range(4)][-1]
             assert len(processes.split()) > 3
             parent.send_signal(number)
             parent.communicate(timeout=60)

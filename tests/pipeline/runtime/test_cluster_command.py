@@ -11,7 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.runtime.cluster_command import Command, check_packages, list_packages, read_variables, run_command
+from pipeline.runtime.cluster_command import (
+    Command,
+    check_packages,
+    list_packages,
+    read_variables,
+    run_command,
+    set_variables,
+)
 from pipeline.runtime.errors import PipelineError
 
 ROOT = Path(__file__).parents[3]
@@ -60,6 +67,15 @@ def test_variables_are_those_beside_dvc_and_the_rest_is_the_nodes(log, monkeypat
     variables = {"DVC_STAGE": "train@overfit", "OMP_NUM_THREADS": None, "TF_ENABLE_ONEDNN_OPTS": None}
     run('echo "$DVC_STAGE|$OMP_NUM_THREADS|$TF_ENABLE_ONEDNN_OPTS|$IMAGE_PIPELINE_CACHE"', log, **variables)
     assert log.read_text().splitlines()[1] == "train@overfit|||/of/the/node"
+
+
+def test_variables_can_be_this_processs_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    set_variables({"DVC_STAGE": "search@overfit", "OMP_NUM_THREADS": None, "TF_ENABLE_ONEDNN_OPTS": None})
+    assert os.environ["DVC_STAGE"] == "search@overfit"
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_passwords_and_this_machines_places_stay_here(monkeypatch):

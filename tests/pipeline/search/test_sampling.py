@@ -8,9 +8,9 @@ from dvc.utils.hydra import apply_overrides
 
 from pipeline.config.reader import load_params
 from pipeline.config.search_rules import list_dimensions
-from pipeline.config.search_space import Dimension, list_points, parse_space
-from pipeline.config.sections import Pruning
-from pipeline.search.sampling import Pruner, draw_point, measure_importance
+from pipeline.config.search_space import Dimension, list_points, parse_choices_of, parse_space
+from pipeline.config.sections import Pruning, Search
+from pipeline.search.sampling import Pruner, draw_ahead, draw_next, draw_point, measure_importance
 from pipeline.search.trials import Trial
 
 FINITE = {"train": {"optimizer": ["adam", "sgd", None], "epochs": {"low": 1, "high": 4}}}
@@ -179,6 +179,61 @@ class TestBayesian:
 
         assert count_beyond(judge) > 15
         assert count_beyond(lambda point: None if point["train.dropout"] > 0.45 else judge(point)) < 8
+
+
+LISTED = [{"train.epochs": number} for number in range(1, 20)]
+
+
+class TestAhead:
+    """What can be drawn while earlier trials have no results yet."""
+
+    def make_settings(self, sampler: str, **changes: Any) -> Search:
+        settings = {
+            "families": [],
+            "points": LISTED if sampler == "points" else [],
+            "trials": 14,
+            "minutes": None,
+            "seed": 1,
+        }
+        settings |= {
+            "score": "validation",
+            "max_parameters": 1,
+            "pruning": {"min_trials": 2, "min_epochs": 1},
+            "space": {},
+        }
+        return Search.model_validate(settings | {"sampler": sampler} | changes)
+
+    @pytest.mark.parametrize(
+        ("sampler", "space", "free"),
+        [
+            ("grid", FINITE, 12),  # all of them
+            ("random", FINITE, 12),
+            ("random", ENDLESS, 14),
+            ("points", None, 14),
+            ("bayesian", FINITE, 10),
+            ("bayesian", ENDLESS, 10),
+        ],
+    )
+    def test_it_is_what_would_be_drawn_after_them_or_nothing_where_that_depends_on_how_they_end(
+        self, sampler, space, free
+    ):
+        settings = self.make_settings(sampler)
+        dimensions = parse_choices_of(LISTED) if space is None else parse_space(space)
+        trials: list[Trial] = []
+        while (values := draw_next(dimensions, trials, settings)) is not None:
+            state = ("finished", "pruned", "failed")[len(trials) % 3]
+            trials.append(make_trial(len(trials) + 1, values, len(trials) % 7 / 10, state))
+        expected = [*points_of(trials), None]
+        for completed in (0, 1, 5, 9, 11):
+            for count in range(completed, len(expected)):
+                found = draw_ahead(dimensions, trials[:completed], expected[completed:count], settings)
+                assert found == (expected[count] if count < free or count == completed else None)
+
+    def test_with_a_limit_of_time_nothing_is_as_the_next_depends_on_seconds(self):
+        settings, dimensions = self.make_settings("grid", minutes=1.0), parse_space(FINITE)
+        first = draw_ahead(dimensions, [], [], settings)
+        assert first == list_points(dimensions)[0]
+        assert draw_ahead(dimensions, [], [first], settings) is None
 
 
 class TestBounds:
