@@ -60,14 +60,16 @@ def run_trials_on(
     nodes = _describe_needs(cluster, params)
     work = partial(run_on_node, family=family, content=content, dimensions=dimensions)
     shutil.rmtree(folder, ignore_errors=True)  # left by a search that was killed, whose workers may be about to end
-    with progress_bar(total=params.search.trials, initial=len(trials), desc="search", unit=" trials") as progress:
-        while draw_next(dimensions, turns.trials, params.search) is not None:
-            for outcome in nodes.map_in_order(work, turns.draw(), None, partial(_list_names, family)):
-                trial = turns.take(outcome)
-                save_trial(store, trial)
-                progress.update()
-                logger.info("%s", describe_trial(trial, turns.trials))
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with progress_bar(total=params.search.trials, initial=len(trials), desc="search", unit=" trials") as progress:
+            while draw_next(dimensions, turns.trials, params.search) is not None:
+                for outcome in nodes.map_in_order(work, turns.draw(), None, partial(_list_names, family)):
+                    trial = turns.take(outcome)
+                    save_trial(store, trial)
+                    progress.update()
+                    logger.info("%s", describe_trial(trial, turns.trials))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return turns.trials
 
 

@@ -168,6 +168,7 @@ def test_where_a_trial_is_lost_those_before_it_are_stored_and_a_second_run_goes_
     with pytest.raises(PipelineError, match="lost"):
         search(Nodes(3, lost=4))
     assert len(load_trials(STORES["there"])) == 3
+    assert not list(Path(".cache/search").iterdir())
     assert search(nodes := Nodes(3)) == here
     assert nodes.names[0] == f"{FAMILY}, trial 4"
 
