@@ -26,6 +26,7 @@ from pipeline.runtime.tensorflow import configure_tensorflow
 if TYPE_CHECKING:
     from pipeline.config.sections import Runtime
 
+_AHEAD = 2  # tasks per worker, fewer than elsewhere: no answer comes before so many names are known
 _TASK = 4 * BATCH  # pictures of one task: tenths of a second, with photographs of many megapixels some seconds
 _loaded: dict[str, tuple[Classify, list[str]]] = {}  # of this worker: the model file's digest to it and its class names
 
@@ -87,7 +88,7 @@ def answer_on(
 ) -> Generator[list[Answer], None, None]:
     """As `answer_files`, of a cluster that is open."""
     configure = partial(configure_tensorflow, **runtime.arithmetic)
-    needing = cluster.with_needs(threads=runtime.threads, on_gpu=True, first=configure)
+    needing = cluster.with_needs(threads=runtime.threads, on_gpu=True, first=configure, ahead=_AHEAD)
     digest = compute_sha256(asked.artifact)
     work = _Work(asked.artifact, digest, asked.decoding, asked.top, asked.extras, runtime.threads)
     function = partial(_answer_names, work=work)
