@@ -13,9 +13,8 @@ from pathlib import Path
 from pipeline.runtime.unseen import show_unseen_in_name
 
 _KEY = "parts.key"
-_BLOCK = (
-    1 << 16
-)  # bytes; file_digest makes a buffer of four times as much, which takes longer than a small picture's digest
+# Bytes. hashlib.file_digest makes a buffer of four times as much, which takes longer than a small picture's digest.
+_BLOCK = 1 << 16
 
 
 def _partial(path: Path) -> Path:
