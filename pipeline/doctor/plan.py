@@ -51,13 +51,17 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
     if (found := load_plan(key)) is not None:
         logger.info("%s is for this budget and as many pictures: it is taken as it is, and nothing is measured", PLAN)
         return found
-    speed = _measure(ladder[0], overrides, file, len(subject.classes))
+    speeds: dict[int, Speed] = {}  # by the side at which they were measured: another one only if a rung needs it
     trials, cores = try_pictures(take_samples(subject, params), params), count_cores()
 
     def estimate(rung: Rung) -> Estimate:
         values: dict[str, Any] = {**overrides, **rung.overrides}
         planned = check_params(content, values)
-        scaled = dict.fromkeys(rung.families, scale(speed, rung.size))
+        side = max(rung.size, SIZE)
+        if side not in speeds:
+            measured = next(other for other in ladder if other.size == side)
+            speeds[side] = _measure(measured, overrides, file, len(subject.classes))
+        scaled = dict.fromkeys(rung.families, scale(speeds[side], rung.size / side))
         sizes = (subject.splits, len(subject.classes))
         return estimate_run(planned, *sizes, trials, scaled, cores.quota or cores.usable)
 
@@ -69,7 +73,7 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
         settings=[*rung.settings, f"budget.plan={name_plan(params.budget, compute_digest([key, rung.settings]))}"],
         lines=write_table(params.budget, subject.splits, chosen, better),
         predicted=round(times.seconds / 60, 2),
-        speed=asdict(speed),
+        speed=asdict(speeds[max(rung.size, SIZE)]),
     )
     save_plan(plan)
     return plan
@@ -105,10 +109,10 @@ def _list_rungs(ladder: tuple[Rung, ...], content: dict[str, Any], overrides: Ma
     return tuple(rung for rung in ladder if not rung.mirrored or applies(rung))
 
 
-def scale(speed: Speed, size: int) -> Speed:
-    """What was measured at SIZE pixels in seconds, for minutes and another size: convolutions take time by the area. Training
-    after a cut does not: on maps as small as 5 × 5 and 4 × 4 it took 1.86 and 1.75 ms an image."""
-    area = (size / SIZE) ** 2
+def scale(speed: Speed, ratio: float = 1.0) -> Speed:
+    """What was measured in seconds, for minutes and a smaller side, as many times as long: convolutions take time by the area.
+    Training after a cut does not: on maps as small as 5 × 5 and 4 × 4 it took 1.86 and 1.75 ms an image."""
+    area = ratio**2
     embed, tail = speed.embed * area * _LONG, speed.tail * _LONG
     return replace(speed, embed=embed, tail=tail, cut_numbers=round(speed.cut_numbers * area))
 
@@ -135,8 +139,10 @@ def _compute_key(params: Params, subject: Subject, ladder: tuple[Rung, ...]) -> 
 
 
 def _measure(rung: Rung, overrides: Mapping[str, Any], file: Path, num_classes: int) -> Speed:
-    """Of a ladder's first rung, on whose backbone all others are."""
-    logger.info("measuring how fast this machine embeds and trains; fifteen seconds where nothing else runs")
+    """Of one rung, on whose backbone all others are."""
+    logger.info(
+        "measuring how fast this machine embeds and trains at %d px; fifteen seconds where nothing else runs", rung.size
+    )
     values: dict[str, Any] = {**overrides, **rung.overrides}
     request = Request([rung.families[0]], values, _SECONDS, num_classes, str(file), patience=_PATIENCE)
     speeds, trouble = measure_speeds(request)

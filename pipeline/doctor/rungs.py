@@ -8,7 +8,7 @@ from pipeline.config.families import FINE_TUNED
 from pipeline.config.search_space import Value
 
 FROZEN, SVM, TUNED = "efficientnet_lite0", "efficientnet_lite0_svm", "efficientnet_lite0_fine_tuned"
-SIZE = 160  # pixels, at which the measurement is made
+SIZE, LARGE = 160, 192  # pixels; from the first on, each is measured; smaller ones are estimated by it
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,5 @@ _FAST = (
     *(Rung((FROZEN,), size, 0) for size in (SIZE, 128, 96, 64)),
 )
 _GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(144, 0, 2), *_tune(128, 0, 2), *_FAST)
-_BEST = (*_tune(SIZE, 1, 8, 7, 6, 5, mirrored=True), *_tune(SIZE, 1, 6, 5), *_GOOD)
+_BEST = (*_tune(LARGE, 1, 8, 7, 6, 5, 4, 3, mirrored=True), *_tune(LARGE, 1, 6, 5), *_GOOD)
 LADDERS: dict[str, tuple[Rung, ...]] = {"fast": _FAST, "good": _GOOD, "best": _BEST}

@@ -8,7 +8,7 @@ from pipeline.doctor import plan as module
 from pipeline.doctor.minutes import Estimate, estimate_run
 from pipeline.doctor.plan import choose, make_plan, scale
 from pipeline.doctor.plan_file import load_plan
-from pipeline.doctor.rungs import LADDERS, TUNED
+from pipeline.doctor.rungs import LADDERS, SIZE, TUNED
 from pipeline.doctor.speed import Speed
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PLAN
@@ -19,9 +19,14 @@ SPEED = Speed(TUNED, start=2.0, begin=2.0, embed=0.01, head=0.001, tail=0.004, n
 
 
 @pytest.fixture
-def plan(project, monkeypatch, one_core):  # noqa: ARG001
+def measured():
+    """What was to be measured."""
+    return []
+
+
+@pytest.fixture
+def plan(project, monkeypatch, one_core, measured):  # noqa: ARG001
     """Makes a plan for 770 scenes, on a machine of that speed; how often it was measured."""
-    measured = []
 
     def measure(request):
         measured.append(request)
@@ -49,9 +54,9 @@ def test_less_time_is_less_training_and_says_what_comes_next(plan):
     all_of_it, _ = plan(minutes=30)
     less, _ = plan(minutes=0.99 * all_of_it.predicted)
     assert less.predicted <= 0.99 * all_of_it.predicted
-    assert "fine-tuned for 3 epochs" in less.lines[0]
+    assert less.settings[:-1] == LADDERS["good"][1].settings
     assert less.lines[-1].startswith("better, but ")
-    assert "fine-tuned for 4 epochs" in less.lines[-1]
+    assert str(LADDERS["good"][0]) in less.lines[-1]
 
 
 def test_the_same_budget_and_pictures_measure_nothing_and_give_the_same_bytes(plan):
@@ -63,6 +68,16 @@ def test_the_same_budget_and_pictures_measure_nothing_and_give_the_same_bytes(pl
     PLAN.unlink()
     again, count = plan(minutes=2)
     assert (again.settings, count) == (first.settings, 3)
+
+
+def test_a_smaller_side_is_measured_only_where_no_larger_one_fits(plan, measured):
+    sides = list(dict.fromkeys(max(rung.size, SIZE) for rung in LADDERS["best"]))
+    plan(minutes=60, preset="best")
+    assert [request.overrides[f"recipes.{TUNED}.input_size"] for request in measured] == sides[:1]
+    measured.clear()
+    with pytest.raises(PipelineError):
+        plan(minutes=0.01, preset="best")
+    assert [request.overrides[f"recipes.{TUNED}.input_size"] for request in measured] == sides
 
 
 def test_other_pictures_are_another_plan(plan, project):
@@ -150,12 +165,12 @@ def test_pictures_whose_mirror_images_are_wrong_are_not_averaged_with_them(plan,
 
 
 def test_features_of_a_smaller_side_take_less_by_the_area_and_small_maps_as_long_as_before():
-    small, whole = scale(SPEED, 80), scale(SPEED, 160)
+    small, whole = scale(SPEED, 0.5), scale(SPEED)
     assert (small.embed, small.tail, small.head) == (pytest.approx(whole.embed / 4), whole.tail, whole.head)
 
 
 def test_minutes_are_slower_than_the_seconds_that_were_measured():
-    whole = scale(SPEED, 160)
+    whole = scale(SPEED)
     assert SPEED.embed < whole.embed < 1.2 * SPEED.embed
     assert SPEED.tail < whole.tail < 1.2 * SPEED.tail
 
@@ -164,7 +179,7 @@ def test_minutes_are_slower_than_the_seconds_that_were_measured():
 def test_a_ladder_becomes_cheaper_from_its_first_rung_to_its_last(project, name):  # noqa: ARG001
     def estimate(rung):
         params = check_params(read_params(), rung.overrides)
-        speeds = dict.fromkeys(rung.families, scale(SPEED, rung.size))
+        speeds = dict.fromkeys(rung.families, scale(SPEED, rung.size / SIZE))
         return estimate_run(params, {"train": 40_000, "val": 10_000, "test": 10_000}, 10, make_trials(10), speeds, 2)
 
     seconds = [estimate(rung).seconds for rung in LADDERS[name]]
