@@ -30,7 +30,10 @@ from pipeline.runtime.paths import PARAMS, PLAN
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 5  # three seconds of steps each: a moment in which other programs ran shall not decide
-_LONG = 1.1  # times those seconds, in a run of minutes: 1.05 to 1.2 for embed, 1.0 to 1.13 for training
+_LONG_EMBED, _LONG_TAIL = (
+    1.1,
+    1.07,
+)  # times those seconds, in runs of minutes: 1.0 to 1.15 for embed, 1.03 to 1.09 for training
 _SECONDS = 240.0  # that a measurement may take on a busy machine; where nothing else runs, it takes ten
 
 
@@ -113,7 +116,7 @@ def scale(speed: Speed, ratio: float = 1.0) -> Speed:
     """What was measured in seconds, for minutes and a smaller side, as many times as long: convolutions take time by the area.
     Training after a cut does not: on maps as small as 5 × 5 and 4 × 4 it took 1.86 and 1.75 ms an image."""
     area = ratio**2
-    embed, tail = speed.embed * area * _LONG, speed.tail * _LONG
+    embed, tail = speed.embed * area * _LONG_EMBED, speed.tail * _LONG_TAIL
     return replace(speed, embed=embed, tail=tail, cut_numbers=round(speed.cut_numbers * area))
 
 

@@ -29,6 +29,7 @@ from pipeline.models.build import build_model
 from pipeline.models.inference import freeze
 from pipeline.models.tail import build_tail, make_extractor
 from pipeline.runtime.allocation import keep_freed_memory
+from pipeline.runtime.processes import map_ahead
 from pipeline.training.fine_tune import compile_tuned, make_tuning_recipe
 from pipeline.training.fit import FitData, compile_model
 from pipeline.training.head import begin_head, make_head_settings
@@ -37,6 +38,7 @@ from pipeline.training.soft_labels import spread_labels
 
 _LEAST_STEPS, _MOST_STEPS = 3, 20
 _PER_FAMILY = 0.6  # seconds of steps, once the first one has been made
+_BATCHES, _SEVERAL = 6, 2  # of a backbone together; fewer if they would take longer than that many times as above
 _HEAD_STEPS = 8  # in one call, as heads train
 _SIDE = 512  # of square matrices
 _LINEAR_ROWS, _LINEAR_COLUMNS = 2048, 4096  # 33 MB: more than most caches
@@ -79,13 +81,27 @@ def measure_backbone(family: str, params: Params, num_classes: int, patience: in
     return Speed(
         family,
         begin=first - begin,
-        embed=_repeat(lambda: extract(batch), patience) / params.embed.batch_size,
+        embed=_measure_embed(lambda: extract(batch), patience) / params.embed.batch_size,
         head=_measure_head(name, facts.num_features, recipe, num_classes),
         product=product,
         num_features=facts.num_features,
         **_measure_cut(family, network, recipe, num_classes, patience),
         parameters=int(model.count_params()),
     )
+
+
+def _measure_embed(extract: Callable[[], object], patience: int) -> float:
+    """Seconds of one batch where several are computed at a time, as `embed` has them: up to a tenth less than alone."""
+    start = time.perf_counter()
+    extract()
+    count = int(_SEVERAL * _PER_FAMILY / (time.perf_counter() - start))
+    count = min(_BATCHES, max(1, count))
+
+    def extract_several() -> None:
+        for _ in map_ahead(lambda _: extract(), range(count)):
+            pass
+
+    return _repeat(extract_several, patience) / count
 
 
 def _measure_head(name: str, num_features: int, recipe: Recipe | LinearRecipe, num_classes: int) -> float:
