@@ -5,6 +5,7 @@ machine, while it is for the same budget and as many pictures.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
     overrides: other values for parameters of the file, by name. Raises PipelineError where there is no budget, where pictures
     can't be counted yet, and for a budget that is too small, with the least.
     """
-    content = read_params(file)
+    began, content = time.perf_counter(), read_params(file)
     params = check_params(content, overrides)
     minutes = params.budget.minutes
     if minutes is None:
@@ -66,7 +67,8 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
             speeds[side] = _measure(measured, overrides, file, len(subject.classes))
         scaled = dict.fromkeys(rung.families, scale(speeds[side], rung.size / side))
         sizes = (subject.splits, len(subject.classes))
-        return estimate_run(planned, *sizes, trials, scaled, cores.quota or cores.usable)
+        found = estimate_run(planned, *sizes, trials, scaled, cores.quota or cores.usable)
+        return replace(found, data=found.data + time.perf_counter() - began)
 
     chosen, better = choose(ladder, estimate, minutes)
     rung, times = chosen

@@ -13,9 +13,10 @@ def write_table(
     rung, times = chosen
     width = max(map(len, (*times.families, "data and report")))
     pictures = " / ".join(f"{splits[name]:,}" for name in ("train", "val", "test"))
+    counts = f"{pictures} pictures to train, validate and test on; and this plan"
     lines = [
         f"plan for {budget.minutes:g} minutes, {budget.preset}: {rung}",
-        f"{'data and report':<{width}}  {show_time(times.data):>8}  {pictures} pictures to train, validate and test on",
+        f"{'data and report':<{width}}  {show_time(times.data):>8}  {counts}",
     ]
     for family, time in times.families.items():
         parts = f"embed {show_time(time.embed)}, train {show_time(time.train)}, evaluate {show_time(time.evaluate)}"
