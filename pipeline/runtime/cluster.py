@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import shutil
-import socket
 import tempfile
 import time
 from collections import deque
@@ -19,10 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.runtime.cluster_connection import QUIET, TRIES, connect, import_ray
 from pipeline.runtime.cluster_room import find_room
 from pipeline.runtime.cluster_task import Ground, describe_ground
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.processes import num_cores
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +29,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Singles = Callable[[Task], list[tuple[str, Task]]]
 
-TRIES = 3  # of a task whose worker or node is lost
 AHEAD = 4  # as in processes: no worker idles, and few results wait
 _REMEDY = "crashed by a picture; give nodes more memory, or leave the picture out, in stages by prune.exclude"
-_CONNECT = 10.0  # seconds within which a cluster has to answer
 _COUNT_EVERY = 5.0  # seconds after which the cluster's processors are counted anew: nodes come and go
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # reports nothing to anybody
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what later versions do, without a warning that they will
-    "RAY_task_oom_retries": str(TRIES - 1),  # else endless
-}
 
 
 class Cluster:
@@ -165,12 +157,12 @@ def open_cluster(*, cluster: str, address: str | None) -> Iterator[Cluster | Non
         yield None
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
-    os.environ |= _QUIET
-    ray = _import_ray()
+    os.environ |= QUIET
+    ray = import_ray()
     token = Path(f".cache/cluster-{os.getpid()}-{time.time_ns()}")
     own = None if address else Path(tempfile.mkdtemp(prefix="ray-"))
     try:
-        _connect(ray, address, own)
+        connect(ray, address, own)
         token.parent.mkdir(exist_ok=True)
         token.touch()
         logger.info("on Ray: %s", _describe_nodes(ray))
@@ -180,70 +172,6 @@ def open_cluster(*, cluster: str, address: str | None) -> Iterator[Cluster | Non
         token.unlink(missing_ok=True)
         if own is not None:
             shutil.rmtree(own, ignore_errors=True)
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise PipelineError(
-            "runtime.cluster is ray, but Ray is not installed: install the extra: pip install -c constraints.txt -e '.[ray]'"
-        ) from error
-    return ray
-
-
-def _connect(ray: Any, address: str | None, own: Path | None) -> None:
-    """own: the folder of a Ray that is started here, where there is no address. Paths of sockets in it have to be short."""
-    if address and address != "auto":
-        _check_reachable(address)
-    # Not public: it prints to stdout, in colours, of each worker that is lost. A test notices a change.
-    ray._private.worker.print_to_stdstream = _note
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if own is not None:
-        options |= {"num_cpus": num_cores(), "include_dashboard": False, "_temp_dir": str(own)}
-    try:
-        ray.init(address=address or "local", **options)
-    except (ConnectionError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
-        raise PipelineError(f"{_describe(address)} does not answer as a Ray cluster: {_shorten(error)}") from error
-    except RuntimeError as error:
-        if "ersion mismatch" in str(error):
-            raise PipelineError(
-                f"{_describe(address)} runs another version: {_shorten(error)}: install the same Ray and Python on all nodes"
-            ) from error
-        raise PipelineError(f"{_describe(address)} can't be used: {_shorten(error)}") from error
-
-
-def _note(said: dict[str, Any], **_: Any) -> None:
-    logger.debug("Ray: %s", " ".join(" ".join(said["lines"]).split()))
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes, also where another program answers."""
-    import grpc
-
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
-        if not os.environ.get("RAY_USE_TLS", "0").strip("0"):
-            with grpc.insecure_channel(address) as channel:
-                grpc.channel_ready_future(channel).result(_CONNECT)
-    except (OSError, ValueError, grpc.FutureTimeoutError) as error:
-        raise PipelineError(
-            f"{_describe(address)} is out of reach ({_shorten(error) or 'no answer in the language of Ray'}): expected "
-            "host:port of the head of a running Ray cluster, as `ray start --head` prints it, which answers within "
-            f"{_CONNECT:g} s"
-        ) from error
-
-
-def _describe(address: str | None) -> str:
-    return f"runtime.ray_address or RAY_ADDRESS, {address}," if address else "a Ray of its own"
-
-
-def _shorten(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _describe_nodes(ray: Any) -> str:

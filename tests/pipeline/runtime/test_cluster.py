@@ -49,7 +49,7 @@ def test_an_address_where_nobody_answers_is_named_within_seconds(monkeypatch, wh
 def test_a_port_of_another_program_is_named(monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr("pipeline.runtime.cluster._CONNECT", 0.5)
+    monkeypatch.setattr("pipeline.runtime.cluster_connection._CONNECT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(
@@ -165,21 +165,46 @@ class TestRay:
     def _needs_ray(self):
         pytest.importorskip("ray")
 
+    @pytest.fixture
+    def head(self, tmp_path):
+        """The address of one that asks for the token of ones."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--include-dashboard=false"]
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+        with subprocess.Popen(
+            [*command, f"--port={port}", "--num-cpus=1"],
+            env=self.environment(tmp_path) | token,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            while "Ray runtime started" not in process.stdout.readline():
+                assert process.poll() is None
+            yield f"127.0.0.1:{port}"
+            process.terminate()
+            process.communicate(timeout=60)
+
+    @staticmethod
+    def environment(folder: Path) -> dict[str, str]:
+        """With a home in the folder, and without what is said of Ray."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return own | {"PYTHONPATH": str(ROOT), "HOME": str(folder / "home")}
+
     def start(self, folder: Path, *words: str) -> "subprocess.Popen[str]":
         (folder / "parent.py").write_text(PARENT)
         (folder / "work.py").write_text("import os\ndef crash(number):\n    return os._exit(1) if number else 0\n")
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         return subprocess.Popen(
             [sys.executable, "parent.py", *words],
             cwd=folder,
-            env=environment | {"PYTHONPATH": str(ROOT)},
+            env=self.environment(folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def test_results_errors_and_crashes_are_as_in_processes_and_nothing_is_left(self, tmp_path):
-        """Three tries of a picture that kills its worker; and no word of Ray's own on stdout or stderr."""
+        """Three tries of a picture that kills its worker; and no word of Ray's own on stdout or stderr, no token in ~/.ray."""
         with self.start(tmp_path) as parent:
             output, errors = parent.communicate(timeout=250)
         failure, lost, other, processes, end = output.splitlines()
@@ -193,6 +218,29 @@ class TestRay:
         assert errors == ""
         assert self.wait(processes) == []
         assert list((tmp_path / ".cache").iterdir()) == []
+        assert not (tmp_path / "home/.ray").exists()
+
+    @pytest.mark.parametrize(
+        ("own", "answer"),
+        [
+            ({}, "asks for a token: set the variable RAY_AUTH_MODE to token"),
+            ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}, "works with 1"),
+            ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}, "Or it has another token than RAY_AUTH_TOKEN"),
+        ],
+    )
+    def test_a_head_that_asks_for_a_token(self, tmp_path, head, own, answer):
+        script = f"""
+from pipeline.runtime.cluster import open_cluster
+try:
+    with open_cluster(cluster="ray", address="{head}") as runner:
+        print("works with", *runner.map_in_order(len, [[0]]))
+except Exception as error:
+    print(error)
+"""
+        environment = self.environment(tmp_path) | own
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert answer in done.stdout
 
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
     def test_nothing_is_left_where_it_is_interrupted_or_killed(self, tmp_path, number):
