@@ -20,7 +20,7 @@ from pipeline.doctor.minutes import Estimate, estimate_run
 from pipeline.doctor.pictures import try_pictures
 from pipeline.doctor.plan_file import Plan, compute_digest, load_plan, save_plan
 from pipeline.doctor.plan_table import write_table
-from pipeline.doctor.rungs import LADDERS, SIZE, Rung
+from pipeline.doctor.rungs import LADDERS, Rung
 from pipeline.doctor.samples import take_samples
 from pipeline.doctor.speed import Request, Speed, measure_speeds
 from pipeline.doctor.subject import Subject, look_at_source
@@ -31,10 +31,8 @@ from pipeline.runtime.paths import PARAMS, PLAN
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 5  # three seconds of steps each: a moment in which other programs ran shall not decide
-_LONG_EMBED, _LONG_TAIL = (
-    1.1,
-    1.07,
-)  # times those seconds, in runs of minutes: 1.0 to 1.15 for embed, 1.03 to 1.09 for training
+# Times those seconds, in runs of minutes: 1.0 to 1.15 for embed, 1.03 to 1.09 for training.
+_LONG_EMBED, _LONG_TAIL = 1.1, 1.07
 _SECONDS = 240.0  # that a measurement may take on a busy machine; where nothing else runs, it takes ten
 
 
@@ -61,7 +59,7 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
     def estimate(rung: Rung) -> Estimate:
         values: dict[str, Any] = {**overrides, **rung.overrides}
         planned = check_params(content, values)
-        side = max(rung.size, SIZE)
+        side = rung.measured_size
         if side not in speeds:
             measured = next(other for other in ladder if other.size == side)
             speeds[side] = _measure(measured, overrides, file, len(subject.classes))
@@ -78,7 +76,7 @@ def make_plan(overrides: Mapping[str, Any], file: Path = PARAMS) -> Plan:
         settings=[*rung.settings, f"budget.plan={name_plan(params.budget, compute_digest([key, rung.settings]))}"],
         lines=write_table(params.budget, subject.splits, chosen, better),
         predicted=round(times.seconds / 60, 2),
-        speed=asdict(speeds[max(rung.size, SIZE)]),
+        speed=asdict(speeds[rung.measured_size]),
     )
     save_plan(plan)
     return plan

@@ -8,7 +8,7 @@ from pipeline.config.families import FINE_TUNED
 from pipeline.config.search_space import Value
 
 FROZEN, SVM, TUNED = "efficientnet_lite0", "efficientnet_lite0_svm", "efficientnet_lite0_fine_tuned"
-SIZE, LARGE = 160, 192  # pixels; from the first on, each is measured; smaller ones are estimated by it
+SIZE, LARGE = 160, 192  # pixels
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Rung:
         tuned = f", fine-tuned for {self.epochs} epochs" if self.epochs else ", frozen"
         mirrored = ", mirror images averaged" if self.mirrored else ""
         return f"{self.families[0].removesuffix(FINE_TUNED)}{tuned}, {self.size} px{views}{mirrored}"
+
+    @property
+    def measured_size(self) -> int:
+        """Pixels, at which it is measured how fast this machine is: a smaller size is estimated from SIZE."""
+        return max(self.size, SIZE)
 
     @property
     def own(self) -> dict[str, Value]:

@@ -71,7 +71,7 @@ def test_the_same_budget_and_pictures_measure_nothing_and_give_the_same_bytes(pl
 
 
 def test_a_smaller_side_is_measured_only_where_no_larger_one_fits(plan, measured):
-    sides = list(dict.fromkeys(max(rung.size, SIZE) for rung in LADDERS["best"]))
+    sides = list(dict.fromkeys(rung.measured_size for rung in LADDERS["best"]))
     plan(minutes=60, preset="best")
     assert [request.overrides[f"recipes.{TUNED}.input_size"] for request in measured] == sides[:1]
     measured.clear()
