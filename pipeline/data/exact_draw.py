@@ -30,12 +30,11 @@ def draw_exact(labels: pd.Series, groups: pd.Series, fractions: Mapping[str, flo
 
 def _list_units(labels: pd.Series, groups: pd.Series) -> pd.DataFrame:
     """label and size of each group, with its name as index; the label that most of its images have, of several the first."""
-    sizes = (
-        pd.DataFrame({"group": groups.to_numpy(), "label": labels.to_numpy()}).value_counts().reset_index(name="size")
-    )
+    table = pd.DataFrame({"group": groups.to_numpy(), "label": labels.to_numpy()})
+    sizes = table.groupby(["group", "label"], sort=False).size().reset_index(name="size")
     sizes = sizes.sort_values(["group", "size", "label"], ascending=[True, False, True])
     first = sizes.drop_duplicates("group").set_index("group")
-    return pd.DataFrame({"label": first["label"], "size": sizes.groupby("group")["size"].sum()})
+    return pd.DataFrame({"label": first["label"], "size": sizes.groupby("group", sort=False)["size"].sum()})
 
 
 def _take_first(free: pd.DataFrame, name: str, fraction: float, seed: int, later: int) -> pd.Index:

@@ -158,7 +158,7 @@ def _share(fractions: Mapping[str, float]) -> dict[str, float]:
 def _keep_copies_together(image_ids: pd.Series, split: pd.Series) -> pd.Series:
     """Where the same bytes are in several splits, those in test stay, or else those in val; the other copies are left out. What
     is thinned stays so."""
-    first = split.map({"test": 0, "val": 1, "train": 2}).groupby(image_ids).transform("min")
+    first = split.map({"test": 0, "val": 1, "train": 2}).groupby(image_ids, sort=False).transform("min")
     return split.where((split == THINNED) | (split == first.map({0: "test", 1: "val", 2: "train"})), "")
 
 

@@ -9,6 +9,7 @@ third of the passes). A test compares the two.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -185,10 +186,24 @@ def load_features(split: str, pool: int, largest: float = 1.0) -> Split:
     features, labels, position = np.empty((n, side * side * 3), np.float32), np.empty(n, np.int64), 0
     for images, numbers in read_batches(split, batch_size=256).as_numpy_iterator():
         rows = slice(position, position := position + len(images))
-        blocks = images[:, : side * pool, : side * pool].reshape(-1, side, pool, side, pool, 3)
-        features[rows] = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(images), -1) / (255 / largest)
+        features[rows] = average_blocks(images, pool).reshape(len(images), -1) / (255 / largest)
         labels[rows] = numbers
     return features, labels
+
+
+def average_blocks(images: np.ndarray, pool: int) -> np.ndarray:
+    """Means of pool × pool pixels, without a last block that is not whole, float32 (n, side // pool, side // pool, channels).
+
+    images: uint8 (n, side, side, channels). Whole numbers are added, so that the order is of no effect: `mean` over two axes
+    takes eight times as long.
+    """
+    if pool == 1:
+        return images.astype(np.float32)
+    side = images.shape[1] // pool
+    total = np.zeros((len(images), side, side, images.shape[3]), np.uint32)
+    for y, x in product(range(pool), repeat=2):
+        total += images[:, y : side * pool : pool, x : side * pool : pool]
+    return total.astype(np.float32) / np.float32(pool**2)
 
 
 def fit_hyperplanes(
