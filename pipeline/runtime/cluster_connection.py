@@ -56,10 +56,7 @@ def connect(ray: Any, address: str | None, own: Path | None) -> None:
     try:
         ray.init(address=address or "local", **options)
     except (ConnectionError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
-        other = " Or it has another token than RAY_AUTH_TOKEN or ~/.ray/auth_token" if _sends_token() else ""
-        raise PipelineError(
-            f"{_describe(address)} does not answer as a Ray cluster: {_shorten(error)}.{other}"
-        ) from error
+        raise PipelineError(f"{_describe(address)} does not answer as a Ray cluster: {_shorten(error)}") from error
     except RuntimeError as error:
         if "ersion mismatch" in str(error):
             raise PipelineError(
@@ -92,20 +89,32 @@ def _check_reachable(address: str) -> None:
 
 
 def _check_token(channel: Any, address: str) -> None:
-    """Ray itself, without a token, would try for 20 seconds, and then say that nobody answers. It takes the one in ~/.ray for a
-    cluster that it finds, never for an address that it is given, which might be anybody's."""
+    """Ray itself, with none or a wrong one, would try for 20 seconds, and then say that nobody answers. It takes the one in
+    ~/.ray for a cluster that it finds, never for an address that it is given, which might be anybody's."""
     import grpc
 
-    if _sends_token():
-        return
+    headers = _find_token() if _sends_token() else {}
     try:
-        channel.unary_unary(_IDENTIFY)(b"", timeout=_CONNECT)
+        channel.unary_unary(_IDENTIFY)(b"", _CONNECT, [(name.lower(), value) for name, value in headers.items()])
     except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            raise PipelineError(
-                f"{_describe(address)} asks for a token: set the variable RAY_AUTH_MODE to token, and have that of the cluster "
-                "in RAY_AUTH_TOKEN, or in ~/.ray/auth_token, where `ray start` has it"
-            ) from error
+        if error.code() != grpc.StatusCode.UNAUTHENTICATED:
+            return
+        what = "has another token than RAY_AUTH_TOKEN or ~/.ray/auth_token" if headers else "asks for a token"
+        raise PipelineError(
+            f"{_describe(address)} {what}: set the variable RAY_AUTH_MODE to token, and have that of the cluster "
+            "in RAY_AUTH_TOKEN, or in ~/.ray/auth_token, where `ray start` has it"
+        ) from error
+
+
+def _find_token() -> dict[str, str]:
+    """As headers; empty where there is none."""
+    ray = import_ray()
+    try:
+        return dict(
+            ray._raylet.AuthenticationTokenLoader.instance().get_token_for_http_header()
+        )  # not public, as above
+    except ray.exceptions.AuthenticationError:
+        return {}
 
 
 def _sends_token() -> bool:

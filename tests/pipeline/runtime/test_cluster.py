@@ -224,8 +224,9 @@ class TestRay:
         ("own", "answer"),
         [
             ({}, "asks for a token: set the variable RAY_AUTH_MODE to token"),
+            ({"RAY_AUTH_MODE": "token"}, "asks for a token: set the variable RAY_AUTH_MODE to token"),
             ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}, "works with 1"),
-            ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}, "Or it has another token than RAY_AUTH_TOKEN"),
+            ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}, "has another token than RAY_AUTH_TOKEN or ~/.ray"),
         ],
     )
     def test_a_head_that_asks_for_a_token(self, tmp_path, head, own, answer):
