@@ -114,7 +114,8 @@ def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> No
             )
         raise PipelineError(
             f"{where} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm; received "
-            f"{len(kept):,} other file(s), such as {readable_name(min(kept))!r}"
+            f"{len(kept):,} other file(s), such as {readable_name(min(kept))!r}; a picture is known by the extension of its "
+            "name: if these are pictures, rename them"
         )
 
 
@@ -251,7 +252,9 @@ def _find(root: Folder, path: str | None) -> Folder:
 
 def _refuse(path: str, label: str, by_file: bool) -> str:
     if not is_picture(path):
-        return f"not an image file: extension {find_extension(path)!r}" if label or by_file else _OUTSIDE
+        extension = find_extension(path)
+        advice = "" if extension else "; if it is a picture, rename it, as to .jpg"
+        return f"not an image file: extension {extension!r}{advice}" if label or by_file else _OUTSIDE
     if label:
         return ""
     return "its name does not begin with a class" if by_file else _OUTSIDE

@@ -197,6 +197,10 @@ def test_another_file_in_a_class_folder_has_a_reason(name):
     assert reasons(*both("*"), f"cat/{name}")[f"cat/{name}"].startswith("not an image file: extension")
 
 
+def test_a_picture_without_an_extension_is_told_to_be_renamed():
+    assert reasons(*both("*"), "cat/1f3a")["cat/1f3a"].endswith("if it is a picture, rename it, as to .jpg")
+
+
 @pytest.mark.parametrize("path", ["stray.jpg", "README.md"])
 def test_a_file_outside_class_folders_has_a_reason_and_no_label(path):
     files = {file.path: file for file in read_tree([*both("*"), path], "here")}
