@@ -1,7 +1,7 @@
 """Top folders that are splits: which of train, val and test each is, and where the classes in it begin."""
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.decision import Decision, quote, write_name
+from pipeline.sources.decision import Decision, quote, suggest_map, write_name
 from pipeline.sources.extras import leave_out_neighbours
 from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
 from pipeline.sources.names import (
@@ -121,12 +121,33 @@ def _take_split(top: Folder, split: str, decision: Decision) -> None:
         decision.warn(f"folder {top.name} has {top.count:,} pictures and no class folders: left out as unlabelled")
         return
     inner = _enter(top)
+    named = [folder for folder in inner.filled if folder.path in decision.splits]
+    _ask_about_inner(inner, named, decision)
     parts = find_parts(inner)
     for folder in parts or [inner]:
         decision.take_classes(folder)
+    for folder in named:  # data.splits says train/val, say
+        decision.classes.pop(folder.path, None)
+        _take_split(folder, decision.splits[folder.path], decision)
     if parts:
         decision.warn(
             f"{quote(parts)} in {top.name} are read as parts of one set; data.layout=flat reads them as classes"
+        )
+
+
+def _ask_about_inner(inner: Folder, named: list[Folder], decision: Decision) -> None:
+    """Asks what a folder between the classes of a split is, if all that it holds is folders of their names: train/cat,
+    train/dog, train/val/cat, train/val/dog."""
+    names = [fold_name(folder.name) for folder in inner.filled]
+    for folder in inner.filled:
+        found, word = folder.filled, find_split_word(folder.name)
+        is_odd = not folder.pictures and len(found) >= (1 if is_plain_split(folder.name) else 2)
+        if folder in named or not is_odd or not all(fold_name(child.name) in names for child in found):
+            continue
+        split = f"a split ({suggest_map([folder.path], word)}), " if word in ("train", "val", "test") else ""
+        decision.ask(
+            f"{folder.path} holds folders of the same names as those beside it ({quote(found)}): it is {split}the classes "
+            f"once more ({suggest_map([folder.path], 'ignore')}), or a class itself (data.layout=split)"
         )
 
 

@@ -315,6 +315,48 @@ class TestCopies:
         warning(read(files | copy(files, "train", "test")), "26 pictures", "have a copy")
 
 
+class TestSplitsInsideSplits:
+    """A validation folder that was made inside train is no class."""
+
+    TREE = inside("train", "train/val", "test")
+
+    @pytest.mark.parametrize(
+        "tree", [TREE, inside("train", "train/val"), inside("my/train", "my/train/val", "my/test")]
+    )
+    def test_it_is_asked(self, tree):
+        line = question(tree)
+        assert "train/val holds folders of the same names as those beside it (cat, dog)" in line
+        assert "train/val: val}" in line
+        assert "train/val: ignore}" in line
+
+    def test_as_a_split(self):
+        reading = read(self.TREE, splits={"train/val": "val"})
+        assert reading.classes == {"cat": 42, "dog": 36}
+        assert reading.splits == dict.fromkeys(("train", "val", "test"), 26)
+        assert not reading.warnings
+
+    def test_left_out(self):
+        reading = read(self.TREE, splits={"train/val": "ignore"})
+        assert (reading.classes, reading.splits) == (BOTH, {"train": 26, "test": 26})
+
+    def test_as_a_class(self):
+        reading = read(self.TREE, layout="split")
+        assert reading.classes == BOTH | {"val": 26}
+        warning(reading, "could also be read another way", "train/val")
+
+    def test_one_class_in_a_folder_named_as_a_split_is_enough(self):
+        assert "data.splits={train/test: test}" in question(inside("train", "val") | {"train/test/cat": 3})
+
+    def test_the_same_classes_in_a_folder_of_another_name(self):
+        line = question(inside("train", "train/new"))
+        assert "data.splits={train/new: ignore}" in line
+        assert "a split" not in line
+
+    def test_a_class_that_holds_others_or_one_of_its_name_is_a_class(self):
+        animals = {"train/dog/beagle": 4, "train/dog/pug": 4, "train/cat/cat": 5, "test/dog": 4, "test/cat": 4}
+        assert read(animals).classes == {"dog": 12, "cat": 9}
+
+
 class TestOtherFolders:
     def test_strays_beside_a_wrapper_are_in_no_class(self):
         reading = read(fill(inside("animals")) | {"dataset-cover.jpg": b"cover", "animals/sample.png": b"sample"})
