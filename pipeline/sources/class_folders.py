@@ -4,6 +4,7 @@ The sources folder and archive share this: both turn a list of paths into a Read
 file says it instead.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
 from pipeline.sources.copies import Contents
 from pipeline.sources.decision import Decision
+from pipeline.sources.extras import EXTRAS, find_files_of_extras
 from pipeline.sources.labels import read_labels
 from pipeline.sources.layout import decide_layout
 from pipeline.sources.names import (
@@ -36,6 +38,7 @@ _LABEL_WORDS = frozenset(
 _TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample"})
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z", ".001")
 _MOST_LEVELS = 200  # folders inside each other
+_KIND = re.compile(r"\.[a-z0-9]{1,8}")  # an extension that says what a file is; not that of cat.jpg?w=200
 _OUTSIDE = "lies in no class folder"
 
 LeftOut = dict[str, list[str]]  # paths by reason
@@ -112,10 +115,13 @@ def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> No
                 f"{where} has no image, but {len(packed):,} archive(s), such as {packed[0]!r}: expected pictures; archives "
                 "inside are not read, so unpack them, each into a folder of its name, and set data.source to folder"
             )
+        unclear = [path for path in kept if not _KIND.fullmatch(find_extension(path))]
+        advice = (
+            "; a picture is known by the extension of its name: if these are pictures, rename them" if unclear else ""
+        )
         raise PipelineError(
             f"{where} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm; received "
-            f"{len(kept):,} other file(s), such as {readable_name(min(kept))!r}; a picture is known by the extension of its "
-            "name: if these are pictures, rename them"
+            f"{len(kept):,} other file(s), such as {readable_name(min(unclear or kept))!r}{advice}"
         )
 
 
@@ -124,7 +130,10 @@ def _read_folders(
 ) -> Reading:
     empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
     decision = decide_layout(root, where, settings, contents, _list_tables(kept))
-    files = _label_files(_place_files(kept, decision, left_out), decision)
+    places = _place_files(kept, decision, left_out)
+    if settings.layout == "auto":
+        _leave_out_extras(places, kept, decision, left_out)
+    files = _label_files(places, decision)
     if not files:
         reasons = ", ".join(sorted(reason for reason, found in left_out.items() if found))
         raise PipelineError(f"{where} has no file that is not left out ({reasons}): expected some to be left")
@@ -184,6 +193,23 @@ def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut)
         else:
             places[path] = (find_class_in_file_name(name) if decision.by_file else label, split)
     return places
+
+
+def _leave_out_extras(
+    places: dict[str, tuple[str, str]], kept: Mapping[str, str], decision: Decision, left_out: LeftOut
+) -> None:
+    """Takes masks and thumbnails of pictures that lie beside them out of `places`."""
+    extras = find_files_of_extras(kept[path] for path, (label, _) in places.items() if label)
+    found = [path for path in places if extras and kept[path] in extras]
+    if not found:
+        return
+    for path in found:
+        del places[path]
+    left_out.setdefault(EXTRAS, []).extend(found)
+    decision.warn(
+        f"{len(found):,} pictures, such as {readable_name(found[0])!r}, have the names of masks or thumbnails of pictures "
+        "beside them and are left out: data.layout=flat (or split) reads them too"
+    )
 
 
 def _label_files(places: Mapping[str, tuple[str, str]], decision: Decision) -> list[TreeFile]:
@@ -253,7 +279,7 @@ def _find(root: Folder, path: str | None) -> Folder:
 def _refuse(path: str, label: str, by_file: bool) -> str:
     if not is_picture(path):
         extension = find_extension(path)
-        advice = "" if extension else "; if it is a picture, rename it, as to .jpg"
+        advice = "" if _KIND.fullmatch(extension) else "; if it is a picture, rename it, as to .jpg"
         return f"not an image file: extension {extension!r}{advice}" if label or by_file else _OUTSIDE
     if label:
         return ""

@@ -1,8 +1,18 @@
-"""Folders of masks and thumbnails, which lie beside the pictures that they were made from, and are left out."""
+"""Masks and thumbnails, which lie beside the pictures that they were made from, and are left out: folders of them, and files
+whose names say so."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import PurePosixPath
 
 from pipeline.sources.decision import Decision, quote
 from pipeline.sources.names import find_split_word, means_images, means_masks, means_thumbnails
-from pipeline.sources.tree import Folder, drop
+from pipeline.sources.tree import Folder, drop, is_picture
+
+EXTRAS = "masks or thumbnails"
+_LAST_WORD = re.compile(r"[ ._-]+([A-Za-z]+)(?:[ ._-]?\d+)?$")
 
 
 def leave_out_neighbours(level: Folder, decision: Decision) -> None:
@@ -12,7 +22,7 @@ def leave_out_neighbours(level: Folder, decision: Decision) -> None:
     rest = [top for top in tops if top not in extra]
     if extra and rest and all(means_images(top.name) or find_split_word(top.name) for top in rest):
         for folder in extra:
-            decision.ignore([folder], "masks or thumbnails")
+            decision.ignore([folder], EXTRAS)
             decision.warn(
                 f"folder {folder.path} ({folder.count:,} pictures) beside {quote(rest)} is left out: masks or thumbnails"
             )
@@ -30,8 +40,26 @@ def leave_out_inside_classes(level: Folder, decision: Decision) -> None:
                     found.setdefault(child.name, []).append(child)
     for name, folders in found.items():
         count = sum(folder.count for folder in folders)
-        decision.ignore(folders, "masks or thumbnails")
+        decision.ignore(folders, EXTRAS)
         decision.warn(
             f"{count:,} pictures in folders {name} inside {len(folders)} classes are left out as masks or thumbnails of the "
             "others: data.layout=flat reads them too"
         )
+
+
+def find_files_of_extras(names: Iterable[str]) -> set[str]:
+    """Pictures such as 1_mask.png and 1_mask_2.png beside 1.png. names: paths with /."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, tuple[str, str]] = {}
+    for name in filter(is_picture, names):
+        folder, _, file = name.rpartition("/")
+        stem = PurePosixPath(file).stem
+        stems[folder].add(stem)
+        if (last := _LAST_WORD.search(stem)) and _means_extra(last[1]):
+            found[name] = folder, stem[: last.start()]
+    return {name for name, (folder, stem) in found.items() if stem in stems[folder]}
+
+
+@cache
+def _means_extra(word: str) -> bool:
+    return word.lower() == "seg" or means_masks(word) or means_thumbnails(word)

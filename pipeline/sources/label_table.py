@@ -8,6 +8,7 @@ from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.names import find_split_word, find_words
+from pipeline.sources.tree import is_picture
 
 _MANY = 10  # values; a column with so many names no splits
 _MISSING = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>", "?"})
@@ -107,9 +108,15 @@ def _find_column(header: list[str], title: str, key: str, name: str) -> int:
     if header.count(title) > 1:
         raise PipelineError(f"data.labels {name!r} has the column {title!r} twice: expected it once")
     if title not in header:
+        received = ", ".join(header[:20])
+        if any(is_picture(word) for word in received.replace(",", " ").split()):
+            raise PipelineError(
+                f"data.labels {name!r} has no header: its first row names a picture, {received!r}; expected path,label above "
+                "it, and commas, semicolons or tabs between columns"
+            )
         raise PipelineError(
-            f"data.labels {name!r} has no column {title!r}: received {', '.join(header[:20])}; set data.label_columns.{key} to "
-            "the one that is meant"
+            f"data.labels {name!r} has no column {title!r}: received {received}; set data.label_columns.{key} to the one that "
+            "is meant"
         )
     return header.index(title)
 

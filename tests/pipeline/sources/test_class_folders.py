@@ -197,8 +197,16 @@ def test_another_file_in_a_class_folder_has_a_reason(name):
     assert reasons(*both("*"), f"cat/{name}")[f"cat/{name}"].startswith("not an image file: extension")
 
 
-def test_a_picture_without_an_extension_is_told_to_be_renamed():
-    assert reasons(*both("*"), "cat/1f3a")["cat/1f3a"].endswith("if it is a picture, rename it, as to .jpg")
+@pytest.mark.parametrize("name", ["1f3a", "1.jpg?w=200", "1.jpg.~2~"])
+def test_what_may_be_a_picture_by_another_name_is_told_to_be_renamed(name):
+    assert reasons(*both("*"), f"cat/{name}")[f"cat/{name}"].endswith("if it is a picture, rename it, as to .jpg")
+    assert refusal(f"cat/{name}", f"dog/{name}").endswith("if these are pictures, rename them")
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "train-00000-of-00001.parquet", "notes.txt"])
+def test_what_is_something_else_is_not(name):
+    assert "rename" not in reasons(*both("*"), f"cat/{name}")[f"cat/{name}"]
+    assert "rename" not in refusal(f"cat/{name}", f"dog/{name}")
 
 
 @pytest.mark.parametrize("path", ["stray.jpg", "README.md"])

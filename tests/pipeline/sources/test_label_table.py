@@ -55,6 +55,13 @@ def test_blank_lines_and_blanks_around_fields_count_for_nothing():
     assert parse("\npath, label\n\n a.jpg , cat\n\nb.jpg,dog\n\n") == TWO
 
 
+@pytest.mark.parametrize("row", ["pics/1.jpg,cat", "pics/1.jpg;cat", "pics/1.JPG cat", "1,a b.png,cat"])
+def test_a_table_without_a_header_is_told_to_get_one(row):
+    line = refusal(f"{row}\n{row.replace('1', '2')}\n")
+    assert "has no header: its first row names a picture" in line
+    assert "expected path,label above it" in line
+
+
 @pytest.mark.parametrize("label", ["NA", "nan", "null", "007", "1.0", "True"])
 def test_labels_are_text(label):
     assert parse(f"path,label\na,{label}\n")[0][1] == label

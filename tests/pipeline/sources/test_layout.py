@@ -357,6 +357,39 @@ class TestSplitsInsideSplits:
         assert read(animals).classes == {"dog": 12, "cat": 9}
 
 
+class TestFilesOfMasks:
+    """As in Kaggle's Breast Ultrasound Images: benign (1).png and benign (1)_mask.png in one folder."""
+
+    @pytest.mark.parametrize(
+        "name", ["1_mask", "1_mask_1", "1_mask2", "1-Mask", "1 segmentation", "1_seg", "1_gt", "1.thumb", "1_thumbnail"]
+    )
+    def test_beside_their_picture_they_are_left_out(self, name):
+        files = {f"{label}/{stem}.png": b"x" for label in PAIR for stem in ("1", "2", name)}
+        reading = read(files)
+        assert reading.classes == {"cat": 2, "dog": 2}
+        assert reading.left_out == (("masks or thumbnails", 2, f"cat/{name}.png"),)
+        warning(reading, "2 pictures", f"'cat/{name}.png'", "data.layout=flat")
+
+    def test_their_picture_may_have_another_extension(self):
+        assert read({f"{label}/{name}": b"x" for label in PAIR for name in ("1.jpg", "1_mask.png")}).classes == {
+            "cat": 1,
+            "dog": 1,
+        }
+
+    @pytest.mark.parametrize("name", ["2_mask", "mask", "1_face", "1mask", "masked_1"])
+    def test_other_names_are_pictures(self, name):
+        files = {f"{label}/{stem}.png": b"x" for label in PAIR for stem in ("1", name)}
+        assert read(files).classes == {"cat": 2, "dog": 2}
+
+    def test_a_picture_in_another_folder_makes_no_mask(self):
+        assert read({"cat/1.png": b"x", "dog/1_mask.png": b"x"}).classes == {"cat": 1, "dog": 1}
+
+    def test_those_who_say_what_folders_are_get_all(self):
+        files = {f"train/{label}/{stem}.png": b"x" for label in PAIR for stem in ("1", "1_mask")}
+        assert read(files).classes == {"cat": 1, "dog": 1}
+        assert read(files, layout="split").classes == {"cat": 2, "dog": 2}
+
+
 class TestOtherFolders:
     def test_strays_beside_a_wrapper_are_in_no_class(self):
         reading = read(fill(inside("animals")) | {"dataset-cover.jpg": b"cover", "animals/sample.png": b"sample"})
