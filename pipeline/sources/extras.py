@@ -2,10 +2,8 @@
 whose names say so."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
-from pathlib import PurePosixPath
 
 from pipeline.sources.decision import Decision, quote
 from pipeline.sources.names import find_split_word, means_images, means_masks, means_thumbnails
@@ -49,15 +47,24 @@ def leave_out_inside_classes(level: Folder, decision: Decision) -> None:
 
 def find_files_of_extras(names: Iterable[str]) -> set[str]:
     """Pictures such as 1_mask.png and 1_mask_2.png beside 1.png. names: paths with /."""
-    stems: dict[str, set[str]] = defaultdict(set)
-    found: dict[str, tuple[str, str]] = {}
-    for name in filter(is_picture, names):
-        folder, _, file = name.rpartition("/")
-        stem = PurePosixPath(file).stem
-        stems[folder].add(stem)
-        if (last := _LAST_WORD.search(stem)) and _means_extra(last[1]):
-            found[name] = folder, stem[: last.start()]
-    return {name for name, (folder, stem) in found.items() if stem in stems[folder]}
+    pictures = [name for name in names if is_picture(name)]
+    named = {name: original for name in pictures if (original := _find_original(name))}
+    if not named:
+        return set()
+    folders = {original.rpartition("/")[0] for original in named.values()}
+    known = {_drop_extension(name) for name in pictures if name.rpartition("/")[0] in folders}
+    return {name for name, original in named.items() if original in known}
+
+
+def _find_original(name: str) -> str:
+    """The path, without extension, of the picture that a name says it is a mask or thumbnail of. Empty if it says none."""
+    path = _drop_extension(name)
+    last = _LAST_WORD.search(path)
+    return path[: last.start()] if last and _means_extra(last[1]) else ""
+
+
+def _drop_extension(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 @cache
