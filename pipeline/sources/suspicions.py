@@ -8,13 +8,13 @@ from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, wr
 from pipeline.sources.names import (
     describe_rewritten,
     find_copied_name,
-    find_words,
     fold_name,
     is_litter,
     make_class_names,
 )
 from pipeline.sources.reading import TreeFile
 from pipeline.sources.tree import find_extension, is_picture
+from pipeline.sources.versions import find_versions
 
 _FEW = 3  # files that go unused without a warning
 _SHARE = 0.05  # fraction of the pictures that are used, likewise
@@ -39,7 +39,6 @@ _SIDECARS = frozenset(  # what lies beside pictures, and is none
         *(".ini", ".db", ".pts", ".py", ".ipynb", ".xlsx", ".doc", ".docx", ".h5", ".hdf5", ".pkl", ".aae"),
     }
 )
-_AUGMENTED = frozenset({"augmented", "augmentation", "augmentations", "aug"})
 
 
 def merge_spellings(found: Iterable[tuple[str, str]], decision: Decision) -> dict[tuple[str, str], str]:
@@ -112,7 +111,7 @@ def _report_copied(copied: dict[str, str], by_class: Mapping[str, list[str]], de
 
 
 def _report_names(used: list[TreeFile], decision: Decision) -> None:
-    """One class only, classes with the names of copies, and folders of augmented pictures, which leak into test."""
+    """One class only, classes with the names of copies, and changed copies of pictures, which leak into test."""
     classes = sorted({file.label for file in used})
     if len(classes) == 1:
         decision.warn(
@@ -126,13 +125,13 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
                 f"class {label!r} has the name of a copy of {original!r}: if it is one, leave it out "
                 f"({_suggest_ignoring(label, decision)}); if both are one class, prune.merge_classes merges them"
             )
-    folders = {file.path.rpartition("/")[0] for file in used}
-    changed = {path for path in folders if any(_AUGMENTED & set(find_words(name)) for name in path.split("/"))}
-    augmented = [file for file in used if changed and file.path.rpartition("/")[0] in changed]
-    if augmented and len(augmented) < len(used) and not any(file.source_split for file in used):
+    is_divided = any(file.source_split for file in used)
+    versions = [] if is_divided else find_versions(file.name for file in used)
+    if versions and len(versions) < len(used):
         decision.warn(
-            f"{len(augmented):,} pictures, such as {augmented[0].name!r}, lie in folders of augmented pictures: a changed copy "
-            "in test makes it too easy; split.group=near keeps copies together"
+            f"{len(versions):,} pictures, such as {versions[0]!r}, are changed copies by their names or their folders: one in "
+            "train makes test too easy; split.group=near keeps those together that look alike, and a column group in "
+            "data.labels all of them"
         )
 
 
