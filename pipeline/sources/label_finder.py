@@ -103,6 +103,11 @@ class _Index:
         return [path for path, _ in near]
 
 
+def is_absolute(path: str) -> bool:
+    """Whether a row's path begins at a root, of Windows or of Unix."""
+    return path.startswith(("/", "\\")) or bool(_DRIVE.match(path.replace("\\", "/")))
+
+
 def _split(path: str) -> list[str]:
     text = _DRIVE.sub("/", normalize("NFC", path.replace("\\", "/")))
     return [part for part in text.split("/") if part not in ("", ".")]

@@ -1,15 +1,16 @@
 """A reading by a CSV file of labels: which picture each row means, and what is left over on either side."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
-from pipeline.sources.label_finder import Finder
+from pipeline.sources.label_finder import Finder, is_absolute
 from pipeline.sources.label_table import LabelRow, find_doubts, parse_labels
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.names import describe_rewritten, find_split_word, fold_name, make_class_names, make_unique_names
@@ -42,15 +43,20 @@ def read_labels(
     left_out: paths by reason, of what is left out already. read_file: of a path.
 
     A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of; the
-    extension may be missing. Raises PipelineError if no row has a file, and for rows that contradict each other.
+    extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each table's own folder,
+    and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a file, and for rows that
+    contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
-    data = _load(settings.labels, tables, where, read_file)
-    rows = parse_labels(data, settings.label_columns, name)
+    loaded = _load(settings.labels, tables, where, read_file)
+    read = {table: _read_rows(table, data, settings) for table, data in loaded.items()}
+    rows = [row for found in read.values() for row in found]
     pictures = {path: text for path, text in kept.items() if is_picture(path) and not _is_ignored(text, settings)}
     finder = Finder(pictures, settings.root, where)
-    matches = _match(rows, finder, settings, name)
+    matches = _Matches()
+    for table, found in read.items():
+        _match(found, finder, settings, table, matches)
     if not matches.chosen:
         _refuse_all(rows, finder, matches.unlabelled, where, name)
     for path in kept:
@@ -65,7 +71,13 @@ def read_labels(
     files = _make_files(matches.chosen, settings, name)
     warnings = _warn(where, name, matches, left_out.get(_NO_ROW, []))
     warnings += tuple(
-        f"{where}: {line}" for line in [*finder.describe(name), *find_doubts(data, settings.label_columns, name)]
+        f"{where}: {line}"
+        for line in [
+            *finder.describe(name),
+            *chain(
+                *(find_doubts(data, settings.label_columns, _name(table, settings)) for table, data in loaded.items())
+            ),
+        ]
     )
     classes = make_class_names({row.label for row in matches.chosen.values()})
     warnings += tuple(f"{where}: {line}" for line in [describe_rewritten(classes, "class names")] if line)
@@ -85,10 +97,11 @@ class _Matches:
     ignored: set[str] = field(default_factory=set)
 
 
-def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, name: str) -> _Matches:
-    matches = _Matches()
+def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, table: str, matches: _Matches) -> None:
+    """Adds to the matches. table: of the rows, as `_load` calls it."""
+    name = _name(table, settings)
     for row in rows:
-        path = finder.find(row, name)
+        path = _find(row, table, finder, settings)
         if path is None:
             matches.unmatched.append(row)
         elif row.split and settings.splits.get(row.split) == "ignore":
@@ -100,19 +113,52 @@ def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, name
             matches.repeated.append(row)
         else:
             matches.chosen[path] = row
-    return matches
 
 
-def _load(labels: str, kept: Mapping[str, str], where: str, read_file: Callable[[str], bytes] | None) -> bytes:
-    """The bytes of data.labels: a file of the source, by its path or the end of it, or one on this machine."""
+def _name(table: str, settings: ReadingSettings) -> str:
+    """As messages call it: of several, with its folders."""
+    return Path(table).name if table == settings.labels else table
+
+
+def _read_rows(table: str, data: bytes, settings: ReadingSettings) -> list[LabelRow]:
+    """table: the path of one of several, from the source's root, or a name without folders."""
+    rows = parse_labels(data, settings.label_columns, _name(table, settings))
+    if table == settings.labels:
+        return rows
+    folder, _, file = table.rpartition("/")
+    names = [folder.rpartition("/")[2], Path(file).stem]
+    split = next((name for name in names if name in settings.splits or find_split_word(name)), "")
+    return [replace(row, split=row.split or split) for row in rows]
+
+
+def _find(row: LabelRow, table: str, finder: Finder, settings: ReadingSettings) -> str | None:
+    """The path of the file that a row means: of one of several tables, from its own folder on, if that is one."""
+    name, (folder, _, _) = _name(table, settings), table.rpartition("/")
+    if table == settings.labels or not folder or is_absolute(row.path):
+        return finder.find(row, name)
+    return finder.find(replace(row, path=f"{folder}/{row.path}"), name) or finder.find(row, name)
+
+
+def _load(
+    labels: str, kept: Mapping[str, str], where: str, read_file: Callable[[str], bytes] | None
+) -> dict[str, bytes]:
+    """The bytes of data.labels: a file of the source, by its path or the end of it, or one on this machine, with data.labels
+    itself as its key; or files of the source by a pattern, by their paths from its root."""
     wanted = normalize("NFC", labels.replace("\\", "/").strip("/"))
     inside = [path for path, text in kept.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
     inside = [path for path in inside if kept[path] == wanted] or inside
     if read_file is not None and len(inside) == 1 and not Path(labels).is_absolute():
-        return read_file(inside[0])
+        return {labels: read_file(inside[0])}
+    if not inside and read_file is not None and set("*?[") & set(wanted):
+        found = sorted(
+            path for path, text in kept.items() if PurePosixPath(text).match(wanted) and not is_picture(path)
+        )
+        if found:
+            return {kept[path]: read_file(path) for path in found}
     if len(inside) > 1:
         raise PipelineError(
-            f"data.labels {labels!r} is {len(inside)} files of {where}: expected one; name its folders too"
+            f"data.labels {labels!r} is {len(inside)} files of {where}: expected one; name its folders too, or all of them, as "
+            f"'*/{Path(wanted).name}'"
         )
     if (file := find_labels_file(labels, None)) is None:
         tables = sorted(text for text in kept.values() if text.lower().endswith((".csv", ".tsv", ".txt")))
@@ -120,7 +166,7 @@ def _load(labels: str, kept: Mapping[str, str], where: str, read_file: Callable[
             f"data.labels {labels!r} is neither in {where} nor a file on this machine: expected a CSV file; the source has "
             f"{list_names(tables) or 'none'}"
         )
-    return file.read_bytes()
+    return {labels: file.read_bytes()}
 
 
 def _is_ignored(text: str, settings: ReadingSettings) -> bool:

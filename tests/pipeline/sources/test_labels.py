@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 
 from pipeline.config.sources import LabelColumns
@@ -202,3 +204,76 @@ def test_labels_that_differ_only_in_what_can_not_be_seen_stay_apart_and_are_one_
     assert all(name.isprintable() for name in names)
     assert r"x\x1b" in names
     assert any("class names with characters that can't be seen or stored: 2" in line for line in reading.warnings)
+
+
+class TestSeveralTables:
+    """A table for each split, as Roboflow and Hugging Face's ImageFolder have them, by a pattern."""
+
+    TABLES: ClassVar = {
+        "train/metadata.csv": "path,label\n1.jpg,cat\n2.jpg,dog\n",
+        "valid/metadata.csv": "path,label\n1.jpg,dog\n",
+        "test/metadata.csv": "path,label\n1.jpg,cat\nx/1.jpg,dog\n",
+    }
+    FILES = ("train/1.jpg", "train/2.jpg", "valid/1.jpg", "test/1.jpg", "test/x/1.jpg")
+
+    @staticmethod
+    def read(tables, files, labels="*/metadata.csv", **settings) -> Reading:
+        settings = AS_FOUND.model_copy(update={"labels": labels, **settings})
+        return read_tree([*files, *tables], "folder 'x'", settings, read_file=lambda path: tables[path].encode())
+
+    @pytest.mark.parametrize("wrapper", ["", "my/set/"])
+    def test_paths_are_from_the_folder_of_each_and_its_name_is_the_split(self, wrapper):
+        tables = {f"{wrapper}{path}": text for path, text in self.TABLES.items()}
+        reading = self.read(tables, [f"{wrapper}{path}" for path in self.FILES])
+        assert {file.path.removeprefix(wrapper): (file.source_split, file.label) for file in reading} == {
+            "train/1.jpg": ("train", "cat"),
+            "train/2.jpg": ("train", "dog"),
+            "valid/1.jpg": ("val", "dog"),
+            "test/1.jpg": ("test", "cat"),
+            "test/x/1.jpg": ("test", "dog"),
+        }
+        assert "metadata.csv: 5 of 5 rows have a file, and 5 of 5 pictures a row" in reading.notes
+
+    def test_the_name_of_a_table_may_be_that_of_the_split_and_paths_may_be_from_the_root(self):
+        tables = {"lists/train.csv": "path,label\nimages/a.jpg,cat\n", "lists/Test_set.csv": "path,label\nb.jpg,dog\n"}
+        reading = self.read(tables, ["deep/images/a.jpg", "deep/images/b.jpg"], "lists/*.csv")
+        assert {file.path: file.source_split for file in reading} == {
+            "deep/images/a.jpg": "train",
+            "deep/images/b.jpg": "test",
+        }
+
+    def test_other_names_of_splits(self):
+        tables = {f"{name}/l.csv": "path,label\n1.jpg,cat\n" for name in ("a", "b")}
+        files = ["a/1.jpg", "b/1.jpg"]
+        assert {file.source_split for file in self.read(tables, files, "*/l.csv")} == {""}
+        splits = {"a": "train", "b": "test"}
+        assert {file.source_split for file in self.read(tables, files, "*/l.csv", splits=splits)} == {"train", "test"}
+
+    def test_a_column_of_splits_comes_first(self):
+        tables = {"train/l.csv": "path,label,split\n1.jpg,cat,test\n2.jpg,dog,\n"}
+        reading = self.read(tables, self.FILES, "*/l.csv")
+        assert [file.source_split for file in reading] == ["test", "train"]
+
+    def test_what_is_wrong_names_the_table(self):
+        tables = self.TABLES | {"valid/metadata.csv": "file,label\n1.jpg,dog\n"}
+        with pytest.raises(PipelineError, match=r"^data.labels 'valid/metadata.csv' has no column 'path'"):
+            self.read(tables, self.FILES)
+        tables = self.TABLES | {"a.csv": "path,label\ntrain/1.jpg,dog\n"}
+        with pytest.raises(PipelineError, match=r"row 2: .*'1.jpg' has label 'cat', and 'dog' in row 2"):
+            self.read(tables, self.FILES, "*.csv")
+
+    def test_a_file_of_such_a_name_is_that_file(self):
+        tables = {"l[1].csv": "path,label\ntrain/1.jpg,cat\n", "l1.csv": "path,label\ntrain/1.jpg,dog\n"}
+        assert self.read(tables, self.FILES, "l[1].csv").classes == {"cat": 1}
+
+    def test_no_table_of_the_pattern(self):
+        with pytest.raises(PipelineError, match=r"data.labels '\*/labels.csv' is neither in folder 'x' nor a file"):
+            self.read(self.TABLES, self.FILES, "*/labels.csv")
+
+    def test_several_of_one_name_are_advised(self):
+        with pytest.raises(
+            PipelineError, match=r"expected one; name its folders too, or all of them, as '\*/metadata.csv'"
+        ):
+            self.read(self.TABLES, self.FILES, "metadata.csv")
+        with pytest.raises(PipelineError, match=r"set data.labels='\*/metadata.csv'"):
+            self.read(self.TABLES, [path for path in self.FILES if "x" not in path], None)
