@@ -14,17 +14,20 @@ SIZE, LARGE = 160, 192  # pixels
 @dataclass(frozen=True)
 class Rung:
     """One way to train. size: pixels, of the backbone's input. views: augmented ones of each image. epochs: of fine-tuning; 0:
-    the backbone stays frozen. mirrored: whether mirror images are averaged, and trained on too."""
+    the backbone stays frozen. mirrored: whether mirror images are averaged, and trained on too. cut: the block after which the
+    backbone is fine-tuned, if not that of the recipe; the same at all rungs of one size, which is measured once."""
 
     families: tuple[str, ...]
     size: int
     views: int
     epochs: int = 0
     mirrored: bool = False
+    cut: int | None = None
 
     def __str__(self) -> str:
         views = {0: "", 1: ", a view of each image"}.get(self.views, f", {self.views} views of each image")
-        tuned = f", fine-tuned for {self.epochs} epochs" if self.epochs else ", frozen"
+        cut = f" after block {self.cut}" if self.cut else ""
+        tuned = f", fine-tuned{cut} for {self.epochs} epochs" if self.epochs else ", frozen"
         mirrored = ", mirror images averaged" if self.mirrored else ""
         return f"{self.families[0].removesuffix(FINE_TUNED)}{tuned}, {self.size} px{views}{mirrored}"
 
@@ -39,7 +42,8 @@ class Rung:
         name = self.families[0]
         tuned: dict[str, Value] = {f"recipes.{name}.fine_tune.epochs": self.epochs} if self.epochs else {}
         mirrored: dict[str, Value] = {"evaluate.tta": "flip"} if self.mirrored else {}
-        return {"embed.views": self.views, f"recipes.{name}.input_size": self.size} | tuned | mirrored
+        cut: dict[str, Value] = {f"recipes.{name}.fine_tune.from": f"block {self.cut}"} if self.cut else {}
+        return {"embed.views": self.views, f"recipes.{name}.input_size": self.size} | tuned | cut | mirrored
 
     @property
     def overrides(self) -> dict[str, Value | list[str]]:
@@ -54,8 +58,8 @@ class Rung:
         return [f"families=[{','.join(self.families)}]", *(f"{plus[name]}{name}={v}" for name, v in self.own.items())]
 
 
-def _tune(size: int, views: int, *epochs: int, mirrored: bool = False) -> Iterator[Rung]:
-    return (Rung((TUNED,), size, views, count, mirrored) for count in epochs)
+def _tune(size: int, views: int, *epochs: int, mirrored: bool = False, cut: int | None = None) -> Iterator[Rung]:
+    return (Rung((TUNED,), size, views, count, mirrored, cut) for count in epochs)
 
 
 _FAST = (
@@ -64,5 +68,5 @@ _FAST = (
     *(Rung((FROZEN,), size, 0) for size in (SIZE, 128, 96, 64)),
 )
 _GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(144, 0, 2), *_tune(128, 0, 2), *_FAST)
-_BEST = (*_tune(LARGE, 1, 8, 7, 6, 5, 4, 3, mirrored=True), *_tune(LARGE, 1, 6, 5), *_GOOD)
+_BEST = (*_tune(LARGE, 1, 8, 7, 6, 5, 4, 3, mirrored=True, cut=12), *_tune(LARGE, 1, 6, 5, cut=12), *_GOOD)
 LADDERS: dict[str, tuple[Rung, ...]] = {"fast": _FAST, "good": _GOOD, "best": _BEST}

@@ -29,6 +29,15 @@ def test_a_better_preset_has_all_that_a_cheaper_one_has_behind_its_own():
     assert best[-len(good) :] == good
 
 
+@pytest.mark.parametrize("name", LADDERS)
+def test_what_is_measured_once_for_a_size_is_cut_at_one_block(name):
+    tuned = {(rung.measured_size, rung.cut) for rung in LADDERS[name] if rung.epochs}
+    assert len(tuned) == len(dict(tuned))
+
+
 def test_a_rung_is_said_in_words():
+    assert str(LADDERS["best"][5]) == (
+        "efficientnet_lite0, fine-tuned after block 12 for 3 epochs, 192 px, a view of each image, mirror images averaged"
+    )
     assert str(LADDERS["good"][0]) == "efficientnet_lite0, fine-tuned for 4 epochs, 160 px, a view of each image"
     assert str(LADDERS["fast"][-1]) == "efficientnet_lite0, frozen, 64 px"
