@@ -100,11 +100,13 @@ def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
         raise PipelineError(f"{what} has a header and no rows: expected a row per picture")
-    _find_column(header, columns.path, "path", name)
+    named = [title for title, text in zip(header, lines[1][1], strict=False) if is_picture(text)]
+    _find_column(header, columns.path, "path", name, guess=named[0] if named else "")
     return header, [fit_line(line, header, what) for line in lines[1:]]
 
 
-def _find_column(header: list[str], title: str, key: str, name: str) -> int:
+def _find_column(header: list[str], title: str, key: str, name: str, guess: str = "") -> int:
+    """guess: another that may be meant."""
     if header.count(title) > 1:
         raise PipelineError(f"data.labels {name!r} has the column {title!r} twice: expected it once")
     if title not in header:
@@ -114,9 +116,10 @@ def _find_column(header: list[str], title: str, key: str, name: str) -> int:
                 f"data.labels {name!r} has no header: its first row names a picture, {received!r}; expected path,label above "
                 "it, and commas, semicolons or tabs between columns"
             )
+        example = f", such as {guess!r}" if guess else ""
         raise PipelineError(
             f"data.labels {name!r} has no column {title!r}: received {received}; set data.label_columns.{key} to the one that "
-            "is meant"
+            f"is meant{example}"
         )
     return header.index(title)
 

@@ -62,6 +62,13 @@ def test_a_table_without_a_header_is_told_to_get_one(row):
     assert "expected path,label above it" in line
 
 
+def test_the_column_that_has_names_of_pictures_is_proposed():
+    assert refusal("id,file_name,label\n1,a.jpg,cat\n").endswith(
+        "set data.label_columns.path to the one that is meant, such as 'file_name'"
+    )
+    assert refusal("id,label\n1,cat\n").endswith("to the one that is meant")
+
+
 @pytest.mark.parametrize("label", ["NA", "nan", "null", "007", "1.0", "True"])
 def test_labels_are_text(label):
     assert parse(f"path,label\na,{label}\n")[0][1] == label
