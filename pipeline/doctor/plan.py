@@ -31,8 +31,8 @@ from pipeline.runtime.paths import PARAMS, PLAN
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 5  # three seconds of steps each: a moment in which other programs ran shall not decide
-# Times those seconds, in runs of minutes: 1.0 to 1.15 for embed, 1.03 to 1.09 for training.
-_LONG_EMBED, _LONG_TAIL = 1.1, 1.07
+# Times those seconds, in runs of minutes: 0.95 to 1.15 for embed, 0.95 to 1.09 for training.
+_LONG_EMBED, _LONG_TAIL = 1.05, 1.04
 _SECONDS = 240.0  # that a measurement may take on a busy machine; where nothing else runs, it takes ten
 
 

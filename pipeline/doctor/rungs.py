@@ -68,5 +68,11 @@ _FAST = (
     *(Rung((FROZEN,), size, 0) for size in (SIZE, 128, 96, 64)),
 )
 _GOOD = (*_tune(SIZE, 1, 4, 3, 2), *_tune(SIZE, 0, 3, 2), *_tune(144, 0, 2), *_tune(128, 0, 2), *_FAST)
-_BEST = (*_tune(LARGE, 1, 8, 7, 6, 5, 4, 3, mirrored=True, cut=12), *_tune(LARGE, 1, 6, 5, cut=12), *_GOOD)
+_BEST = (
+    *_tune(LARGE, 1, 8, 7, 6, 5, 4, mirrored=True, cut=12),
+    *_tune(LARGE, 0, 4, 3, mirrored=True, cut=12),
+    *_tune(LARGE, 1, 8, 6, 5, 4, cut=12),
+    *_tune(LARGE, 0, 4, 3, cut=12),
+    *_GOOD,
+)
 LADDERS: dict[str, tuple[Rung, ...]] = {"fast": _FAST, "good": _GOOD, "best": _BEST}

@@ -161,7 +161,7 @@ def test_pictures_whose_mirror_images_are_wrong_are_not_averaged_with_them(plan,
     PLAN.unlink()
     found, _ = plan(minutes=60, preset="best")
     assert "evaluate.tta=flip" not in found.settings
-    assert "for 6 epochs, 192 px" in found.lines[0]
+    assert "for 8 epochs, 192 px" in found.lines[0]
 
 
 def test_features_of_a_smaller_side_take_less_by_the_area_and_small_maps_as_long_as_before():

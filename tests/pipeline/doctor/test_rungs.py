@@ -36,8 +36,8 @@ def test_what_is_measured_once_for_a_size_is_cut_at_one_block(name):
 
 
 def test_a_rung_is_said_in_words():
-    assert str(LADDERS["best"][5]) == (
-        "efficientnet_lite0, fine-tuned after block 12 for 3 epochs, 192 px, a view of each image, mirror images averaged"
+    assert str(LADDERS["best"][4]) == (
+        "efficientnet_lite0, fine-tuned after block 12 for 4 epochs, 192 px, a view of each image, mirror images averaged"
     )
     assert str(LADDERS["good"][0]) == "efficientnet_lite0, fine-tuned for 4 epochs, 160 px, a view of each image"
     assert str(LADDERS["fast"][-1]) == "efficientnet_lite0, frozen, 64 px"
