@@ -110,9 +110,8 @@ def _find_token() -> dict[str, str]:
     """As headers; empty where there is none."""
     ray = import_ray()
     try:
-        return dict(
-            ray._raylet.AuthenticationTokenLoader.instance().get_token_for_http_header()
-        )  # not public, as above
+        # Not public, as above.
+        return dict(ray._raylet.AuthenticationTokenLoader.instance().get_token_for_http_header())
     except ray.exceptions.AuthenticationError:
         return {}
 

@@ -1,16 +1,15 @@
 """Masks and thumbnails, which lie beside the pictures that they were made from, and are left out: folders of them, and files
 whose names say so."""
 
-import re
 from collections.abc import Iterable
 from functools import cache
 
 from pipeline.sources.decision import Decision, quote
+from pipeline.sources.derived import find_derived
 from pipeline.sources.names import find_split_word, means_images, means_masks, means_thumbnails
-from pipeline.sources.tree import Folder, drop, is_picture
+from pipeline.sources.tree import Folder, drop
 
 EXTRAS = "masks or thumbnails"
-_LAST_WORD = re.compile(r"[ ._-]+([A-Za-z]+)(?:[ ._-]?\d+)?$")
 
 
 def leave_out_neighbours(level: Folder, decision: Decision) -> None:
@@ -47,26 +46,10 @@ def leave_out_inside_classes(level: Folder, decision: Decision) -> None:
 
 def find_files_of_extras(names: Iterable[str]) -> set[str]:
     """Pictures such as 1_mask.png and 1_mask_2.png beside 1.png. names: paths with /."""
-    pictures = [name for name in names if is_picture(name)]
-    named = {name: original for name in pictures if (original := _find_original(name))}
-    if not named:
-        return set()
-    folders = {original.rpartition("/")[0] for original in named.values()}
-    known = {_drop_extension(name) for name in pictures if name.rpartition("/")[0] in folders}
-    return {name for name, original in named.items() if original in known}
-
-
-def _find_original(name: str) -> str:
-    """The path, without extension, of the picture that a name says it is a mask or thumbnail of. Empty if it says none."""
-    path = _drop_extension(name)
-    last = _LAST_WORD.search(path)
-    return path[: last.start()] if last and _means_extra(last[1]) else ""
-
-
-def _drop_extension(name: str) -> str:
-    return name.rpartition(".")[0]
+    return find_derived(names, _means_extra)
 
 
 @cache
 def _means_extra(word: str) -> bool:
+    """Not of a folder: seg_train is a split."""
     return word.lower() == "seg" or means_masks(word) or means_thumbnails(word)

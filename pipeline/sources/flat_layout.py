@@ -107,11 +107,8 @@ def _hold_splits(tops: list[Folder]) -> bool:
 
 def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list[str]) -> None:
     """Folders that can be no classes: parts with pictures in them, or one folder of images beside a CSV file."""
-    beside = (
-        f"; {suggest_tables(tables)} may hold the labels (data.labels={write_name(suggest_tables(tables))})"
-        if tables
-        else ""
-    )
+    table = suggest_tables(tables)
+    beside = f"; {table} may hold the labels (data.labels={write_name(table)})" if table else ""
     if are_parts(top.name for top in tops):
         decision.ask(
             f"{quote(tops)} are classes (data.layout=flat), or parts of one set, whose labels stand elsewhere: in a CSV file "
@@ -150,7 +147,10 @@ def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
 
 
 def suggest_tables(tables: list[str]) -> str:
-    """The first, or, where others in other folders have its name, a pattern for all of them. tables: paths, one or more."""
+    """The first, or, where others in other folders have its name, a pattern for all of them; empty without any. tables:
+    paths."""
+    if not tables:
+        return ""
     name = tables[0].rpartition("/")[2]
     return f"*/{name}" if sum(table.endswith(f"/{name}") for table in tables) > 1 else tables[0]
 
@@ -160,11 +160,8 @@ def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:
     pictures = sorted(level.list_pictures())
     expected = "expected <class>/<image>, or train/<class>/<image> and so on"
     received = f"; received files such as {pictures[0]!r} with no class folder above them" if pictures else ""
-    hint = (
-        f"; {suggest_tables(tables)} may hold the labels: set data.labels={write_name(suggest_tables(tables))}"
-        if tables
-        else ""
-    )
+    table = suggest_tables(tables or [])
+    hint = f"; {table} may hold the labels: set data.labels={write_name(table)}" if table else ""
     counts = Counter(filter(None, map(find_class_in_file_name, pictures)))
     usual = [name for name, count in counts.most_common() if count > 1 and not find_split_word(name)]
     if len(usual) > 1 and 2 * sum(counts[name] for name in usual) > len(pictures):

@@ -49,13 +49,13 @@ def read_labels(
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
-    loaded = _load(settings.labels, tables, where, read_file)
-    read = {table: _read_rows(table, data, settings) for table, data in loaded.items()}
-    rows = [row for found in read.values() for row in found]
+    loaded = _load(settings, tables, where, read_file)
+    read = [(table, _read_rows(table, settings)) for table in loaded]
+    rows = [row for _, found in read for row in found]
     pictures = {path: text for path, text in kept.items() if is_picture(path) and not _is_ignored(text, settings)}
     finder = Finder(pictures, settings.root, where)
     matches = _Matches()
-    for table, found in read.items():
+    for table, found in read:
         _match(found, finder, settings, table, matches)
     if not matches.chosen:
         _refuse_all(rows, finder, matches.unlabelled, where, name)
@@ -74,9 +74,7 @@ def read_labels(
         f"{where}: {line}"
         for line in [
             *finder.describe(name),
-            *chain(
-                *(find_doubts(data, settings.label_columns, _name(table, settings)) for table, data in loaded.items())
-            ),
+            *chain(*(find_doubts(table.data, settings.label_columns, table.name) for table in loaded)),
         ]
     )
     classes = make_class_names({row.label for row in matches.chosen.values()})
@@ -97,11 +95,11 @@ class _Matches:
     ignored: set[str] = field(default_factory=set)
 
 
-def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, table: str, matches: _Matches) -> None:
-    """Adds to the matches. table: of the rows, as `_load` calls it."""
-    name = _name(table, settings)
+def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, table: "_Table", matches: _Matches) -> None:
+    """Adds to the matches. table: of the rows."""
+    name = table.name
     for row in rows:
-        path = _find(row, table, finder, settings)
+        path = _find(row, table, finder)
         if path is None:
             matches.unmatched.append(row)
         elif row.split and settings.splits.get(row.split) == "ignore":
@@ -115,46 +113,48 @@ def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, tabl
             matches.chosen[path] = row
 
 
-def _name(table: str, settings: ReadingSettings) -> str:
-    """As messages call it: of several, with its folders."""
-    return Path(table).name if table == settings.labels else table
+@dataclass(frozen=True)
+class _Table:
+    """name: as messages call it. data: its bytes. Of one of several, folder: from which paths of its rows begin; split: of
+    rows that name none."""
+
+    name: str
+    data: bytes
+    folder: str = ""
+    split: str = ""
 
 
-def _read_rows(table: str, data: bytes, settings: ReadingSettings) -> list[LabelRow]:
-    """table: the path of one of several, from the source's root, or a name without folders."""
-    rows = parse_labels(data, settings.label_columns, _name(table, settings))
-    if table == settings.labels:
-        return rows
-    folder, _, file = table.rpartition("/")
-    names = [folder.rpartition("/")[2], Path(file).stem]
-    split = next((name for name in names if name in settings.splits or find_split_word(name)), "")
-    return [replace(row, split=row.split or split) for row in rows]
+def _read_rows(table: _Table, settings: ReadingSettings) -> list[LabelRow]:
+    rows = parse_labels(table.data, settings.label_columns, table.name)
+    return [replace(row, split=row.split or table.split) for row in rows] if table.split else rows
 
 
-def _find(row: LabelRow, table: str, finder: Finder, settings: ReadingSettings) -> str | None:
-    """The path of the file that a row means: of one of several tables, from its own folder on, if that is one."""
-    name, (folder, _, _) = _name(table, settings), table.rpartition("/")
-    if table == settings.labels or not folder or is_absolute(row.path):
-        return finder.find(row, name)
-    return finder.find(replace(row, path=f"{folder}/{row.path}"), name) or finder.find(row, name)
+def _find(row: LabelRow, table: _Table, finder: Finder) -> str | None:
+    """The path of the file that a row means: from the folder of its table on, if that is one."""
+    if not table.folder or is_absolute(row.path):
+        return finder.find(row, table.name)
+    inside = replace(row, path=f"{table.folder}/{row.path}")
+    return finder.find(inside, table.name) or finder.find(row, table.name)
 
 
 def _load(
-    labels: str, kept: Mapping[str, str], where: str, read_file: Callable[[str], bytes] | None
-) -> dict[str, bytes]:
-    """The bytes of data.labels: a file of the source, by its path or the end of it, or one on this machine, with data.labels
-    itself as its key; or files of the source by a pattern, by their paths from its root."""
+    settings: ReadingSettings, kept: Mapping[str, str], where: str, read_file: Callable[[str], bytes] | None
+) -> list[_Table]:
+    """What data.labels names: a file of the source, by its path or the end of it, one on this machine, or files of the source
+    by a pattern."""
+    labels = str(settings.labels)
+    name = Path(labels).name
     wanted = normalize("NFC", labels.replace("\\", "/").strip("/"))
     inside = [path for path, text in kept.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
     inside = [path for path in inside if kept[path] == wanted] or inside
     if read_file is not None and len(inside) == 1 and not Path(labels).is_absolute():
-        return {labels: read_file(inside[0])}
+        return [_Table(name, read_file(inside[0]))]
     if not inside and read_file is not None and set("*?[") & set(wanted):
         found = sorted(
             path for path, text in kept.items() if PurePosixPath(text).match(wanted) and not is_picture(path)
         )
         if found:
-            return {kept[path]: read_file(path) for path in found}
+            return [_make_table(kept[path], read_file(path), settings) for path in found]
     if len(inside) > 1:
         raise PipelineError(
             f"data.labels {labels!r} is {len(inside)} files of {where}: expected one; name its folders too, or all of them, as "
@@ -166,7 +166,15 @@ def _load(
             f"data.labels {labels!r} is neither in {where} nor a file on this machine: expected a CSV file; the source has "
             f"{list_names(tables) or 'none'}"
         )
-    return {labels: file.read_bytes()}
+    return [_Table(name, file.read_bytes())]
+
+
+def _make_table(path: str, data: bytes, settings: ReadingSettings) -> _Table:
+    """One of several. path: from the source's root."""
+    folder, _, file = path.rpartition("/")
+    words = [folder.rpartition("/")[2], Path(file).stem]
+    split = next((word for word in words if word in settings.splits or find_split_word(word)), "")
+    return _Table(path, data, folder, split)
 
 
 def _is_ignored(text: str, settings: ReadingSettings) -> bool:

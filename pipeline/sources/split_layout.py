@@ -3,7 +3,7 @@
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_name
 from pipeline.sources.extras import leave_out_neighbours
-from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
+from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures, suggest_tables
 from pipeline.sources.names import (
     PLAIN_UNLABELLED,
     find_split_word,
@@ -92,7 +92,7 @@ def _is_flat(
         if len(splits) == 1:
             return False
         if tables or len({" ".join(find_words(top.name)) for top in splits}) == 1:
-            labels = f"data.labels={write_name(tables[0])}" if tables else "data.labels"
+            labels = f"data.labels={write_name(suggest_tables(tables))}" if tables else "data.labels"
             decision.ask(
                 f"{quote(splits)} are classes (data.layout=flat), or parts of a split, whose labels stand elsewhere: in a CSV "
                 f"file ({labels}) or in the names of files (data.classes=file)"
