@@ -30,7 +30,7 @@ from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
 _LINK = "link to a folder, which is not entered"
-_TABLES = (".csv", ".tsv")
+_TABLES = (".csv", ".tsv", ".jsonl")
 _TABLE_DEPTH = 2  # folders above a CSV file, at most
 _LABEL_WORDS = frozenset(
     {"train", "training", "label", "labels", "metadata", "annotation", "annotations", "groundtruth"}

@@ -1,4 +1,4 @@
-"""The rows of a CSV file of labels: which file, which class, which split, which group, and when."""
+"""The rows of a CSV file, or of JSON Lines, of labels: which file, which class, which split, which group, and when."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
+from pipeline.sources.json_table import is_json, read_objects
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
@@ -45,7 +46,8 @@ class LabelRow:
 
 
 def parse_labels(data: bytes, columns: LabelColumns, name: str) -> list[LabelRow]:
-    """The rows of a CSV file in UTF-8, with or without BOM, its columns separated by comma, semicolon, tab or bar.
+    """The rows of a CSV file in UTF-8, with or without BOM, its columns separated by comma, semicolon, tab or bar, or of a JSON
+    file, see `read_objects`.
 
     name: of the file, for messages. Raises PipelineError, one line with the number of the row, for what can't be read.
     """
@@ -94,7 +96,8 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
 def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str], list[Line]]:
     """The header, and (number, fields) of each row, as many fields as the header has."""
     what = f"data.labels {name!r}"
-    lines = list(read_lines(decode_csv(data, what), {columns.path, columns.label or columns.path}, what))
+    wanted = {columns.path, columns.label or columns.path}
+    lines = read_objects(data, what) if is_json(data) else list(read_lines(decode_csv(data, what), wanted, what))
     header = [title.strip() for _, line in lines[:1] for title in line]
     if not header:
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")

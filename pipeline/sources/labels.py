@@ -161,7 +161,9 @@ def _load(
             f"'*/{Path(wanted).name}'"
         )
     if (file := find_labels_file(labels, None)) is None:
-        tables = sorted(text for text in kept.values() if text.lower().endswith((".csv", ".tsv", ".txt")))
+        tables = sorted(
+            text for text in kept.values() if text.lower().endswith((".csv", ".tsv", ".txt", ".jsonl", ".json"))
+        )
         raise PipelineError(
             f"data.labels {labels!r} is neither in {where} nor a file on this machine: expected a CSV file; the source has "
             f"{list_names(tables) or 'none'}"

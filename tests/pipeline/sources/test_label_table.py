@@ -137,12 +137,23 @@ def test_excels_line_with_the_separator():
     [
         (b"PK\3\4rest", "an Excel workbook"),
         (b"\x1f\x8brest", "packed by gzip"),
-        (b'\n[{"path": "a.jpg"}]', "a JSON file"),
         (b"PAR1", "a Parquet file"),
     ],
 )
 def test_another_kind_of_file_is_named(data, words):
     assert f"is {words}" in refusal(data)
+
+
+def test_json_lines_are_a_table_too():
+    text = '{"path": "a.jpg", "label": "cat"}\n{"path": "b.jpg", "label": "dog"}\n'
+    assert parse(text) == TWO
+    assert "no column 'path': received file_name, label" in refusal(text.replace("path", "file_name"))
+    assert "such as 'file_name'" in refusal(text.replace("path", "file_name"))
+
+
+def test_classes_as_true_and_false_in_json():
+    text = '{"path": "a.jpg", "cat": true, "dog": false}\n{"path": "b.jpg", "cat": false, "dog": true}\n'
+    assert parse(text, label=None) == TWO
 
 
 def test_classes_as_true_and_false():

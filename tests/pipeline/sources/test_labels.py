@@ -234,6 +234,13 @@ class TestSeveralTables:
         }
         assert "metadata.csv: 5 of 5 rows have a file, and 5 of 5 pictures a row" in reading.notes
 
+    def test_metadata_of_hugging_face_is_proposed_and_read(self):
+        tables = {path.replace(".csv", ".jsonl"): '{"path": "1.jpg", "label": "cat"}\n' for path in self.TABLES}
+        files = ["train/1.jpg", "valid/1.jpg", "test/1.jpg"]
+        with pytest.raises(PipelineError, match=r"set data.labels='\*/metadata.jsonl'"):
+            self.read(tables, files, None)
+        assert {file.source_split for file in self.read(tables, files, "*/metadata.jsonl")} == {"train", "val", "test"}
+
     def test_the_name_of_a_table_may_be_that_of_the_split_and_paths_may_be_from_the_root(self):
         tables = {"lists/train.csv": "path,label\nimages/a.jpg,cat\n", "lists/Test_set.csv": "path,label\nb.jpg,dog\n"}
         reading = self.read(tables, ["deep/images/a.jpg", "deep/images/b.jpg"], "lists/*.csv")

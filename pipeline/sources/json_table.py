@@ -1,0 +1,65 @@
+"""Reads a person's labels in JSON as a table: an object a line, as in Hugging Face's metadata.jsonl, or a list of objects."""
+
+import json
+from typing import Any
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.csv_table import Line
+
+_EXPECTED = (
+    'expected an object a line, as {"path": "a.jpg", "label": "cat"}, or a list of such; or save it as CSV in UTF-8'
+)
+
+
+def is_json(data: bytes) -> bool:
+    """Whether a file begins as JSON does."""
+    return data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+
+
+def read_objects(data: bytes, what: str) -> list[Line]:
+    """A header of all keys in the order in which they first come, and a line for each object: what it says as text, empty where
+    it lacks a key or says null. Keys whose values are lists or objects, such as boxes, are left out.
+
+    what: for messages, such as "data.labels 'a.jsonl'". Raises PipelineError, one line, for what is no such table.
+    """
+    rows = _load(data, what)
+    nested = {key for _, row in rows for key, value in row.items() if isinstance(value, dict | list)}
+    header = list(dict.fromkeys(key for _, row in rows for key in row if key not in nested))
+    return [(0, header), *((number, [_write(row.get(key)) for key in header]) for number, row in rows)]
+
+
+def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
+    """(number, object): of the line, or in the list, from 1."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise PipelineError(
+            f"{what}, row {row}: expected UTF-8, received the byte 0x{data[error.start]:02x}"
+        ) from error
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    is_lines = text.lstrip().startswith("{") and all(line.strip().endswith("}") for _, line in lines)
+    if is_lines:
+        found = [(number, _parse(line, f"{what}, row {number}")) for number, line in lines]
+    else:
+        whole = _parse(text, what)
+        found = list(enumerate(whole if isinstance(whole, list) else [whole], start=1))
+    for number, row in found:
+        if not isinstance(row, dict) or not row:
+            raise PipelineError(f"{what}, row {number} is {json.dumps(row)[:60]}: {_EXPECTED}")
+    if len(found) == 1 and all(isinstance(value, dict | list) for value in found[0][1].values()):
+        raise PipelineError(f"{what} is one object with {', '.join(list(found[0][1])[:10])} in it: {_EXPECTED}")
+    return found
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "nested too deeply")
+        raise PipelineError(f"{what}: can't be read as JSON ({reason}); {_EXPECTED}") from error
+
+
+def _write(value: Any) -> str:
+    """As a CSV file would have it; true and false as 1 and 0, as columns of classes have them."""
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value).strip()

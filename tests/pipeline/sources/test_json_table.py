@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.sources.json_table import is_json, read_objects
+
+
+def read(text: str | bytes) -> list[tuple[int, list[str]]]:
+    return read_objects(text.encode() if isinstance(text, str) else text, "my.jsonl")
+
+
+def refusal(text: str | bytes) -> str:
+    with pytest.raises(PipelineError) as caught:
+        read(text)
+    line = str(caught.value)
+    assert line.startswith("my.jsonl")
+    assert "\n" not in line
+    return line
+
+
+CAT, DOG = {"file_name": "a.jpg", "label": "cat"}, {"file_name": "b.jpg", "label": "dog"}
+
+
+class TestRows:
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_an_object_a_line(self, end, mark):
+        found = read(mark + end.join(map(json.dumps, [CAT, DOG])))
+        assert [fields for _, fields in found] == [["file_name", "label"], ["a.jpg", "cat"], ["b.jpg", "dog"]]
+
+    def test_rows_have_the_numbers_of_their_lines(self):
+        assert [number for number, _ in read(f"\n{json.dumps(CAT)}\n\n{json.dumps(DOG)}\n")][1:] == [2, 4]
+
+    @pytest.mark.parametrize("indent", [None, 2])
+    def test_a_list_of_objects(self, indent):
+        assert read(json.dumps([CAT, DOG], indent=indent))[1:] == [(1, ["a.jpg", "cat"]), (2, ["b.jpg", "dog"])]
+
+    def test_keys_that_some_objects_lack_are_empty_there(self):
+        found = read('{"path": "a", "split": null}\n{"path": "b", "group": "p1"}\n')
+        assert [fields for _, fields in found] == [["path", "split", "group"], ["a", "", ""], ["b", "", "p1"]]
+
+    def test_numbers_and_truth_are_text_as_in_a_csv_file(self):
+        assert read('{"path": "a", "label": 3, "weight": 0.5, "is_cat": true, "is_dog": false}')[1][1] == [
+            *("a", "3", "0.5", "1", "0")
+        ]
+
+    def test_boxes_and_lists_are_left_out(self):
+        found = read('{"path": "a", "objects": {"bbox": [1, 2]}}\n{"path": "b", "objects": null, "tags": []}\n')
+        assert [fields for _, fields in found] == [["path"], ["a"], ["b"]]
+
+    def test_a_line_separator_of_unicode_ends_no_row(self):
+        assert read('{"path": "a\u2028b", "label": "cat"}')[1][1] == ["a\u2028b", "cat"]
+
+
+class TestRefusals:
+    def test_a_line_that_is_cut_off_is_named(self):
+        assert refusal('{"path": "a"}\n{"path": "b}\n').startswith("my.jsonl, row 2: can't be read as JSON")
+
+    def test_other_values_than_objects(self):
+        assert 'row 2 is "b.jpg"' in refusal('[{"path": "a.jpg"}, "b.jpg"]')
+
+    @pytest.mark.parametrize("indent", [None, 1])
+    def test_an_object_of_lists_as_coco_has_it(self, indent):
+        assert "one object with images, annotations in it" in refusal(
+            json.dumps({"images": [CAT], "annotations": [{"id": 1}]}, indent=indent)
+        )
+
+    def test_bytes_that_are_no_utf_8(self):
+        assert "row 2: expected UTF-8, received the byte 0xff" in refusal(b'{"path": "a"}\n{"path": "\xff"}')
+
+    def test_lists_in_lists_without_end(self):
+        assert "can't be read as JSON" in refusal("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b'{"a": 1}', True), (b" \n[1]", True), (b"\xef\xbb\xbf{}", True), (b"path,label", False), (b"", False)],
+)
+def test_json_is_known_by_its_first_character(data, expected):
+    assert is_json(data) is expected
