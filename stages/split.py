@@ -1,6 +1,6 @@
 """Assigns every image to train, val or test (data/splits.csv), and lists identical files (data/duplicates.csv).
 
-split.group says what is never divided: files with the same bytes, near copies too, or the groups that the source names.
+split.group says what is never divided: files with the same bytes, near copies too, or groups that a table or paths name.
 split.order says what decides: a draw by each image's content, or the time that the source names. The source's own splits are
 kept; data/leaks.csv lists images of test and val that have a copy, a near copy or an image of their group in train. With
 prune.thin=train, images of training above prune.max_images_per_class are in no split.
@@ -38,7 +38,7 @@ def split() -> None:
     thinning = make_thinning(params.max_images_per_class, params.prune.thin, params.prune.seed)
     fractions = {"test_fraction": rules.test_fraction, "val_fraction": rules.val_fraction}
     near = find_near_copies(manifest, rules.near_duplicate) if rules.group == "near" else None
-    grouping = make_grouping(manifest, rules.group, near)
+    grouping = make_grouping(manifest, rules.group, near, pattern=rules.group_pattern)
     times = read_times(manifest) if rules.order == "time" else None
     assigned = assign_splits(
         manifest, **fractions, seed=rules.seed, method=rules.method, grouping=grouping, times=times, thinning=thinning

@@ -22,7 +22,7 @@ from pipeline.config.recipes import (
 )
 from pipeline.config.search_rules import check_space
 from pipeline.config.search_space import Value, set_parameters
-from pipeline.config.sections import Evaluate, Params, Runtime
+from pipeline.config.sections import Evaluate, Params, Runtime, Split
 from pipeline.config.teachers import check_teachers, list_trained
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import PARAMS
@@ -105,6 +105,7 @@ def _check(content: dict[str, Any]) -> Params:
             f"data.keep: got reference, but data.source is {params.data.source}: expected copy, as only a folder's pictures "
             "can stay where they are"
         )
+    _check_group(params.split)
     _check_choice(params.evaluate)
     check_teachers(params)
     for family in list_trained(params):
@@ -119,6 +120,18 @@ def _check(content: dict[str, Any]) -> Params:
     _check_precision(params.runtime)
     _check_devices(params)
     return params
+
+
+def _check_group(rules: Split) -> None:
+    if rules.group == "pattern" and rules.group_pattern is None:
+        raise PipelineError(
+            "split.group_pattern is null: expected a regular expression, as split.group is pattern, such as 'patient_[0-9]+'"
+        )
+    if rules.group != "pattern" and rules.group_pattern is not None:
+        raise PipelineError(
+            f"split.group_pattern is {rules.group_pattern!r}, which split.group={rules.group} does not use: expected null, or "
+            "split.group=pattern"
+        )
 
 
 def _check_family_size(params: Params, family: str) -> None:

@@ -1,5 +1,6 @@
 """The sections of params.yaml: every parameter with its type and range."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -48,6 +49,14 @@ def _check_devices(value: Any) -> Any:
     return value
 
 
+def _check_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from error
+    return text
+
+
 def _check_prompt(prompt: str) -> str:
     if CLASS_WORD not in prompt:
         raise ValueError(
@@ -92,7 +101,8 @@ class Split(Section):
     test_fraction: Annotated[Number, Field(gt=0, lt=1)]
     val_fraction: Annotated[Number, Field(gt=0, lt=1)]
     seed: Seed
-    group: Literal["exact", "near", "column"]
+    group: Literal["exact", "near", "column", "folder", "pattern"]
+    group_pattern: Annotated[str, AfterValidator(_check_expression)] | None = None
     order: Literal["content", "time"]
     method: Literal["exact", "independent"]
     near_duplicate: Annotated[Number, Field(gt=0, le=1)]

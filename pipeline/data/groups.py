@@ -1,7 +1,8 @@
 """Images that belong together (copies, near copies, one patient's), and which split or fold each group goes to as a whole."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from pipeline.data.manifest import hash_uniform
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import TFRECORDS
+from pipeline.sources.inner_folders import find_inner_folders
 
 GROUPS_FILE = "groups.csv"
 
@@ -47,6 +49,30 @@ def group_by_column(manifest: pd.DataFrame) -> pd.Series:
     first = pd.Series(codes).groupby(copies).transform("first").to_numpy()
     joined = unique[_join(len(unique), codes, first)[codes]]
     return pd.Series([name[1:] for name in joined], index=manifest.index)
+
+
+def name_groups(names: pd.Series, rule: str, pattern: str | None, classes: Collection[str]) -> pd.Series:
+    """What the path of each image names as its group, empty where it names none. Raises PipelineError if none has one.
+
+    rule: folder: see `find_inner_folders`; pattern: what a regular expression finds first in it: its groups, if it has some.
+    classes: names of folders that are classes.
+    """
+    if rule == "folder":
+        found = find_inner_folders(names, classes)
+        expected = "pictures in folders inside or above those of the classes, as <class>/<patient>/1.jpg"
+    else:
+        expression = re.compile(str(pattern))
+        found = [_read_match(expression.search(name)) for name in names]
+        expected = f"split.group_pattern to find something in the paths of pictures; received {pattern!r}"
+    if not any(found):
+        raise PipelineError(
+            f"split.group is {rule}, but no image has a group: expected {expected}; a path is {names.iloc[0]!r}"
+        )
+    return pd.Series(found, index=names.index, dtype="str")
+
+
+def _read_match(match: re.Match[str] | None) -> str:
+    return "" if match is None else "/".join(filter(None, match.groups())) if match.re.groups else match[0]
 
 
 def _join(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.data.exact_draw import draw_exact
-from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs
+from pipeline.data.groups import draw_groups, find_large, group_by_column, group_by_pairs, name_groups
 from pipeline.data.manifest import hash_uniform, read_table
 from pipeline.data.near_copies import NearCopies
+from pipeline.data.raw import load_facts
 from pipeline.data.thinning import THINNED, Thinning, thin_training
 from pipeline.data.time_order import draw_by_time
 from pipeline.runtime.errors import PipelineError
@@ -27,7 +28,7 @@ DUPLICATES_COLUMNS = ["image_id", "name", "label", "source_split", "split", "not
 
 @dataclass(frozen=True)
 class Grouping:
-    """rule: near or column, as split.group. groups: the name of each image's group; images with the same bytes share it."""
+    """rule: as split.group, but for exact. groups: the name of each image's group; images with the same bytes share it."""
 
     rule: str
     groups: pd.Series
@@ -48,15 +49,18 @@ class Grouping:
         ]
 
     def _name(self, group: str, image: str) -> str:
-        return f"group {group!r} has" if self.rule == "column" else f"near copies that {image!r} belongs to are"
+        return f"near copies that {image!r} belongs to are" if self.rule == "near" else f"group {group!r} has"
 
     @property
     def _advice(self) -> str:
-        return "name smaller groups" if self.rule == "column" else "raise split.near_duplicate"
+        return "raise split.near_duplicate" if self.rule == "near" else "name smaller groups"
 
 
-def make_grouping(manifest: pd.DataFrame, rule: str, near: NearCopies | None) -> Grouping | None:
-    """The groups of `split.group`, and says how many; None where the same bytes alone are a group. near: of rule near."""
+def make_grouping(
+    manifest: pd.DataFrame, rule: str, near: NearCopies | None = None, *, pattern: str | None = None
+) -> Grouping | None:
+    """The groups of `split.group`, and says how many; None where the same bytes alone are a group. near: of rule near. pattern:
+    of rule pattern."""
     if near is not None:
         groups = group_by_pairs(manifest["image_id"], near.one, near.other)
         logger.info(
@@ -65,7 +69,12 @@ def make_grouping(manifest: pd.DataFrame, rule: str, near: NearCopies | None) ->
         return Grouping(rule, groups)
     if rule == "exact":
         return None
+    if rule in ("folder", "pattern"):
+        folders = load_facts().get("reading", {}).get("classes", {})  # before classes were merged
+        classes = {*folders, *manifest["label"].unique()}
+        manifest = manifest.assign(group=name_groups(manifest["name"], rule, pattern, classes))
     groups = group_by_column(manifest)
+    logger.info(f"{groups.nunique():,} groups; the largest has {groups.value_counts().max():,} images")
     if count := (manifest["group"] == "").sum():
         logger.warning(f"{count:,} of {len(manifest):,} images have no group: each is drawn by itself")
     return Grouping(rule, groups)
@@ -93,7 +102,7 @@ def assign_splits(
     binomial draw). exact: they hold exactly in each class, see `draw_exact`.
 
     grouping: images that are drawn together; None: those with the same bytes. Near copies are drawn by the content of one of
-    them, in the same way. Groups of a column, which may be few and large, are drawn by `draw_groups`.
+    them, in the same way. Groups that somebody named, which may be few and large, are drawn by `draw_groups`.
 
     times: of each image; then nothing is drawn, and the newest images are test, see `draw_by_time`.
 
@@ -127,7 +136,7 @@ def _draw(
     pool = split == "train"
     if times is not None:
         return split.mask(pool, draw_by_time(times[pool], groups[pool], _share(fractions)))
-    if grouping is not None and grouping.rule == "column":
+    if grouping is not None and grouping.rule != "near":
         return split.mask(pool, draw_groups(manifest["label"][pool], groups[pool], _share(fractions), seed))
     if method == "exact":
         return split.mask(pool, draw_exact(manifest["label"][pool], groups[pool], fractions, seed))

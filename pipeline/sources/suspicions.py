@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from pipeline.sources.copies import Contents, find_copied_classes
 from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, write_name
+from pipeline.sources.inner_folders import describe_inner_folders
 from pipeline.sources.names import (
     describe_rewritten,
     find_copied_name,
@@ -90,6 +91,7 @@ def review(
     _report_missing(used, decision)
     _report_odd(files, decision)
     _report_names(used, decision)
+    _report_inner_folders(used, decision)
     by_class: dict[str, list[str]] = defaultdict(list)
     for file in used:
         if file.source_split in ("", "train"):
@@ -133,6 +135,14 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
             "train makes test too easy; split.group=near keeps those together that look alike, and a column group in "
             "data.labels all of them"
         )
+
+
+def _report_inner_folders(used: list[TreeFile], decision: Decision) -> None:
+    """Where a split is drawn, folders whose pictures may belong together."""
+    if len({file.source_split for file in used} - {""}) < len(("train", "val", "test")):
+        line = describe_inner_folders([file.name for file in used], {file.label for file in used})
+        if line:
+            decision.warn(line)
 
 
 def _suggest_ignoring(label: str, decision: Decision) -> str:

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 import logging
 
 import numpy as np
@@ -248,8 +249,79 @@ class TestColumn:
 def test_an_unknown_rule_is_refused(manifest, project):
     manifest(*make_class("cat", 100), *make_class("dog", 100))
     project.set(split__group="patient")
-    with pytest.raises(PipelineError, match=r"split\.group: expected 'exact', 'near' or 'column', received 'patient'"):
+    with pytest.raises(
+        PipelineError, match=r"split\.group: expected 'exact', 'near', .* or 'pattern', received 'patient'"
+    ):
         split()
+
+
+class TestPaths:
+    """Groups that the paths of pictures name."""
+
+    @staticmethod
+    def make_rows() -> list[tuple[str, str, str, str]]:
+        """20 videos of a cat and of a dog, with five pictures each; a video of each class has the name of one of the other."""
+        places = [(label, video, i) for label in ("cat", "dog") for video in range(20) for i in range(5)]
+        return [(f"set/{k}/video_{v}/{i}.png", k, "", f"{k} {v} {i}") for k, v, i in places]
+
+    @pytest.fixture
+    def source(self, manifest, project):
+        manifest(*self.make_rows())
+        (project.folder / "data/raw").mkdir(parents=True, exist_ok=True)
+        facts = {"source": "folder", "reading": {"classes": {"cat": 100, "dog": 100}}}
+        (project.folder / "data/raw/source.json").write_text(json.dumps(facts))
+
+    @pytest.mark.usefixtures("source")
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [
+            ({"group": "folder"}, {f"video_{v}" for v in range(20)}),
+            ({"group": "pattern", "group_pattern": "video_[0-9]+"}, {f"video_{v}" for v in range(20)}),
+            ({"group": "pattern", "group_pattern": "video_([0-9])"}, set("0123456789")),
+            (
+                {"group": "pattern", "group_pattern": "(cat|dog)/video_([0-9]+)"},
+                {f"{label}/{v}" for label in ("cat", "dog") for v in range(20)},
+            ),
+        ],
+    )
+    def test_no_group_is_divided(self, project, rule, expected):
+        project.set(**{f"split__{name}": value for name, value in rule.items()})
+        split()
+        table = load_splits()
+        assert len(table) == 200
+        assert set(table["group"]) == expected
+        assert (table.groupby("group")["split"].nunique() == 1).all()
+        assert set(table["split"]) == {"train", "val", "test"}
+
+    @pytest.mark.usefixtures("source")
+    def test_folders_of_classes_that_were_merged_are_still_classes(self, project):
+        table = pd.read_csv(MANIFEST, dtype="str", keep_default_na=False)
+        save_table(table.assign(label=table["label"].replace({"cat": "pet", "dog": "animal"})), MANIFEST)
+        project.set(split__group="folder")
+        split()
+        assert set(load_splits()["group"]) == {f"video_{v}" for v in range(20)}
+
+    @pytest.mark.usefixtures("source")
+    def test_pictures_in_which_a_pattern_finds_nothing_are_counted(self, project, caplog):
+        project.set(split__group="pattern", split__group_pattern="video_1[0-9]*")
+        split()
+        assert "90 of 200 images have no group: each is drawn by itself" in caplog.messages
+
+    @pytest.mark.usefixtures("source")
+    def test_a_pattern_that_finds_nothing_shows_a_path(self, project):
+        project.set(split__group="pattern", split__group_pattern="patient")
+        with pytest.raises(PipelineError, match=r"received 'patient'; a path is 'set/cat/video_0/0\.png'$"):
+            split()
+
+    def test_no_folder_beside_the_classes_is_refused(self, manifest, project):
+        manifest(*make_class("cat", 20), *make_class("dog", 20))
+        (project.folder / "data/raw").mkdir(parents=True, exist_ok=True)
+        (project.folder / "data/raw/source.json").write_text('{"source": "scenes"}')
+        project.set(split__group="folder")
+        with pytest.raises(
+            PipelineError, match=r"^split\.group is folder, but no image has a group: .*<class>/<patient>"
+        ):
+            split()
 
 
 class TestNear:

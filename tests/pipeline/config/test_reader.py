@@ -316,6 +316,24 @@ def test_a_cap_that_is_neither_is_refused(change, value, said):
     assert refusal(change("prune.max_images_per_class", value)) == f"prune.{said}"
 
 
+class TestGroupPattern:
+    def test_it_goes_with_its_rule(self, change):
+        params = load_params(change("split.group", "pattern", "split.group_pattern", "patient_[0-9]+"))
+        assert params.split.group_pattern == "patient_[0-9]+"
+
+    def test_the_rule_without_one_is_refused(self, change):
+        assert refusal(change("split.group", "pattern")).startswith("split.group_pattern is null: expected a regular")
+
+    def test_one_without_the_rule_is_refused(self, change):
+        line = refusal(change("split.group_pattern", "p"))
+        assert line.startswith("split.group_pattern is 'p', which split.group=exact does not use: expected null, or")
+
+    def test_what_is_no_expression_is_refused(self, change):
+        line = refusal(change("split.group", "pattern", "split.group_pattern", "(p"))
+        assert line.startswith("split.group_pattern: expected a regular expression (missing )")
+        assert line.endswith("received '(p'")
+
+
 def test_the_first_of_several_faults_is_named_and_the_others_are_counted(change):
     line = refusal(change("split.seed", None, "split.test_fraction", 2))
     assert line == "split.test_fraction: expected less than 1, received 2 (and 1 more)"

@@ -734,3 +734,20 @@ class TestAdviceIsTaken:
         tree = {f"train/n{number}/images": 9 for number in (1, 2)}
         assert read(tree, classes="parent").classes == {"n1": 9, "n2": 9}
         assert read({"train/images": 9, "test/images": 8}, classes="parent").classes == {"images": 17}
+
+
+class TestFoldersOfPatients:
+    """Pictures of one patient or one video in a folder of their own: drawn picture by picture, test shows what training saw."""
+
+    TREE: Tree = {f"{label}/case_{label}{v}": 4 for label in ("walk", "run") for v in range(3)}  # noqa: RUF012 - no test changes it
+
+    def test_they_are_said_with_what_keeps_them_together(self):
+        (line,) = [line for line in read(self.TREE).warnings if "split.group" in line]
+        assert line.startswith("folder 'x': 24 of 24 pictures lie in 6 folders beside their class, such as 'case_run0'")
+        assert "split.group=folder" in line
+
+    def test_not_where_the_source_has_all_splits(self):
+        tree = {f"{split}/{folder}": count for split in ("train", "val", "test") for folder, count in self.TREE.items()}
+        assert not [line for line in read(tree).warnings if "split.group" in line]
+        without_val = {folder: count for folder, count in tree.items() if not folder.startswith("val")}
+        assert [line for line in read(without_val).warnings if "split.group" in line]

@@ -1,0 +1,46 @@
+"""Folders around pictures that name neither a class nor a split: those of a patient, of a video, of a day. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from pipeline.sources.names import fold_name, is_plain_split, means_images
+
+_FEWEST = 3  # folders that are worth a word, with two pictures each on average
+
+
+def find_inner_folders(names: Iterable[str], classes: Iterable[str]) -> list[str]:
+    """For each picture the folders on its path that are no class, without those that hold everything, are named as a split, or
+    say only that pictures are in them: video_0 of set/train/walk/video_0/1.jpg; empty if there are none.
+
+    Folders of one name in two classes, or splits, are the same: a patient may be in both. names: paths, with forward slashes.
+    """
+    parents = [name.rpartition("/")[0] for name in names]
+    paths = {parent: parent.split("/") if parent else [] for parent in set(parents)}
+    common = _count_common(paths.values())
+    known = {fold_name(name) for name in classes}
+    inner = {parent: "/".join(_keep(parts[common:], known)) for parent, parts in paths.items()}
+    return [inner[parent] for parent in parents]
+
+
+def _count_common(paths: Collection[list[str]]) -> int:
+    """How many folders all paths begin with."""
+    first, last = min(paths, default=[]), max(paths, default=[])
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
+def _keep(parts: list[str], known: set[str]) -> list[str]:
+    parts = parts[1:] if parts and is_plain_split(parts[0]) else parts
+    return [part for part in parts if fold_name(part) not in known and not means_images(part)]
+
+
+def describe_inner_folders(names: list[str], classes: Iterable[str]) -> str:
+    """A line for a person, where most pictures lie in several such folders; else empty."""
+    found = find_inner_folders(names, classes)
+    counts = Counter(filter(None, found))
+    if len(counts) < _FEWEST or not len(names) / 2 < counts.total() >= 2 * len(counts):
+        return ""
+    return (
+        f"{counts.total():,} of {len(names):,} pictures lie in {len(counts):,} folders beside their class, such as "
+        f"{min(counts)!r}: if each is one patient, one video or one place, a test with pictures from the same folders as "
+        "training says too much; split.group=folder divides none"
+    )

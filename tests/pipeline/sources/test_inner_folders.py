@@ -1,0 +1,42 @@
+import pytest
+
+from pipeline.sources.inner_folders import describe_inner_folders, find_inner_folders
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "folders"),
+    [
+        (["walk/v0/1.jpg", "run/v0/1.jpg", "run/v1/1.jpg"], ["walk", "run"], ["v0", "v0", "v1"]),
+        (["p1/0/a.png", "p1/1/b.png", "p2/0/c.png"], ["0", "1"], ["p1", "p1", "p2"]),
+        (["set/train/cat/d1/1.jpg", "set/test/cat/d1/1.jpg"], ["cat"], ["d1", "d1"]),
+        (["Cat/v0/1.jpg", "dog/v 0/1.jpg"], ["cat", "dog"], ["v0", "v 0"]),
+        (["b/SOB/p1/40X/1.png", "m/SOB/p2/40X/1.png"], ["b", "m"], ["SOB/p1/40X", "SOB/p2/40X"]),
+        (["cat/1.jpg", "dog/1.jpg"], ["cat", "dog"], ["", ""]),
+        (["COVID/images/1.png", "Normal/images/1.png"], ["COVID", "Normal"], ["", ""]),
+        (["data/all/cat/1.jpg", "data/all/dog/1.jpg"], ["cat", "dog"], ["", ""]),
+        (["1.jpg", "v0/2.jpg"], [], ["", "v0"]),
+        ([], [], []),
+    ],
+)
+def test_folders_beside_the_class(names, classes, folders):
+    assert find_inner_folders(names, classes) == folders
+
+
+def fill(videos: int, pictures: int, loose: int = 0) -> list[str]:
+    names = [f"{label}/v{v}/{i}.jpg" for label in ("a", "b") for v in range(videos) for i in range(pictures)]
+    return [*names, *(f"a/{i}.jpg" for i in range(loose))]
+
+
+class TestWord:
+    def test_it_counts_and_says_what_helps(self):
+        line = describe_inner_folders(fill(3, 5, loose=4), ["a", "b"])
+        assert line.startswith("30 of 34 pictures lie in 3 folders beside their class, such as 'v0'")
+        assert line.endswith("split.group=folder divides none")
+
+    @pytest.mark.parametrize(
+        "names",
+        [fill(2, 9), fill(9, 1)[:9], fill(3, 5, loose=30), fill(0, 0, loose=9), []],
+        ids=["two folders", "one picture each", "most are in none", "none", "nothing"],
+    )
+    def test_there_is_none_where_folders_say_little(self, names):
+        assert describe_inner_folders(names, ["a", "b"]) == ""
