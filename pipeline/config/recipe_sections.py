@@ -51,8 +51,7 @@ Solver: TypeAlias = Literal["fast", "svc"]
 ScheduleKind: TypeAlias = Literal["constant", "exponential", "cosine", "one_cycle"]
 Dropout = Annotated[Number, Field(ge=0, le=0.9)]
 Turn = Annotated[Number, Field(ge=0, le=0.5)]  # fraction of a full turn
-# Blocks of a backbone, counted from 1, the first.
-Features = Annotated[list[Count], AfterValidator(_check_features)]
+Features = Annotated[list[Count], AfterValidator(_check_features)]  # blocks of a backbone, from 1, the first
 Cut = Annotated[str, BeforeValidator(_check_cut)]
 Unfreeze = Annotated[str | int, BeforeValidator(_check_unfreeze)]
 
@@ -101,6 +100,7 @@ class EarlyStopping(Section):
     monitor: Monitor
     patience: Count | None
     restore: Restore
+    give_up_below: Share | None = None
 
 
 class ReduceLr(Section):

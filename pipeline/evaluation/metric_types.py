@@ -4,7 +4,7 @@ accuracy, balanced_accuracy, precision, recall, F1, top-k accuracy, ROC AUC, PR 
 kappa, mcc: -1 to 1. ece: 0 to 1. brier: 0 to 2. None where a metric is not defined. Six digits.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from pipeline.training.scores import Scores
 
@@ -51,13 +51,24 @@ class Size(TypedDict):
     model_bytes: int
 
 
+class GivenUp(TypedDict):
+    """epoch: of `epochs`, after which training was given up. highest: what its learning curve promised at most, of validation
+    accuracy. bar: train.early_stopping.give_up_below."""
+
+    epoch: int
+    epochs: int
+    highest: float
+    bar: float
+
+
 class ModelFacts(Size):
     """best_epoch: from 1; None without epochs. model_sha256: of the model's file. tta: none, or flip where it averages mirror
-    images."""
+    images. given_up: only where it was."""
 
     best_epoch: int | None
     model_sha256: str
     tta: str
+    given_up: NotRequired[GivenUp]
 
 
 class SharedMetrics(TypedDict):

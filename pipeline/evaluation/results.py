@@ -118,14 +118,16 @@ def check_evaluations(results: Mapping[str, Results], facts: DatasetFacts, folde
 
 def describe_model(model: Any, artifact: Path, record: Path, *, mirrored: bool) -> ModelFacts:
     """model: from Keras. artifact: its file. record: dvclive's folder. mirrored: whether it averages mirror images."""
-    return {
+    recorded = json.loads((record / "metrics.json").read_text())
+    facts: ModelFacts = {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(weight.shape.num_elements()) for weight in model.trainable_weights),
         "model_bytes": artifact.stat().st_size,
-        "best_epoch": json.loads((record / "metrics.json").read_text())["best"].get("epoch"),
+        "best_epoch": recorded["best"].get("epoch"),
         "model_sha256": compute_sha256(artifact),
         "tta": "flip" if mirrored else "none",
     }
+    return facts | {"given_up": recorded["given_up"]} if "given_up" in recorded else facts
 
 
 def pick_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -22,8 +22,12 @@ def make_tuning_recipe(recipe: TransferRecipe) -> TransferRecipe:
     rule = recipe.fine_tune
     names = ["epochs", "learning_rate", "optimizer", "label_smoothing", "ema", "early_stopping", "reduce_lr"]
     names += [name for name in ("batch_size", "schedule") if getattr(rule, name) is not None]
-    augment = recipe.augment.model_copy(update={"mixup": rule.mixup})
-    return recipe.model_copy(update={name: getattr(rule, name) for name in names} | {"augment": augment})
+    changed = {name: getattr(rule, name) for name in names}
+    changed["augment"] = recipe.augment.model_copy(update={"mixup": rule.mixup})
+    if rule.early_stopping.give_up_below is None:  # a bar is one of the whole training
+        bar = {"give_up_below": recipe.early_stopping.give_up_below}
+        changed["early_stopping"] = rule.early_stopping.model_copy(update=bar)
+    return recipe.model_copy(update=changed)
 
 
 def compile_tuned(

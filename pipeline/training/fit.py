@@ -15,7 +15,7 @@ import tensorflow as tf
 from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
-from pipeline.config.recipe_sections import ClassWeight, EarlyStopping, Recipe
+from pipeline.config.recipe_sections import ClassWeight, Recipe
 from pipeline.models.artifacts import save_model
 from pipeline.runtime.allocation import keep_freed_memory
 from pipeline.runtime.errors import PipelineError
@@ -24,6 +24,7 @@ from pipeline.runtime.tensorflow import get_training_mode
 from pipeline.training.checkpoints import NO_PHASE, PhaseCheckpoints
 from pipeline.training.devices import copy_state, mirror, on_devices, share_fit
 from pipeline.training.distillation import DistillationLoss, LabelAccuracy, Lesson
+from pipeline.training.early_stopping import EpochKeeper, make_quitter
 from pipeline.training.precision import lower, restore
 from pipeline.training.resume import Resumer, log_resumed, replay
 from pipeline.training.schedules import make_optimizer, make_rate, make_rate_callbacks
@@ -59,7 +60,8 @@ class Phase:
     """What differs between the phases of training.
 
     finish: the fitted network to the whole model, which is kept if training diverges. fallback: the model to keep where no
-    epoch was good and worth keeping; None: nothing. epochs_before: of earlier phases. rate_name: the parameter to lower.
+    epoch was good and worth keeping; None: nothing. epochs_before: of earlier phases. is_last: whether it can be given
+    up, as nothing follows. rate_name: the parameter to lower.
     checkpoints: what to go on from, if anything; the batches have to begin with its `first_epoch`.
     """
 
@@ -67,6 +69,7 @@ class Phase:
     fallback: Callable[[], keras.Model] | None = None
     is_worth_keeping: Callable[[Fit], bool] = lambda _: True
     epochs_before: int = 0
+    is_last: bool = True
     rate_name: str = "train.learning_rate"
     checkpoints: PhaseCheckpoints = NO_PHASE
 
@@ -104,7 +107,9 @@ def fit(
     # Averaged weights are put in before the keeper takes them.
     optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)  # inside of one that scales the loss
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
-    callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record]
+    quitter = make_quitter(family, recipe, record) if phase.is_last else None
+    quitting = [] if quitter is None else [quitter]
+    callbacks = [*averaging, keeper, *make_callbacks(family, recipe, live, phase, watch), record, *quitting]
     log_resumed(family, phase.checkpoints, epochs=recipe.epochs, before=phase.epochs_before)
     keep_freed_memory()
     replay(live, phase.checkpoints.found)
@@ -123,6 +128,8 @@ def fit(
     number = keeper.kept_epoch
     kept = {name: float(values[number]) for name, values in history.items() if len(values) > number}
     outcome = Fit(number, kept, len(history["loss"]))
+    if quitter is not None and quitter.given_up:
+        live.summary["given_up"] = quitter.given_up
     if not is_finite(history):
         good = choose_kept(model, history, outcome, phase)
         raise PipelineError(explain_divergence(family, history, recipe.learning_rate, phase, good))
@@ -217,28 +224,6 @@ class EpochLog(keras.callbacks.Callback):
         values = ", ".join(f"{name} {logs[name]:.4f}" for name in names if logs and name in logs)
         number, seconds = self._before + epoch + 1, time.perf_counter() - self._start
         logger.info("%s: epoch %d/%d: %s, %.1f s", self._family, number, self._epochs, values, seconds)
-
-
-class EpochKeeper(keras.callbacks.EarlyStopping):
-    """Stops early as a recipe says. When training ends, whether early or not, restores the weights of the best epoch, or keeps
-    those of the last one; also then the best ones where the loss is no longer a number."""
-
-    def __init__(self, rule: EarlyStopping, *, epochs: int) -> None:
-        """epochs: at most."""
-        super().__init__(
-            monitor=rule.monitor,
-            mode="min" if rule.monitor == "val_loss" else "max",
-            patience=epochs + 1 if rule.patience is None else rule.patience,
-            restore_best_weights=True,
-        )
-        self._keeps_last, self.kept_epoch = rule.restore == "last", 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.restore_best_weights = True  # without it, Keras would not note them
-        super().on_epoch_end(epoch, logs)
-        is_good = all(np.isfinite((logs or {}).get(name, np.nan)) for name in ("loss", "val_loss"))
-        self.restore_best_weights = not (self._keeps_last and is_good)
-        self.kept_epoch = self.best_epoch if self.restore_best_weights else epoch
 
 
 def make_watcher(watch: Watch, epochs_before: int) -> keras.callbacks.Callback:

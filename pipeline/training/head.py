@@ -82,7 +82,9 @@ def train_transfer(
     with open_record(record) as live:
         settings: dict[str, Any] = {"seed": seed, "cache_gb": cache_gb}
         phase = Phase(
-            finish=lambda trained: copy_head(trained, build()), checkpoints=PhaseCheckpoints(checkpoints, "head")
+            finish=lambda trained: copy_head(trained, build()),
+            is_last=not recipe.fine_tune.epochs,
+            checkpoints=PhaseCheckpoints(checkpoints, "head"),
         )
         head, frozen = fit_head(family, recipe, facts, embeddings, **settings, live=live, watch=watch, phase=phase)
         model = copy_head(head, build())

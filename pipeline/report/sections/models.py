@@ -69,6 +69,9 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
         "mirrored": [name for name in families if results[name].metrics.get("tta") == "flip"],
         "sets": [describe_sets(name, results[name].metrics, len(results[name].predictions)) for name in families],
         "refusals": describe_refusals(results, families),
+        "given_up": {
+            name: results[name].metrics["given_up"] for name in families if "given_up" in results[name].metrics
+        },
         "guessing": describe_guessing(findings),
         "zero_shot": describe_zero_shot(results[name].metrics for name in families),
         "error_costs": describe_costs(findings, results, class_names),

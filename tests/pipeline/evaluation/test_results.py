@@ -358,6 +358,17 @@ class TestModel:
             "tta": "none" if epoch else "flip",
         }
 
+    def test_where_training_was_given_up_the_record_says_so(self, tensorflow):  # noqa: ARG002
+        import keras
+
+        Path("record").mkdir()
+        said = {"epoch": 9, "epochs": 50, "highest": 0.5, "bar": 0.9}
+        Path("record/metrics.json").write_text(json.dumps({"best": {"epoch": 7}, "given_up": said}))
+        Path("model.keras").write_bytes(b"abc")
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        facts = describe_model(model, Path("model.keras"), Path("record"), mirrored=False)
+        assert (facts["best_epoch"], facts["given_up"]) == (7, said)
+
 
 class TestLeftovers:
     def test_results_of_families_that_are_not_wanted_are_deleted(self):

@@ -196,6 +196,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "classes": [{"label": "cat", **by_class}],
         "calibrations": [{"family": "optimized", **calibration}],
         "mirrored": [],
+        "given_up": {},
         "sets": [{"family": "optimized", **sets}],
         "refusals": make_refusals(),
         "slices": make_slices(),
@@ -656,6 +657,18 @@ class TestWhich:
         together = "one 0.75, other 0.25. Each answer takes the time of all of them."
         assert together in text or ("one 1.00." in text and "takes the time of all" not in text)
         assert "ensemble" not in read()
+
+
+class TestGivenUp:
+    SAID = {"epoch": 9, "epochs": 50, "highest": 0.534, "bar": 0.9}  # noqa: RUF012 - no test changes it
+
+    def test_it_is_said_when_and_why(self):
+        text = read(given_up={"optimized": self.SAID})
+        assert "optimized after 9 of 50 epochs, with at most 53.4 % in validation, below 90.0 %." in text
+        assert "balanced, given up" in text
+
+    def test_where_none_was_nothing_is(self):
+        assert "given up" not in read().lower()
 
 
 class TestSure:

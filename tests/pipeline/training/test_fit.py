@@ -1,5 +1,4 @@
 import logging
-import math
 import re
 
 import numpy as np
@@ -32,48 +31,6 @@ class TestClassWeight:
         assert found == dict(enumerate(weights))
         assert {type(value) for value in found.values()} == {float}
         assert len({round(found[i] * count, 9) for i, count in enumerate(counts.values())}) == 1
-
-
-class TestEpochKeeper:
-    """Which weights a network has once training has ended."""
-
-    def train(self, losses: list[float], *, restore: str, patience: int | None = None) -> tuple[float, int]:
-        """(the number of the epoch, from 0, whose weights the network has; the one that the record names). losses: of
-        validation, by epoch."""
-        import keras
-
-        from pipeline.config.recipe_sections import EarlyStopping
-        from pipeline.training.fit import EpochKeeper
-
-        rule = EarlyStopping(monitor="val_loss", patience=patience, restore=restore)
-        keeper = EpochKeeper(rule, epochs=len(losses))
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-        callbacks = keras.callbacks.CallbackList([keeper], model=model)
-        callbacks.on_train_begin()
-        for epoch, loss in enumerate(losses):
-            model.layers[0].set_weights([np.full((1, 1), float(epoch), np.float32)])
-            callbacks.on_epoch_end(epoch, {"loss": loss, "val_loss": loss})
-            if getattr(model, "stop_training", False):
-                break
-        callbacks.on_train_end()
-        return float(model.layers[0].get_weights()[0][0, 0]), keeper.kept_epoch
-
-    def test_best_is_that_of_the_lowest_loss(self):
-        assert self.train([3.0, 1.0, 2.0], restore="best") == (1, 1)
-
-    def test_last_is_the_last(self):
-        assert self.train([3.0, 1.0, 2.0], restore="last") == (2, 2)
-
-    def test_last_is_the_one_that_patience_ended(self):
-        assert self.train([3.0, 1.0, 2.0, 4.0, 5.0], restore="last", patience=2) == (3, 3)
-
-    @pytest.mark.parametrize("restore", ["best", "last"])
-    def test_one_whose_loss_is_no_number_is_never_kept(self, restore):
-        assert self.train([3.0, 1.0, 2.0, math.nan], restore=restore) == (1, 1)
-
-    @pytest.mark.parametrize("restore", ["best", "last"])
-    def test_a_single_epoch_is_both(self, restore):
-        assert self.train([3.0], restore=restore) == (0, 0)
 
 
 class TestEpochLog:
@@ -111,7 +68,6 @@ class TestEpochLog:
 
 
 def test_accuracy_and_loss_have_six_digits():
-    import numpy as np
 
     scores = compute_accuracy_and_loss(np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]]))
     # ln 2, ln 4/3, and the loss of a probability of 0, which is limited to that of 1e-7

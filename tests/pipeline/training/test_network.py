@@ -272,6 +272,22 @@ class TestBestEpoch:
         assert rates[-1] == pytest.approx(0.0005)
 
 
+class TestGivingUp:
+    """early_stopping.give_up_below."""
+
+    def test_a_curve_that_promises_too_little_ends_training_and_is_in_the_record(self, misleading):
+        settings = {"epochs": 20, "early_stopping": MISLED["early_stopping"] | {"give_up_below": 0.99}}
+        train(misleading, **settings)
+        accuracies = curve(misleading, "eval/accuracy")
+        said = json.loads((misleading / "record" / "metrics.json").read_text())["given_up"]
+        assert max(accuracies) <= said["highest"] < 0.99
+        assert said["epoch"] == len(accuracies) < said["epochs"] == 20
+        assert best(misleading)["epoch"] <= said["epoch"]
+
+    def test_without_a_bar_nothing_is_said(self, misled):
+        assert "given_up" not in json.loads((misled.folder / "record" / "metrics.json").read_text())
+
+
 class TestLastEpoch:
     """early_stopping.restore: last, as studies without a callback had it."""
 

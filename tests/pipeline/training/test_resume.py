@@ -173,6 +173,21 @@ def test_a_network_with_averaged_weights_and_mixed_images(run):
     assert "resnet_fast: resumes at epoch 3 of" in resumed.log
 
 
+@pytest.mark.ci
+def test_a_network_that_is_given_up_ends_at_the_same_epoch(run):
+    content = RECIPE | {"backbone": None, "epochs": 20, "learning_rate": 1e-7, "width": 0.1}
+    del content["fine_tune"]
+    content |= {"schedule": RECIPE["schedule"] | {"kind": "constant"}}
+    recipe = NetworkRecipe.model_validate(
+        content | {"early_stopping": RECIPE["early_stopping"] | {"give_up_below": 0.99}}
+    )
+    whole, resumed = run(recipe, "whole", copied=5), run(recipe, "resumed")
+    assert_same(whole, resumed)
+    assert "resnet_fast: resumes at epoch 5 of 20" in resumed.log
+    assert "resnet_fast: given up after" in whole.log
+    assert b"given_up" in whole.rows["record/metrics.json"]
+
+
 def test_a_checkpoint_of_another_network_is_not_loaded_into_this_one(tmp_path):
     import keras
     import numpy as np

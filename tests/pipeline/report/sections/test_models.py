@@ -64,6 +64,11 @@ class TestDescription:
         values = [value for row in rows.values() for value in row.values() if value is not None]
         assert not any(pd.isna(value) for value in values)
 
+    def test_families_that_were_given_up_are_named(self):
+        said = {"epoch": 9, "epochs": 50, "highest": 0.5, "bar": 0.9}
+        found = self.describe({"one": make_family(wrong=0.1), "other": make_family(wrong=0.3, given_up=said)})
+        assert found["given_up"] == {"other": said}
+
     def test_a_single_family_is_beaten_by_none(self):
         said = self.describe({"only": make_family(wrong=0.1)})
         assert (said["ties"], said["beaten_by"], said["versus"], said["ensemble"]) == ([], [], {}, None)
