@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-FEWEST_EPOCHS = 6  # before which a curve says nothing
+FEWEST_EPOCHS = (
+    6  # before which a curve says nothing; nor does the first quarter of all epochs, as some networks learn late
+)
 # Powers of the epoch, from its square, for what has just begun to learn, over the logarithm, 0, to -2, which has nearly ended
 # after three epochs.
 _EXPONENTS = [step / 4 for step in range(8, -9, -1)]
@@ -46,7 +48,8 @@ def _transform(epoch: int, exponent: float) -> float:
 
 def is_hopeless(accuracies: Sequence[float], epochs: int, bar: float) -> bool:
     """Whether a curve will stay below `bar` until the end, as the last epoch and the one before it say. accuracies: from the
-    first epoch on."""
+    first epoch on. epochs: of the whole training."""
+    least = max(FEWEST_EPOCHS, -(-epochs // 4))
     return max(accuracies, default=1.0) < bar and all(
-        len(seen) >= FEWEST_EPOCHS and estimate_highest(seen, epochs) < bar for seen in (accuracies[:-1], accuracies)
+        len(seen) >= least and estimate_highest(seen, epochs) < bar for seen in (accuracies[:-1], accuracies)
     )

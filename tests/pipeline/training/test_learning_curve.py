@@ -54,9 +54,13 @@ class TestHopeless:
         assert not [n for n in range(30) if is_hopeless(late[:n], 30, 0.85)]
 
     def test_not_before_enough_epochs(self):
-        assert not is_hopeless([0.1] * FEWEST_EPOCHS, 50, 0.9)
-        assert is_hopeless([0.1] * (FEWEST_EPOCHS + 1), 50, 0.9)
-        assert not is_hopeless([], 50, 0.9)
+        assert not is_hopeless([0.1] * FEWEST_EPOCHS, 20, 0.9)
+        assert is_hopeless([0.1] * (FEWEST_EPOCHS + 1), 20, 0.9)
+        assert not is_hopeless([], 20, 0.9)
+
+    def test_not_in_the_first_quarter(self):
+        assert not is_hopeless([0.1] * 25, 100, 0.9)
+        assert is_hopeless([0.1] * 26, 100, 0.9)
 
     def test_not_once_the_bar_was_reached(self):
         assert not is_hopeless([0.5, 0.92, *[0.5] * 20], 50, 0.9)
