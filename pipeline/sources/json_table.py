@@ -38,8 +38,7 @@ def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
             f"{what}, row {row}: expected UTF-8, received the byte 0x{data[error.start]:02x}"
         ) from error
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    is_lines = text.lstrip().startswith("{") and all(line.strip().endswith("}") for _, line in lines)
-    if is_lines:
+    if _is_object(lines[0][1]):  # of one that is written over several lines, the first is no object by itself
         found = [(number, _parse(line, f"{what}, row {number}")) for number, line in lines]
     else:
         whole = _parse(text, what)
@@ -50,6 +49,13 @@ def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
     if len(found) == 1 and all(isinstance(value, dict | list) for value in found[0][1].values()):
         raise PipelineError(f"{what} is one object with {', '.join(list(found[0][1])[:10])} in it: {_EXPECTED}")
     return found
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parse(text: str, what: str) -> Any:

@@ -54,8 +54,9 @@ class TestRows:
 
 
 class TestRefusals:
-    def test_a_line_that_is_cut_off_is_named(self):
-        assert refusal('{"path": "a"}\n{"path": "b}\n').startswith("my.jsonl, row 2: can't be read as JSON")
+    @pytest.mark.parametrize("line", ['{"path": "b}', '{"path": "b', "b.jpg"])
+    def test_a_line_that_is_cut_off_is_named(self, line):
+        assert refusal(f'{{"path": "a"}}\n{line}\n').startswith("my.jsonl, row 2: can't be read as JSON")
 
     def test_other_values_than_objects(self):
         assert 'row 2 is "b.jpg"' in refusal('[{"path": "a.jpg"}, "b.jpg"]')

@@ -252,7 +252,12 @@ class TestCode:
 
     @pytest.mark.parametrize(
         ("function", "name"),
-        [(getattr, ".getattr"), (Path, f"{Path.__module__}.Path"), (np.zeros, "numpy.zeros"), (bytearray, ".bytearray")],
+        [
+            (getattr, ".getattr"),
+            (Path, f"{Path.__module__}.Path"),
+            (np.zeros, "numpy.zeros"),
+            (bytearray, ".bytearray"),
+        ],
     )
     def test_any_name_but_those_of_tensors_is_refused_by_a_line_that_names_it(self, file, function, name):
         assert f"{name}' is refused" in refusal(file, encode({"weight": Calls(function, 3)}))
