@@ -6,7 +6,7 @@ file says it instead.
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
@@ -26,6 +26,7 @@ from pipeline.sources.names import (
     make_unique_names,
 )
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
+from pipeline.sources.split_lists import divide, find_lists
 from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
@@ -74,12 +75,14 @@ def read_tree(
         kept = _enter_root(kept, settings.root, where, left_out)
     _check_kept(kept, where, links)
     _check_depth([*kept, *folders], where)
+    lists, settings = find_lists(settings)
     if settings.labels:
         return read_labels(kept, where, settings, left_out, read_file, everything)
     above = {name.rpartition("/")[0] for name in kept.values()}  # an archive need not list its folders
     root = build_tree([name for name in kept.values() if is_picture(name)], {*map(_normalize, folders), *above} - {""})
     contents = _describe_contents(kept, sizes, identify)
-    return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out)
+    divided = partial(divide, lists=lists, tables=everything, left_out=left_out, read_file=read_file)
+    return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out, divided)
 
 
 def _describe_contents(
@@ -126,14 +129,20 @@ def _check_kept(kept: Mapping[str, str], where: str, links: Iterable[str]) -> No
 
 
 def _read_folders(
-    kept: dict[str, str], root: Folder, where: str, settings: ReadingSettings, contents: Contents, left_out: LeftOut
+    kept: dict[str, str],
+    root: Folder,
+    where: str,
+    settings: ReadingSettings,
+    contents: Contents,
+    left_out: LeftOut,
+    divided: Callable[[list[TreeFile], Decision], list[TreeFile]],
 ) -> Reading:
     empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
     decision = decide_layout(root, where, settings, contents, _list_tables(kept))
     places = _place_files(kept, decision, left_out)
     if settings.layout == "auto":
         _leave_out_extras(places, kept, decision, left_out)
-    files = _label_files(places, decision)
+    files = divided(_label_files(places, decision), decision)
     if not files:
         reasons = ", ".join(sorted(reason for reason, found in left_out.items() if found))
         raise PipelineError(f"{where} has no file that is not left out ({reasons}): expected some to be left")

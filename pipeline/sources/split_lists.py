@@ -1,0 +1,183 @@
+"""Text files that list the pictures of a split, as published data sets have them beside class folders: meta/train.txt."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import PurePosixPath
+from unicodedata import normalize
+
+from pipeline.config.sources import ReadingSettings
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import readable_name
+from pipeline.sources.csv_table import decode_csv
+from pipeline.sources.decision import Decision, write_name
+from pipeline.sources.label_finder import Finder
+from pipeline.sources.label_table import LabelRow
+from pipeline.sources.names import find_split_word
+from pipeline.sources.reading import TreeFile, list_names
+from pipeline.sources.tree import is_picture
+
+_ENDINGS = (".txt", ".lst")
+_FIELDS = re.compile(r"[\s,;]")  # what follows the path in a line: a class, a number
+_TRIED = 20  # lines of a list that nobody has named
+_NOT_LISTED = "in no list of data.splits"
+_IGNORED = "data.splits says ignore"
+
+Read = Callable[[str], bytes]
+
+
+def find_lists(settings: ReadingSettings) -> tuple[Mapping[str, str], ReadingSettings]:
+    """The part of data.splits that names lists, and the settings without it. Raises PipelineError beside data.labels."""
+    lists = {name: split for name, split in settings.splits.items() if name.lower().endswith(_ENDINGS)}
+    if lists and settings.labels:
+        raise PipelineError(
+            f"data.splits names the list {min(lists)!r} beside data.labels: expected only one of them; a column of the "
+            "table can name the splits (data.label_columns.split)"
+        )
+    rest = {name: split for name, split in settings.splits.items() if name not in lists}
+    return lists, settings.model_copy(update={"splits": rest})
+
+
+def divide(
+    files: list[TreeFile],
+    decision: Decision,
+    *,
+    lists: Mapping[str, str],
+    tables: Mapping[str, str],
+    left_out: dict[str, list[str]],
+    read_file: Read | None,
+) -> list[TreeFile]:
+    """The files with the splits of the lists; those that a list ignores, or that are in none though one is train's, go to
+    `left_out`. Without lists, the files as they are; lists that are there are noted.
+
+    lists: name of a list, or the end of its path, to train, val, test or ignore. tables: normal form by path of all files of
+    the source. Raises PipelineError for a list that is not there, that names no picture, or contradicts another one.
+    """
+    if read_file is None:
+        return files
+    if not lists:
+        _propose_lists(files, decision, tables, read_file)
+        return files
+    pictures = {file.path: tables[file.path] for file in files if not file.reason}
+    finder = Finder(pictures, None, decision.where, parameter="data.splits")
+    listed: dict[str, tuple[str, str]] = {}  # split and list of a path
+    for name, split in lists.items():
+        path = _find_list(name, tables, decision.where)
+        rows = list(_read_rows(read_file(path), name))
+        found = [(row, _find_picture(row, name, finder)) for row in rows]
+        unknown = [row for row, picture in found if picture is None]
+        if len(unknown) == len(rows):
+            example = f"line {rows[0].number} has {readable_name(rows[0].path)!r}, " if rows else ""
+            raise PipelineError(
+                f"data.splits: none of the {len(rows):,} lines of {name!r} is a picture of {decision.where}: expected paths of "
+                f"pictures, with or without extension; {example}the source {next(iter(pictures.values()), 'none')!r}"
+            )
+        if unknown:
+            decision.warn(
+                f"{len(unknown):,} of {len(rows):,} lines of {name} have no picture, such as line {unknown[0].number}: "
+                f"{readable_name(unknown[0].path)!r}"
+            )
+        for _, picture in found:
+            if picture is not None:
+                _add(listed, picture, split, name)
+        decision.notes.append(f"{name}: {len(rows) - len(unknown):,} pictures are {split}")
+    return list(_divide(files, listed, "train" in lists.values(), decision, left_out))
+
+
+def _find_list(name: str, tables: Mapping[str, str], where: str) -> str:
+    """Its path."""
+    wanted = normalize("NFC", name.replace("\\", "/").strip("/"))
+    found = [path for path, text in tables.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
+    found = [path for path in found if tables[path] == wanted] or found
+    if len(found) == 1:
+        return found[0]
+    others = sorted(text for text in tables.values() if text.lower().endswith(_ENDINGS))
+    raise PipelineError(
+        f"data.splits: {where} has {len(found) or 'no'} file{'s' * (len(found) > 1)} {name!r}: expected one list of pictures, "
+        f"by its path; the source has {list_names(others) or 'none'}"
+    )
+
+
+def _read_rows(data: bytes, name: str) -> Iterator[LabelRow]:
+    """Each line that is not blank."""
+    for number, line in enumerate(decode_csv(data, f"data.splits {name!r}").splitlines(), start=1):
+        if text := line.strip().strip('"'):
+            yield LabelRow(number, text, "", "", "", "")
+
+
+def _find_picture(row: LabelRow, name: str, finder: Finder) -> str | None:
+    """The picture that a line names, as a whole or by its first field."""
+    if found := finder.find(row, name):
+        return found
+    first = _FIELDS.split(row.path)[0].strip('"')
+    return finder.find(replace(row, path=first), name) if first != row.path else None
+
+
+def _add(listed: dict[str, tuple[str, str]], path: str, split: str, name: str) -> None:
+    before, other = listed.setdefault(path, (split, name))
+    if before != split:
+        raise PipelineError(
+            f"data.splits: {readable_name(path)!r} is {before} by {other!r} and {split} by {name!r}: expected one split; take "
+            "it out of one of the lists"
+        )
+
+
+def _divide(
+    files: list[TreeFile],
+    listed: Mapping[str, tuple[str, str]],
+    is_whole: bool,
+    decision: Decision,
+    left_out: dict[str, list[str]],
+) -> Iterator[TreeFile]:
+    """is_whole: whether what is in no list belongs nowhere."""
+    missing = []
+    for file in files:
+        split = listed.get(file.path, (file.source_split, ""))[0]
+        if split == "ignore":
+            left_out.setdefault(_IGNORED, []).append(file.path)
+        elif is_whole and not file.reason and file.path not in listed:
+            missing.append(file.path)
+        else:
+            yield replace(file, source_split=split)
+    if missing:
+        left_out[_NOT_LISTED] = missing
+        decision.warn(
+            f"{len(missing):,} pictures are in no list of data.splits, such as {readable_name(missing[0])!r}: they are left out"
+        )
+
+
+def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[str, str], read_file: Read) -> None:
+    """Notes lists that look like those of splits, where a source has no splits: their first lines name pictures of it."""
+    found = {path: _guess_split(text) for path, text in tables.items() if text.lower().endswith(_ENDINGS)}
+    found = {path: split for path, split in found.items() if split}
+    if len(set(found.values())) < 2 or any(file.source_split for file in files):
+        return
+    stems = {PurePosixPath(tables[file.path]).stem for file in files if not file.reason}
+    named = {path: split for path, split in found.items() if _names_pictures(read_file(path), stems)}
+    if len(set(named.values())) == len(named) > 1:
+        pairs = ", ".join(f"{write_name(tables[path])}: {split}" for path, split in sorted(named.items()))
+        decision.notes.append(
+            f"{list_names(sorted(tables[path] for path in named))} list pictures and are not read: data.splits={{{pairs}}} "
+            "takes their splits"
+        )
+
+
+def _guess_split(text: str) -> str:
+    word = find_split_word(PurePosixPath(text).stem)
+    return word if word in ("train", "val", "test") else ""
+
+
+def _names_pictures(data: bytes, stems: set[str]) -> bool:
+    """Whether most of the first lines do."""
+    try:
+        rows = list(islice(_read_rows(data, ""), _TRIED))
+    except PipelineError:  # no text
+        return False
+    texts = [(row.path, _FIELDS.split(row.path)[0]) for row in rows]
+    return 2 * sum(any(_find_stem(text) in stems for text in pair) for pair in texts) > len(texts)
+
+
+def _find_stem(text: str) -> str:
+    name = text.replace("\\", "/").rpartition("/")[2]
+    return PurePosixPath(name).stem if is_picture(name) else name
