@@ -34,7 +34,7 @@ from pipeline.runtime.experiment_place import explain_torn, find_faults
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
-from pipeline.runtime.overrides import quote_setting
+from pipeline.runtime.overrides import open_maps, quote_setting
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
 _RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
@@ -60,6 +60,7 @@ def main() -> int:
     """Runs DVC with the command line; returns the exit status."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     start, planned = time.monotonic(), False
+    sys.argv[1:] = open_maps(sys.argv[1:])
     command, overrides, folder = read_command(sys.argv[1:])
     if {"-h", "--help"} & {*sys.argv[1:]}:
         return run_dvc()

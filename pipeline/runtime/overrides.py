@@ -4,6 +4,7 @@ import re
 import shlex
 
 # What neither the shell nor Hydra's grammar, which `dvc exp run -S` follows, reads otherwise.
+_MAP = re.compile(r"(-S|--set-param=)?(?P<setting>[A-Za-z_][\w.]*=\{.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._+:-]*")
 
 
@@ -20,3 +21,14 @@ def write_setting(name: str, value: str) -> str:
 
     # `${` would begin a reference to another parameter.
     return f"{name}={QuotedString(text=value.replace('${', chr(92) + '${'), quote=Quote.double).with_quotes()}"
+
+
+def open_maps(arguments: list[str]) -> list[str]:
+    """A command line on which -S may set a map with keys that params.yaml does not list, as data.splits={photos: train}: Hydra
+    wants two pluses for that. What a map must not have is refused by the check of params.yaml."""
+    opened = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        found = _MAP.fullmatch(argument)
+        is_setting = found is not None and bool(found[1]) != (before in ("-S", "--set-param"))
+        opened.append(f"{found[1] or ''}++{found['setting']}" if found and is_setting else argument)
+    return opened

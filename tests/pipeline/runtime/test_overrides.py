@@ -8,7 +8,7 @@ from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.overrides import quote_setting
+from pipeline.runtime.overrides import open_maps, quote_setting
 from pipeline.sources.loader import load_source
 
 PROJECT = Path(__file__).parents[3]
@@ -79,3 +79,42 @@ def test_what_is_advised_can_be_typed(advice, tmp_path):
     [swept] = get_hydra_sweeps({"params.yaml": [setting]})
     apply_overrides(file, list(swept["params.yaml"]))
     assert yaml.safe_load(file.read_text()) != yaml.safe_load((PROJECT / "params.yaml").read_text())
+
+
+class TestMaps:
+    """-S name={key: value}, with keys that params.yaml does not list."""
+
+    @pytest.mark.parametrize("before", [["-S"], ["--set-param"]])
+    def test_it_gets_the_pluses_that_hydra_wants(self, before):
+        setting = "data.splits={meta/train.txt: train, Meta: ignore}"
+        assert open_maps(["exp", "run", *before, setting]) == ["exp", "run", *before, f"++{setting}"]
+
+    @pytest.mark.parametrize("option", ["-S", "--set-param="])
+    def test_also_in_one_word(self, option):
+        assert open_maps([f"{option}evaluate.costs={{sea: 5}}"]) == [f"{option}++evaluate.costs={{sea: 5}}"]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["-S", "+data.splits={a: train}"],
+            ["-S", "++data.splits={a: train}"],
+            ["-S", "~data.splits"],
+            ["-S", "families=[a,b]"],
+            ["-S", "data.path=/a={b}"],
+            ["-n", "data.splits={a: train}"],
+            ["exp", "run", "data.splits={a: train}"],
+            ["-S"],
+            [],
+        ],
+    )
+    def test_everything_else_stays(self, arguments):
+        assert open_maps(arguments) == arguments
+
+    @pytest.mark.parametrize("setting", ["data.splits={train/val: val}", "train.augment={flip: none}"])
+    def test_so_it_is_read_beside_what_is_there(self, setting, tmp_path):
+        file = tmp_path / "params.yaml"
+        file.write_bytes((PROJECT / "params.yaml").read_bytes())
+        apply_overrides(file, open_maps(["-S", setting])[1:])
+        before, after = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PROJECT / "params.yaml", file))
+        assert after["data"]["splits"] == ({"train/val": "val"} if "splits" in setting else {})
+        assert after["train"]["augment"] == before["train"]["augment"] | ({"flip": "none"} if "flip" in setting else {})
