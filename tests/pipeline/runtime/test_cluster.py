@@ -240,7 +240,10 @@ except Exception as error:
 """
         environment = self.environment(tmp_path) | own
         command = [sys.executable, "-c", script]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+        done = subprocess.run(command, **options)
+        if done.returncode < 0:  # on a busy machine, Ray's own raylet may hang up once, and its driver aborts
+            done = subprocess.run(command, **options)
         assert answer in done.stdout
 
     @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
