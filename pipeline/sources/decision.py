@@ -9,6 +9,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.reading import list_names
 from pipeline.sources.tree import Folder
 
+IGNORED = "data.splits says ignore"  # why something is left out
 _PLAIN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z](?:[A-Za-z0-9_./ +@%-]*[A-Za-z0-9_./+@%-])?")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +@%*?-]")
 _PATTERN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z][A-Za-z0-9_./ +@%*?-]*[A-Za-z0-9_./+@%*?-]")

@@ -103,6 +103,13 @@ class _Index:
         return [path for path, _ in near]
 
 
+def find_named(name: str, files: Mapping[str, str]) -> list[str]:
+    """The files that a name means: that of its whole path, else those whose paths end with it. files: normal form by path."""
+    wanted = normalize("NFC", name.replace("\\", "/").strip("/"))
+    found = [path for path, text in files.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
+    return [path for path in found if files[path] == wanted] or found
+
+
 def is_absolute(path: str) -> bool:
     """Whether a row's path begins at a root, of Windows or of Unix."""
     return path.startswith(("/", "\\")) or bool(_DRIVE.match(path.replace("\\", "/")))

@@ -10,7 +10,8 @@ from unicodedata import normalize
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
-from pipeline.sources.label_finder import Finder, is_absolute
+from pipeline.sources.decision import IGNORED
+from pipeline.sources.label_finder import Finder, find_named, is_absolute
 from pipeline.sources.label_table import LabelRow, find_doubts, parse_labels
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.names import describe_rewritten, find_split_word, fold_name, make_class_names, make_unique_names
@@ -18,7 +19,6 @@ from pipeline.sources.reading import Reading, TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
 _NO_ROW = "no row in data.labels"
-_IGNORED = "data.splits says ignore"
 
 
 def find_labels_file(labels: str | None, folder: Path | None) -> Path | None:
@@ -62,7 +62,7 @@ def read_labels(
     for path in kept:
         if path not in matches.chosen:
             is_ignored = path in matches.ignored or path not in pictures
-            reason = "no picture" if not is_picture(path) else _IGNORED if is_ignored else _NO_ROW
+            reason = "no picture" if not is_picture(path) else IGNORED if is_ignored else _NO_ROW
             left_out.setdefault(reason, []).append(path)
     num_chosen, matched = len(matches.chosen), len(rows) - len(matches.unmatched)
     note = (
@@ -145,8 +145,7 @@ def _load(
     labels = str(settings.labels)
     name = Path(labels).name
     wanted = normalize("NFC", labels.replace("\\", "/").strip("/"))
-    inside = [path for path, text in kept.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
-    inside = [path for path in inside if kept[path] == wanted] or inside
+    inside = find_named(labels, kept)
     if read_file is not None and len(inside) == 1 and not Path(labels).is_absolute():
         return [_Table(name, read_file(inside[0]))]
     if not inside and read_file is not None and set("*?[") & set(wanted):

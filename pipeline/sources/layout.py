@@ -7,7 +7,7 @@ names both readings and the parameters that choose; `data.layout`, `data.splits`
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.copies import Contents, find_nested_copy
-from pipeline.sources.decision import Decision, quote, suggest_map, write_name
+from pipeline.sources.decision import IGNORED, Decision, quote, suggest_map, write_name
 from pipeline.sources.extras import leave_out_inside_classes, leave_out_neighbours
 from pipeline.sources.flat_layout import check_tops
 from pipeline.sources.names import find_split_word, fits, is_plain_split, means_images
@@ -38,7 +38,7 @@ def decide_layout(
 
 def _ignore(patterns: list[str], level: Folder, root: Folder, decision: Decision) -> None:
     for folder in _match(level, root, patterns, decision.where):
-        decision.ignore([folder], "data.splits says ignore")
+        decision.ignore([folder], IGNORED)
         _drop(folder, root)
     if not root.count and patterns:
         raise PipelineError(

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import PurePosixPath
-from unicodedata import normalize
 
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import readable_name
 from pipeline.sources.csv_table import decode_csv
-from pipeline.sources.decision import Decision, write_name
-from pipeline.sources.label_finder import Finder
+from pipeline.sources.decision import IGNORED, Decision, write_name
+from pipeline.sources.label_finder import Finder, find_named
 from pipeline.sources.label_table import LabelRow
 from pipeline.sources.names import find_split_word
 from pipeline.sources.reading import TreeFile, list_names
@@ -22,7 +21,6 @@ _ENDINGS = (".txt", ".lst")
 _FIELDS = re.compile(r"[\s,;]")  # what follows the path in a line: a class, a number
 _TRIED = 20  # lines of a list that nobody has named
 _NOT_LISTED = "in no list of data.splits"
-_IGNORED = "data.splits says ignore"
 
 Read = Callable[[str], bytes]
 
@@ -87,9 +85,7 @@ def divide(
 
 def _find_list(name: str, tables: Mapping[str, str], where: str) -> str:
     """Its path."""
-    wanted = normalize("NFC", name.replace("\\", "/").strip("/"))
-    found = [path for path, text in tables.items() if f"/{normalize('NFC', text)}".endswith(f"/{wanted}")]
-    found = [path for path in found if tables[path] == wanted] or found
+    found = find_named(name, tables)
     if len(found) == 1:
         return found[0]
     others = sorted(text for text in tables.values() if text.lower().endswith(_ENDINGS))
@@ -135,7 +131,7 @@ def _divide(
     for file in files:
         split = listed.get(file.path, (file.source_split, ""))[0]
         if split == "ignore":
-            left_out.setdefault(_IGNORED, []).append(file.path)
+            left_out.setdefault(IGNORED, []).append(file.path)
         elif is_whole and not file.reason and file.path not in listed:
             missing.append(file.path)
         else:

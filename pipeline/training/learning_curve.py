@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 
-FEWEST_EPOCHS = (
-    6  # before which a curve says nothing; nor does the first quarter of all epochs, as some networks learn late
-)
+# Before so many epochs a curve says nothing; nor does the first quarter of all, as some networks learn late.
+FEWEST_EPOCHS = 6
 # Powers of the epoch, from its square, for what has just begun to learn, over the logarithm, 0, to -2, which has nearly ended
 # after three epochs.
 _EXPONENTS = [step / 4 for step in range(8, -9, -1)]
-_FITTING = (
-    4.0  # errors up to (1 + this / degrees of freedom) times the least: about two standard deviations of the exponent
-)
+# Errors up to (1 + this / degrees of freedom) times the least fit nearly as well: some two standard deviations of the exponent.
+_FITTING = 4.0
 _NOISE = 3.0  # standard deviations of an epoch's accuracy around the curve
 
 
