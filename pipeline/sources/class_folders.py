@@ -31,7 +31,7 @@ from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
 _LINK = "link to a folder, which is not entered"
-_TABLES = (".csv", ".tsv", ".jsonl")
+_TABLES = (".csv", ".tsv", ".jsonl", ".json")
 _TABLE_DEPTH = 2  # folders above a CSV file, at most
 _LABEL_WORDS = frozenset(
     {"train", "training", "label", "labels", "metadata", "annotation", "annotations", "groundtruth"}
@@ -176,14 +176,16 @@ def _read_folders(
 
 def _list_tables(kept: Mapping[str, str]) -> list[str]:
     """CSV files that may hold labels: those whose names say so first, then those that lie highest. A form to hand in answers,
-    as in Kaggle's competitions, holds none."""
+    as in Kaggle's competitions, holds none, nor does JSON whose name does not say so."""
 
-    def rank(name: str) -> tuple[int, int, str]:
+    def rank(name: str) -> tuple[int, bool, int, str]:
         words = set(find_words(PurePosixPath(name).stem))
-        return (1 if words & _TEST_WORDS else -1 if words & _LABEL_WORDS else 0), name.count("/"), name
+        kind = 1 if words & _TEST_WORDS else -1 if words & _LABEL_WORDS else 0
+        return kind, name.lower().endswith(".json"), name.count("/"), name
 
     tables = [name for name in kept.values() if name.lower().endswith(_TABLES) and name.count("/") <= _TABLE_DEPTH]
-    return sorted((name for name in tables if "submission" not in name.lower()), key=rank)
+    ranked = sorted((rank(name), name) for name in tables if "submission" not in name.lower())
+    return [name for (kind, is_json, *_), name in ranked if kind or not is_json]
 
 
 def find_archives(names: Iterable[str]) -> list[str]:

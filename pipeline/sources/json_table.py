@@ -1,13 +1,18 @@
-"""Reads a person's labels in JSON as a table: an object a line, as in Hugging Face's metadata.jsonl, or a list of objects."""
+"""Reads a person's labels in JSON as a table: an object a line, as in Hugging Face's metadata.jsonl, a list of objects, COCO's
+lists, or one object that names the class of each picture or the pictures of each class."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.coco import is_coco, read_coco
 from pipeline.sources.csv_table import Line
+from pipeline.sources.tree import is_picture
 
 _EXPECTED = (
-    'expected an object a line, as {"path": "a.jpg", "label": "cat"}, or a list of such; or save it as CSV in UTF-8'
+    'expected an object a line, as {"path": "a.jpg", "label": "cat"}, a list of such, or images, annotations and categories as '
+    "COCO has them; or save it as CSV in UTF-8"
 )
 
 
@@ -18,7 +23,8 @@ def is_json(data: bytes) -> bool:
 
 def read_objects(data: bytes, what: str) -> list[Line]:
     """A header of all keys in the order in which they first come, and a line for each object: what it says as text, empty where
-    it lacks a key or says null. Keys whose values are lists or objects, such as boxes, are left out.
+    it lacks a key or says null. Keys whose values are lists or objects, such as boxes, are left out. Of COCO's
+    images, see `read_coco`; one object of pictures and classes has the columns `path` and `label`.
 
     what: for messages, such as "data.labels 'a.jsonl'". Raises PipelineError, one line, for what is no such table.
     """
@@ -43,12 +49,29 @@ def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
     else:
         whole = _parse(text, what)
         found = list(enumerate(whole if isinstance(whole, list) else [whole], start=1))
+    if len(found) == 1 and isinstance(found[0][1], dict):
+        if is_coco(found[0][1]):
+            return list(read_coco(found[0][1], what))
+        if rows := list(_read_map(found[0][1])):
+            return list(enumerate(rows, start=1))
     for number, row in found:
         if not isinstance(row, dict) or not row:
             raise PipelineError(f"{what}, row {number} is {json.dumps(row)[:60]}: {_EXPECTED}")
     if len(found) == 1 and all(isinstance(value, dict | list) for value in found[0][1].values()):
         raise PipelineError(f"{what} is one object with {', '.join(list(found[0][1])[:10])} in it: {_EXPECTED}")
     return found
+
+
+def _read_map(content: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """A row for each picture of {picture: class} or {class: [picture, …]}; none of other objects."""
+    if all(map(is_picture, content)) and not any(isinstance(value, dict | list) for value in content.values()):
+        yield from ({"path": path, "label": _write(value)} for path, value in content.items())
+    elif all(_lists_pictures(value) for value in content.values()):
+        yield from ({"path": path, "label": label} for label, paths in content.items() for path in paths)
+
+
+def _lists_pictures(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(path, str) and is_picture(path) for path in value)
 
 
 def _is_object(text: str) -> bool:

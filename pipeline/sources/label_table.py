@@ -27,7 +27,7 @@ _GROUPS = frozenset(
             "group",
             "video",
         ),
-        *("clip", "camera", "session", "study", "series", "burst", "sequence"),
+        *("clip", "camera", "session", "study", "series", "burst", "sequence", "seq", "location", "site"),
     }
 )
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}

@@ -49,6 +49,19 @@ class TestRows:
         found = read('{"path": "a", "objects": {"bbox": [1, 2]}}\n{"path": "b", "objects": null, "tags": []}\n')
         assert [fields for _, fields in found] == [["path"], ["a"], ["b"]]
 
+    @pytest.mark.parametrize("indent", [None, 1])
+    def test_an_object_that_names_the_class_of_each_picture(self, indent):
+        found = read(json.dumps({"x/a.jpg": "cat", "b.PNG": 3}, indent=indent))
+        assert [fields for _, fields in found] == [["path", "label"], ["x/a.jpg", "cat"], ["b.PNG", "3"]]
+
+    @pytest.mark.parametrize("indent", [None, 1])
+    def test_an_object_that_lists_the_pictures_of_each_class(self, indent):
+        found = read(json.dumps({"cat": ["a.jpg", "b.jpg"], "none": [], "dog": ["c.jpg"]}, indent=indent))
+        assert [fields for _, fields in found][1:] == [["a.jpg", "cat"], ["b.jpg", "cat"], ["c.jpg", "dog"]]
+
+    def test_an_object_of_which_some_keys_are_pictures_is_a_row(self):
+        assert read('{"path": "a.jpg", "b.jpg": "cat"}')[0][1] == ["path", "b.jpg"]
+
     def test_a_line_separator_of_unicode_ends_no_row(self):
         assert read('{"path": "a\u2028b", "label": "cat"}')[1][1] == ["a\u2028b", "cat"]
 
@@ -62,7 +75,7 @@ class TestRefusals:
         assert 'row 2 is "b.jpg"' in refusal('[{"path": "a.jpg"}, "b.jpg"]')
 
     @pytest.mark.parametrize("indent", [None, 1])
-    def test_an_object_of_lists_as_coco_has_it(self, indent):
+    def test_an_object_of_lists_that_lacks_some_of_cocos(self, indent):
         assert "one object with images, annotations in it" in refusal(
             json.dumps({"images": [CAT], "annotations": [{"id": 1}]}, indent=indent)
         )
