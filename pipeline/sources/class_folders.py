@@ -21,22 +21,16 @@ from pipeline.sources.layout import decide_layout
 from pipeline.sources.names import (
     describe_rewritten,
     find_class_in_file_name,
-    find_words,
     is_litter,
     make_unique_names,
 )
+from pipeline.sources.proposals import list_tables
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.split_lists import divide, find_lists
 from pipeline.sources.suspicions import merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
 _LINK = "link to a folder, which is not entered"
-_TABLES = (".csv", ".tsv", ".jsonl", ".json")
-_TABLE_DEPTH = 2  # folders above a CSV file, at most
-_LABEL_WORDS = frozenset(
-    {"train", "training", "label", "labels", "metadata", "annotation", "annotations", "groundtruth"}
-)
-_TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample"})
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z", ".001")
 _MOST_LEVELS = 200  # folders inside each other
 _KIND = re.compile(r"\.[a-z0-9]{1,8}")  # an extension that says what a file is; not that of cat.jpg?w=200
@@ -138,7 +132,7 @@ def _read_folders(
     divided: Callable[[list[TreeFile], Decision], list[TreeFile]],
 ) -> Reading:
     empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
-    decision = decide_layout(root, where, settings, contents, _list_tables(kept))
+    decision = decide_layout(root, where, settings, contents, list_tables(kept.values()))
     places = _place_files(kept, decision, left_out)
     if settings.layout == "auto":
         _leave_out_extras(places, kept, decision, left_out)
@@ -172,20 +166,6 @@ def _read_folders(
         tuple(decision.warnings),
         tuple(decision.notes),
     )
-
-
-def _list_tables(kept: Mapping[str, str]) -> list[str]:
-    """CSV files that may hold labels: those whose names say so first, then those that lie highest. A form to hand in answers,
-    as in Kaggle's competitions, holds none, nor does JSON whose name does not say so."""
-
-    def rank(name: str) -> tuple[int, bool, int, str]:
-        words = set(find_words(PurePosixPath(name).stem))
-        kind = 1 if words & _TEST_WORDS else -1 if words & _LABEL_WORDS else 0
-        return kind, name.lower().endswith(".json"), name.count("/"), name
-
-    tables = [name for name in kept.values() if name.lower().endswith(_TABLES) and name.count("/") <= _TABLE_DEPTH]
-    ranked = sorted((rank(name), name) for name in tables if "submission" not in name.lower())
-    return [name for (kind, is_json, *_), name in ranked if kind or not is_json]
 
 
 def find_archives(names: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from pipeline.sources.names import (
     means_masks,
     means_thumbnails,
 )
+from pipeline.sources.proposals import is_list, suggest_tables
 from pipeline.sources.tree import Folder
 
 _SPLITS = 12  # folders that one line lists
@@ -123,7 +124,7 @@ def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list
             f"{quote(tops)} is a class (data.layout=flat), or a folder of pictures whose labels stand elsewhere: in a CSV file "
             f"(data.labels) or in the names of files (data.classes=file){beside}"
         )
-    elif tables:
+    elif tables and not is_list(tables[0]):
         decision.notes.append(
             f"{tables[0]} is beside the class folders and not read; data.labels={write_name(tables[0])} reads it instead"
         )
@@ -144,15 +145,6 @@ def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
             f"folders in class folders, such as {quote(inside[:5])}, are read as parts of {quote(deep[:5])}; "
             "data.classes=parent makes classes of them"
         )
-
-
-def suggest_tables(tables: list[str]) -> str:
-    """The first, or, where others in other folders have its name, a pattern for all of them; empty without any. tables:
-    paths."""
-    if not tables:
-        return ""
-    name = tables[0].rpartition("/")[2]
-    return f"*/{name}" if sum(table.endswith(f"/{name}") for table in tables) > 1 else tables[0]
 
 
 def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:

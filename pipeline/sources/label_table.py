@@ -72,6 +72,8 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
     """What a person should look at: labels that look like missing ones, and columns that are not read, but look like splits or
     groups. Arguments, errors: see `parse_labels`."""
     header, body = _read_table(data, columns, name)
+    if body[0][0] == 1 and not is_json(data):
+        yield f"{name} has no header: column {1 + header.index(columns.path)} is taken for paths, the other for labels"
     if columns.label in header:
         label = header.index(columns.label)
         missing = Counter(line[label] for _, line in body if line[label].lower() in _MISSING)
@@ -97,7 +99,10 @@ def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str
     """The header, and (number, fields) of each row, as many fields as the header has."""
     what = f"data.labels {name!r}"
     wanted = {columns.path, columns.label or columns.path}
-    lines = read_objects(data, what) if is_json(data) else list(read_lines(decode_csv(data, what), wanted, what))
+    if is_json(data):
+        lines = read_objects(data, what)
+    else:
+        lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns)
     header = [title.strip() for _, line in lines[:1] for title in line]
     if not header:
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
@@ -106,6 +111,20 @@ def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str
     named = [title for title, text in zip(header, lines[1][1], strict=False) if is_picture(text)]
     _find_column(header, columns.path, "path", name, guess=named[0] if named else "")
     return header, [fit_line(line, header, what) for line in lines[1:]]
+
+
+def _add_header(lines: list[Line], columns: LabelColumns) -> list[Line]:
+    """Of a list without header, as `cats/1.jpg 0` or `0,cats/1.jpg` a line: one is put above it. Others as they are."""
+    first = lines[0][1] if lines else []
+    if columns.path in first or columns.label is None:
+        return lines
+    if len(first) == 1 and not is_picture(first[0]):  # a space separates, which paths may have, too
+        lines = [(number, fields[0].rsplit(maxsplit=1)) for number, fields in lines]
+        first = lines[0][1]
+    if len(first) != 2 or sum(map(is_picture, first)) != 1:
+        return lines
+    titles = [columns.path, columns.label]
+    return [(0, titles if is_picture(first[0]) else titles[::-1]), *lines]
 
 
 def _find_column(header: list[str], title: str, key: str, name: str, guess: str = "") -> int:

@@ -3,7 +3,7 @@
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_name
 from pipeline.sources.extras import leave_out_neighbours
-from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures, suggest_tables
+from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
 from pipeline.sources.names import (
     PLAIN_UNLABELLED,
     find_split_word,
@@ -12,6 +12,7 @@ from pipeline.sources.names import (
     is_plain_split,
     means_images,
 )
+from pipeline.sources.proposals import suggest_tables
 from pipeline.sources.tree import Folder
 
 

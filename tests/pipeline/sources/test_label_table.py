@@ -55,7 +55,31 @@ def test_blank_lines_and_blanks_around_fields_count_for_nothing():
     assert parse("\npath, label\n\n a.jpg , cat\n\nb.jpg,dog\n\n") == TWO
 
 
-@pytest.mark.parametrize("row", ["pics/1.jpg,cat", "pics/1.jpg;cat", "pics/1.JPG cat", "1,a b.png,cat"])
+@pytest.mark.parametrize("line", ["{0},{1}", "{0};{1}", "{0} {1}", "{0}\t{1}", "{0}   {1}", "{1},{0}", '"{0}","{1}"'])
+class TestNoHeader:
+    """Lists of pictures with their classes, as Caffe's, MMPretrain's and PaddleClas' training takes them."""
+
+    def test_two_columns_need_none(self, line):
+        text = "\n".join(line.format(path, label) for path, label, *_ in [("x/1.jpg", "cat"), ("x/2.JPG", "3")])
+        assert [row[:2] for row in parse(text)] == [("x/1.jpg", "cat"), ("x/2.JPG", "3")]
+
+    def test_it_is_said(self, line):
+        text = line.format("1.jpg", "cat") + "\n"
+        column = 2 if line.startswith("{1}") else 1
+        assert list(find_doubts(text.encode(), COLUMNS, "l.txt")) == [
+            f"l.txt has no header: column {column} is taken for paths, the other for labels"
+        ]
+
+
+def test_of_a_list_separated_by_blanks_the_last_word_is_the_class():
+    assert parse("my pictures/a 1.jpg 0\nmy pictures/b.jpg 1\nc.jpg\n") == [
+        ("my pictures/a 1.jpg", "0", "", ""),
+        ("my pictures/b.jpg", "1", "", ""),
+        ("c.jpg", "", "", ""),
+    ]
+
+
+@pytest.mark.parametrize("row", ["pics/1.jpg,cat,7", "pics/1.JPG cat 7", "1,a b.png,cat", "1.png,2.png"])
 def test_a_table_without_a_header_is_told_to_get_one(row):
     line = refusal(f"{row}\n{row.replace('1', '2')}\n")
     assert "has no header: its first row names a picture" in line
