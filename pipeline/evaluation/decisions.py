@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.config.types import Measure
 from pipeline.evaluation.measures import compute_p
+from pipeline.evaluation.temperature import apply_temperature
 from pipeline.training.scores import DIGITS
 
 
@@ -21,6 +23,24 @@ def decide(probabilities: np.ndarray, costs: np.ndarray) -> np.ndarray:
     expected = probabilities.astype(np.float64) @ costs
     least = expected <= expected.min(axis=1, keepdims=True) * (1 + 1e-9)
     return np.where(least, probabilities, -1.0).argmax(axis=1)
+
+
+def use_probabilities(
+    measure: Measure, probabilities: np.ndarray, temperature: float, costs: np.ndarray | None = None
+) -> np.ndarray:
+    """The probabilities by which a measure judges a family, (n, classes), as `predict` would use them: calibrated for log_loss;
+    for cost, 1 for the answer that costs least; for others as they are.
+
+    probabilities: before calibration. costs: see `decide`; for cost only.
+    """
+    if measure not in ("log_loss", "cost"):
+        return probabilities
+    calibrated = apply_temperature(probabilities, temperature)
+    return (
+        np.eye(calibrated.shape[1])[decide(calibrated, costs)]
+        if measure == "cost" and costs is not None
+        else calibrated
+    )
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""What guessing gives: the answer that the training images alone suggest, whatever the picture, and who does better. Pure."""
+"""What guessing gives: the answer that the training images alone suggest, whatever the picture, or a family's own answers
+dealt out at random; and who does better. Pure."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from pipeline.config.types import Measure
+from pipeline.evaluation.dealing import deal_answers
 from pipeline.evaluation.intervals import LEVEL
 from pipeline.evaluation.measures import compute_p, count_images_needed, measure_images
 from pipeline.training.scores import DIGITS
@@ -13,12 +16,14 @@ from pipeline.training.scores import DIGITS
 @dataclass(frozen=True)
 class Versus:
     """value, guess: the measure on test images, of a family and of guessing; negative for log_loss and cost. p: two-sided, of
-    their difference. images_needed: test images that would show such a difference; None if guessing is as good or better."""
+    their difference. images_needed: test images that would show such a difference; None if guessing is as good or better.
+    is_dealt: whether the better guess is the family's own answers, dealt out at random."""
 
     value: float
     guess: float
     p: float
     images_needed: int | None
+    is_dealt: bool = False
 
     @property
     def is_better(self) -> bool:
@@ -46,11 +51,29 @@ def compare_with_guessing(
     prior: np.ndarray,
     costs: np.ndarray | None = None,
 ) -> Versus:
-    """labels: int (n,). probabilities: (n, classes), of test. prior, costs: see `guess`."""
+    """Whether a family is better than both ways to guess: the answer that the training images suggest, and, by a measure of
+    answers, its own ones dealt out at random, see `deal_answers`. p is the higher of both.
+
+    labels: int (n,). probabilities: (n, classes), of test. prior, costs: see `guess`.
+    """
     mine, theirs = measure_images(measure, labels, probabilities, costs), measure_guess(measure, labels, prior, costs)
     value, other = (round(float(part.mean()), DIGITS) for part in (mine, theirs))
-    needed = count_images_needed(mine, theirs) if value > other else None
-    return Versus(value, other, round(compute_p(mine, theirs), 8), needed)
+    dealt = deal_answers(measure, labels, probabilities, costs)
+    mean = -np.inf if dealt is None else round(dealt.mean, DIGITS)
+    p = [] if dealt is None else [dealt.compute_p(float(mine.mean()))]
+    p += [_compare_with_constant(measure, mine, theirs)] if mean < other else []
+    needed = None
+    if value > max(other, mean):
+        needed = dealt.count_images_needed(mine) if dealt and mean >= other else count_images_needed(mine, theirs)
+    return Versus(value, max(other, mean), round(float(max(p)), 8), needed, mean >= other)
+
+
+def _compare_with_constant(measure: Measure, mine: np.ndarray, theirs: np.ndarray) -> float:
+    """p of the difference from an answer that is the same for all images. Which images it hits is no matter of chance, so that
+    only their share counts: else it would matter which of equally frequent classes it is."""
+    if measure == "accuracy":
+        return float(binomtest(int(mine.sum()), len(mine), float(theirs.mean())).pvalue)
+    return compute_p(mine, theirs)
 
 
 def measure_guess(

@@ -6,15 +6,14 @@ training again.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from pipeline.evaluation.measures import compute_p, count_images_needed
 from pipeline.training.scores import DIGITS
 
 LEVEL = 0.95
-_RESAMPLES = 2000
 _PAIR_COLUMNS = ["family", "only_family", "only_reference", "difference", "p", "images_needed", "reference"]
-_BATCH_CELLS = 4_000_000  # of resampled matrices in memory at a time
+_NOTHING = 1e-12  # a variance, but for rounding
 
 
 def compute_accuracy_interval(hits: int, images: int) -> tuple[float, float]:
@@ -23,28 +22,35 @@ def compute_accuracy_interval(hits: int, images: int) -> tuple[float, float]:
     return round(float(interval.low), DIGITS), round(float(interval.high), DIGITS)
 
 
-def compute_bootstrap_intervals(matrix: np.ndarray, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of macro_f1 and balanced_accuracy over 2,000 bootstrap samples of the test images.
+def compute_class_intervals(matrix: np.ndarray) -> dict[str, tuple[float, float]]:
+    """95 % intervals of macro_f1 and balanced_accuracy, each by Wilson's method with the effective number of images.
 
-    matrix: int (classes, classes), true by predicted. Drawing images with replacement means drawing their cells of the matrix
-    from a multinomial distribution, whose time does not depend on the number of images.
+    matrix: int (classes, classes), true by predicted; some images. The effective number (as in surveys: Korn and Graubard 1998,
+    Dean and Pagano 2015) is that of a plain share with the same variance, by the delta method; at most what the images of the
+    classes are worth if each class counts alike, which for equal classes is their number. So few images that are all right give
+    no interval of one point, as a bootstrap does, whose 95 % hold the true value in 26 to 90 % of cases then.
     """
-    rng, total = np.random.default_rng(seed), int(matrix.sum())
-    values: dict[str, list[np.ndarray]] = {"macro_f1": [], "balanced_accuracy": []}
-    per_batch = max(1, min(_RESAMPLES, _BATCH_CELLS // matrix.size))
-    for start in range(0, _RESAMPLES, per_batch):
-        count = min(per_batch, _RESAMPLES - start)
-        drawn = rng.multinomial(total, matrix.ravel() / total, count).reshape(count, *matrix.shape)
-        true, predicted, hits = drawn.sum(axis=2), drawn.sum(axis=1), np.diagonal(drawn, axis1=1, axis2=2)
-        # Like recall below, F1 is averaged over the classes in a sample; those that the test split itself lacks count as 0.
-        counted = (true + predicted > 0) | (matrix.sum(axis=1) + matrix.sum(axis=0) == 0)
-        values["macro_f1"].append((2 * hits / np.maximum(true + predicted, 1)).sum(axis=1) / counted.sum(axis=1))
-        recall = np.where(true > 0, hits / np.maximum(true, 1), 0)
-        values["balanced_accuracy"].append(recall.sum(axis=1) / np.maximum((true > 0).sum(axis=1), 1))
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    return {
-        name: tuple(np.quantile(np.concatenate(parts), tails).round(DIGITS).tolist()) for name, parts in values.items()
-    }
+    true, predicted, hits = matrix.sum(axis=1), matrix.sum(axis=0), np.diagonal(matrix)
+    total, counts = int(matrix.sum()), true[true > 0]
+    most = len(counts) ** 2 / (1 / counts).sum()
+    recall = hits[true > 0] / counts
+    balanced = _widen(recall.mean(), (recall * (1 - recall) / counts).sum() / len(counts) ** 2, most)
+    either = np.maximum(true + predicted, 1)
+    f1 = 2 * hits / either
+    # What an image of each cell contributes, see `measure_images`.
+    parts = (np.diag(2 / either) - (f1 / either)[:, None] - (f1 / either)[None, :]) * total / len(matrix)
+    variance = ((parts - (parts * matrix).sum() / total) ** 2 * matrix).sum() / total**2
+    return {"macro_f1": _widen(f1.mean(), variance, most), "balanced_accuracy": balanced}
+
+
+def _widen(value: float, variance: float, most: float) -> tuple[float, float]:
+    """Wilson's interval of a share. variance: of its estimate. most: images that it is worth."""
+    images = min(most, value * (1 - value) / variance) if variance > _NOTHING else most
+    z = norm.ppf((1 + LEVEL) / 2)
+    middle = (value + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z / (1 + z**2 / images) * np.sqrt(value * (1 - value) / images + z**2 / (4 * images**2))
+    low, high = np.clip((min(middle - half, value), max(middle + half, value)), 0, 1)
+    return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
 def compare_pairs(

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from pipeline.evaluation.calibration import compute_calibration, make_reliability_table
 from pipeline.evaluation.conformal import SetRule, make_sets, measure_sets, measure_sets_by_class
-from pipeline.evaluation.intervals import compute_accuracy_interval, compute_bootstrap_intervals
+from pipeline.evaluation.intervals import compute_accuracy_interval, compute_class_intervals
 from pipeline.evaluation.measures import measure_images, pick_measure
 from pipeline.evaluation.metric_types import FamilyMetrics
 from pipeline.evaluation.metrics import (
@@ -56,7 +56,7 @@ def compute_intervals(labels: np.ndarray, probabilities: np.ndarray) -> dict[str
     """test_<metric>_low and _high: 95 % intervals of accuracy, macro F1 and balanced accuracy."""
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(probabilities.shape[1]))
     intervals = {"accuracy": compute_accuracy_interval(int(np.trace(matrix)), len(labels))}
-    intervals |= compute_bootstrap_intervals(matrix)
+    intervals |= compute_class_intervals(matrix)
     return {
         f"test_{name}_{end}": value
         for name, interval in intervals.items()

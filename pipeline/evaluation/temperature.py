@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.training.scores import SMALLEST
 
 _RANGE = (0.05, 20.0)  # of temperatures: beyond it, a model is certain of everything or of nothing
+_SPREAD = 0.7  # of the logarithm of temperatures before any image is seen: a factor of two is usual
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -18,7 +19,11 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature with the lowest mean cross-entropy, 0.05 to 20, four digits. To be fitted on validation images.
+    """The temperature that is most probable by validation images, 0.05 to 20, four digits: that of the lowest cross-entropy,
+    drawn towards 1 where the images say little.
+
+    Its logarithm has a normal prior around 0. Without one, a few dozen images that are all right would make any model certain
+    of everything: the lowest cross-entropy is then at the lowest temperature. Of hundreds of images, it changes little.
 
     labels: int (n,), n ≥ 1. probabilities: (n, classes).
     """
@@ -28,8 +33,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     def loss(logarithm: float) -> float:
         scaled = apply_temperature(probabilities, float(np.exp(logarithm)))
-        return -float(np.log(np.clip(scaled[rows, labels], SMALLEST, 1.0)).mean())
+        prior = logarithm**2 / (2 * _SPREAD**2)
+        return prior - float(np.log(np.clip(scaled[rows, labels], SMALLEST, 1.0)).sum())
 
     found = minimize_scalar(loss, bounds=(float(np.log(_RANGE[0])), float(np.log(_RANGE[1]))), method="bounded")
-    # The minimum of a single image, predicted correctly and certainly, is at the bound; that of a flat loss anywhere.
     return round(float(np.exp(found.x)), 4) if loss(found.x) < loss(0.0) else 1.0

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config.sections import Evaluate
+from pipeline.config.types import Measure
+from pipeline.evaluation.decisions import use_probabilities
 from pipeline.evaluation.measures import make_cost_matrix, measure_images, pick_measure
 from pipeline.evaluation.results import load_table
 from pipeline.report.prediction_table import get_labels, get_probabilities
@@ -28,14 +30,21 @@ def find_chosen(families: Sequence[str], images: Mapping[str, int], rules: Evalu
                 f"{file} is not here: expected the evaluation of every family, of which the best is chosen; run "
                 f"`dvc repro evaluate@{family}`"
             )
-        table = load_table(folder / family / "val_predictions.csv") if costs is not None else None
-        rows[family] = {**json.loads(file.read_text()), "val_cost": measure_cost(table, costs)}
+        rows[family] = json.loads(file.read_text())
+        if measure in ("log_loss", "cost"):
+            table = load_table(folder / family / "val_predictions.csv")
+            rows[family] |= measure_on_val(table, rows[family]["temperature"], costs)
     return choose_family(make_summary(rows, measure), measure)
 
 
-def measure_cost(val_predictions: pd.DataFrame | None, costs: np.ndarray | None) -> float | None:
-    """The mean cost of a validation image; None without costs."""
-    if costs is None or val_predictions is None:
-        return None
+def measure_on_val(
+    val_predictions: pd.DataFrame, temperature: float, costs: np.ndarray | None
+) -> dict[str, float | None]:
+    """val_loss_calibrated, and val_cost, the mean cost of the answers that cost least, None without costs: of validation."""
     labels, probabilities = get_labels(val_predictions), get_probabilities(val_predictions)
-    return round(-float(measure_images("cost", labels, probabilities, costs).mean()), 6)
+
+    def measure(name: Measure) -> float:
+        used = use_probabilities(name, probabilities, temperature, costs)
+        return round(-float(measure_images(name, labels, used, costs).mean()), 6)
+
+    return {"val_loss_calibrated": measure("log_loss"), "val_cost": None if costs is None else measure("cost")}

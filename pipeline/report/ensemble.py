@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.config.families import DISTILLED, FINE_TUNED
 from pipeline.config.types import Measure
 from pipeline.evaluation.calibration import compute_calibration
+from pipeline.evaluation.decisions import use_probabilities
 from pipeline.evaluation.ensemble import ENSEMBLE, fit_weights, mix
 from pipeline.evaluation.intervals import compare_pairs, compute_accuracy_interval
 from pipeline.evaluation.measures import measure_images
@@ -65,6 +66,11 @@ def _calibrate(results: dict[str, Results], table: str) -> dict[str, np.ndarray]
     }
 
 
+def get_used_probabilities(result: Results, measure: Measure, costs: np.ndarray | None) -> np.ndarray:
+    """Of the test images, see `use_probabilities`."""
+    return use_probabilities(measure, get_probabilities(result.predictions), result.metrics["temperature"], costs)
+
+
 def _name_metrics(split: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{split}_{name}": value for name, value in metrics.items()}
 
@@ -79,9 +85,9 @@ def compare_with_chosen(
     """Every other family, and the ensemble, against the chosen one on the same test images, and every fine-tuned family
     against its frozen one; see `compare_pairs`. p-values are corrected for all of these together."""
     labels = get_labels(results[chosen].predictions)
-    probabilities = {family: get_probabilities(result.predictions) for family, result in results.items()}
+    probabilities = {family: get_used_probabilities(result, measure, costs) for family, result in results.items()}
     if ensemble is not None:
-        probabilities[ENSEMBLE] = ensemble.probabilities
+        probabilities[ENSEMBLE] = use_probabilities(measure, ensemble.probabilities, 1.0, costs)
     pairs = [(family, chosen) for family in probabilities if family != chosen]
     variants = [*find_phases(results), *find_phases(results, DISTILLED)]
     pairs += [(variant, plain) for plain, variant in variants if chosen not in (plain, variant)]

@@ -12,11 +12,11 @@ from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.guessing import Versus, compare_with_guessing, guess
 from pipeline.evaluation.measures import make_cost_matrix, pick_measure
 from pipeline.evaluation.results import Results
-from pipeline.report.choice import measure_cost
-from pipeline.report.ensemble import Ensemble, combine, compare_with_chosen
+from pipeline.report.choice import measure_on_val
+from pipeline.report.ensemble import Ensemble, combine, compare_with_chosen, get_used_probabilities
 from pipeline.report.label_issues import find_label_issues
 from pipeline.report.plot_tables import join_curves
-from pipeline.report.prediction_table import get_labels, get_probabilities
+from pipeline.report.prediction_table import get_labels
 from pipeline.report.tables import choose_family, make_summary, rank_families
 
 
@@ -68,7 +68,7 @@ def make_findings(results: dict[str, Results], images: Mapping[str, int], rules:
     rows = {
         family: {
             **result.metrics,
-            "val_cost": measure_cost(result.val_predictions, costs),
+            **measure_on_val(result.val_predictions, result.metrics["temperature"], costs),
             "p_guess": guessing.versus[family].p,
         }
         for family, result in results.items()
@@ -109,7 +109,7 @@ def compare_all(
     truth = next(iter(results.values())).predictions["label"]
     versus = {
         family: compare_with_guessing(
-            measure, get_labels(result.predictions), get_probabilities(result.predictions), prior, costs
+            measure, get_labels(result.predictions), get_used_probabilities(result, measure, costs), prior, costs
         )
         for family, result in results.items()
     }

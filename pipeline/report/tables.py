@@ -34,6 +34,7 @@ SUMMARY_COLUMNS = [
     "val_macro_f1",
     "val_balanced_accuracy",
     "val_roc_auc",
+    "val_loss_calibrated",
     "val_cost",
     "p_guess",
     "chosen",
@@ -43,7 +44,7 @@ _COLUMN_OF: dict[Measure, str] = {
     "accuracy": "val_accuracy",
     "balanced_accuracy": "val_balanced_accuracy",
     "macro_f1": "val_macro_f1",
-    "log_loss": "val_loss",
+    "log_loss": "val_loss_calibrated",
     "roc_auc": "val_roc_auc",
     "cost": "val_cost",
 }

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.decisions import compare_decisions, decide
+from pipeline.evaluation.decisions import compare_decisions, decide, use_probabilities
 from pipeline.evaluation.measures import load_costs, make_cost_matrix
+from pipeline.evaluation.temperature import apply_temperature
 from pipeline.runtime.errors import PipelineError
 
 EQUAL = 1 - np.eye(3)
@@ -24,6 +25,24 @@ class TestDecision:
         assert decide(np.array([[1 / 3, 2 / 3]]), costs).tolist() == [1]
         free = np.zeros((3, 3))
         assert decide(np.array([[0.2, 0.3, 0.5]]), free).tolist() == [2]
+
+
+class TestUsedProbabilities:
+    PROBABILITIES = np.array([[0.08, 0.92], [0.6, 0.4]])
+
+    @pytest.mark.parametrize("measure", ["accuracy", "balanced_accuracy", "macro_f1", "roc_auc"])
+    def test_most_measures_see_them_as_they_are(self, measure):
+        assert use_probabilities(measure, self.PROBABILITIES, 3.0) is self.PROBABILITIES
+
+    def test_log_loss_sees_calibrated_ones(self):
+        expected = apply_temperature(self.PROBABILITIES, 3.0)
+        np.testing.assert_array_equal(use_probabilities("log_loss", self.PROBABILITIES, 3.0), expected)
+
+    @pytest.mark.parametrize(("temperature", "answers"), [(1.0, [1, 0]), (2.0, [0, 0])])
+    def test_cost_sees_the_answer_that_costs_least(self, temperature, answers):
+        costs = make_cost_matrix({"sick": 10}, ["sick", "well"])
+        used = use_probabilities("cost", self.PROBABILITIES, temperature, costs)
+        np.testing.assert_array_equal(used, np.eye(2)[answers])
 
 
 class TestComparison:

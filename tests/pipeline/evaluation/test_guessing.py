@@ -63,3 +63,31 @@ class TestComparison:
         versus = compare_with_guessing("accuracy", labels, make_probabilities(labels, 2), np.array([0.2, 0.8]))
         assert (versus.value, versus.guess, versus.is_better) == (1, 0.8, False)
         assert 30 <= versus.images_needed <= 50
+
+    def test_which_of_equally_frequent_classes_guessing_answers_does_not_matter(self):
+        """11 of 32 right, of eight classes: by chance it would be 4, and 11 or more in one of a thousand cases."""
+        labels = np.arange(32) % 8
+        answers = np.where(np.arange(32) < 11, labels, (labels + 1) % 8)
+        for shift in range(8):
+            shifted = make_probabilities((answers + shift) % 8, 8)
+            versus = compare_with_guessing("accuracy", (labels + shift) % 8, shifted, np.full(8, 1 / 8))
+            assert versus.is_better
+            assert versus.p == pytest.approx(0.004, abs=0.002)
+
+    def test_who_answers_as_the_test_images_are_mixed_and_knows_nothing_is_not_better(self):
+        """Training images are of other shares than those of test: always answering class 0 would be right for one in 60."""
+        labels = np.array([0] + [1] * 30 + [2] * 30)
+        answers = 1 + np.arange(61) % 2
+        versus = compare_with_guessing("accuracy", labels, make_probabilities(answers, 3), np.full(3, 1 / 3))
+        assert (versus.is_better, versus.is_dealt) == (False, True)
+        assert versus.guess == pytest.approx(30 / 61, abs=0.02)
+
+    def test_knowing_something_is_not_enough_where_one_answer_does_as_well(self):
+        """72 of 100 right, where always answering class 1 is right for 70."""
+        labels = np.array([0] * 30 + [1] * 70)
+        answers = np.array([0] * 16 + [1] * 14 + [0] * 14 + [1] * 56)
+        versus = compare_with_guessing("accuracy", labels, make_probabilities(answers, 2), np.array([0.3, 0.7]))
+        assert (versus.value, versus.guess, versus.is_better, versus.is_dealt) == (0.72, 0.7, False, False)
+        assert compare_with_guessing(
+            "balanced_accuracy", labels, make_probabilities(answers, 2), np.array([0.3, 0.7])
+        ).is_better

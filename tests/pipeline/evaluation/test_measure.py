@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.conformal import SetRule
+from pipeline.evaluation.intervals import compute_class_intervals
 from pipeline.evaluation.measure import (
     compute_intervals,
     compute_metrics,
@@ -102,12 +103,14 @@ class TestIntervals:
         half = z * math.sqrt(3 / 4 + z**2 / 4)
         assert intervals["test_accuracy_low"] == pytest.approx((3 + z**2 / 2 - half) / (4 + z**2), abs=1e-5)
         assert intervals["test_accuracy_high"] == pytest.approx((3 + z**2 / 2 + half) / (4 + z**2), abs=1e-5)
-        # Samples without an image of the second class have a recall of 1, all others of a half.
-        assert (intervals["test_balanced_accuracy_low"], intervals["test_balanced_accuracy_high"]) == (0.5, 1.0)
+        # Three images of a class and one of another are worth three, if both count alike.
+        low, high = compute_class_intervals(np.array([[3, 0], [1, 0]]))["balanced_accuracy"]
+        assert (intervals["test_balanced_accuracy_low"], intervals["test_balanced_accuracy_high"]) == (low, high)
 
     def test_perfect_predictions(self):
         intervals = compute_intervals(*PERFECT)
-        assert {value for name, value in intervals.items() if name != "test_accuracy_low"} == {1.0}
+        assert {value for name, value in intervals.items() if name.endswith("_high")} == {1.0}
+        assert all(0.3 < value < 0.7 for name, value in intervals.items() if name.endswith("_low"))
 
 
 def test_the_calibration_table_has_the_bins_before_and_after():

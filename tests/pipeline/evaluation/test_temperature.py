@@ -51,19 +51,28 @@ class TestFitTemperature:
         labels, probabilities = make_predictions(10_000, num_classes, sharpness)
         assert fit_temperature(labels, probabilities) == pytest.approx(sharpness, rel=0.06)
 
-    def test_no_other_temperature_has_a_lower_loss(self):
-        labels, probabilities = make_predictions(200, 4, 2.0)
+    def test_of_many_images_it_has_the_lowest_loss(self):
+        labels, probabilities = make_predictions(2_000, 4, 2.0)
         found = fit_temperature(labels, probabilities)
 
         def loss(temperature: float) -> float:
             return compute_basic_metrics(labels, apply_temperature(probabilities, temperature))["loss"]
 
-        assert loss(found) <= min(loss(temperature) for temperature in np.geomspace(0.05, 20, 200))
+        assert loss(found) <= min(loss(temperature) for temperature in np.geomspace(0.05, 20, 200)) + 1e-4
 
-    def test_an_example_by_hand(self):
-        # Odds of 9 to 1 for what is true in three of four cases: 9 ** (1 / temperature) = 3.
-        probabilities = np.tile([0.9, 0.1], (4, 1))
-        assert fit_temperature(np.array([0, 0, 0, 1]), probabilities) == pytest.approx(2.0, abs=1e-3)
+    @pytest.mark.parametrize(("repeats", "tolerance"), [(1, 0.8), (25, 0.2), (1000, 0.005)])
+    def test_an_example_by_hand(self, repeats, tolerance):
+        """Odds of 9 to 1 for what is true in three of four cases: 9 ** (1 / temperature) = 3. Few images say less."""
+        probabilities = np.tile([0.9, 0.1], (4 * repeats, 1))
+        found = fit_temperature(np.tile([0, 0, 0, 1], repeats), probabilities)
+        assert 2 - tolerance <= found <= 2.0
+
+    @pytest.mark.parametrize("num_images", [1, 10, 40])
+    @pytest.mark.parametrize("confidence", [0.9, 0.99])
+    def test_few_images_that_are_all_right_make_nothing_certain(self, num_images, confidence):
+        """A model that is as sure as it should be: no mistake among so few is no reason for more."""
+        probabilities = np.tile([confidence, 1 - confidence], (num_images, 1))
+        assert 0.4 < fit_temperature(np.zeros(num_images, int), probabilities) <= 1
 
     @pytest.mark.parametrize("case", EXTREMES)
     def test_it_never_increases_the_loss_and_is_within_bounds(self, case):
@@ -79,7 +88,8 @@ class TestFitTemperature:
         assert fit_temperature(*EXTREMES["uninformative"]) == 1.0
 
     def test_a_model_that_is_always_wrong_gets_the_highest(self):
-        assert fit_temperature(*EXTREMES["always_wrong"]) == pytest.approx(20, abs=1e-2)
+        labels, probabilities = EXTREMES["always_wrong"]
+        assert fit_temperature(np.tile(labels, 200), np.tile(probabilities, (200, 1))) == pytest.approx(20, abs=1e-2)
 
     def test_it_has_four_digits(self):
         temperature = fit_temperature(*make_predictions(200, 4, 2.0))

@@ -3,10 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pipeline.evaluation.decisions import compare_decisions
 from pipeline.evaluation.ensemble import ENSEMBLE
+from pipeline.evaluation.measures import make_cost_matrix
+from pipeline.evaluation.temperature import apply_temperature
 from pipeline.runtime.errors import PipelineError
 from tests.pipeline.report.families import LABELS, NAMES, VAL_LABELS, find, make_family
-from tests.results import make_probabilities, make_results
+from tests.results import guess, make_probabilities, make_results
 
 
 def test_validation_chooses_and_test_accuracy_ranks():
@@ -95,15 +98,28 @@ class TestChoosing:
     def test_families_are_compared_by_the_same_measure(self):
         results = {"knows": make_family(wrong=0.1), "other": make_family(wrong=0.4, seed=3)}
         row = find(results, "log_loss").comparisons.set_index("family").loc["other"]
-        losses = [results[name].metrics["test_loss"] for name in ("other", "knows")]
+        losses = [results[name].metrics["test_loss_calibrated"] for name in ("other", "knows")]
         assert row["difference"] == pytest.approx(losses[1] - losses[0], abs=1e-4)
 
     def test_costs_need_classes_that_there_are(self):
         with pytest.raises(PipelineError, match="no class 'cow'"):
             find({"knows": make_family(wrong=0.1)}, "cost", costs={"cow": 5})
 
-    def test_the_family_that_costs_least_is_chosen(self):
-        """One misses cats, the other dogs; cats are dear."""
+    def test_by_log_loss_the_probabilities_count_that_predict_gives(self):
+        """The first is right more often, and far too sure of it: calibrated, it is the better one, and nobody beats it."""
+        test, val = (
+            (labels, guess(labels, 3, wrong=0.1, confidence=0.9999, seed=len(labels)))
+            for labels in (LABELS, VAL_LABELS)
+        )
+        results = {"sure": make_results(NAMES, test, val), "modest": make_family(wrong=0.4, seed=3)}
+        table = find(results, "log_loss").summary.set_index("family")
+        assert table.loc["sure", "val_loss"] > table.loc["modest", "val_loss"]
+        assert table.loc["sure", "val_loss_calibrated"] < table.loc["modest", "val_loss_calibrated"]
+        assert table.loc["sure", "chosen"]
+        assert not find(results, "log_loss").comparisons.set_index("family").loc["modest", "difference"] > 0
+
+    def test_the_family_whose_cheapest_answers_cost_least_is_chosen(self):
+        """One misses cats, the other dogs; cats are dear, so that both call all a cat that may be one."""
 
         def blind(number: int):
             test, val = (
@@ -112,7 +128,17 @@ class TestChoosing:
             )
             return make_results(NAMES, (LABELS, test), (VAL_LABELS, val))
 
-        findings = find({"a": blind(0), "b": blind(1)}, "cost", costs={"cat": 9})
-        assert findings.chosen == "b"
+        results = {"a": blind(0), "b": blind(1)}
+        findings = find(results, "cost", costs={"cat": 9})
         costs = findings.summary.set_index("family")["val_cost"].dropna().to_dict()
-        assert costs == {"a": 3.0, "b": pytest.approx(1 / 3, abs=1e-6)}
+        matrix, temperatures = (
+            make_cost_matrix({"cat": 9}, NAMES),
+            {name: results[name].metrics["temperature"] for name in results},
+        )
+        for name, number in (("a", 0), ("b", 1)):
+            answers = make_probabilities(np.where(number == VAL_LABELS, (VAL_LABELS + 1) % 3, VAL_LABELS), 3)
+            least = compare_decisions(
+                VAL_LABELS, apply_temperature(answers, results[name].metrics["temperature"]), matrix
+            ).least
+            assert costs[name] == pytest.approx(least, abs=1e-5)
+        assert findings.chosen == min(costs, key=costs.get)

@@ -145,7 +145,7 @@ class TestChoice:
             ("balanced_accuracy", "val_balanced_accuracy", 0.7, 0.6),
             ("macro_f1", "val_macro_f1", 0.7, 0.6),
             ("roc_auc", "val_roc_auc", 0.7, 0.6),
-            ("log_loss", "val_loss", 0.2, 0.3),
+            ("log_loss", "val_loss_calibrated", 0.2, 0.3),
             ("cost", "val_cost", 2.0, 3.0),
         ],
     )

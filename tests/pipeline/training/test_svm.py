@@ -185,9 +185,12 @@ class TestScale:
         labels = (rng.random((20_000, 1)) > chances).sum(axis=1).clip(max=2)
         assert linear.fit_scale(scores, labels) == pytest.approx(scale, rel=0.1)
 
-    def test_scores_that_are_always_correct_have_a_finite_scale(self, linear):
-        scores = np.eye(3, dtype=np.float32)
-        assert 10 < linear.fit_scale(scores, np.arange(3)) < np.inf
+    @pytest.mark.parametrize("num_images", [8, 40, 400])
+    def test_of_images_that_are_all_right_it_makes_one_more_mistake_likely_not_certainty(self, linear, num_images):
+        labels = np.arange(num_images) % 2
+        scores = np.eye(2, dtype=np.float32)[labels]
+        sure = softmax(linear.fit_scale(scores, labels) * scores.astype(float), axis=1).max(axis=1)
+        np.testing.assert_allclose(1 - sure, 1 / (num_images + 2), rtol=0.01)
 
     def test_scores_that_are_always_wrong_have_a_tiny_scale(self, linear):
         assert 0 < linear.fit_scale(np.eye(3, dtype=np.float32), np.array([1, 2, 0])) < 0.01
