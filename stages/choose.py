@@ -20,7 +20,7 @@ def choose() -> None:
     chosen = find_chosen(params.families, load_dataset_facts().counts["train"], params.evaluate)
     with write_aside(CHOSEN) as partial:
         partial.write_text(json.dumps({"family": chosen}) + "\n")
-    logger.info("the report recommends %s", chosen)
+    logger.info("the best on validation is %s; whether to use it, the report says", chosen)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ def make_roc_table(labels: np.ndarray, probabilities: np.ndarray, class_names: l
 
 
 def make_pr_table(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
-    """label, recall, precision: the same for precision and recall; precision is the highest at that recall or more."""
-    return _make_table(labels, probabilities, class_names, _trace_pr, ("recall", "precision"))
+    """label, recall, precision: the same for precision and recall; precision is the highest at that recall or more, so that the
+    curve is one of steps: between two recalls, the precision of the higher one."""
+    return _make_table(labels, probabilities, class_names, _trace_pr, ("recall", "precision"), _step)
 
 
 def _make_table(
@@ -28,6 +29,7 @@ def _make_table(
     class_names: list[str],
     trace: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     columns: tuple[str, str],
+    interpolate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] = np.interp,
 ) -> pd.DataFrame:
     grid = np.linspace(0, 1, _POINTS)
     heights, tables = [], []
@@ -35,7 +37,7 @@ def _make_table(
         is_class = labels == number
         if is_class.any() and not is_class.all():
             x, y = trace(is_class, probabilities[:, number])
-            heights.append(np.interp(grid, x, y))
+            heights.append(interpolate(grid, x, y))
             tables.append(_frame(name, *_thin(x, y), columns))
     if heights:
         tables.append(_frame(MEAN, grid, np.mean(heights, axis=0), columns))
@@ -53,6 +55,10 @@ def _trace_pr(is_class: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.n
     precision[-1] = 0  # scikit-learn adds a point at recall 0, which no threshold reaches
     x, first = np.unique(recall[::-1], return_index=True)
     return x, np.maximum.accumulate(precision)[::-1][first]
+
+
+def _step(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return y[np.searchsorted(x, at - 1e-12)]  # a grid point and a recall that are equal but for rounding
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,12 +22,14 @@ from pipeline.report.tables import choose_family, make_summary, rank_families
 
 @dataclass(frozen=True)
 class Guessing:
-    """label: what guessing answers. accuracy: of always answering it, on test. versus: family to how it compares. measure: by
-    which families are chosen and compared. is_unequal: whether the classes are so unequal that accuracy misleads."""
+    """label: what guessing answers. accuracy: of always answering it, on test. is_tie: whether other classes are as frequent in
+    training. versus: family to how it compares. measure: by which families are chosen and compared. is_unequal: whether the
+    classes are so unequal that accuracy misleads."""
 
     measure: Measure
     label: str
     accuracy: float
+    is_tie: bool
     versus: dict[str, Versus]
     is_unequal: bool
 
@@ -114,4 +116,5 @@ def compare_all(
         for family, result in results.items()
     }
     is_unequal = pick_measure(None, images) != "accuracy"
-    return Guessing(measure, label, float((truth == label).mean()), versus, is_unequal)
+    is_tie = sorted(images.values())[-2:] == [max(images.values())] * 2
+    return Guessing(measure, label, float((truth == label).mean()), is_tie, versus, is_unequal)

@@ -22,5 +22,5 @@ def compute_accuracy_and_loss(labels: np.ndarray, probabilities: np.ndarray) -> 
     """
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     accuracy = np.mean(probabilities.argmax(axis=1) == labels)
-    loss = -np.mean(np.log(np.clip(chosen, SMALLEST, 1.0)))
+    loss = np.mean(-np.log(np.clip(chosen, SMALLEST, 1.0))) + 0.0  # no negative zero
     return {"accuracy": round(float(accuracy), DIGITS), "loss": round(float(loss), DIGITS)}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from pipeline.report.charts.theme import DARK_TEXT, INK, LIGHT_TEXT, SHARE_RANGE, to_svg
 
-_TEXT_CLASSES = 15  # beyond, numbers in the cells are too small to read
+TEXT_CLASSES = 15  # beyond, numbers in the cells are too small to read
 _NAMED_CLASSES = 60  # beyond, class names beside the axes too
 
 
@@ -14,7 +14,7 @@ def draw_confusion(confusion: pd.DataFrame, class_names: list[str]) -> str:
 
     confusion: label, predicted, images, share (0 to 1).
     """
-    has_text = len(class_names) <= _TEXT_CLASSES
+    has_text = len(class_names) <= TEXT_CLASSES
     # Nearly all of the ten thousand cells of a hundred classes are empty, and would be most of the page.
     cells = confusion if has_text else confusion[confusion["images"] > 0]
     base = _make_grid(cells, class_names)
@@ -34,8 +34,8 @@ def draw_confusion(confusion: pd.DataFrame, class_names: list[str]) -> str:
 def _make_grid(cells: pd.DataFrame, class_names: list[str]) -> alt.Chart:
     """True classes down, predicted ones across, each in the order of the classes, also one without a cell."""
     every_class, is_named = alt.Scale(domain=class_names), len(class_names) <= _NAMED_CLASSES
-    across = alt.Axis(labelAngle=-40, labels=is_named, labelLimit=110)
-    down = alt.Axis(labels=is_named, labelLimit=110)
+    across = alt.Axis(labelAngle=-40 if len(class_names) <= TEXT_CLASSES else -90, labels=is_named, labelLimit=110)
+    down = alt.Axis(labels=is_named, labelLimit=110, titlePadding=12)
     return alt.Chart(cells).encode(
         x=alt.X("predicted:N", sort=class_names, scale=every_class, title="predicted", axis=across),
         y=alt.Y("label:N", sort=class_names, scale=every_class, title="true", axis=down),

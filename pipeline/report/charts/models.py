@@ -1,5 +1,7 @@
 """Charts that compare families, and that say how far the chosen one can be trusted."""
 
+from typing import Literal
+
 import altair as alt
 import pandas as pd
 
@@ -43,11 +45,12 @@ def draw_comparison(comparison: pd.DataFrame, intervals: pd.DataFrame, families:
 
 
 def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
-    """Learning curves of all families, SVG: solid lines are validation, dashed ones training.
+    """Learning curves of all families, SVG: solid lines and dots are validation, dashed ones and diamonds training.
 
     curves: family, split (train or val), epoch (from 1), accuracy, loss. metric: accuracy or loss.
     """
     dashes = alt.Scale(domain=["val", "train"], range=[[1, 0], [5, 4]])
+    shapes = alt.Scale(domain=["val", "train"], range=["circle", "diamond"])
     chart = (
         alt.Chart(curves)
         .mark_line(point=alt.OverlayMarkDef(size=26), strokeWidth=2)
@@ -56,6 +59,7 @@ def draw_curves(curves: pd.DataFrame, metric: str, families: list[str]) -> str:
             y=metric_axis(curves, metric),
             color=name_colour("family", families),
             strokeDash=alt.StrokeDash("split:N", scale=dashes, legend=None),
+            shape=alt.Shape("split:N", scale=shapes, legend=None),
         )
         .properties(width=430, height=270)
     )
@@ -69,19 +73,21 @@ def draw_operating_curve(table: pd.DataFrame, x: str, y: str) -> str | None:
         return None
     labels = [name for name in dict.fromkeys(table["label"]) if name]
     scale, ticks = unit_scale(), alt.Axis(tickCount=5)
+    # Precision is that of the next threshold, see `make_pr_table`.
+    way: Literal["step-before", "linear"] = "step-before" if y == "precision" else "linear"
     base = alt.Chart(table).encode(
         x=alt.X(f"{x}:Q", title=x.replace("_", " "), scale=scale, axis=ticks),
         y=alt.Y(f"{y}:Q", title=y.replace("_", " "), scale=scale, axis=ticks),
         detail="label:N",
         order=alt.Order(f"{x}:Q"),
     )
-    lines = base.transform_filter("datum.label != ''").mark_line(strokeWidth=1.4, interpolate="linear", order=False)
+    lines = base.transform_filter("datum.label != ''").mark_line(strokeWidth=1.4, interpolate=way, order=False)
     if len(labels) <= len(NAME_COLOURS):
         lines = lines.encode(color=name_colour("label", labels))
     else:
         lines = lines.encode(color=alt.value(INK), opacity=alt.value(0.3))
     mean = base.transform_filter("datum.label == ''").mark_line(
-        strokeWidth=3, strokeDash=[6, 3], color=INK, order=False
+        strokeWidth=3, strokeDash=[6, 3], color=INK, interpolate=way, order=False
     )
     return to_svg((lines + mean).properties(width=300, height=270), columns=3)
 

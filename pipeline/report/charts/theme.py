@@ -47,7 +47,7 @@ def to_svg(chart: Any, columns: int = 4) -> str:
             titleFontWeight="normal",
         )
         .configure_legend(
-            **text, labelLimit=400, orient="top", symbolType="circle", columns=columns, columnPadding=28,
+            **text, labelLimit=170, orient="top", symbolType="circle", columns=columns, columnPadding=28,
         )
     )  # fmt: skip
     # Altair refuses tables of more than 5,000 rows, meant for notebooks: the confusion matrix of 71 classes is one.

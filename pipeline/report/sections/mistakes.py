@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.evaluation.results import Results, pick_mistakes
 from pipeline.report.cards import Album, make_card, make_cards
-from pipeline.report.charts.mistakes import draw_confusion
+from pipeline.report.charts.mistakes import TEXT_CLASSES, draw_confusion
 from pipeline.report.prediction_table import get_hits
 from pipeline.report.thumbnails import encode_picture, encode_strip, overlay_heat
 
@@ -29,6 +29,7 @@ def describe_mistakes(
     if len(class_names) > _MANY_CLASSES:
         shown = [chosen]
     return {
+        "has_counts": len(class_names) <= TEXT_CLASSES,
         "confusions": {name: draw_confusion(results[name].confusion, class_names) for name in shown},
         "pairs": describe_pairs(result, album),
         "other_pairs": {name: describe_strips(results[name], album) for name in families if name != chosen},

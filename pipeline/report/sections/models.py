@@ -1,10 +1,13 @@
 """What the page says of the families: which one to use, how sure that is, how far its probabilities can be trusted."""
 
+import math
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import pandas as pd
 
 from pipeline.config.types import Measure
+from pipeline.evaluation.conformal import count_images_needed
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.evaluation.intervals import compute_accuracy_interval
 from pipeline.evaluation.measures import LESS_IS_BETTER
@@ -26,6 +29,7 @@ from pipeline.report.sections.zero_shot import describe_zero_shot
 from pipeline.report.tables import make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
+_POINT, _TWO_SIDED = 0.01, 1.96  # a difference that nobody minds; standard deviations of 95 %
 # Each measure as the page calls it.
 _NAMES: dict[Measure, str] = {
     "accuracy": "accuracy",
@@ -39,8 +43,8 @@ _NAMES: dict[Measure, str] = {
 
 class GuessingFacts(TypedDict):
     """measure: its name. value, guess: of the chosen family and of guessing, as the measure is read. is_share: from 0 to 1.
-    label, accuracy: see `Guessing`. versus: family to whether it is distinguishably better than guessing. images_needed: see
-    `Versus`. is_unequal: whether the classes are so unequal that accuracy misleads."""
+    label, accuracy, is_tie, is_unequal: see `Guessing`. versus: family to whether it is distinguishably better than guessing.
+    images_needed, is_dealt: see `Versus`. is_dealing: whether answers can be dealt out by this measure."""
 
     measure: str
     value: float
@@ -49,8 +53,11 @@ class GuessingFacts(TypedDict):
     is_better: bool
     label: str
     accuracy: float
+    is_tie: bool
     versus: dict[str, bool]
     images_needed: int | None
+    is_dealt: bool
+    is_dealing: bool
     is_unequal: bool
 
 
@@ -58,7 +65,7 @@ def describe_models(findings: Findings, results: dict[str, Results], class_names
     """What the page's first sections need."""
     families = findings.ranked
     return {
-        **describe_choice(findings),
+        **describe_choice(findings, results[findings.chosen]),
         **describe_chosen(results[findings.chosen]),
         "accuracy_curves": draw_curves(findings.curves, "accuracy", families),
         "loss_curves": draw_curves(findings.curves, "loss", families),
@@ -105,8 +112,8 @@ def describe_sets(family: str, metrics: Metrics, images: int) -> SetFacts:
     }
 
 
-def describe_choice(findings: Findings) -> dict[str, Any]:
-    """The families' scores, the chosen one, and how the others compare with it."""
+def describe_choice(findings: Findings, chosen: Results) -> dict[str, Any]:
+    """The families' scores, the chosen one, and how the others compare with it. chosen: its results."""
     summary, families = findings.summary, findings.ranked
     rows = to_records(summary)
     comparisons = findings.comparisons
@@ -114,16 +121,32 @@ def describe_choice(findings: Findings) -> dict[str, Any]:
         "difference", ascending=False, kind="stable"
     )
     versus = {row["family"]: row for row in to_records(ranking)}
+    ties = [
+        name
+        for name in families
+        if name in versus and not versus[name]["distinguishable"] and findings.guessing.versus[name].is_better
+    ]
     intervals = summary[["family", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]]
     return {
         "rows": rows,
         "chosen": next(row for row in rows if row["family"] == findings.chosen),
         "versus": versus,
-        "ties": [name for name in families if name in versus and not versus[name]["distinguishable"]],
+        "as_good": [name for name in ties if _is_as_good(versus[name], len(chosen.predictions))],
+        "ties": [name for name in ties if not _is_as_good(versus[name], len(chosen.predictions))],
         "beaten_by": [name for name in families if name in versus and _is_better(versus[name])],
         "ensemble": describe_ensemble(findings.ensemble, versus.get(ENSEMBLE)),
+        "least_for_sets": count_images_needed(chosen.metrics["asked_coverage"]),
         "comparison": draw_comparison(make_comparison(summary), intervals, list(summary["family"])),
     }
+
+
+def _is_as_good(versus: Mapping[str, Any], images: int) -> bool:
+    """Whether the family, which can't be told from the chosen one, is right for at most one in a hundred images less: by the
+    95 % interval of the difference of two shares of the same images."""
+    mine, other = versus["only_family"], versus["only_reference"]
+    difference = (mine - other) / images
+    spread = math.sqrt(max(mine + other - images * difference**2, 0)) / images
+    return difference - _TWO_SIDED * spread >= -_POINT
 
 
 def describe_guessing(findings: Findings) -> GuessingFacts:
@@ -140,6 +163,9 @@ def describe_guessing(findings: Findings) -> GuessingFacts:
         "accuracy": guessing.accuracy,
         "versus": {family: versus.is_better for family, versus in guessing.versus.items()},
         "images_needed": chosen.images_needed,
+        "is_dealt": chosen.is_dealt,
+        "is_dealing": guessing.measure not in ("log_loss", "roc_auc"),
+        "is_tie": guessing.is_tie,
         "is_unequal": guessing.is_unequal,
     }
 

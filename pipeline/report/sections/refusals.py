@@ -10,10 +10,11 @@ from pipeline.report.tables import to_records
 
 class Refusals(TypedDict):
     """kinds: of pictures of no class. rows: one dict per family and score: family, score, is_used, alarms (share of test images
-    refused), found: kind to (auroc, share refused)."""
+    refused), found: kind to (auroc, share refused). refuses: whether any picture was refused by a score in use."""
 
     kinds: list[str]
     rows: list[dict[str, Any]]
+    refuses: bool
 
 
 def describe_refusals(results: dict[str, Results], families: list[str]) -> Refusals:
@@ -21,7 +22,8 @@ def describe_refusals(results: dict[str, Results], families: list[str]) -> Refus
     tables = {family: results[family].refusals for family in families}
     kinds = list(dict.fromkeys(kind for table in tables.values() for kind in table["kind"] if kind != "test"))
     rows = [row for family, table in tables.items() for row in _describe(family, table)]
-    return {"kinds": kinds, "rows": rows}
+    refuses = any((table.loc[table["is_used"].astype(bool), "refused"] > 0).any() for table in tables.values())
+    return {"kinds": kinds, "rows": rows, "refuses": refuses}
 
 
 def _describe(family: str, table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import auc, roc_auc_score, roc_curve
+from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
 from pipeline.evaluation.roc_pr import MEAN, make_pr_table, make_roc_table
 
@@ -138,6 +138,23 @@ class TestPrecisionAndRecall:
         table = make_pr_table(*make_two([0.5, 0.5, 0.5, 0.5], [1, 0, 0, 0]))
         assert get_curve(table, "dog") == [[0, 0.25], [1, 0.25]]
 
+    def test_the_area_below_the_mean_is_the_mean_average_precision(self):
+        """A step holds up to its recall; a straight line between points would promise 0.861 here."""
+        labels = np.array([1] + [0] * 18 + [1])
+        dog = np.linspace(0.95, 0.05, 20)
+        table = make_pr_table(labels, np.stack([1 - dog, dog], axis=1), ["cat", "dog"])
+        mean = table[table["label"] == MEAN]
+        expected = (average_precision_score(labels, dog) + average_precision_score(1 - labels, 1 - dog)) / 2
+        area = (np.diff(mean["recall"]) * mean["precision"].to_numpy()[1:]).sum()
+        assert area == pytest.approx(expected, abs=0.02)
+
+
+def find_height(at: np.ndarray, curve: pd.DataFrame, x: str, y: str) -> np.ndarray:
+    """Of ROC curves by straight lines; precision is that of the next recall."""
+    if y == "precision":
+        return curve[y].to_numpy()[np.searchsorted(curve[x], at - 1e-6)]
+    return np.interp(at, curve[x], curve[y])
+
 
 class TestBoth:
     @both
@@ -147,7 +164,7 @@ class TestBoth:
         x, y = TABLES[make_table][1:]
         mean = table[table["label"] == MEAN]
         curves = [table[table["label"] == name] for name in "abc"]
-        heights = np.mean([np.interp(mean[x], curve[x], curve[y]) for curve in curves], axis=0)
+        heights = np.mean([find_height(mean[x].to_numpy(), curve, x, y) for curve in curves], axis=0)
         np.testing.assert_allclose(mean[x], np.linspace(0, 1, len(mean)), atol=1e-5)
         # Next to a step, a position rounded to five digits could be on its other side.
         close = np.min([np.abs(mean[x].to_numpy()[:, None] - curve[x].to_numpy()).min(axis=1) for curve in curves], 0)

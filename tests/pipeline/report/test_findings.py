@@ -131,10 +131,7 @@ class TestChoosing:
         results = {"a": blind(0), "b": blind(1)}
         findings = find(results, "cost", costs={"cat": 9})
         costs = findings.summary.set_index("family")["val_cost"].dropna().to_dict()
-        matrix, temperatures = (
-            make_cost_matrix({"cat": 9}, NAMES),
-            {name: results[name].metrics["temperature"] for name in results},
-        )
+        matrix = make_cost_matrix({"cat": 9}, NAMES)
         for name, number in (("a", 0), ("b", 1)):
             answers = make_probabilities(np.where(number == VAL_LABELS, (VAL_LABELS + 1) % 3, VAL_LABELS), 3)
             least = compare_decisions(

@@ -49,6 +49,7 @@ def make_guessing(**changes: Any) -> dict[str, Any]:
     return {
         "measure": "accuracy", "value": 0.5, "guess": 0.25, "is_share": True, "is_better": True, "label": "cat",
         "accuracy": 0.25, "versus": {"optimized": True, "other": False}, "images_needed": 34, "is_unequal": False,
+        "is_tie": False, "is_dealt": False, "is_dealing": True,
     } | changes  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def make_outside(**changes: Any) -> dict[str, Any]:
 
 def make_refusals(family="optimized", kind="noise"):
     row = {"family": family, "score": "distance", "is_used": True, "alarms": 0.0625, "found": {kind: (0.875, 0.75)}}
-    return {"kinds": [kind], "rows": [row]}
+    return {"kinds": [kind], "rows": [row], "refuses": True}
 
 
 def make_slices(**changes: Any) -> dict[str, Any]:
@@ -186,8 +187,10 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "chosen": row,
         "metrics": make_metrics(),
         "versus": {},
+        "as_good": [],
         "ties": [],
         "beaten_by": [],
+        "least_for_sets": 9,
         "guessing": make_guessing(),
         "zero_shot": [],
         "unpredicted": [],
@@ -203,6 +206,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "error_costs": None,
         "exports": {},
         "architectures": {"optimized": make_architecture()},
+        "has_counts": True,
         "confusions": {"optimized": SVG},
         "pairs": [],
         "other_pairs": {},
@@ -524,11 +528,27 @@ class TestWhich:
     def test_the_headline_says_which_family_to_use_and_how_good_it_is(self):
         text = read()
         assert "Use optimized: it classifies 50.0 % of 200 test images correctly." in text
-        assert "expect an accuracy of 40.0 % to 60.0 % (95 % interval)" in text
+        assert "On images of the same kind, its accuracy is 40.0 % to 60.0 % (95 % interval)" in text
 
     def test_it_says_what_guessing_gives(self):
-        words = "Always answering cat, the most frequent class, would be right for 25.0 % of 200 test images"
-        assert f"{words}; optimized is right for 50.0 %." in read()
+        words = "Always answering cat, the most frequent class in training, would be right for 25.0 % of 200 test"
+        assert f"{words} images; optimized is right for 50.0 %." in read()
+        assert "cat, one of the most frequent classes in training," in read(guessing=make_guessing(is_tie=True))
+
+    def test_by_cost_guessing_is_the_cheapest_answer_and_predict_has_to_be_told(self):
+        text = read(guessing=make_guessing(measure="mean cost", value=0.75, guess=1.5, is_share=False))
+        assert "Use optimized with predict --costs: its mean cost is 0.750" in text
+        assert "Always answering cat, which costs least, would be right" in text
+
+    def test_answers_dealt_out_are_the_better_guess_where_test_images_are_mixed_otherwise(self):
+        dealt = make_guessing(is_better=False, is_dealt=True, guess=0.41)
+        words = "Its own answers, dealt out to the images at random, would be right for 41.0 %."
+        assert words in read(guessing=dealt)
+        assert words not in read(guessing=dealt | {"is_dealt": False})
+
+    def test_the_title_recommends_no_guesser(self):
+        assert "<title>Which model? None of these yet</title>" in render(guessing=make_guessing(is_better=False))
+        assert "<title>Which model? optimized, 50.0" in render()
 
     def test_a_guesser_is_not_recommended(self):
         text = read(guessing=make_guessing(is_better=False, images_needed=None))
@@ -587,10 +607,11 @@ class TestWhich:
         ("changes", "words"),
         [
             ({}, "Every other family is significantly worse."),
-            ({"ties": ["a", "b"]}, "Not significantly different on these test images: a, b; use the one that costs"),
+            ({"ties": ["a", "b"]}, "200 test images are too few to tell a, b from it: if another would cost you less"),
+            ({"as_good": ["a"]}, "As good to within a point on these test images: a; use the one that costs you"),
             ({"beaten_by": ["lucky"]}, "lucky did significantly better on the test images"),
         ],
-        ids=["best", "ties", "beaten"],
+        ids=["best", "ties", "as good", "beaten"],
     )
     def test_it_says_how_certain_the_choice_is(self, changes, words):
         assert words in read(rows=[make_row(), make_row("other")], **changes)
@@ -642,7 +663,7 @@ class TestWhich:
         [
             (
                 {"verdict": "better"},
-                "The ensemble is significantly better than optimized alone (75.0 % against 50.0 %",
+                "The ensemble is significantly better than optimized alone (75.0 % right against 50.0 %",
             ),
             ({"verdict": "worse"}, "The ensemble is significantly worse than optimized alone"),
             ({"verdict": "tied"}, "The ensemble is not significantly better than optimized alone"),
@@ -657,6 +678,33 @@ class TestWhich:
         together = "one 0.75, other 0.25. Each answer takes the time of all of them."
         assert together in text or ("one 1.00." in text and "takes the time of all" not in text)
         assert "ensemble" not in read()
+
+
+class TestWarnings:
+    """What a family alone can't promise is said where it would be believed."""
+
+    def test_equals_are_not_named_where_none_is_recommended(self):
+        text = read(rows=[make_row(), make_row("other")], ties=["other"], guessing=make_guessing(is_better=False))
+        assert "too few to tell" not in text
+
+    def test_sets_of_too_few_validation_images(self):
+        assert "100 validation images are too few: from 101 on" in read(least_for_sets=101)
+        assert "are too few: from" not in read(least_for_sets=100)
+
+    def test_nothing_is_refused(self):
+        assert "Nothing is refused: there are too few validation images" in read(
+            refusals=make_refusals() | {"refuses": False}
+        )
+        assert "Nothing is refused" not in read()
+
+    def test_suspects_of_a_guesser(self):
+        suspects = {"issues": [make_issue()], "num_issues": {"test": 1, "val": 0}}
+        words = "As optimized is no better than guessing, so are they."
+        assert words in read(**suspects, guessing=make_guessing(is_better=False))
+        assert words not in read(**suspects)
+
+    def test_a_matrix_without_numbers_says_where_they_are(self):
+        assert "by colour (numbers: metrics/<family>/confusion.csv)" in read(has_counts=False)
 
 
 class TestGivenUp:
@@ -674,7 +722,7 @@ class TestGivenUp:
 class TestSure:
     def test_metrics_have_intervals(self):
         metrics = make_metrics(test_macro_f1_low=0.5, test_macro_f1_high=0.75)
-        assert "On another 200 images: accuracy 25.0 % to 25.0 %, macro F1 0.500 to 0.750" in read(metrics=metrics)
+        assert "From 200 test images: accuracy 25.0 % to 25.0 %, macro F1 0.500 to 0.750" in read(metrics=metrics)
 
     @pytest.mark.parametrize(("p", "words"), [(0.25, "0.250"), (0.0009, "< 0.001"), (0.0, "< 0.001"), (1.0, "1.000")])
     def test_families_are_compared_with_p_values(self, p, words):

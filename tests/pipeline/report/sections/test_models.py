@@ -46,7 +46,7 @@ class TestDescription:
         said = self.describe(results)
         assert said["chosen"]["family"] == "chosen"
         assert said["metrics"] == results["chosen"].metrics
-        assert (said["ties"], said["beaten_by"]) == (["alike"], ["lucky"])
+        assert (said["as_good"], said["ties"], said["beaten_by"]) == (["alike"], [], ["lucky"])
         assert set(said["versus"]) == {"alike", "lucky", "poor", ENSEMBLE}
         assert [row["family"] for row in said["calibrations"]] == list(said["architectures"])
 
@@ -71,7 +71,31 @@ class TestDescription:
 
     def test_a_single_family_is_beaten_by_none(self):
         said = self.describe({"only": make_family(wrong=0.1)})
-        assert (said["ties"], said["beaten_by"], said["versus"], said["ensemble"]) == ([], [], {}, None)
+        assert (said["as_good"], said["ties"], said["beaten_by"], said["versus"], said["ensemble"]) == (
+            [],
+            [],
+            [],
+            {},
+            None,
+        )
+
+    def test_who_may_be_worse_is_no_less_for_all_that_few_images_can_tell(self):
+        """60 test images: 12 wrong, and 15 others."""
+        results = {
+            "chosen": make_family(wrong=0.2, val_wrong=0.0),
+            "other": make_family(wrong=0.25, val_wrong=0.1, seed=5),
+        }
+        said = self.describe(results)
+        assert (said["chosen"]["family"], said["as_good"], said["ties"]) == ("chosen", [], ["other"])
+
+    def test_who_is_no_better_than_guessing_is_nobodys_equal(self):
+        results = {"chosen": make_family(wrong=0.5, val_wrong=0.0), "guesser": make_family(wrong=0.66, val_wrong=0.66)}
+        said = self.describe(results)
+        assert not said["versus"]["guesser"]["distinguishable"] or not said["guessing"]["versus"]["guesser"]
+        assert "guesser" not in said["as_good"] + said["ties"]
+
+    def test_sets_need_as_many_validation_images_as_their_coverage_says(self):
+        assert self.describe({"only": make_family(wrong=0.1)})["least_for_sets"] == 19  # RULE's 95 %
 
     def test_a_class_without_images_has_no_area_under_a_curve(self):
         labels = np.arange(60) % 2
