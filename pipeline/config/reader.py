@@ -45,14 +45,25 @@ def read_params(file: Path = PARAMS) -> dict[str, Any]:
 def read_file(file: Path = PARAMS) -> dict[str, Any]:
     """The file's content as it is written, unchecked. Raises PipelineError if it does not exist, or is not YAML."""
     try:
-        content = parse_yaml(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content = parse_yaml(text)
     except FileNotFoundError as error:
         raise PipelineError(f"{file} is not here: run from the project's folder, where dvc.yaml is") from error
     except yaml.YAMLError as error:
+        if lines := find_merge(text):
+            raise PipelineError(
+                f"{file} has both sides of a git merge, at {len(lines)} place(s), the first in line {lines[0]}: expected one; "
+                "keep what you want of each, take the lines with <<<<<<<, ======= and >>>>>>> out, then `git add params.yaml`"
+            ) from error
         raise PipelineError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise PipelineError(f"{file}: expected sections such as data and train, received {content!r}")
     return content
+
+
+def find_merge(text: str) -> list[int]:
+    """Numbers of the lines, from 1, with which git marks the beginning of two sides of a merge."""
+    return [number for number, line in enumerate(text.splitlines(), start=1) if line.startswith("<" * 7 + " ")]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

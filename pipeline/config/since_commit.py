@@ -5,12 +5,12 @@ from pathlib import Path
 import yaml
 
 from pipeline.config.nested import KeyPath, walk
-from pipeline.config.reader import parse_yaml
+from pipeline.config.reader import find_merge, parse_yaml
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.paths import PARAMS
 
 _MOST_NAMED = 5
-WAY_BACK = "`git restore --staged --worktree params.yaml` takes it back"
+WAY_BACK = "if a run left that there, `git restore --staged --worktree params.yaml` takes it back"
 
 
 def describe_changes(file: Path = PARAMS) -> str | None:
@@ -20,7 +20,7 @@ def describe_changes(file: Path = PARAMS) -> str | None:
         now = file.read_text(encoding="utf-8")
     except (OSError, UnicodeError):
         return None
-    if committed is None or committed == now:
+    if committed is None or committed == now or find_merge(now):
         return None
     names = _list_changes(committed, now)
     if names == []:

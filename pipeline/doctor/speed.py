@@ -59,7 +59,9 @@ def measure_speeds(request: Request) -> tuple[dict[str, Speed], str]:
     """By family, of those for which there was time; and why it ended early, or empty."""
     command = [sys.executable, "-m", "pipeline.doctor.measure", json.dumps(asdict(request))]
     found: dict[str, Speed] = {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
         timer = threading.Timer(_GRACE * request.seconds + _START, process.kill)
         timer.start()
         try:

@@ -84,7 +84,7 @@ def measure(name: Measured, place: Path, image_size: int, threads: int) -> Cost:
         "OMP_NUM_THREADS": str(threads),
     }
     command = [sys.executable, "-c", _PROGRAM, name, str(place), str(image_size), str(threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1][:200]
         raise PipelineError(f"{name} in {place} can't be measured: {said}; run `dvc repro -f` for this export again")

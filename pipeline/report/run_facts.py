@@ -132,7 +132,7 @@ def find_changes() -> dict[str, str]:
     before = ask_git("show", f"HEAD:./{PARAMS}")
     if before is None:
         return {}
-    old, new = flatten(parse_yaml(before)), flatten(parse_yaml(PARAMS.read_text()))
+    old, new = flatten(parse_yaml(before)), flatten(parse_yaml(PARAMS.read_text(encoding="utf-8")))
     return {
         name: f"{_show(old.get(name))} → {_show(new.get(name))}"
         for name in sorted(old.keys() | new.keys())

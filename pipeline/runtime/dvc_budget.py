@@ -27,7 +27,9 @@ def ask_plan(project: Path, file: Path, overrides: list[str]) -> list[str]:
     PipelineError with what the plan says, and where -S sets what a plan decides."""
     command = [sys.executable, "-m", "stages.plan", "--settings", "--params", str(file)]
     faults: list[str] = []
-    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stderr:  # as it comes: a measurement takes a while

@@ -34,7 +34,7 @@ from pipeline.runtime.experiment_place import explain_torn, find_faults
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
-from pipeline.runtime.overrides import open_maps, quote_setting
+from pipeline.runtime.overrides import open_maps, quote_setting, rebase
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
 _RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
@@ -69,6 +69,7 @@ def main() -> int:
         if project is not None:
             planned = prepare(project, command, overrides)
             if command in _RUNS and folder == Path():
+                sys.argv[1:] = [rebase(text, project) for text in sys.argv[1:]]
                 os.chdir(project)  # from a subfolder, DVC would look for dvc.yaml and params.yaml there
         if command in _RUNS[1:] and "--dry" in sys.argv:
             tolerate_missing()
@@ -222,7 +223,7 @@ def ask_check(project: Path, files: list[Path]) -> None:
     """Raises PipelineError with what the project's own check says of these parameters, unless it takes them; passes on what it
     says besides."""
     command = [sys.executable, "-m", "stages.check", "--params", *map(str, files)]
-    done = subprocess.run(command, cwd=project, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=project, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     if done.returncode not in (0, _USAGE):
         raise PipelineError(done.stderr.strip().removeprefix("error: "))
     print(done.stderr if done.returncode == 0 else "", end="", file=sys.stderr)

@@ -148,7 +148,7 @@ def readable_name(name: str) -> str:
 def find_dvc_cache() -> Path:
     """DVC's cache folder, which experiments in temporary folders share; cached, as starting DVC takes a second."""
     try:
-        done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, errors="replace", check=False)
     except OSError:  # no dvc on the path
         return Path(".dvc/cache")
     return Path(done.stdout.strip() or ".dvc/cache")

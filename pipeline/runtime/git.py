@@ -9,7 +9,7 @@ from pipeline.runtime.errors import PipelineError
 def ask_git(*arguments: str) -> str | None:
     """What a git command prints; None if it fails, as outside a repository, or if git is not installed."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False)
     except OSError:
         return None
     return done.stdout if done.returncode == 0 else None

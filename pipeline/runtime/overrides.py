@@ -1,7 +1,9 @@
-"""How `dvc exp run -S` takes a value: in Hydra's grammar, inside what the shell takes."""
+"""Arguments of DVC: how `dvc exp run -S` takes a value, in Hydra's grammar inside what the shell takes; and targets."""
 
+import os
 import re
 import shlex
+from pathlib import Path
 
 # What neither the shell nor Hydra's grammar, which `dvc exp run -S` follows, reads otherwise.
 _MAP = re.compile(r"(-S|--set-param=)?(?P<setting>[A-Za-z_][\w.]*=\{.*)", re.DOTALL)
@@ -32,3 +34,11 @@ def open_maps(arguments: list[str]) -> list[str]:
         is_setting = found is not None and bool(found[1]) != (before in ("-S", "--set-param"))
         opened.append(f"{found[1] or ''}++{found['setting']}" if found and is_setting else argument)
     return opened
+
+
+def rebase(text: str, project: Path) -> str:
+    """A target such as ../dvc.yaml:train as it is called in the project's folder; anything else as it is."""
+    name, colon, stage = text.partition(":")
+    if text.startswith("-") or "/" not in name or not Path(name).exists():
+        return text
+    return os.path.relpath(name, project) + colon + stage

@@ -67,7 +67,7 @@ def _clone(project: Path, top: Path) -> Path:
         for what in ("toplevel", "prefix")
     )
     command = ["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(top)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise PipelineError(f"git can't clone {root}: {' '.join(done.stderr.split())}")
     ask_git("-C", str(top), "reset", "--quiet")

@@ -553,6 +553,14 @@ class TestFiles:
         with pytest.raises(PipelineError, match=expected):
             load_params(tmp_path / "params.yaml")
 
+    def test_both_sides_of_a_merge_are_said_with_what_to_do_and_nothing_is_thrown_away(self, tmp_path):
+        sides = "train:\n  dropout: 0.2\n<<<<<<< HEAD\n  seed: 15\n=======\n  seed: 16\n>>>>>>> x2\n"
+        (tmp_path / "params.yaml").write_text(sides)
+        line = refusal(tmp_path / "params.yaml")
+        assert "has both sides of a git merge, at 1 place(s), the first in line 3: expected one" in line
+        assert "`git add params.yaml`" in line
+        assert "restore" not in line
+
     @pytest.mark.usefixtures("project")
     def test_what_is_read_has_whole_recipes(self):
         recipes = read_params()["recipes"]

@@ -44,7 +44,8 @@ def test_parameters_that_differ_are_named_staged_or_not(params, old, new, names)
     subprocess.run(["git", "add", "params.yaml"], check=True)
     line = describe_changes()
     assert line == (
-        f"params.yaml differs from the last commit in {names}: `git restore --staged --worktree params.yaml` takes it back"
+        f"params.yaml differs from the last commit in {names}: if a run left that there, `git restore --staged "
+        "--worktree params.yaml` takes it back"
     )
     subprocess.run(["git", "restore", "--staged", "--worktree", "params.yaml"], check=True)
     assert describe_changes() is None
@@ -57,11 +58,19 @@ def test_of_many_parameters_the_first_are_named(params):
 
 def test_a_file_that_is_no_longer_yaml_differs(params):
     params.write_text("train: [")
-    assert str(describe_changes()).startswith("params.yaml differs from the last commit: `git restore")
+    assert str(describe_changes()).startswith("params.yaml differs from the last commit: if a run left")
 
 
 def test_without_a_commit_nothing_is_said(no_repository):
     (no_repository / "params.yaml").write_text(PARAMS)
     assert describe_changes() is None
     (no_repository / "params.yaml").unlink()
+    assert describe_changes() is None
+
+
+def test_nothing_is_said_of_both_sides_of_a_merge(params):
+    """The way back would throw one of them away."""
+    params.write_text(
+        PARAMS.replace("  seed: 42 # of weights\n", "<<<<<<< HEAD\n  seed: 1\n=======\n  seed: 2\n>>>>>>> x\n")
+    )
     assert describe_changes() is None

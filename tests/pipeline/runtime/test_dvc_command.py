@@ -127,7 +127,10 @@ def test_a_value_that_is_left_in_params_yaml_is_named_with_the_way_back(clone, c
     try:
         params.write_text(before.replace("dropout: null", "dropout: 0.4"))
         prepare(clone, ("repro",), [])
-        assert "differs from the last commit in train.dropout: `git restore" in capsys.readouterr().err
+        assert (
+            "differs from the last commit in train.dropout: if a run left that there, `git restore"
+            in capsys.readouterr().err
+        )
         params.write_text(before.replace("dropout: null", "dropout: 4"))
         line = refusal(prepare, clone, ("repro",), [])
         assert line.startswith("train.dropout: expected less than")

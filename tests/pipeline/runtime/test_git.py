@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.git import ask_git, read_blobs
-from tests.clone import commit, run
+from tests.clone import PROJECT, commit, run
 
 
 @pytest.fixture
@@ -43,3 +47,20 @@ def test_without_git_that_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match="git can't be started"):
         read_blobs(["HEAD"], "a.csv")
+
+
+def test_what_git_says_is_utf_8_whatever_the_locale(no_repository):
+    run(["git", "init", "--quiet"], no_repository)
+    (no_repository / "a").write_text("Äpfel")
+    commit(no_repository, "next")
+    script = "from pipeline.runtime.git import ask_git; print(ascii(ask_git('show', 'HEAD:a')))"
+    narrow = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=no_repository,
+        env=os.environ | narrow,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ascii("Äpfel")

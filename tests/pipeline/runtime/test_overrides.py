@@ -8,7 +8,7 @@ from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.config.sources import SOURCES
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.overrides import open_maps, quote_setting
+from pipeline.runtime.overrides import open_maps, quote_setting, rebase
 from pipeline.sources.loader import load_source
 
 PROJECT = Path(__file__).parents[3]
@@ -118,3 +118,23 @@ class TestMaps:
         before, after = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PROJECT / "params.yaml", file))
         assert after["data"]["splits"] == ({"train/val": "val"} if "splits" in setting else {})
         assert after["train"]["augment"] == before["train"]["augment"] | ({"flip": "none"} if "flip" in setting else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("../dvc.yaml:train@x", "dvc.yaml:train@x"),
+        ("../dvc.yaml", "dvc.yaml"),
+        ("../models/a.keras", "models/a.keras"),
+        ("train@x", "train@x"),
+        ("../nowhere.yaml:train", "../nowhere.yaml:train"),
+        ("data.path=../dvc.yaml", "data.path=../dvc.yaml"),
+        ("-f", "-f"),
+    ],
+)
+def test_targets_are_called_as_from_the_project(text, expected, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    for name in ("dvc.yaml", "models/a.keras"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "models")
+    assert rebase(text, tmp_path) == expected
