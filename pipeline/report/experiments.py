@@ -22,6 +22,7 @@ import yaml
 from pipeline.evaluation.ensemble import ENSEMBLE
 from pipeline.report.experiment_files import SUMMARY, parse_section, parse_summary, parse_whole
 from pipeline.report.held_out_sets import HeldOut, HeldOutReader, find_digest
+from pipeline.report.stale_results import find_staleness
 from pipeline.report.tables import CURVE_COLUMNS
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.git import read_blobs
@@ -129,7 +130,8 @@ class ExperimentStore:
             self._fetch(path, wanted)
 
     def load(self, name: str, revision: str | None) -> Experiment | None:
-        """None if the experiment has no summary or no parameters. Raises PipelineError if they can't be read."""
+        """None if the experiment has no summary or no parameters. Raises PipelineError if they can't be read, or don't belong
+        together."""
         summary, params = self._read(SUMMARY, revision), self._read(PARAMS, revision)
         if summary is None or params is None:
             return None
@@ -143,6 +145,8 @@ class ExperimentStore:
         results = parse_summary(summary)
         trained = [family for family in results["family"] if family != ENSEMBLE]
         lock = self._read(_LOCK, revision) or ""
+        if why := find_staleness(lock, values, trained):
+            raise PipelineError(why)
         held_out = self._held_out.read(lock, trained, Path.cwd() if revision is None else None)
         return Experiment(name, revision, values, results, folds, held_out)
 

@@ -139,6 +139,19 @@ class TestLoading:
         assert load_experiment("HEAD", "HEAD") is None
         assert load_experiment("workspace", None) is None
 
+    def test_metrics_that_another_run_left_are_not_taken_for_its_own(self, repository):
+        """As `dvc exp run -S train.seed=7 train@optimized` leaves them: the report has not seen that seed."""
+        lock = "stages:\n  report:\n    params:\n      params.yaml:\n        train:\n          seed: 42\n"
+        whole, part = (
+            add_experiment(
+                repository, name, make_params(train__seed=seed), make_summary(optimized=0.5), files={"dvc.lock": lock}
+            )
+            for name, seed in (("whole", 42), ("part", 7))
+        )
+        assert load_experiment("whole", whole) is not None
+        with pytest.raises(PipelineError, match=r"^its metrics are of a run with another train.seed"):
+            load_experiment("part", part)
+
     def test_folds_are_those_of_the_families_that_were_cross_validated(self, repository):
         params = make_params(crossval__families=["optimized", "underfit"])
         tables = {"optimized": make_folds(0.5, 0.75), "linear_svm": make_folds(0.25)}  # the last is left over
