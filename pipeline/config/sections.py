@@ -18,6 +18,7 @@ from pipeline.config.types import (
     ExportFormat,
     Fraction,
     Measure,
+    Name,
     Natural,
     NotNegative,
     Number,
@@ -81,8 +82,8 @@ class Budget(Section):
 
 
 class Prune(Section):
-    drop_classes: list[str] | None
-    merge_classes: dict[str, list[str]] | None
+    drop_classes: list[Name] | None
+    merge_classes: dict[Name, list[Name]] | None
     max_images_per_class: Caps | None
     thin: Literal["all", "train"]
     exclude: Place | None
@@ -180,7 +181,7 @@ class Evaluate(Section):
 
     outside_path: Place | None
     choose_by: Measure | None
-    costs: dict[str, NotNegative | dict[str, NotNegative]]
+    costs: dict[Name, NotNegative | dict[Name, NotNegative]]
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
     coverage: Annotated[Number, Field(gt=0, lt=1)]
     false_alarms: Annotated[Number, Field(gt=0, lt=1)]

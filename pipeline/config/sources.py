@@ -2,10 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 
 from pipeline.config.address import Place
-from pipeline.config.types import Caps, Count, NotNegative, Pixels, Positive, Section, Seed, write_name, write_names
+from pipeline.config.types import (
+    Caps,
+    Count,
+    Name,
+    NotNegative,
+    Pixels,
+    Positive,
+    Section,
+    Seed,
+)
 
 
 def _check_encoding(name: str) -> str:
@@ -29,9 +38,9 @@ class LabelColumns(Section):
 class ReadingSettings(Section):
     """The part of `data` that says what the folders and files of a source mean; see pipeline.sources.class_folders."""
 
-    root: Annotated[str | None, BeforeValidator(write_name)]
+    root: Name | None
     layout: Literal["auto", "flat", "split"]
-    splits: Annotated[dict[str, Literal["train", "val", "test", "ignore"]], BeforeValidator(write_names)]
+    splits: dict[Name, Literal["train", "val", "test", "ignore"]]
     classes: Literal["folders", "parent", "file"]
     labels: Place | None
     label_columns: LabelColumns
@@ -42,8 +51,8 @@ class SourceSettings(Section):
     """The settings that every source has."""
 
     image_size: Pixels
-    drop_classes: list[str]
-    merge_classes: dict[str, list[str]]
+    drop_classes: list[Name]
+    merge_classes: dict[Name, list[Name]]
     max_images_per_class: Caps | None
     min_images_per_class: Count | None
 

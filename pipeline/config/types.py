@@ -26,6 +26,9 @@ def write_names(mapping: Any) -> Any:
     return {write_name(name): value for name, value in mapping.items()} if isinstance(mapping, dict) else mapping
 
 
+Name = Annotated[str, BeforeValidator(write_name)]  # of a class or a folder
+
+
 class Section(BaseModel):
     """A section of params.yaml: no unknown keys, no silent conversion, no change after reading."""
 

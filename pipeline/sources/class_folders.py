@@ -27,11 +27,11 @@ from pipeline.sources.names import (
 from pipeline.sources.proposals import list_tables
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.split_lists import divide, find_lists
-from pipeline.sources.suspicions import merge_spellings, review
+from pipeline.sources.suspicions import BY_EXTENSION, merge_spellings, review
 from pipeline.sources.tree import Folder, build_tree, find_extension, is_picture
 
 _LINK = "link to a folder, which is not entered"
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z", ".001")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z")
 _MOST_LEVELS = 200  # folders inside each other
 _KIND = re.compile(r"\.[a-z0-9]{1,8}")  # an extension that says what a file is; not that of cat.jpg?w=200
 _OUTSIDE = "lies in no class folder"
@@ -170,7 +170,7 @@ def _read_folders(
 
 def find_archives(names: Iterable[str]) -> list[str]:
     """Files that are archives by their extensions, sorted."""
-    return sorted(name for name in names if name.lower().endswith(_ARCHIVES))
+    return sorted(name for name in names if name.lower().removesuffix(".001").endswith(_ARCHIVES))
 
 
 def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut) -> dict[str, tuple[str, str]]:
@@ -182,7 +182,8 @@ def _place_files(kept: Mapping[str, str], decision: Decision, left_out: LeftOut)
         if ignored:
             left_out.setdefault(ignored, []).append(path)
         else:
-            places[path] = (find_class_in_file_name(name) if decision.by_file else label, split)
+            in_name = find_class_in_file_name(name) if decision.by_file and is_picture(path) else ""
+            places[path] = (in_name if decision.by_file else label, split)
     return places
 
 
@@ -271,7 +272,7 @@ def _refuse(path: str, label: str, by_file: bool) -> str:
     if not is_picture(path):
         extension = find_extension(path)
         advice = "" if _KIND.fullmatch(extension) else "; if it is a picture, rename it, as to .jpg"
-        return f"not an image file: extension {extension!r}{advice}" if label or by_file else _OUTSIDE
+        return f"{BY_EXTENSION} {extension!r}{advice}" if label or by_file else _OUTSIDE
     if label:
         return ""
     return "its name does not begin with a class" if by_file else _OUTSIDE

@@ -10,7 +10,7 @@ from pipeline.sources.reading import list_names
 from pipeline.sources.tree import Folder
 
 IGNORED = "data.splits says ignore"  # why something is left out
-_PLAIN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z](?:[A-Za-z0-9_./ +@%-]*[A-Za-z0-9_./+@%-])?")
+_PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf|infinity)$)[A-Za-z](?:[A-Za-z0-9_./ +@%-]*[A-Za-z0-9_./+@%-])?")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +@%*?-]")
 _PATTERN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z][A-Za-z0-9_./ +@%*?-]*[A-Za-z0-9_./+@%*?-]")
 _NUMBER = re.compile(r"(?i)[\d._]+(?:e[-+]?\d+)?|0[xob][\da-f_]+")

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_name
@@ -141,10 +142,23 @@ def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
         )
     inside = [child for top in deep for child in top.filled if _tells(child.name) and not find_split_word(child.name)]
     if 2 <= len(deep) >= len(tops) / 2 and inside:
+        joined = find_joined(child for top in deep for child in top.filled)
         decision.warn(
             f"folders in class folders, such as {quote(inside[:5])}, are read as parts of {quote(deep[:5])}; "
-            "data.classes=parent makes classes of them"
+            + (
+                f"data.classes=parent makes classes of them, and one of all that are called {joined[0]}: rename these first"
+                if joined
+                else "data.classes=parent makes classes of them"
+            )
         )
+
+
+def find_joined(folders: Iterable[Folder]) -> list[str]:
+    """Names that several folders have, where most names are of one alone: church/indoor and bar/indoor beside abbey. Where most
+    are of several, such as those of patients or folds that each hold the classes, none."""
+    counts = Counter(folder.name for folder in folders)
+    several = sorted(name for name, count in counts.items() if count > 1)
+    return several if 2 * len(several) <= len(counts) else []
 
 
 def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:

@@ -3,12 +3,14 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import suggest_map
 from pipeline.sources.label_table import LabelRow
+from pipeline.sources.names import find_split_word
 from pipeline.sources.tree import is_picture
 
 _DRIVE = re.compile(r"^[A-Za-z]:/")
@@ -62,8 +64,14 @@ class Finder:
     def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
         near = index.find(parts, self._root)
         if len(near) > 1:
-            folder = self.pictures[near[-1]].rpartition("/")[0]
-            ignoring = f", or leave the others out ({suggest_map([folder], 'ignore')})" if folder else ""
+            folders = sorted({self.pictures[path].rpartition("/")[0] for path in near} - {""})
+            word = find_split_word(Path(name).stem)
+            own = [folder for folder in folders if word and word in map(find_split_word, folder.split("/"))]
+            wrong = [folder for folder in folders if folder not in own] if len(own) == 1 else []
+            ways = [wrong] if wrong else [[folder] for folder in folders[:2]]
+            ignoring = (
+                f", or leave the others out ({' or '.join(suggest_map(way, 'ignore') for way in ways)})" if ways else ""
+            )
             raise PipelineError(
                 f"{self._parameter} {name!r}, row {row.number}: {row.path!r} is {len(near)} pictures of {self._where}, such as "
                 f"{near[0]!r} and {near[1]!r}: expected one; write their folders into the column"

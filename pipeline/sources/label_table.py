@@ -1,8 +1,9 @@
 """The rows of a CSV file, or of JSON Lines, of labels: which file, which class, which split, which group, and when."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
@@ -11,6 +12,7 @@ from pipeline.sources.json_table import is_json, read_objects
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
+_MARKS = "|;,+/ "  # between several labels in one cell
 _MANY = 10  # values; a column with so many names no splits
 _MISSING = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>", "?"})
 _GROUPS = frozenset(
@@ -45,18 +47,20 @@ class LabelRow:
     time: str
 
 
-def parse_labels(data: bytes, columns: LabelColumns, name: str) -> list[LabelRow]:
+def parse_labels(data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()) -> list[LabelRow]:
     """The rows of a CSV file in UTF-8, with or without BOM, its columns separated by comma, semicolon, tab or bar, or of a JSON
     file, see `read_objects`.
 
-    name: of the file, for messages. Raises PipelineError, one line with the number of the row, for what can't be read.
+    name: of the file, for messages. stems: names of the source's pictures, without extension. Raises PipelineError, one line
+    with the number of the row, for what can't be read.
     """
-    header, body = _read_table(data, columns, name)
+    header, body = _read_table(data, columns, name, stems)
     path = _find_column(header, columns.path, "path", name)
     split = _find_optional(header, columns.split, "split", name)
     group = _find_optional(header, columns.group, "group", name)
     time = _find_optional(header, columns.time, "time", name)
     labels = _read_classes(header, body, columns, {path, split, group, time}, name)
+    body = body if split is None else _name_splits(body, split, columns.split or "")
     return [
         LabelRow(
             number,
@@ -68,10 +72,10 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str) -> list[LabelRow
     ]
 
 
-def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
+def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()) -> Iterator[str]:
     """What a person should look at: labels that look like missing ones, and columns that are not read, but look like splits or
     groups. Arguments, errors: see `parse_labels`."""
-    header, body = _read_table(data, columns, name)
+    header, body = _read_table(data, columns, name, stems)
     if body[0][0] == 1 and not is_json(data):
         yield f"{name} has no header: column {1 + header.index(columns.path)} is taken for paths, the other for labels"
     if columns.label in header:
@@ -79,12 +83,16 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
         missing = Counter(line[label] for _, line in body if line[label].lower() in _MISSING)
         for text, count in missing.items():
             yield f"{count:,} rows of {name} have the label {text!r}, which becomes a class: empty the cells if it means none"
+        yield from _find_several(Counter(line[label] for _, line in body), name)
     for number, title in enumerate(header):
         values = {line[number] for _, line in body} - {""}
-        if title in (columns.path, columns.label, columns.split, columns.group, columns.time) or all(
-            map(_is_bit, values)
-        ):
+        if title in (columns.path, columns.label, columns.split, columns.group, columns.time):
             continue
+        if all(map(_is_bit, values)):
+            is_split = (
+                find_split_word(title) in ("train", "val", "test") and columns.label in header and len(values) > 1
+            )
+            values = {"train", "test"} if is_split else set()
         words = {find_split_word(value) for value in values} if len(values) < _MANY else {""}
         if columns.split not in header and "train" in words and words <= {"train", "val", "test"}:
             yield f"column {title} of {name} names splits and is not read: data.label_columns.split={title} reads it"
@@ -95,14 +103,31 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str) -> Iterator[str]:
             )
 
 
-def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str], list[Line]]:
+def _find_several(labels: Counter[str], name: str) -> Iterator[str]:
+    """Notes labels that are several: cat|dog where cat and dog are labels too, or parts of other ones."""
+    for mark in _MARKS:
+        parts = {label: {part.strip() for part in label.split(mark)} for label in labels if mark in label}
+        known = {*labels, *(part for part, count in Counter(chain(*parts.values())).items() if count > 1)}
+        several = [label for label, found in parts.items() if len(found) > 1 and found <= known]
+        if several and any(part in labels for label in several for part in parts[label]):
+            rows = sum(labels[label] for label in several)
+            yield (
+                f"{rows:,} rows of {name} have a label that seems to be several, such as {several[0]!r}, which becomes a class "
+                "of its own: a picture has one class here; keep one label in these rows, or empty their cells"
+            )
+            return
+
+
+def _read_table(
+    data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()
+) -> tuple[list[str], list[Line]]:
     """The header, and (number, fields) of each row, as many fields as the header has."""
     what = f"data.labels {name!r}"
     wanted = {columns.path, columns.label or columns.path}
     if is_json(data):
         lines = read_objects(data, what)
     else:
-        lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns)
+        lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns, stems)
     header = [title.strip() for _, line in lines[:1] for title in line]
     if not header:
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
@@ -113,18 +138,33 @@ def _read_table(data: bytes, columns: LabelColumns, name: str) -> tuple[list[str
     return header, [fit_line(line, header, what) for line in lines[1:]]
 
 
-def _add_header(lines: list[Line], columns: LabelColumns) -> list[Line]:
-    """Of a list without header, as `cats/1.jpg 0` or `0,cats/1.jpg` a line: one is put above it. Others as they are."""
+def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]) -> list[Line]:
+    """Of a list without header, as `cats/1.jpg 0` or `0,cats/1.jpg` a line: one is put above it. Others as they are. stems: of
+    pictures, which a line may name without extension."""
+
+    def names_picture(field: str) -> bool:
+        return is_picture(field) or field in stems
+
     first = lines[0][1] if lines else []
     if columns.path in first or columns.label is None:
         return lines
     if len(first) == 1 and not is_picture(first[0]):  # a space separates, which paths may have, too
         lines = [(number, fields[0].rsplit(maxsplit=1)) for number, fields in lines]
         first = lines[0][1]
-    if len(first) != 2 or sum(map(is_picture, first)) != 1:
+    if len(first) != 2 or sum(map(names_picture, first)) != 1:
         return lines
     titles = [columns.path, columns.label]
-    return [(0, titles if is_picture(first[0]) else titles[::-1]), *lines]
+    return [(0, titles if names_picture(first[0]) else titles[::-1]), *lines]
+
+
+def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:
+    """Where a column such as is_valid says 1 or 0, True or False: the split that its title names, or else train; of 0 in
+    is_train test."""
+    named = find_split_word(title)
+    if named not in ("train", "val", "test") or not all(_is_bit(line[split]) and line[split] for _, line in body):
+        return body
+    said = {True: named, False: "test" if named == "train" else "train"}
+    return [(number, [*line[:split], said[_BITS[line[split].lower()]], *line[split + 1 :]]) for number, line in body]
 
 
 def _find_column(header: list[str], title: str, key: str, name: str, guess: str = "") -> int:

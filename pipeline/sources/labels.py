@@ -1,6 +1,7 @@
 """A reading by a CSV file of labels: which picture each row means, and what is left over on either side."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -19,6 +20,8 @@ from pipeline.sources.reading import Reading, TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
 _NO_ROW = "no row in data.labels"
+_NO_LABEL = "no label in data.labels"
+_WHOLE = re.compile(r"(\d+)\.0+")  # a whole number that was written as a fraction
 
 
 def find_labels_file(labels: str | None, folder: Path | None) -> Path | None:
@@ -50,9 +53,10 @@ def read_labels(
     assert settings.labels is not None
     name = Path(settings.labels).name
     loaded = _load(settings, tables, where, read_file)
-    read = [(table, _read_rows(table, settings)) for table in loaded]
-    rows = [row for _, found in read for row in found]
     pictures = {path: text for path, text in kept.items() if is_picture(path) and not _is_ignored(text, settings)}
+    stems = {PurePosixPath(text).stem for text in pictures.values()}
+    read = [(table, _read_rows(table, settings, stems)) for table in loaded]
+    rows = [row for _, found in read for row in found]
     finder = Finder(pictures, settings.root, where)
     matches = _Matches()
     for table, found in read:
@@ -62,7 +66,8 @@ def read_labels(
     for path in kept:
         if path not in matches.chosen:
             is_ignored = path in matches.ignored or path not in pictures
-            reason = "no picture" if not is_picture(path) else IGNORED if is_ignored else _NO_ROW
+            unlabelled = _NO_LABEL if path in matches.blank else _NO_ROW
+            reason = "no picture" if not is_picture(path) else IGNORED if is_ignored else unlabelled
             left_out.setdefault(reason, []).append(path)
     num_chosen, matched = len(matches.chosen), len(rows) - len(matches.unmatched)
     note = (
@@ -74,7 +79,7 @@ def read_labels(
         f"{where}: {line}"
         for line in [
             *finder.describe(name),
-            *chain(*(find_doubts(table.data, settings.label_columns, table.name) for table in loaded)),
+            *chain(*(find_doubts(table.data, settings.label_columns, table.name, stems) for table in loaded)),
         ]
     )
     classes = make_class_names({row.label for row in matches.chosen.values()})
@@ -85,14 +90,15 @@ def read_labels(
 
 @dataclass
 class _Matches:
-    """chosen: by path of a file. ignored: paths of files whose split is ignored. The others: rows without a file, those that
-    repeat one before, and those without a label."""
+    """chosen: by path of a file. ignored, blank: paths of files whose split is ignored, and whose row has no label. The others:
+    rows without a file, those that repeat one before, and those without a label."""
 
     chosen: dict[str, LabelRow] = field(default_factory=dict)
     unmatched: list[LabelRow] = field(default_factory=list)
     repeated: list[LabelRow] = field(default_factory=list)
     unlabelled: list[LabelRow] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
+    blank: set[str] = field(default_factory=set)
 
 
 def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, table: "_Table", matches: _Matches) -> None:
@@ -106,6 +112,7 @@ def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, tabl
             matches.ignored.add(path)
         elif not row.label:
             matches.unlabelled.append(row)
+            matches.blank.add(path)
         elif path in matches.chosen:
             _check_agreement(matches.chosen[path], row, name)
             matches.repeated.append(row)
@@ -124,8 +131,8 @@ class _Table:
     split: str = ""
 
 
-def _read_rows(table: _Table, settings: ReadingSettings) -> list[LabelRow]:
-    rows = parse_labels(table.data, settings.label_columns, table.name)
+def _read_rows(table: _Table, settings: ReadingSettings, stems: Collection[str]) -> list[LabelRow]:
+    rows = parse_labels(table.data, settings.label_columns, table.name, stems)
     return [replace(row, split=row.split or table.split) for row in rows] if table.split else rows
 
 
@@ -256,7 +263,8 @@ def _check_spellings(labels: set[str], name: str) -> None:
     """Raises PipelineError for two classes that look alike, see `fold_name`: in a table that is most often a slip."""
     seen: dict[str, str] = {}
     for label in sorted(labels):
-        other = seen.setdefault(fold_name(label), label)
+        number = _WHOLE.fullmatch(label)
+        other = seen.setdefault(number[1] if number else fold_name(label), label)
         if normalize("NFC", other) != normalize("NFC", label):
             raise PipelineError(
                 f"data.labels {name!r} has classes {other!r} and {label!r}, which look alike: expected one spelling; correct "

@@ -9,7 +9,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.copies import Contents, find_nested_copy
 from pipeline.sources.decision import IGNORED, Decision, quote, suggest_map, write_name
 from pipeline.sources.extras import leave_out_inside_classes, leave_out_neighbours
-from pipeline.sources.flat_layout import check_tops
+from pipeline.sources.flat_layout import check_tops, find_joined
 from pipeline.sources.names import find_split_word, fits, is_plain_split, means_images
 from pipeline.sources.split_layout import decide_splits, has_class_folders
 from pipeline.sources.tree import Folder, drop
@@ -76,6 +76,12 @@ def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettin
     )
     for above, folder in named:  # in n01440764/images the class is n01440764
         decision.classes[folder.path] = above.name if only_images else folder.name
+    if joined := find_joined(folder for _, folder in named if not only_images):
+        paths = [path for path, name in sorted(decision.classes.items()) if name == joined[0]]
+        decision.warn(
+            f"{len(joined)} class(es) are of several folders, unlike most, such as {joined[0]} of {quote(paths[:3])}: if these "
+            "are different classes, rename the folders, or name the classes in a CSV file (data.labels)"
+        )
 
 
 def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:

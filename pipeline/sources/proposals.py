@@ -11,7 +11,8 @@ _DEPTH = 2  # folders above such a file, at most
 _LABEL_WORDS = frozenset(
     {"train", "training", "label", "labels", "metadata", "annotation", "annotations", "groundtruth"}
 )
-_TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample"})
+# Of tables that often have no labels of pictures.
+_TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "sample", "bbox", "boxes", "box", "pairs"})
 _SPLIT_WORD = re.compile("train|valid|val|test", re.IGNORECASE)
 
 

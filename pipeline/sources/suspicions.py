@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from unicodedata import normalize
 
 from pipeline.sources.copies import Contents, find_copied_classes
 from pipeline.sources.decision import Decision, is_plain, quote, suggest_map, write_name
@@ -18,6 +19,8 @@ from pipeline.sources.tree import find_extension, is_picture
 from pipeline.sources.versions import find_versions
 
 _FEW = 3  # files that go unused without a warning
+_ENDINGS = 8  # extensions of files that are no pictures, from which they get one line together
+BY_EXTENSION = "not an image file: extension"
 _SHARE = 0.05  # fraction of the pictures that are used, likewise
 _SIDECARS = frozenset(  # what lies beside pictures, and is none
     {
@@ -70,7 +73,8 @@ def _choose_spelling(by_spelling: Mapping[str, set[str]], decision: Decision) ->
     if len(names) == 1:
         return {names[0]: names[0]}
     if sum(map(len, by_spelling.values())) > len(set().union(*by_spelling.values())):
-        merged = next(filter(is_plain, [*names, fold_name(names[0])]), names[0])
+        ascii_name = normalize("NFKD", names[0]).encode("ascii", "ignore").decode().strip()
+        merged = next(filter(is_plain, [*names, fold_name(names[0]), ascii_name]), "merged")
         pair, spellings = ", ".join(map(repr, names)), ", ".join(map(write_name, names))
         decision.ask(
             f"{pair} look alike: they are different classes (data.layout=flat, or split, says so), or one, "
@@ -140,7 +144,8 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
 def _report_inner_folders(used: list[TreeFile], decision: Decision) -> None:
     """Where a split is drawn, folders whose pictures may belong together."""
     if len({file.source_split for file in used} - {""}) < len(("train", "val", "test")):
-        line = describe_inner_folders([file.name for file in used], {file.label for file in used})
+        known = {file.label for file in used} | {path.rpartition("/")[2] for path in decision.splits}
+        line = describe_inner_folders([file.name for file in used], known)
         if line:
             decision.warn(line)
 
@@ -188,6 +193,10 @@ def _report_odd(files: list[TreeFile], decision: Decision) -> None:
     for file in files:
         if file.reason:
             unused[file.reason].append(file)
+    endings = [reason for reason, found in unused.items() if reason.startswith(BY_EXTENSION) and _is_odd(found[0].path)]
+    if len(endings) > _ENDINGS:  # 1.jpg?w=200, 2.jpg?w=640: each has one of its own
+        every = f"{BY_EXTENSION}s of {len(endings):,} kinds; if these are pictures, rename them"
+        unused[every] = [file for reason in endings for file in unused.pop(reason)]
     most = max(_FEW, _SHARE * sum(not file.reason for file in files))
     for reason, found in sorted(unused.items()):
         lost = [file for file in found if is_picture(file.path) or (file.label and _is_odd(file.path))]

@@ -113,7 +113,7 @@ def test_rows_and_pictures_that_are_left_over_are_counted_and_named():
         "1 rows of labels.csv have no file, such as row 4: 'z.jpg'",
         "1 rows of labels.csv repeat one before, such as row 5: 'a.jpg'",
         "1 rows of labels.csv have no label, such as row 3: 'b'",
-        "2 pictures have no row in labels.csv, such as 'images/b.jpg': they are left out",
+        "1 pictures have no row in labels.csv, such as 'more/c.PNG': they are left out",
     ]
     assert len(reading.files) + sum(count for _, count, _ in reading.left_out) == len(FILES) + 1
 
@@ -189,8 +189,9 @@ def test_a_split_may_be_ignored():
 
 def test_the_table_may_lie_outside_the_root():
     files = ["train/a.jpg", "test/a.jpg"]
-    assert "or set data.root, or leave the others out (data.splits={train: ignore})" in refusal(
-        files, "path,label\na.jpg,cat\n"
+    assert (
+        "or set data.root, or leave the others out (data.splits={test: ignore} or data.splits={train: ignore})"
+        in refusal(files, "path,label\na.jpg,cat\n")
     )
     assert labels_of(files, "path,label\na.jpg,cat\n", root="train") == {"train/a.jpg": "cat"}
     assert labels_of(files, "path,label\na.jpg,cat\n", splits={"test": "ignore"}) == {"train/a.jpg": "cat"}
@@ -284,3 +285,65 @@ class TestSeveralTables:
             self.read(self.TABLES, self.FILES, "metadata.csv")
         with pytest.raises(PipelineError, match=r"set data.labels='\*/metadata.csv'"):
             self.read(self.TABLES, [path for path in self.FILES if "x" not in path], None)
+
+
+@pytest.mark.parametrize("spellings", [("0", "0.0"), ("1.00", "1")])
+def test_a_number_that_is_written_in_two_ways_is_asked_for(spellings):
+    rows = "".join(f"{path},{label}\n" for path, label in zip(("a", "b", "c"), (*spellings, "7"), strict=True))
+    assert "look alike: expected one spelling" in refusal(FILES, f"path,label\n{rows}")
+    assert len(set(labels_of(FILES, f"path,label\n{rows}", layout="flat").values())) == 3
+
+
+def test_of_a_name_in_two_folders_the_one_that_the_table_is_named_after_is_kept():
+    files = ["set_test/a.jpg", "set_train/a.jpg", "set_test/b.jpg"]
+    with pytest.raises(PipelineError, match=r"leave the others out \(data.splits=\{set_train: ignore\}\)"):
+        read(files, "path,label\na.jpg,cat\n", labels="my_test.csv")
+
+
+def test_names_without_extension_need_no_header_either():
+    assert labels_of(["x/000.jpg", "x/001.jpg"], "000,cat\n001,dog\n") == {"x/000.jpg": "cat", "x/001.jpg": "dog"}
+
+
+class TestSplitsInBits:
+    """Columns such as is_valid of fastai's tables."""
+
+    @pytest.mark.parametrize(
+        ("title", "one", "zero"),
+        [("is_valid", "val", "train"), ("is_train", "train", "test"), ("Test", "test", "train")],
+    )
+    @pytest.mark.parametrize("words", [("1", "0"), ("True", "False")])
+    def test_they_are_read(self, title, one, zero, words):
+        rows = f"path,label,{title}\na,cat,{words[0]}\nb,dog,{words[1]}\nc,cat,{words[0]}\n"
+        reading = read(FILES, rows, columns=AS_FOUND.label_columns.model_copy(update={"split": title}))
+        assert {file.path[-5]: file.source_split for file in reading} == {"a": one, "b": zero, "c": one}
+
+    def test_one_that_is_not_read_is_said(self):
+        reading = read(FILES, "path,label,is_valid\na,cat,1\nb,dog,0\nc,cat,0\n")
+        assert "column is_valid of labels.csv names splits and is not read: data.label_columns.split=is_valid" in str(
+            reading.warnings
+        )
+
+    @pytest.mark.parametrize(
+        "rows", ["path,train,bus\na,1,0\nb,0,1\nc,1,0\n", "path,label,is_valid\na,cat,0\nb,dog,0\n"]
+    )
+    def test_classes_and_columns_that_say_nothing_are_not(self, rows):
+        assert "names splits" not in str(read(FILES, rows).warnings)
+
+
+class TestSeveralLabels:
+    @pytest.mark.parametrize("cell", ["cat|dog", "cat; dog", "cat dog", "dog/cat"])
+    def test_a_cell_with_two_is_noticed(self, cell):
+        reading = read([*FILES, "x/d.jpg"], f"path,label\na,cat\nb,dog\nc,{cell}\nd,cat\n")
+        assert f"1 rows of labels.csv have a label that seems to be several, such as {cell!r}" in str(reading.warnings)
+
+    @pytest.mark.parametrize("labels", [("black bear", "bear"), ("a|b", "c|d"), ("cat", "dog")])
+    def test_names_of_several_words_are_not(self, labels):
+        reading = read(FILES, f"path,label\na,{labels[0]}\nb,{labels[1]}\nc,{labels[0]}\n")
+        assert "several" not in str(reading.warnings)
+
+
+def test_a_row_without_a_label_is_no_missing_row():
+    reading = read(FILES, "path,label\na,cat\nb,\nc,dog\n")
+    assert [reason for reason, *_ in reading.left_out if "row" in reason or "label in" in reason] == [
+        "no label in data.labels"
+    ]

@@ -751,3 +751,61 @@ class TestFoldersOfPatients:
         assert not [line for line in read(tree).warnings if "split.group" in line]
         without_val = {folder: count for folder, count in tree.items() if not folder.startswith("val")}
         assert [line for line in read(without_val).warnings if "split.group" in line]
+
+
+class TestOneNameInSeveralFolders:
+    """church/indoor and bistro/indoor of SUN397 are two classes; sick of patient 1 and of patient 2 are one."""
+
+    SUN = {"abbey": 6, "bar": 6, "tower": 6, "bistro/indoor": 6, "bistro/outdoor": 6, "church/indoor": 6}  # noqa: RUF012
+    PATIENTS = {"patient 1/sick": 6, "patient 1/well": 6, "patient 2/sick": 6, "patient 3/well": 6}  # noqa: RUF012
+
+    def test_parents_warn_where_most_names_are_of_one_folder(self):
+        assert "1 class(es) are of several folders, unlike most, such as indoor of bistro/indoor, church/indoor" in str(
+            read(self.SUN, classes="parent").warnings
+        )
+
+    def test_parents_of_which_each_holds_the_classes_are_read_without_a_word(self):
+        reading = read(self.PATIENTS, classes="parent")
+        assert set(reading.classes) == {"sick", "well"}
+        assert "of several folders" not in str(reading.warnings)
+
+    def test_the_advice_says_what_it_would_join(self):
+        tree = {
+            "bistro/indoor": 6,
+            "bistro/patio": 6,
+            "church/indoor": 6,
+            "church/nave": 6,
+            "bar/stage": 6,
+            "bar/hall": 6,
+        }
+        assert "and one of all that are called indoor: rename these first" in str(read(tree).warnings)
+
+
+class TestFilesThatMayBePictures:
+    def test_many_kinds_are_one_warning(self):
+        """img.jpg?sig=12, as downloads keep their addresses, have an extension each."""
+        reading = read(fill(PAIR) | {f"cat/x{number}.jpg?sig={number}": b"x" * (90 + number) for number in range(40)})
+        [line] = [line for line in reading.warnings if "not used" in line]
+        assert "40 file(s), such as" in line
+        assert "of 40 kinds; if these are pictures, rename them" in line
+
+    def test_numbers_are_no_archives(self):
+        reading = read(fill(PAIR) | {f"cat/2021.05.12.{number:03d}": b"x" * (90 + number) for number in range(5)})
+        assert "archive" not in str(reading.warnings)
+
+    def test_the_first_part_of_one_is(self):
+        assert "1 archive(s) inside, such as 'more.zip.001'" in str(read(fill(PAIR) | {"more.zip.001": b"PK"}).warnings)
+
+
+def test_declared_splits_are_no_patients():
+    tree = {f"set/{split}/{label}": 8 for split in ("trainA", "trainB", "testA") for label in ("cat", "dog")}
+    splits = {"set/trainA": "train", "set/trainB": "train", "set/testA": "test"}
+    assert "one patient" not in str(read(tree, splits=splits, classes="parent").warnings)
+
+
+def test_a_table_beside_pictures_names_no_class():
+    files = {f"images/Train_{number}.jpg": bytes([number]) * (90 + number) for number in range(8)}
+    files |= {f"images/Other_{number}.jpg": bytes([number]) * (190 + number) for number in range(8)}
+    reading = read(files | {"train.csv": b"a,b", "test.csv": b"a"}, classes="file")
+    assert set(reading.classes) == {"Train", "Other"}
+    assert "look alike" not in str(reading.warnings)
