@@ -38,6 +38,9 @@ def main() -> int:
         help="check these files instead of params.yaml, and write nothing",
     )
     arguments = configure(parser.parse_args())
+    if sys.flags.optimize > 1:  # by PYTHONOPTIMIZE, which Altair finds no docstrings with
+        print("error: PYTHONOPTIMIZE is 2: expected at most 1, as libraries read docstrings; unset it", file=sys.stderr)
+        return 1
     return report_errors(mend_here) or report_errors(
         lambda: check_only(arguments.params) if arguments.params else check()
     )

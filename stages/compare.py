@@ -15,7 +15,7 @@ from pipeline.report.experiment_tables import fold_seeds, make_run_table
 from pipeline.report.experiments import open_experiments
 from pipeline.report.page import render_page
 from pipeline.report.sections.experiments import describe_comparison
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, make_parser, report_answers
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import METRICS
 from pipeline.runtime.unseen import show_unseen
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"the page to write ({OUT})")
     chosen = configure(parser.parse_args(arguments))
-    return report_errors(lambda: compare(chosen))
+    return report_answers(lambda: compare(chosen))
 
 
 def compare(chosen: argparse.Namespace) -> None:

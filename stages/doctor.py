@@ -14,7 +14,7 @@ from pathlib import Path
 try:
     from pipeline.doctor.diagnosis import Diagnosis, diagnose
     from pipeline.doctor.screen import write_screen
-    from pipeline.runtime.cli import configure, make_parser, report_errors
+    from pipeline.runtime.cli import configure, make_parser, report_answers
 except ModuleNotFoundError as error:  # the first mistake in a fresh clone
     sys.exit(f"error: this Python has no {error.name}: run `make venv`, then `source .venv/bin/activate`")
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status."""
     chosen = configure(parse_arguments(arguments))
     found: list[Diagnosis] = []
-    status = report_errors(lambda: found.append(doctor(chosen)))
+    status = report_answers(lambda: found.append(doctor(chosen)))
     return status or int(found[0].stops)
 
 

@@ -11,7 +11,7 @@ from pipeline.config.families import check_family
 from pipeline.config.nested import KeyPath, look_up
 from pipeline.config.reader import check_params, read_file
 from pipeline.config.recipes import expand_recipes, resolve_family, trace_origins
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, make_parser, report_answers
 
 _COLUMN = 31  # of the comments, unless a value is longer
 
@@ -23,7 +23,7 @@ def main() -> int:
         "families", metavar="FAMILY", nargs="*", help="names under recipes in params.yaml; none = families"
     )
     arguments = configure(parser.parse_args())
-    return report_errors(lambda: recipe(arguments.families))
+    return report_answers(lambda: recipe(arguments.families))
 
 
 def recipe(families: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from pipeline.models.archive import RefusedError, check_model
-from pipeline.models.contract import CONTRACT_FILE, Contract, describe_remedy, dump_contract
+from pipeline.models.contract import CONTRACT_FILE, Contract, advise_training, describe_remedy, dump_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import write_aside
 
@@ -59,7 +59,7 @@ def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:
 def load_model(file: Path) -> keras.Model:
     """The model, uncompiled. Raises PipelineError if there is none, if it is damaged, or if loading it would run code."""
     if not file.exists():
-        raise PipelineError(f"{file} is not here: expected a trained model; run `dvc repro train@{file.stem}`")
+        raise PipelineError(f"{file} is not here: expected a trained model; {advise_training(file.stem)}")
     try:
         check_model(file)
         return keras.models.load_model(file, compile=False, safe_mode=True)

@@ -7,12 +7,14 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from pipeline.config.families import check_family
+from pipeline.config.families import FAMILIES, check_family
+from pipeline.config.reader import read_file
 from pipeline.config.types import Count, Natural, NotNegative, Pixels, Positive, Section, Share
 from pipeline.data.tfrecords import DATASET_FILE, DatasetFacts, load_dataset_facts
 from pipeline.runtime.errors import PipelineError
@@ -113,10 +115,19 @@ def parse_contract(text: str | bytes) -> Contract:
     return contract
 
 
+def advise_training(family: str) -> str:
+    """How a family's model comes to be: DVC knows the stages of those alone that params.yaml names in `families`."""
+    with suppress(PipelineError):
+        listed = read_file().get("families")
+        if family in FAMILIES and isinstance(listed, list) and family not in listed:
+            return f"run `dvc exp run -S 'families=[{', '.join(map(str, [*listed, family]))}]'`"
+    return f"run `dvc repro train@{family}`"
+
+
 def load_contract(file: Path) -> Contract:
     """The contract in a model file. Raises PipelineError where there is no file, or none with a contract."""
     if not file.exists():
-        advice = f"run `dvc repro train@{file.stem}`" if file.parent == MODELS else "name a .keras file"
+        advice = advise_training(file.stem) if file.parent == MODELS else "name a .keras file"
         raise PipelineError(f"{file} is not here: expected a trained model; {advice}")
     if not file.is_file():
         raise PipelineError(f"{file} is not a file: expected a trained model, such as {MODELS}/<family>.keras")

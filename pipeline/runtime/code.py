@@ -16,6 +16,8 @@ from pathlib import Path
 import grimp
 from jinja2 import Environment, meta
 
+from pipeline.runtime.errors import PipelineError
+
 PACKAGES = ("pipeline", "stages")
 # Of these tokens only the kind counts: how deep an indentation is says nothing, where it ends does.
 _STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
@@ -52,9 +54,18 @@ class CodeTree:
             module = waiting.pop()
             if module not in closure:
                 closure.add(module)
-                waiting |= self._graph.find_upstream_modules(module)
+                waiting |= self._find_upstream(module)
                 waiting |= {parent for parent in _list_parents(module) if parent in self._graph.modules}
         return closure
+
+    def _find_upstream(self, module: str) -> set[str]:
+        try:
+            return self._graph.find_upstream_modules(module)
+        except grimp.exceptions.ModuleNotPresent as error:
+            raise PipelineError(
+                f"there is no module {module}, which pipeline/config/families.py names: expected its file here; if it is new, "
+                "`git add` it, as DVC takes to experiments beside the workspace (--temp, --queue) only what git knows"
+            ) from error
 
     def read(self, module: str) -> str:
         """A module's source."""

@@ -161,3 +161,11 @@ def test_both_sides_of_a_merge_in_dvc_lock_end_it(project, monkeypatch, capsys):
     (project.folder / "dvc.lock").write_text("<<<<<<< HEAD\n=======\n>>>>>>> other\n")
     assert main() == 1
     assert "dvc.lock has both sides of a git merge" in capsys.readouterr().err
+
+
+def test_python_without_docstrings_is_refused_before_any_work():
+    """Altair looks them up, in the last stage."""
+    command = [sys.executable, "-OO", "-m", "stages.check", "--params", "params.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: PYTHONOPTIMIZE is 2: expected at most 1")

@@ -12,6 +12,7 @@ from pipeline.models.contract import (
     CONTRACT_FILE,
     Conformal,
     Contract,
+    advise_training,
     check_data,
     check_trained_on,
     compute_settings_digest,
@@ -222,3 +223,22 @@ class TestBelonging:
     @pytest.mark.parametrize("name", ["underfitt", "a/underfit", "../underfit"])
     def test_only_families_have_a_file_here(self, name):
         assert f"--family: no family is called {name!r}" in refusal(load_own_contract, Path(f"models/{name}.keras"))
+
+
+class TestAdvice:
+    """DVC knows the stages of those families alone that params.yaml names."""
+
+    @pytest.mark.parametrize(
+        ("family", "expected"),
+        [
+            ("underfit", "run `dvc repro train@underfit`"),
+            ("deep_cnn", "run `dvc exp run -S 'families=[linear_svm, underfit, deep_cnn]'`"),
+            ("my_own", "run `dvc repro train@my_own`"),  # a file of a name that is no family
+        ],
+    )
+    def test_it_names_the_command_that_trains_the_family(self, family, expected):
+        Path("params.yaml").write_text("families: [linear_svm, underfit]\n")
+        assert advise_training(family) == expected
+
+    def test_without_parameters_it_is_dvcs_stage(self):
+        assert advise_training("deep_cnn") == "run `dvc repro train@deep_cnn`"

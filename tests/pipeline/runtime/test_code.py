@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.code import CodeTree, compute_module_digest
+from pipeline.runtime.errors import PipelineError
 from tests.clone import PROJECT
 
 SOURCE = '''
@@ -144,3 +145,8 @@ def test_every_module_of_the_project_can_be_digested(tree):
         for file in (PROJECT / package).rglob("*.py"):
             name = ".".join(file.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
             assert len(compute_module_digest(tree.read(name))) == 32, Path(file)
+
+
+def test_a_module_that_is_not_there_is_refused_with_what_git_does_not_know(tree):
+    with pytest.raises(PipelineError, match=r"^there is no module pipeline.models.mine, .*`git add` it"):
+        tree.find_closure(["pipeline.models.mine"])
