@@ -59,13 +59,12 @@ class CodeTree:
         return closure
 
     def _find_upstream(self, module: str) -> set[str]:
-        try:
-            return self._graph.find_upstream_modules(module)
-        except grimp.exceptions.ModuleNotPresent as error:
+        if module not in self._graph.modules:
             raise PipelineError(
                 f"there is no module {module}, which pipeline/config/families.py names: expected its file here; if it is new, "
                 "`git add` it, as DVC takes to experiments beside the workspace (--temp, --queue) only what git knows"
-            ) from error
+            )
+        return self._graph.find_upstream_modules(module)
 
     def read(self, module: str) -> str:
         """A module's source."""

@@ -113,7 +113,10 @@ def test_what_differs_from_the_last_commit_is_said_and_changes_no_output(no_repo
     before = {file: file.read_bytes() for file in SETTINGS.rglob("*") if file.is_file()}
     project.set(examine__near_duplicate=0.5)
     check()
-    assert "params.yaml differs from the last commit in examine.near_duplicate: `git restore" in caplog.text
+    assert (
+        "params.yaml differs from the last commit in examine.near_duplicate: if a run left that there, `git restore"
+        in caplog.text
+    )
     assert {file: file.read_bytes() for file in before} == before
     project.set(train__dropout=7)
     with pytest.raises(
