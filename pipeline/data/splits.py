@@ -20,6 +20,8 @@ from pipeline.runtime.paths import SPLITS
 
 logger = logging.getLogger(__name__)
 
+# Of the source's own splits, where a class lacks one of them.
+DRAWN_ANEW = "splits drawn anew: data.splits={train: train, test: train}, with the names of their folders"
 SPLIT_NAMES = ("train", "val", "test")
 SPLITS_COLUMNS = ["image_id", "name", "label", "split"]
 GROUPED_COLUMNS = [*SPLITS_COLUMNS, "group"]
@@ -215,7 +217,9 @@ def check_splits(
     if left_out:
         advice = "delete the copies (data/duplicates.csv lists them), or leave a folder out (data.splits)"
         advice = advice if is_all else f"{left_out}; {advice}"
-    elif name != "train" and name not in set(manifest["source_split"]) and not is_small:
+    elif name in set(manifest["source_split"]) and not left_out:
+        advice += f", or have {DRAWN_ANEW}"
+    elif name != "train" and not is_small:
         advice += f", or raise split.{name}_fraction"
         if method == "independent" and not periods and (grouping is None or grouping.rule == "near"):
             advice += ", or set split.method=exact, by which every class of three or more is in all splits"

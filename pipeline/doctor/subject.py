@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config.sections import Params
+from pipeline.config.sections import Params, Split
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
 from pipeline.data.correction_files import locate_corrections
 from pipeline.data.manifest import check_classes, rename_classes
+from pipeline.data.splits import DRAWN_ANEW
 from pipeline.data.thinning import Caps, check_caps
 from pipeline.doctor.findings import Finding, find_refusal
 from pipeline.runtime.errors import PipelineError
@@ -136,6 +137,28 @@ def _count(params: Params, subject: Subject) -> None:
     given = {str(name): int(count) for name, count in table.groupby("split")["count"].sum().items()}
     subject.splits = _estimate_splits(given, params.split.test_fraction, params.split.val_fraction)
     _describe_counts(subject)
+    subject.findings += find_refusal(lambda: _check_every_split(table, params.split))
+
+
+def _check_every_split(table: pd.DataFrame, rule: Split) -> None:
+    """Raises PipelineError, as `split` does later, for a class that a split of the source lacks, or that has too few pictures
+    for all splits. table: label, split, count."""
+    counts = table.pivot_table(index="label", columns="split", values="count", aggfunc="sum", fill_value=0)
+    pool = sum((counts[name] for name in ("", "train") if name in counts), pd.Series(0, counts.index))
+    own = {name: counts[name] for name in ("val", "test") if name in counts}
+    lacking = [(label, f"no picture in {name}") for name, found in own.items() for label in found.index[found == 0]]
+    least = (
+        3 - len(own) if rule.method == "exact" and rule.order == "content" else 1
+    )  # one for train and each that is drawn
+    few = [(label, round(count)) for label, count in pool.items() if round(count) < least]
+    lacking += [(label, f"{count} picture(s) to divide" if count else "no picture in train") for label, count in few]
+    if lacking:
+        more = f" (and {len(lacking) - 1} more such)" if len(lacking) > 1 else ""
+        advice = f", or have {DRAWN_ANEW}" if own else f", or set prune.min_images_per_class={least}"
+        raise PipelineError(
+            f"class {lacking[0][0]!r} has {lacking[0][1]}{more}: expected every class in train, val and test; add pictures, "
+            f"drop or merge the class (prune.*){advice}"
+        )
 
 
 def _cap(table: pd.DataFrame, caps: Caps, thin: str, test_fraction: float) -> pd.DataFrame:

@@ -89,6 +89,11 @@ def is_plain(name: str) -> bool:
     return bool(_PLAIN.fullmatch(name))
 
 
+def write_value(name: str) -> str:
+    """The same of a value by itself, which a shell would take apart at its blanks."""
+    return f"'{name}'" if " " in name and is_plain(name) else write_name(name)
+
+
 def write_name(name: str) -> str:
     """A name as a value of `-S` or of params.yaml, in quotes where it needs them."""
     return name if is_plain(name) else repr(name) if name.isprintable() else json.dumps(name)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.decision import Decision, quote, suggest_map, write_name
+from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.names import (
     are_parts,
     find_class_in_file_name,
@@ -39,13 +39,13 @@ def check_tops(level: Folder, decision: Decision, tables: list[str]) -> None:
         decision.ask(
             f"as top folders {quote(tops)} hold the same splits ({quote(shared)}), the top folders are the classes "
             f"(data.layout=flat), or data sets that each have splits ({_suggest_splits(tops)}); "
-            f"data.root={write_name(tops[0].path)} reads one of them alone"
+            f"data.root={write_value(tops[0].path)} reads one of them alone"
         )
     elif shared:
         decision.ask(
             f"as top folders {quote(tops)} hold the same folders ({quote(shared)}), the top folders are the classes "
             f"(data.layout=flat), or parts of the set that each hold the classes (data.classes=parent); "
-            f"data.root={write_name(tops[0].path)} reads one of them alone"
+            f"data.root={write_value(tops[0].path)} reads one of them alone"
         )
     else:
         _check_labels_elsewhere(tops, decision, tables)
@@ -110,7 +110,7 @@ def _hold_splits(tops: list[Folder]) -> bool:
 def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list[str]) -> None:
     """Folders that can be no classes: parts with pictures in them, or one folder of images beside a CSV file."""
     table = suggest_tables(tables)
-    beside = f"; {table} may hold the labels (data.labels={write_name(table)})" if table else ""
+    beside = f"; {table} may hold the labels (data.labels={write_value(table)})" if table else ""
     if are_parts(top.name for top in tops):
         decision.ask(
             f"{quote(tops)} are classes (data.layout=flat), or parts of one set, whose labels stand elsewhere: in a CSV file "
@@ -119,7 +119,7 @@ def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list
     elif all(means_images(top.name) for top in tops) or (len(tops) == 1 and tables):
         if len(tops[0].filled) > 1:
             beside += (
-                f"; data.root={write_name(tops[0].path)} reads the folders in it ({quote(tops[0].filled)}) instead"
+                f"; data.root={write_value(tops[0].path)} reads the folders in it ({quote(tops[0].filled)}) instead"
             )
         decision.ask(
             f"{quote(tops)} is a class (data.layout=flat), or a folder of pictures whose labels stand elsewhere: in a CSV file "
@@ -127,7 +127,7 @@ def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list
         )
     elif tables and not is_list(tables[0]):
         decision.notes.append(
-            f"{tables[0]} is beside the class folders and not read; data.labels={write_name(tables[0])} reads it instead"
+            f"{tables[0]} is beside the class folders and not read; data.labels={write_value(tables[0])} reads it instead"
         )
 
 
@@ -138,7 +138,7 @@ def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
     if len(deep) == 1 and len(tops) > 1:
         decision.warn(
             f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(tops[:5])}: if those "
-            f"are the classes, set data.root={write_name(deep[0].path)}"
+            f"are the classes, set data.root={write_value(deep[0].path)}"
         )
     inside = [child for top in deep for child in top.filled if _tells(child.name) and not find_split_word(child.name)]
     if 2 <= len(deep) >= len(tops) / 2 and inside:
@@ -167,7 +167,7 @@ def explain_no_classes(level: Folder, tables: list[str] | None = None) -> str:
     expected = "expected <class>/<image>, or train/<class>/<image> and so on"
     received = f"; received files such as {pictures[0]!r} with no class folder above them" if pictures else ""
     table = suggest_tables(tables or [])
-    hint = f"; {table} may hold the labels: set data.labels={write_name(table)}" if table else ""
+    hint = f"; {table} may hold the labels: set data.labels={write_value(table)}" if table else ""
     counts = Counter(filter(None, map(find_class_in_file_name, pictures)))
     usual = [name for name, count in counts.most_common() if count > 1 and not find_split_word(name)]
     if len(usual) > 1 and 2 * sum(counts[name] for name in usual) > len(pictures):

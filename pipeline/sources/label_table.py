@@ -8,6 +8,7 @@ from itertools import chain
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
+from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
@@ -95,11 +96,12 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection
             values = {"train", "test"} if is_split else set()
         words = {find_split_word(value) for value in values} if len(values) < _MANY else {""}
         if columns.split not in header and "train" in words and words <= {"train", "val", "test"}:
-            yield f"column {title} of {name} names splits and is not read: data.label_columns.split={title} reads it"
+            reads = f"data.label_columns.split={write_value(title)} reads it"
+            yield f"column {title} of {name} names splits and is not read: {reads}"
         elif columns.group not in header and _GROUPS & set(find_words(title)) and 1 < len(values) < len(body):
             yield (
                 f"column {title} of {name} may name what must not be divided between train and test, and is not read: "
-                f"data.label_columns.group={title} with split.group=column keeps it together"
+                f"data.label_columns.group={write_value(title)} with split.group=column keeps it together"
             )
 
 

@@ -7,7 +7,7 @@ names both readings and the parameters that choose; `data.layout`, `data.splits`
 from pipeline.config.sources import ReadingSettings
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.copies import Contents, find_nested_copy
-from pipeline.sources.decision import IGNORED, Decision, quote, suggest_map, write_name
+from pipeline.sources.decision import IGNORED, Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_inside_classes, leave_out_neighbours
 from pipeline.sources.flat_layout import check_tops, find_joined
 from pipeline.sources.names import find_split_word, fits, is_plain_split, means_images
@@ -203,7 +203,7 @@ def _leave_out_copies(level: Folder, decision: Decision, contents: Contents) -> 
         if not is_copy:
             decision.ask(
                 f"{folder.name} holds folders of the same names as those beside it ({quote(originals)}): it is the whole set "
-                f"once more ({_suggest_ignoring([folder])}), or the set itself (data.root={write_name(folder.path)})"
+                f"once more ({_suggest_ignoring([folder])}), or the set itself (data.root={write_value(folder.path)})"
             )
             return
         words = {find_split_word(top.name) for top in (folder, *originals)}

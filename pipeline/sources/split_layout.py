@@ -1,7 +1,7 @@
 """Top folders that are splits: which of train, val and test each is, and where the classes in it begin."""
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.decision import Decision, quote, suggest_map, write_name
+from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_neighbours
 from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
 from pipeline.sources.names import (
@@ -93,7 +93,7 @@ def _is_flat(
         if len(splits) == 1:
             return False
         if tables or len({" ".join(find_words(top.name)) for top in splits}) == 1:
-            labels = f"data.labels={write_name(suggest_tables(tables))}" if tables else "data.labels"
+            labels = f"data.labels={write_value(suggest_tables(tables))}" if tables else "data.labels"
             decision.ask(
                 f"{quote(splits)} are classes (data.layout=flat), or parts of a split, whose labels stand elsewhere: in a CSV "
                 f"file ({labels}) or in the names of files (data.classes=file)"

@@ -103,6 +103,35 @@ class TestFolder:
         assert subject.classes == classes
         assert subject.splits == splits
 
+    @pytest.mark.parametrize(
+        ("tree", "changes", "words"),
+        [
+            ({"train/ok": 9, "test/ok": 4, "test/bad": 4}, {}, "class 'bad' has no picture in train: expected"),
+            ({"train/ok": 9, "train/bad": 9, "test/ok": 4}, {}, "class 'bad' has no picture in test: expected"),
+            ({"ok": 9, "bad": 2}, {}, "class 'bad' has 2 picture(s) to divide: expected"),
+            (
+                {"train/a": 9, "train/b": 9, "test/c": 9, "test/d": 9},
+                {},
+                "class 'a' has no picture in test (and 3 more such)",
+            ),
+        ],
+        ids=["train", "test", "too few", "other names"],
+    )
+    def test_a_class_that_will_lack_in_a_split_stops(self, look, picture_folder, tree, changes, words):
+        subject = look(data__source="folder", data__path=str(picture_folder(tree)), **changes)
+        assert words in texts(subject.findings, stops=True)
+
+    def test_splits_drawn_anew_have_every_class(self, look, picture_folder):
+        tree = {"train/ok": 9, "test/ok": 4, "test/bad": 4}
+        anew = {"data__splits": {"train": "train", "test": "train"}}
+        assert not texts(look(data__source="folder", data__path=str(picture_folder(tree)), **anew).findings, stops=True)
+
+    def test_each_image_drawn_by_itself_needs_one_only(self, look, picture_folder):
+        subject = look(
+            data__source="folder", data__path=str(picture_folder({"ok": 9, "bad": 2})), split__method="independent"
+        )
+        assert not texts(subject.findings, stops=True)
+
     @pytest.mark.parametrize("kind", ["exclude", "relabel"])
     def test_files_of_corrections_are_looked_for(self, look, picture_folder, kind):
         folder = picture_folder({"cat": 25, "dog": 25})
