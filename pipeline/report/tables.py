@@ -40,7 +40,7 @@ SUMMARY_COLUMNS = [
     "chosen",
 ]
 # What a choice is made by, on val.
-_COLUMN_OF: dict[Measure, str] = {
+COLUMN_OF: dict[Measure, str] = {
     "accuracy": "val_accuracy",
     "balanced_accuracy": "val_balanced_accuracy",
     "macro_f1": "val_macro_f1",
@@ -79,7 +79,7 @@ def choose_family(summary: pd.DataFrame, measure: Measure = "accuracy") -> str:
     part."""
     families = summary[summary["family"] != ENSEMBLE]
     ranked = families.sort_values(
-        [_COLUMN_OF[measure], "val_loss", "family"], ascending=[measure in LESS_IS_BETTER, True, True]
+        [COLUMN_OF[measure], "val_loss", "family"], ascending=[measure in LESS_IS_BETTER, True, True]
     )
     return str(ranked["family"].iloc[0])
 

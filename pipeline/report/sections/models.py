@@ -26,7 +26,7 @@ from pipeline.report.findings import Findings
 from pipeline.report.sections.costs import describe_costs
 from pipeline.report.sections.refusals import describe_refusals
 from pipeline.report.sections.zero_shot import describe_zero_shot
-from pipeline.report.tables import make_comparison, to_records
+from pipeline.report.tables import COLUMN_OF, make_comparison, to_records
 
 _ARCHITECTURES = 12  # families whose layers are drawn
 _POINT, _TWO_SIDED = 0.01, 1.96  # a difference that nobody minds; standard deviations of 95 %
@@ -42,11 +42,13 @@ _NAMES: dict[Measure, str] = {
 
 
 class GuessingFacts(TypedDict):
-    """measure: its name. value, guess: of the chosen family and of guessing, as the measure is read. is_share: from 0 to 1.
-    label, accuracy, is_tie, is_unequal: see `Guessing`. versus: family to whether it is distinguishably better than guessing.
-    images_needed, is_dealt: see `Versus`. is_dealing: whether answers can be dealt out by this measure."""
+    """measure: its name. column: of the summary, by which families are chosen; None for accuracy, which is there anyway. value,
+    guess: of the chosen family and of guessing, as the measure is read. is_share: from 0 to 1. label, accuracy, is_tie,
+    is_unequal: see `Guessing`. versus: family to whether it is distinguishably better than guessing. images_needed, is_dealt:
+    see `Versus`. is_dealing: whether answers can be dealt out by this measure."""
 
     measure: str
+    column: str | None
     value: float
     guess: float
     is_share: bool
@@ -155,6 +157,7 @@ def describe_guessing(findings: Findings) -> GuessingFacts:
     sign = -1 if guessing.measure in LESS_IS_BETTER else 1
     return {
         "measure": _NAMES[guessing.measure],
+        "column": None if guessing.measure == "accuracy" else COLUMN_OF[guessing.measure],
         "value": sign * chosen.value,
         "guess": sign * chosen.guess,
         "is_share": sign > 0,

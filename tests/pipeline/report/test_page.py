@@ -47,7 +47,7 @@ def make_metrics(**changes: Any) -> dict[str, Any]:
 
 def make_guessing(**changes: Any) -> dict[str, Any]:
     return {
-        "measure": "accuracy", "value": 0.5, "guess": 0.25, "is_share": True, "is_better": True, "label": "cat",
+        "measure": "accuracy", "column": None, "value": 0.5, "guess": 0.25, "is_share": True, "is_better": True, "label": "cat",
         "accuracy": 0.25, "versus": {"optimized": True, "other": False}, "images_needed": 34, "is_unequal": False,
         "is_tie": False, "is_dealt": False, "is_dealing": True,
     } | changes  # fmt: skip
@@ -678,6 +678,19 @@ class TestWhich:
         together = "one 0.75, other 0.25. Each answer takes the time of all of them."
         assert together in text or ("one 1.00." in text and "takes the time of all" not in text)
         assert "ensemble" not in read()
+
+
+class TestMeasure:
+    """By which families are chosen, where that is not accuracy."""
+
+    def test_it_has_a_column(self):
+        rows = [make_row(val_macro_f1=0.625), make_row("ensemble", val_macro_f1=None)]
+        page = render(rows=rows, guessing=make_guessing(measure="macro F1", column="val_macro_f1"))
+        assert "<th>Macro F1 on validation</th>" in page
+        assert "<td>62.5\N{NO-BREAK SPACE}%</td>" in page
+
+    def test_accuracy_is_there_anyway(self):
+        assert "on validation</th>" not in render()
 
 
 class TestWarnings:

@@ -81,10 +81,10 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         assert parent.stdout is not None
         workers = [int(number) for number in parent.stdout.readline().split()]
         assert workers
-        assert all(psutil.pid_exists(worker) for worker in workers)
+        processes = [psutil.Process(worker) for worker in workers]  # while they live: later, one may be gone
         parent.kill()
         parent.stdout.close()
-    gone, left = psutil.wait_procs([psutil.Process(w) for w in workers if psutil.pid_exists(w)], timeout=20)
+    gone, left = psutil.wait_procs(processes, timeout=20)
     assert not left, gone
 
 
