@@ -133,6 +133,7 @@ def describe_choice(findings: Findings, chosen: Results) -> dict[str, Any]:
         "rows": rows,
         "chosen": next(row for row in rows if row["family"] == findings.chosen),
         "versus": versus,
+        "all_worse": all(row["distinguishable"] for name, row in versus.items() if name in families),
         "as_good": [name for name in ties if _is_as_good(versus[name], len(chosen.predictions))],
         "ties": [name for name in ties if not _is_as_good(versus[name], len(chosen.predictions))],
         "beaten_by": [name for name in families if name in versus and _is_better(versus[name])],

@@ -187,6 +187,7 @@ def make_content(**changes: Any) -> dict[str, Any]:
         "chosen": row,
         "metrics": make_metrics(),
         "versus": {},
+        "all_worse": True,
         "as_good": [],
         "ties": [],
         "beaten_by": [],
@@ -607,8 +608,14 @@ class TestWhich:
         ("changes", "words"),
         [
             ({}, "Every other family is significantly worse."),
-            ({"ties": ["a", "b"]}, "200 test images are too few to tell a, b from it: if another would cost you less"),
-            ({"as_good": ["a"]}, "As good to within a point on these test images: a; use the one that costs you"),
+            (
+                {"ties": ["a", "b"], "all_worse": False},
+                "200 test images are too few to tell a, b from it: if another would cost you less",
+            ),
+            (
+                {"as_good": ["a"], "all_worse": False},
+                "As good to within a point on these test images: a; use the one that costs you",
+            ),
             ({"beaten_by": ["lucky"]}, "lucky did significantly better on the test images"),
         ],
         ids=["best", "ties", "as good", "beaten"],
@@ -695,6 +702,9 @@ class TestMeasure:
 
 class TestWarnings:
     """What a family alone can't promise is said where it would be believed."""
+
+    def test_who_is_no_better_than_guessing_is_not_said_to_be_significantly_worse(self):
+        assert "family is significantly worse" not in read(rows=[make_row(), make_row("other")], all_worse=False)
 
     def test_equals_are_not_named_where_none_is_recommended(self):
         text = read(rows=[make_row(), make_row("other")], ties=["other"], guessing=make_guessing(is_better=False))

@@ -94,6 +94,12 @@ class TestDescription:
         assert not said["versus"]["guesser"]["distinguishable"] or not said["guessing"]["versus"]["guesser"]
         assert "guesser" not in said["as_good"] + said["ties"]
 
+    def test_all_others_are_worse_only_if_each_is_significantly(self):
+        rates = {"chosen": 0.0, "poor": 0.9, "also poor": 0.8}
+        assert self.describe({name: make_family(wrong=rate) for name, rate in rates.items()})["all_worse"]
+        rates |= {"near": 0.02}
+        assert not self.describe({name: make_family(wrong=rate) for name, rate in rates.items()})["all_worse"]
+
     def test_sets_need_as_many_validation_images_as_their_coverage_says(self):
         assert self.describe({"only": make_family(wrong=0.1)})["least_for_sets"] == 19  # RULE's 95 %
 
