@@ -34,7 +34,7 @@ from pipeline.runtime.experiment_place import explain_torn, find_faults
 from pipeline.runtime.git import ask_git
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
-from pipeline.runtime.overrides import open_maps, quote_setting, rebase
+from pipeline.runtime.overrides import explain_grammar, open_maps, rebase
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
 _RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
@@ -42,7 +42,6 @@ _QUEUE_START = ("queue", "start")
 _OF_QUEUE = ("exp", "exec-run")  # as a worker of the queue runs an experiment
 _BESIDE = ("--temp", "--queue", "--dry")  # beside the workspace
 _MOST_CHECKED = 64  # combinations of -S a=1,2 -S b=3,4 that are checked; more would take seconds
-_QUOTES = "'\""
 _USAGE = 2  # exit status of a check that is older than its option --params
 _INTERRUPTED = 130
 _REFUSED = 255  # exit status, as where DVC fails
@@ -273,24 +272,6 @@ def force(params: Path, overrides: list[str], file: Path) -> None:
     dump_yaml(file, load_yaml(params))
     with suppress(DvcException):
         apply_overrides(file, [text if text[0] in "+~" else f"++{text}" for text in overrides])
-
-
-def explain_grammar(overrides: list[str]) -> str:
-    """In one line, which of the values -S can't read, and how it is written."""
-    from dvc.utils.hydra import to_hydra_overrides
-
-    def is_read(override: str) -> bool:
-        try:
-            return bool(to_hydra_overrides([override]))
-        except Exception:  # as above
-            return False
-
-    wrong = next((override for override in overrides if not is_read(override)), " ".join(overrides))
-    name, _, value = wrong.partition("=")
-    return (
-        f"-S {wrong}: DVC can't read the value: expected letters, digits, / . - and _, or text in double quotes inside the "
-        f"shell's single quotes: {quote_setting(name, value.strip(_QUOTES))}"
-    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 # What neither the shell nor Hydra's grammar, which `dvc exp run -S` follows, reads otherwise.
 _MAP = re.compile(r"(-S|--set-param=)?(?P<setting>[A-Za-z_][\w.]*=\{.*)", re.DOTALL)
+_QUOTES = "'\""
+_QUOTED_KEY = re.compile(r"""(?<=[{,\s])(["'])([A-Za-z0-9_./ -]+)\1\s*:""")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._+:-]*")
 
 
@@ -27,12 +29,13 @@ def write_setting(name: str, value: str) -> str:
 
 def open_maps(arguments: list[str]) -> list[str]:
     """A command line on which -S may set a map with keys that params.yaml does not list, as data.splits={photos: train}: Hydra
-    wants two pluses for that. What a map must not have is refused by the check of params.yaml."""
+    wants two pluses for that, and no quotes around keys. What a map must not have is refused by the check of params.yaml."""
     opened = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         found = _MAP.fullmatch(argument)
         is_setting = found is not None and bool(found[1]) != (before in ("-S", "--set-param"))
-        opened.append(f"{found[1] or ''}++{found['setting']}" if found and is_setting else argument)
+        setting = _QUOTED_KEY.sub(r"\2:", found["setting"]) if found else ""
+        opened.append(f"{found[1] or ''}++{setting}" if found and is_setting else argument)
     return opened
 
 
@@ -42,3 +45,26 @@ def rebase(text: str, project: Path) -> str:
     if text.startswith("-") or "/" not in name or not Path(name).exists():
         return text
     return os.path.relpath(name, project) + colon + stage
+
+
+def explain_grammar(overrides: list[str]) -> str:
+    """In one line, which of the values -S can't read, and how it is written."""
+    from dvc.utils.hydra import to_hydra_overrides
+
+    def is_read(override: str) -> bool:
+        try:
+            return bool(to_hydra_overrides([override]))
+        except Exception:  # Hydra's parser raises whatever type its generator does
+            return False
+
+    wrong = next((override for override in overrides if not is_read(override)), " ".join(overrides))
+    name, _, value = wrong.partition("=")
+    if value.startswith("{"):
+        return (
+            f"-S {wrong}: DVC can't read the map: expected keys of letters, digits, blanks and . - _ / without quotes, as "
+            "{cat: 5, sea ice: 7}, and text with other characters in quotes as values only; write others into params.yaml"
+        )
+    return (
+        f"-S {wrong}: DVC can't read the value: expected letters, digits, / . - and _, or text in double quotes inside the "
+        f"shell's single quotes: {quote_setting(name, value.strip(_QUOTES))}"
+    )

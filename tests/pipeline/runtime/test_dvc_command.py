@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.runtime.dvc_command import (
     expand_sweeps,
-    explain_grammar,
     find_project,
     main,
     prepare,
@@ -19,6 +18,7 @@ from pipeline.runtime.dvc_command import (
     write_variant,
 )
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.overrides import explain_grammar
 from tests.clone import PROJECT, make_clone, run
 
 

@@ -138,3 +138,15 @@ def test_targets_are_called_as_from_the_project(text, expected, tmp_path, monkey
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path / "models")
     assert rebase(text, tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ('prune.max_images_per_class={"10": 5}', "prune.max_images_per_class={10: 5}"),
+        ("evaluate.costs={'sea ice': 5, \"b\" : 2}", "evaluate.costs={sea ice: 5, b: 2}"),
+        ("prune.merge_classes={a: ['x y', \"z\"]}", "prune.merge_classes={a: ['x y', \"z\"]}"),
+    ],
+)
+def test_keys_of_maps_lose_quotes_that_hydra_does_not_read(setting, expected):
+    assert open_maps(["-S", setting]) == ["-S", f"++{expected}"]
