@@ -57,10 +57,25 @@ def build_model(
     else:
         settings |= {"image_size": size}
     model = builder(num_classes=num_classes, **settings)
+    _check_output(family, model, num_classes)
     if augment or model.input_shape[1] != image_size:
         model = put_in_front(model, image_size=image_size, augment=augment or {})
     model.name = family
     return model
+
+
+def _check_output(family: str, model: keras.Model, num_classes: int) -> None:
+    """Raises PipelineError for a builder whose model does not end in the classes' probabilities: it would train, and its
+    answers would mean nothing."""
+    last, shape = model.layers[-1], tuple(model.output_shape)[1:]
+    ends = f"received {'×'.join(map(str, shape))} numbers an image" if shape != (num_classes,) else ""
+    if isinstance(last, layers.Dense) and last.activation is keras.activations.linear:
+        ends = ends or "received logits, as its last layer has no activation"
+    if ends:
+        raise PipelineError(
+            f"{family}: {FAMILIES[family].builder} must give the probabilities of {num_classes} classes: {ends}; end it with "
+            "softmax_head(x, num_classes) of pipeline.models.layers"
+        )
 
 
 def _load_builder(family: str) -> Callable[..., keras.Model]:

@@ -543,3 +543,31 @@ class TestSmallImages:
 
     def check_values_are_left(self, model) -> None:
         assert all(size for layer in model.layers for size in layer.output.shape[1:])
+
+
+class TestBuildersOfOnesOwn:
+    """What whoever adds a family may forget."""
+
+    @pytest.mark.parametrize(
+        ("outputs", "activation", "words"),
+        [
+            (
+                7,
+                "softmax",
+                "must give the probabilities of 3 classes: received 7 numbers an image; end it with softmax_head",
+            ),
+            (3, None, "received logits, as its last layer has no activation; end it with softmax_head"),
+        ],
+    )
+    def test_other_outputs_than_probabilities_are_refused_before_training(
+        self, monkeypatch, outputs, activation, words
+    ):
+        import keras
+
+        def builder(*, image_size: int, num_classes: int) -> keras.Model:  # noqa: ARG001 - ignores it
+            image = keras.Input((image_size, image_size, 3))
+            x = keras.layers.GlobalAveragePooling2D()(image)
+            return keras.Model(image, keras.layers.Dense(outputs, activation=activation)(x))
+
+        monkeypatch.setattr("pipeline.models.build._load_builder", lambda _: builder)
+        assert words in refusal("underfit")
