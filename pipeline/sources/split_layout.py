@@ -1,5 +1,7 @@
 """Top folders that are splits: which of train, val and test each is, and where the classes in it begin."""
 
+from pathlib import PurePosixPath
+
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_neighbours
@@ -47,6 +49,17 @@ def decide_splits(level: Folder, decision: Decision, tables: list[str], *, is_to
             decision.warn(f"folder {top.name} ({top.count:,} pictures) is left out as unlabelled")
     for top in splits:
         _take_split(top, words[top.path], decision)
+        _note_table(top, words[top.path], decision, tables)
+
+
+def _note_table(top: Folder, split: str, decision: Decision, tables: list[str]) -> None:
+    """Test.csv beside a folder Test without class folders often has its labels, as of the traffic signs GTSRB."""
+    found = [table for table in tables if find_split_word(PurePosixPath(table).stem) == split]
+    if found and not has_class_folders(top):
+        decision.notes.append(
+            f"{found[0]} may hold the labels of {top.name}: data.labels reads it, and several tables by a pattern, as '*.csv'; "
+            "folders mean nothing then"
+        )
 
 
 def _name_splits(tops: list[Folder], decision: Decision) -> dict[str, str]:

@@ -809,3 +809,13 @@ def test_a_table_beside_pictures_names_no_class():
     reading = read(files | {"train.csv": b"a,b", "test.csv": b"a"}, classes="file")
     assert set(reading.classes) == {"Train", "Other"}
     assert "look alike" not in str(reading.warnings)
+
+
+def test_a_table_of_a_split_without_class_folders_is_noted():
+    """GTSRB: Train/14, Test, Test.csv."""
+    files = fill({"Train/14": 6, "Train/2": 6, "Test": 6})
+    tables = {"Train.csv": b"a", "Test.csv": b"a"}
+    assert any(
+        note.startswith("Test.csv may hold the labels of Test: data.labels") for note in read(files | tables).notes
+    )
+    assert not any("may hold" in note for note in read(files).notes)
