@@ -147,9 +147,8 @@ def _check_every_split(table: pd.DataFrame, rule: Split) -> None:
     pool = sum((counts[name] for name in ("", "train") if name in counts), pd.Series(0, counts.index))
     own = {name: counts[name] for name in ("val", "test") if name in counts}
     lacking = [(label, f"no picture in {name}") for name, found in own.items() for label in found.index[found == 0]]
-    least = (
-        3 - len(own) if rule.method == "exact" and rule.order == "content" else 1
-    )  # one for train and each that is drawn
+    # One for train and one for each that is drawn.
+    least = 3 - len(own) if rule.method == "exact" and rule.order == "content" else 1
     few = [(label, round(count)) for label, count in pool.items() if round(count) < least]
     lacking += [(label, f"{count} picture(s) to divide" if count else "no picture in train") for label, count in few]
     if lacking:
