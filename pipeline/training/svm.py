@@ -1,23 +1,17 @@
-"""Training of a linear support-vector machine on all images at once, by one of two solvers. Imports TensorFlow.
-
-svc is in pipeline.training.one_against_one. fast is one-versus-rest: its objective is that of liblinear and scikit-learn's
-LinearSVC (squared hinge loss; Fan et al. 2008, LIBLINEAR), with an intercept that is not regularized. SciPy's L-BFGS minimizes
-it on matrix products: liblinear's single thread on float64 copies is far slower (three times already at 1,000 images, with a
-third of the passes). A test compares the two.
+"""Training of a linear support-vector machine on all images at once, by one of two solvers: svc is in
+pipeline.training.one_against_one, fast in pipeline.training.one_against_rest. Imports TensorFlow.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from threadpoolctl import threadpool_limits
 
 from pipeline.config.recipe_sections import LinearRecipe
 from pipeline.data.batches import read_batches
@@ -28,37 +22,14 @@ from pipeline.models.build import build_model
 from pipeline.training.features import load_embedding_backbone
 from pipeline.training.fit import compute_class_weight, open_record
 from pipeline.training.one_against_one import PairPlanes, fit_pairs, warn_of_duration
+from pipeline.training.one_against_rest import Hyperplanes, fit_hyperplanes
 from pipeline.training.scores import compute_accuracy_and_loss
 
 logger = logging.getLogger(__name__)
 
-_DECREASE = (
-    1e-5  # of the objective per pass, relative: below it, weights still move by some per cent, accuracy does not
-)
-_TOLERANCE = 1e-5  # of the gradient, relative to its initial size
-
 _BYTES = {"fast": 4, "svc": 8}  # of a value
 
 Split: TypeAlias = tuple[np.ndarray, np.ndarray]  # features, float32 (n, d), and labels, int64 (n,)
-
-
-@dataclass(frozen=True)
-class Hyperplanes:
-    """kernel: float32 (features, classes). bias: float32 (classes,). iterations: of L-BFGS. converged: within the limit."""
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    iterations: int
-    converged: bool
-    unit: ClassVar = "passes"
-
-    def score(self, features: np.ndarray) -> np.ndarray:
-        """Signed distances, scaled, float32 (n, classes). features: float32 (n, features)."""
-        return features @ self.kernel + self.bias
-
-    def put_into(self, model: keras.Model, scale: float) -> None:
-        """Sets the weights of a model that ends in `softmax_head`."""
-        model.get_layer("probabilities").set_weights([self.kernel * scale, self.bias * scale])
 
 
 Planes: TypeAlias = Hyperplanes | PairPlanes
@@ -204,60 +175,6 @@ def average_blocks(images: np.ndarray, pool: int) -> np.ndarray:
     for y, x in product(range(pool), repeat=2):
         total += images[:, y : side * pool : pool, x : side * pool : pool]
     return total.astype(np.float32) / np.float32(pool**2)
-
-
-def fit_hyperplanes(
-    features: np.ndarray, labels: np.ndarray, *, num_classes: int, penalties: np.ndarray, max_iterations: int
-) -> Hyperplanes:
-    """Minimizes ½‖w‖² + Σ penalty · max(0, 1 − y (w·x + b))² for each class against the rest, all classes together.
-
-    features: float32 (n, d). labels: int (n,). penalties: float (n,), of each image's error.
-    """
-    centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    x, axes = _rotate(features - centre)  # centred, the problem is far better conditioned
-    d = x.shape[1]
-    signs = np.where(np.arange(num_classes) == labels[:, None], 1.0, -1.0).astype(np.float32)
-    weights = penalties.astype(np.float32)[:, None]
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel = flat[: d * num_classes].reshape(d, num_classes)
-        slack = np.maximum(0, 1 - signs * (x @ kernel.astype(np.float32) + flat[d * num_classes :].astype(np.float32)))
-        residual = -2 * weights * signs * slack
-        value = 0.5 * float(np.square(kernel).sum()) + float((weights * slack * slack).sum(dtype=np.float64))
-        gradient = kernel + x.T @ residual
-        return value, np.concatenate([gradient.ravel(), residual.sum(axis=0, dtype=np.float64)])
-
-    flat, iterations, converged = _minimize(objective, (d + 1) * num_classes, max_iterations)
-    kernel = flat[: d * num_classes].reshape(d, num_classes).astype(np.float32)
-    kernel = kernel if axes is None else axes @ kernel
-    bias = flat[d * num_classes :] - centre.astype(np.float64) @ kernel
-    return Hyperplanes(kernel, bias.astype(np.float32), iterations, converged)
-
-
-def _minimize(
-    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], size: int, max_iterations: int
-) -> tuple[np.ndarray, int, bool]:
-    """L-BFGS from zero: (the minimum, float64 (size,); iterations; whether it converged)."""
-    start = np.zeros(size)
-    tolerance = _TOLERANCE * float(np.abs(objective(start)[1]).max())
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": tolerance, "ftol": _DECREASE}
-    # One thread: sums are identical on any number of cores, and no threads spin between the small products.
-    with threadpool_limits(1):
-        result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    return result.x, int(result.nit), bool(result.success)
-
-
-def _rotate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """With fewer images than features: the images in coordinates of the space that they span, and its axes. The objective
-    depends on lengths and angles only, so it has the same minimum, and a pass costs n² instead of n × features."""
-    n, d = x.shape
-    if n >= d:
-        return x, None
-    values, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
-    kept = values > values[-1] * 1e-7  # the precision of float32 products
-    lengths = np.sqrt(values[kept])
-    axes = (x.T @ (vectors[:, kept] / lengths)).astype(np.float32)
-    return (vectors[:, kept] * lengths).astype(np.float32), axes
 
 
 def fit_scale(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -1099,7 +1099,7 @@ class TestDivergence:
 class TestLinearMachine:
     @pytest.mark.usefixtures("folder")
     def test_the_saved_model_on_pixels_agrees_with_the_hyperplanes_on_features(self, fitted, load_saved):
-        from pipeline.training.svm import fit_hyperplanes
+        from pipeline.training.one_against_rest import fit_hyperplanes
 
         found = load_embeddings("mobilenet_svm")
         x = np.concatenate([found.features("train", view).take(np.arange(24)) for view in range(VIEWS + 1)])
