@@ -6,10 +6,11 @@ from functools import cache
 
 from pipeline.sources.decision import Decision, quote
 from pipeline.sources.derived import find_derived
-from pipeline.sources.names import find_split_word, means_images, means_masks, means_thumbnails
+from pipeline.sources.names import find_split_word, find_words, means_images, means_masks, means_thumbnails
 from pipeline.sources.tree import Folder, drop
 
 EXTRAS = "masks or thumbnails"
+_MAPS = frozenset({"map", "maps", "depth"})  # of a picture that is there too
 
 
 def leave_out_neighbours(level: Folder, decision: Decision) -> None:
@@ -17,7 +18,8 @@ def leave_out_neighbours(level: Folder, decision: Decision) -> None:
     tops = level.filled
     extra = [top for top in tops if means_thumbnails(top.name) or means_masks(top.name)]
     rest = [top for top in tops if top not in extra]
-    if extra and rest and all(means_images(top.name) or find_split_word(top.name) for top in rest):
+    are_named = rest and all(means_images(top.name) or find_split_word(top.name) for top in rest)
+    if extra and (are_named or all(_are_made_of(top, rest) for top in extra)):
         for folder in extra:
             decision.ignore([folder], EXTRAS)
             decision.warn(
@@ -26,13 +28,29 @@ def leave_out_neighbours(level: Folder, decision: Decision) -> None:
             drop(folder, level)
 
 
+def _are_made_of(top: Folder, others: list[Folder]) -> bool:
+    """Whether most pictures of a folder have the folder and the name, without extension, of one in others: those of
+    segmentations/cat and of photos/cat."""
+    known = {_find_place(path) for other in others for path in other.list_pictures()}
+    paths = top.list_pictures()
+    return 10 * sum(_find_place(path) in known for path in paths) > 9 * len(paths)
+
+
+def _find_place(path: str) -> tuple[str, str]:
+    """The folder of a picture, unless its name says images or masks, and its own name without extension."""
+    above, _, name = path.rpartition("/")
+    folder = above.rpartition("/")[2]
+    says_nothing = means_images(folder) or means_masks(folder) or means_thumbnails(folder)
+    return "" if says_nothing else folder, name.rpartition(".")[0]
+
+
 def leave_out_inside_classes(level: Folder, decision: Decision) -> None:
     """Those in folders inside classes, beside pictures: <class>/images and <class>/masks."""
     found: dict[str, list[Folder]] = {}
     for folder in level.walk():
         if folder.path in decision.classes:
             for child in folder.filled:
-                is_extra = means_masks(child.name) or means_thumbnails(child.name)
+                is_extra = means_masks(child.name) or means_thumbnails(child.name) or _are_maps(child, folder)
                 if is_extra and (folder.pictures or len(folder.filled) > 1):
                     found.setdefault(child.name, []).append(child)
     for name, folders in found.items():
@@ -44,6 +62,11 @@ def leave_out_inside_classes(level: Folder, decision: Decision) -> None:
         )
 
 
+def _are_maps(folder: Folder, above: Folder) -> bool:
+    """Whether a folder called maps or depth has as many pictures as lie beside it: these words alone may mean a class."""
+    return bool(set(find_words(folder.name)) & _MAPS) and folder.count == len(above.pictures)
+
+
 def find_files_of_extras(names: Iterable[str]) -> set[str]:
     """Pictures such as 1_mask.png and 1_mask_2.png beside 1.png. names: paths with /."""
     return find_derived(names, _means_extra)
@@ -52,4 +75,4 @@ def find_files_of_extras(names: Iterable[str]) -> set[str]:
 @cache
 def _means_extra(word: str) -> bool:
     """Not of a folder: seg_train is a split."""
-    return word.lower() == "seg" or means_masks(word) or means_thumbnails(word)
+    return word.lower() in {"seg", *_MAPS} or means_masks(word) or means_thumbnails(word)

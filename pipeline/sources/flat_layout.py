@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.names import (
+    are_numbered,
     are_parts,
     find_class_in_file_name,
     find_split_word,
@@ -45,12 +46,42 @@ def check_tops(level: Folder, decision: Decision, tables: list[str]) -> None:
         decision.ask(
             f"as top folders {quote(tops)} hold the same folders ({quote(shared)}), the top folders are the classes "
             f"(data.layout=flat), or parts of the set that each hold the classes (data.classes=parent); "
-            f"data.root={write_value(tops[0].path)} reads one of them alone"
+            f"data.root={write_value(tops[0].path)} reads one of them alone{_describe_shared(tops, shared)}"
         )
     else:
         _check_labels_elsewhere(tops, decision, tables)
     decision.take_classes(level)
-    _note_deep_classes(tops, decision)
+    note_deep_classes(tops, decision)
+
+
+def _describe_shared(tops: list[Folder], shared: list[str]) -> str:
+    """What speaks against folders of one name in several top folders being one class; empty for nothing."""
+    if are_numbered(shared):
+        return (
+            f"; if those called {shared[0]} and so on are different classes in each, data.classes=parent would join them: "
+            "rename them, or name the classes in a CSV file (data.labels)"
+        )
+    if hold_versions(tops):
+        return "; the same names of pictures are in each, so they may be versions of the same pictures, of which one is enough"
+    return ""
+
+
+def hold_versions(tops: list[Folder]) -> bool:
+    """Whether most pictures of each folder have the folder and the name of one of another, without extension: color/cat/a1.jpg
+    and gray/cat/a1.png. Numbers alone are no names."""
+    found = [Counter(map(_find_version_name, top.list_pictures())) for top in tops]
+    names = [{name for name in counts if not name[1].isdecimal()} for counts in found]
+    known = Counter(name for part in names for name in part)
+    return all(part and 2 * sum(known[name] > 1 for name in part) > len(part) for part in names)
+
+
+def _find_version_name(path: str) -> tuple[str, str]:
+    """Of a picture: its folder, and its name without extension and without a word for masks or the like at its end."""
+    folder, _, name = path.rpartition("/")
+    words = [
+        word for word in re.split(r"[ _.-]+", name.rpartition(".")[0]) if not means_masks(word) and word != "masked"
+    ]
+    return folder.rpartition("/")[2], "_".join(words)
 
 
 def _suggest_splits(tops: list[Folder]) -> str:
@@ -131,18 +162,20 @@ def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list
         )
 
 
-def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
+def note_deep_classes(tops: list[Folder], decision: Decision) -> None:
     """One top folder that holds only folders, beside others with pictures, may be the data set itself; where most hold only
     folders, these may be the classes."""
-    deep = [top for top in tops if top.only_below() and sum(not child.filled for child in top.filled) > 1]
-    if len(deep) == 1 and len(tops) > 1:
+    deep = [top for top in tops if top.only_below() and len(_list_innermost([top])) > 1]
+    others = [top for top in tops if top not in deep]
+    if len(deep) == 1 and others and all(top.pictures for top in others):
         decision.warn(
-            f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(tops[:5])}: if those "
-            f"are the classes, set data.root={write_value(deep[0].path)}"
+            f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(others[:5])}: if "
+            f"those are the classes, set data.root={write_value(deep[0].path)}"
         )
-    inside = [child for top in deep for child in top.filled if _tells(child.name) and not find_split_word(child.name)]
+    inner = _list_innermost(deep)
+    inside = sorted({folder.name for folder in inner if _tells(folder.name) and not find_split_word(folder.name)})
     if 2 <= len(deep) >= len(tops) / 2 and inside:
-        joined = find_joined(child for top in deep for child in top.filled)
+        joined = find_joined(inner)
         decision.warn(
             f"folders in class folders, such as {quote(inside[:5])}, are read as parts of {quote(deep[:5])}; "
             + (
@@ -151,6 +184,13 @@ def _note_deep_classes(tops: list[Folder], decision: Decision) -> None:
                 else "data.classes=parent makes classes of them"
             )
         )
+
+
+def _list_innermost(tops: list[Folder]) -> list[Folder]:
+    """Folders below with pictures and no more folders of pictures, which data.classes=parent makes classes of."""
+    return [
+        folder for top in tops for folder in top.walk() if folder is not top and folder.pictures and not folder.filled
+    ]
 
 
 def find_joined(folders: Iterable[Folder]) -> list[str]:

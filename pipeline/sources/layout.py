@@ -9,9 +9,15 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.copies import Contents, find_nested_copy
 from pipeline.sources.decision import IGNORED, Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_inside_classes, leave_out_neighbours
-from pipeline.sources.flat_layout import check_tops, find_joined
-from pipeline.sources.names import find_split_word, fits, is_plain_split, means_images
-from pipeline.sources.split_layout import decide_splits, has_class_folders
+from pipeline.sources.flat_layout import check_tops, find_joined, hold_versions
+from pipeline.sources.names import are_numbered, find_split_word, fits, is_plain_split, means_images
+from pipeline.sources.split_layout import (
+    decide_splits,
+    has_class_folders,
+    leave_out_unlabelled,
+    name_splits,
+    refuse_unknown,
+)
 from pipeline.sources.tree import Folder, drop
 
 _FEW = 3  # pictures beside folders that count as strays: a cover, a sample
@@ -61,13 +67,14 @@ def _decide(level: Folder, decision: Decision, settings: ReadingSettings, tables
 
 def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettings) -> None:
     """data.classes is parent or file; top folders may be splits still."""
-    tops = level.filled
-    words = {top.path: find_split_word(top.name) for top in tops}
-    if settings.layout != "flat" and set(words.values()) <= {"train", "val", "test"}:
-        decision.splits = words | decision.splits
+    if settings.layout != "flat":
+        _take_named_splits(level, decision, by_file=settings.classes == "file")
     if settings.classes == "file":
         decision.by_file = True
         return
+    if settings.layout == "auto":
+        for folder in list(level.walk()):
+            leave_out_neighbours(folder, decision)
     pairs = [(above, folder) for above in level.walk() for folder in above.filled if folder.pictures]
     named = [(above, folder) for above, folder in pairs if folder.path not in decision.splits]
     only_images = all(
@@ -76,12 +83,58 @@ def _decide_by_choice(level: Folder, decision: Decision, settings: ReadingSettin
     )
     for above, folder in named:  # in n01440764/images the class is n01440764
         decision.classes[folder.path] = above.name if only_images else folder.name
+    _warn_of_inner_splits(level, decision)
+    _warn_of_shared(level, {folder.name for _, folder in named}, decision)
     if joined := find_joined(folder for _, folder in named if not only_images):
         paths = [path for path, name in sorted(decision.classes.items()) if name == joined[0]]
         decision.warn(
             f"{len(joined)} class(es) are of several folders, unlike most, such as {joined[0]} of {quote(paths[:3])}: if these "
             "are different classes, rename the folders, or name the classes in a CSV file (data.labels)"
         )
+
+
+def _warn_of_inner_splits(level: Folder, decision: Decision) -> None:
+    """Of folders above classes that are called train and test, inside of others, as data sets that each have splits."""
+    inside = [folder for top in level.filled for child in top.filled for folder in child.walk() if folder.filled]
+    words = {folder.path: find_split_word(folder.name) for folder in inside}
+    splits = {path: word for path, word in words.items() if word in ("train", "val", "test")}
+    kinds = set(splits.values())
+    if len(kinds) > 1 and not any(path in decision.splits for path in splits):
+        decision.warn(
+            f"folders called {quote(sorted({path.rpartition('/')[2] for path in splits}))} inside of others are not read as "
+            "splits; data.splits reads them, by their paths"
+        )
+
+
+def _warn_of_shared(level: Folder, classes: set[str], decision: Decision) -> None:
+    """Where folders of one name are one class: of what are only numbered, and of versions of the same pictures."""
+    tops = [top for top in level.filled if top.path not in decision.splits]
+    if len(tops) > 1 and are_numbered(classes):
+        decision.warn(
+            f"classes are told apart by numbers only ({quote(sorted(classes)[:5])}), and those of one number are joined: if "
+            "they are different in each folder, rename them, or name the classes in a CSV file (data.labels)"
+        )
+    if len(tops) > 1 and hold_versions(tops):
+        decision.warn(
+            f"the same names of pictures are in {quote(tops)}: if they are versions of the same pictures, read one of them "
+            f"(data.root={write_value(tops[0].path)}), or else test has what training saw"
+        )
+
+
+def _take_named_splits(level: Folder, decision: Decision, *, by_file: bool) -> None:
+    """Top folders that are splits by their names, or as the user says. Raises PipelineError where others are beside them."""
+    tops = level.filled
+    words = name_splits(tops, decision)
+    named = {path: word for path, word in words.items() if word in ("train", "val", "test")}
+    if len(named) < len(tops) and len(set(named.values())) < 2 and not decision.splits:
+        return
+    refuse_unknown(tops, words, decision)
+    decision.splits = named | decision.splits
+    is_deep = not by_file and any(top.filled for top in tops if top.path in named)
+    for top in tops:
+        if words[top.path] in ("pred", "unlabelled") or (top.path in named and is_deep and not top.filled):
+            leave_out_unlabelled(top, decision)
+            drop(top, level)
 
 
 def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:
@@ -93,14 +146,14 @@ def _decide_alone(level: Folder, decision: Decision, tables: list[str]) -> None:
         decide_splits(level, decision, tables, is_told=False)
         return
     if others:
-        _leave_out_unlabelled(level, decision)
+        _leave_out_predictions(level, decision)
     if others and len(others) < len(level.filled):
         _decide_mixture(level, decision, others)
     else:
         check_tops(level, decision, tables)
 
 
-def _leave_out_unlabelled(level: Folder, decision: Decision) -> None:
+def _leave_out_predictions(level: Folder, decision: Decision) -> None:
     for folder in level.filled:
         if find_split_word(folder.name) == "unlabelled":
             decision.ignore([folder], "unlabelled")

@@ -31,7 +31,7 @@ PLAIN_UNLABELLED = frozenset({"seg_pred", "pred", "predict", "prediction", "unla
 # The same words inside longer names: Training_data, asl_alphabet_train, imgs-val, single_prediction.
 _WORDS = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "crossval", "crossvalidation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
     **dict.fromkeys(("eval", "evaluation", "evaluate"), "eval"),
     **dict.fromkeys(("pred", "predict", "prediction", "predictions", "inference"), "pred"),
@@ -73,7 +73,7 @@ _MASKS = frozenset(
             "groundtruth",
             "gt",
         ),
-        *("bbox", "bboxes", "heatmap", "heatmaps", "contour", "contours"),
+        *("bbox", "bboxes", "heatmap", "heatmaps", "contour", "contours", "msk", "msks"),
     }
 )
 _THUMBNAILS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews"})
@@ -97,6 +97,7 @@ _PARTS = frozenset(
     }
 )
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
+_DIGIT = re.compile(r"\d")
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 _HELD_OUT = re.compile(r"(?i)(?<![^\W_])(?:hold|held)[ _-]?out(?![^\W_])")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad]")
@@ -164,6 +165,14 @@ def are_parts(names: Iterable[str]) -> bool:
     stems = {" ".join(find_words(_drop_letter(name))) for name in listed}
     words = set(next(iter(stems)).split()) if len(stems) == 1 else set()
     return len(listed) > 1 and bool(words & (_PARTS | _IMAGES))
+
+
+def are_numbered(names: Iterable[str]) -> bool:
+    """Whether two names or more are a word and a number each, the same word: character01 and character02. Numbers alone are the
+    names of classes."""
+    listed = list(names)
+    stems = {" ".join(find_words(name)) for name in listed}
+    return len(listed) > 1 and len(stems) == 1 and "" not in stems and all(map(_DIGIT.search, listed))
 
 
 def _drop_letter(name: str) -> str:

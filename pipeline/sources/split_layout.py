@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_neighbours
-from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures
+from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures, note_deep_classes
 from pipeline.sources.names import (
     PLAIN_UNLABELLED,
     find_split_word,
@@ -27,7 +27,7 @@ def decide_splits(level: Folder, decision: Decision, tables: list[str], *, is_to
     tops = level.filled
     for top in tops:
         leave_out_neighbours(top, decision)
-    words = _name_splits(tops, decision)
+    words = name_splits(tops, decision)
     unlabelled = [top for top in tops if words[top.path] in ("pred", "unlabelled")]
     splits = [top for top in tops if words[top.path] in ("train", "val", "test")]
     _check_unknown(tops, words, decision)
@@ -62,14 +62,14 @@ def _note_table(top: Folder, split: str, decision: Decision, tables: list[str]) 
         )
 
 
-def _name_splits(tops: list[Folder], decision: Decision) -> dict[str, str]:
+def name_splits(tops: list[Folder], decision: Decision) -> dict[str, str]:
     """train, val, test, pred, unlabelled or empty, by path. `evaluation` is what train and the others leave over."""
     words = {top.path: decision.splits.get(top.path) or find_split_word(top.name) for top in tops}
     evaluated = "val" if "test" in words.values() else "test"
     return {path: evaluated if word == "eval" else word for path, word in words.items()}
 
 
-def _check_unknown(tops: list[Folder], words: dict[str, str], decision: Decision) -> None:
+def refuse_unknown(tops: list[Folder], words: dict[str, str], decision: Decision) -> None:
     """Raises PipelineError for folders of which nobody says what they are. Folders that hold named ones are not meant."""
     unknown = [
         top
@@ -77,10 +77,16 @@ def _check_unknown(tops: list[Folder], words: dict[str, str], decision: Decision
         if not words[top.path] and not any(path.startswith(f"{top.path}/") for path in decision.splits)
     ]
     if unknown:
+        likely = "ignore" if "train" in words.values() else "train"
         raise PipelineError(
             f"{decision.where}: it is not said which split {quote(unknown)} is: expected train, val, test or ignore for each "
-            "top folder; add it to data.splits"
+            f"top folder; add it to data.splits, as {suggest_map([top.path for top in unknown[:5]], likely)}"
         )
+
+
+def _check_unknown(tops: list[Folder], words: dict[str, str], decision: Decision) -> None:
+    """See `refuse_unknown`; and takes named folders inside of others."""
+    refuse_unknown(tops, words, decision)
     inside = [top for top in tops if not words[top.path]]
     for top in inside:
         named = [folder for folder in top.walk() if folder.path in decision.splits]
@@ -128,11 +134,16 @@ def _is_flat(
     return False
 
 
+def leave_out_unlabelled(top: Folder, decision: Decision) -> None:
+    """A split without class folders."""
+    decision.ignore([top], "unlabelled")
+    decision.warn(f"folder {top.name} has {top.count:,} pictures and no class folders: left out as unlabelled")
+
+
 def _take_split(top: Folder, split: str, decision: Decision) -> None:
     decision.splits[top.path] = split
     if not has_class_folders(top):
-        decision.ignore([top], "unlabelled")
-        decision.warn(f"folder {top.name} has {top.count:,} pictures and no class folders: left out as unlabelled")
+        leave_out_unlabelled(top, decision)
         return
     inner = _enter(top)
     named = [folder for folder in inner.filled if folder.path in decision.splits]
@@ -140,6 +151,8 @@ def _take_split(top: Folder, split: str, decision: Decision) -> None:
     parts = find_parts(inner)
     for folder in parts or [inner]:
         decision.take_classes(folder)
+    if split == "train" and not named:
+        note_deep_classes(inner.filled, decision)
     for folder in named:  # data.splits says train/val, say
         decision.classes.pop(folder.path, None)
         _take_split(folder, decision.splits[folder.path], decision)
