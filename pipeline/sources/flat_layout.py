@@ -50,8 +50,24 @@ def check_tops(level: Folder, decision: Decision, tables: list[str]) -> None:
         )
     else:
         _check_labels_elsewhere(tops, decision, tables)
+    _ask_about_data_sets(tops, decision)
     decision.take_classes(level)
     note_deep_classes(tops, decision)
+
+
+def _ask_about_data_sets(tops: list[Folder], decision: Decision) -> None:
+    """Top folders in which train and test lie, but for folders of doubled names: each is a data set by itself, and no class."""
+    for top in tops:
+        inner = top
+        while len(inner.filled) == 1 and not inner.pictures:
+            inner = inner.filled[0]
+        inside = [folder for child in inner.filled for folder in (child, *child.filled)]
+        splits = [folder for folder in inside if find_split_word(folder.name) in ("train", "val", "test")]
+        if len({find_split_word(folder.name) for folder in splits}) > 1 and not decision.splits:
+            decision.ask(
+                f"{top.name} is a class (data.layout=flat), or a data set by itself, of which {quote(splits)} are the splits: "
+                f"data.root={write_value(inner.path)} reads it alone"
+            )
 
 
 def _describe_shared(tops: list[Folder], shared: list[str]) -> str:
@@ -78,9 +94,9 @@ def hold_versions(tops: list[Folder]) -> bool:
 def _find_version_name(path: str) -> tuple[str, str]:
     """Of a picture: its folder, and its name without extension and without a word for masks or the like at its end."""
     folder, _, name = path.rpartition("/")
-    words = [
-        word for word in re.split(r"[ _.-]+", name.rpartition(".")[0]) if not means_masks(word) and word != "masked"
-    ]
+    words = re.split(r"[ _.-]+", name.rpartition(".")[0])
+    while len(words) > 1 and (means_masks(words[-1]) or words[-1] in ("masked", "final")):
+        words.pop()
     return folder.rpartition("/")[2], "_".join(words)
 
 
@@ -156,10 +172,15 @@ def _check_labels_elsewhere(tops: list[Folder], decision: Decision, tables: list
             f"{quote(tops)} is a class (data.layout=flat), or a folder of pictures whose labels stand elsewhere: in a CSV file "
             f"(data.labels) or in the names of files (data.classes=file){beside}"
         )
-    elif tables and not is_list(tables[0]):
-        decision.notes.append(
-            f"{tables[0]} is beside the class folders and not read; data.labels={write_value(tables[0])} reads it instead"
-        )
+    else:
+        note_unread_table(decision, tables)
+
+
+def note_unread_table(decision: Decision, tables: list[str]) -> None:
+    """The first table of labels that lies beside class folders. Once."""
+    if tables and not is_list(tables[0]):
+        line = f"{tables[0]} is beside the class folders and not read; data.labels={write_value(tables[0])} reads it instead"
+        decision.notes += [line] if line not in decision.notes else []
 
 
 def note_deep_classes(tops: list[Folder], decision: Decision) -> None:

@@ -1,6 +1,6 @@
 """Folders around pictures that name neither a class nor a split: those of a patient, of a video, of a day. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 from pipeline.sources.names import fold_name, is_plain_split, means_images
@@ -12,14 +12,35 @@ def find_inner_folders(names: Iterable[str], classes: Iterable[str]) -> list[str
     """For each picture the folders on its path that are no class, without those that hold everything, are named as a split, or
     say only that pictures are in them: video_0 of set/train/walk/video_0/1.jpg; empty if there are none.
 
-    Folders of one name in two classes, or splits, are the same: a patient may be in both. names: paths, with forward slashes.
+    Folders of one name in two classes, or splits, are the same: a patient may be in both. Names that repeat in outer folders
+    count for nothing: of person_1/camera_2 and person_2/camera_2, the persons are left. names: paths, with forward slashes.
     """
     parents = [name.rpartition("/")[0] for name in names]
     paths = {parent: parent.split("/") if parent else [] for parent in set(parents)}
     common = _count_common(paths.values())
     known = {fold_name(name) for name in classes}
-    inner = {parent: "/".join(_keep(parts[common:], known)) for parent, parts in paths.items()}
-    return [inner[parent] for parent in parents]
+    inner = {parent: _keep(parts[common:], known) for parent, parts in paths.items()}
+    repeating = _find_repeating(inner.values())
+    joined = {
+        parent: "/".join(part for level, part in enumerate(parts) if level not in repeating)
+        for parent, parts in inner.items()
+    }
+    return [joined[parent] for parent in parents]
+
+
+def _find_repeating(paths: Iterable[list[str]]) -> set[int]:
+    """Levels, but for the outermost, at which there are no more names than folders around them, each in two of these or more on
+    average: magnifications, cameras, studies."""
+    around: dict[int, set[tuple[str, ...]]] = defaultdict(set)
+    for parts in paths:
+        for level in range(1, len(parts)):
+            around[level].add(tuple(parts[: level + 1]))
+    found = set()
+    for level, folders in around.items():
+        inner, outer = {folder[-1] for folder in folders}, {folder[:-1] for folder in folders}
+        if 2 * len(inner) <= len(folders) and len(inner) <= len(outer):
+            found.add(level)
+    return found
 
 
 def _count_common(paths: Collection[list[str]]) -> int:

@@ -5,7 +5,13 @@ from pathlib import PurePosixPath
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.decision import Decision, quote, suggest_map, write_value
 from pipeline.sources.extras import leave_out_neighbours
-from pipeline.sources.flat_layout import explain_no_classes, find_parts, holds_pictures, note_deep_classes
+from pipeline.sources.flat_layout import (
+    explain_no_classes,
+    find_parts,
+    holds_pictures,
+    note_deep_classes,
+    note_unread_table,
+)
 from pipeline.sources.names import (
     PLAIN_UNLABELLED,
     find_split_word,
@@ -55,6 +61,8 @@ def decide_splits(level: Folder, decision: Decision, tables: list[str], *, is_to
 def _note_table(top: Folder, split: str, decision: Decision, tables: list[str]) -> None:
     """Test.csv beside a folder Test without class folders often has its labels, as of the traffic signs GTSRB."""
     found = [table for table in tables if find_split_word(PurePosixPath(table).stem) == split]
+    if split == "train" and has_class_folders(top) and tables:
+        note_unread_table(decision, tables)
     if found and not has_class_folders(top):
         decision.notes.append(
             f"{found[0]} may hold the labels of {top.name}: data.labels reads it, and several tables by a pattern, as '*.csv'; "
@@ -187,7 +195,7 @@ def _enter(top: Folder) -> Folder:
     only = top.filled[0] if len(top.filled) == 1 and not top.pictures else None
     if only is None or not only.filled:
         return top
-    is_doubled = fold_name(only.name) == fold_name(top.name)
+    is_doubled = _repeats(only, top)
     return _enter(only) if is_doubled or means_images(only.name) else top
 
 
@@ -196,8 +204,13 @@ def has_class_folders(folder: Folder) -> bool:
     inner = folder
     while len(inner.filled) == 1 and not inner.pictures:
         only = inner.filled[0]
-        is_wrapper = fold_name(only.name) == fold_name(folder.name) or means_images(only.name)
-        if not is_wrapper:
+        if not (_repeats(only, folder) or means_images(only.name)):
             return True
         inner = only
     return bool(inner.filled)
+
+
+def _repeats(inner: Folder, outer: Folder) -> bool:
+    """Whether a folder has the name of the one around it, or that of its split: Training_Set/Training."""
+    word = find_split_word(inner.name) if is_plain_split(inner.name) else ""
+    return fold_name(inner.name) == fold_name(outer.name) or (bool(word) and word == find_split_word(outer.name))

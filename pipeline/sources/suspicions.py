@@ -131,8 +131,9 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
                 f"class {label!r} has the name of a copy of {original!r}: if it is one, leave it out "
                 f"({_suggest_ignoring(label, decision)}); if both are one class, prune.merge_classes merges them"
             )
-    is_divided = any(file.source_split for file in used)
-    versions = [] if is_divided else find_versions(file.name for file in used)
+    is_divided = _has_all_splits(used)
+    drawn = [file for file in used if file.source_split in ("", "train")]  # whatever is drawn is drawn from these
+    versions = [] if is_divided else find_versions(file.name for file in drawn)
     if versions and len(versions) < len(used):
         decision.warn(
             f"{len(versions):,} pictures, such as {versions[0]!r}, are changed copies by their names or their folders: one in "
@@ -141,9 +142,14 @@ def _report_names(used: list[TreeFile], decision: Decision) -> None:
         )
 
 
+def _has_all_splits(used: list[TreeFile]) -> bool:
+    """Whether none is drawn."""
+    return {"train", "val", "test"} <= {file.source_split for file in used}
+
+
 def _report_inner_folders(used: list[TreeFile], decision: Decision) -> None:
     """Where a split is drawn, folders whose pictures may belong together."""
-    if len({file.source_split for file in used} - {""}) < len(("train", "val", "test")):
+    if not _has_all_splits(used):
         known = {file.label for file in used} | {path.rpartition("/")[2] for path in decision.splits}
         line = describe_inner_folders([file.name for file in used], known)
         if line:

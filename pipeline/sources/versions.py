@@ -20,19 +20,21 @@ _AUGMENTOR = re.compile(r"_original_.+_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
 
 
 def find_versions(names: Iterable[str]) -> list[str]:
-    """Those of `names`, paths with /, that are changed copies, in order: in a folder of such, or by their own names. Of several
-    versions of an original that is not there, the first is none."""
+    """Those of `names`, paths with /, that are changed copies, in order: in a folder of such, or by their own names, also those
+    that differ by their extension alone. Of several versions of an original that is not there, the first is none."""
     paths = list(names)
     folders = {path.rpartition("/")[0] for path in paths}
     changed = {folder for folder in folders if any(_FOLDERS & set(find_words(part)) for part in folder.split("/"))}
     found = find_derived(paths, lambda word: word.lower() in _CHANGES)
     originals: set[str] = set()
+    stems: set[str] = set()
     for path in paths:
         stem = path.rpartition(".")[0]
-        if path.rpartition("/")[0] in changed or _AUGMENTOR.search(stem):
+        if path.rpartition("/")[0] in changed or _AUGMENTOR.search(stem) or stem in stems:  # 1.jpg beside 1.tif
             found.add(path)
         elif version := _ROBOFLOW.fullmatch(stem):
             if version[1] in originals:
                 found.add(path)
             originals.add(version[1])
+        stems.add(stem)
     return [path for path in paths if path in found]

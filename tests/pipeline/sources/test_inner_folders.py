@@ -10,7 +10,22 @@ from pipeline.sources.inner_folders import describe_inner_folders, find_inner_fo
         (["p1/0/a.png", "p1/1/b.png", "p2/0/c.png"], ["0", "1"], ["p1", "p1", "p2"]),
         (["set/train/cat/d1/1.jpg", "set/test/cat/d1/1.jpg"], ["cat"], ["d1", "d1"]),
         (["Cat/v0/1.jpg", "dog/v 0/1.jpg"], ["cat", "dog"], ["v0", "v 0"]),
-        (["b/SOB/p1/40X/1.png", "m/SOB/p2/40X/1.png"], ["b", "m"], ["SOB/p1/40X", "SOB/p2/40X"]),
+        (["b/SOB/p1/40X/1.png", "m/SOB/p2/40X/1.png"], ["b", "m"], ["SOB/p1", "SOB/p2"]),
+        (
+            ["b/p1/40X/1.png", "b/p1/99X/1.png", "m/p2/40X/1.png", "m/p2/99X/1.png"],
+            ["b", "m"],
+            ["p1", "p1", "p2", "p2"],
+        ),
+        (
+            ["a/p1/d1/1.png", "a/p1/d2/1.png", "a/p1/d3/1.png", "a/p2/d4/1.png"],
+            ["a"],
+            ["p1/d1", "p1/d2", "p1/d3", "p2/d4"],
+        ),
+        (
+            [f"a/site{s}/p{p}/1.png" for s in (1, 2) for p in (1, 2, 3)],
+            ["a"],
+            [f"site{s}/p{p}" for s in (1, 2) for p in (1, 2, 3)],
+        ),
         (["cat/1.jpg", "dog/1.jpg"], ["cat", "dog"], ["", ""]),
         (["COVID/images/1.png", "Normal/images/1.png"], ["COVID", "Normal"], ["", ""]),
         (["data/all/cat/1.jpg", "data/all/dog/1.jpg"], ["cat", "dog"], ["", ""]),

@@ -819,3 +819,177 @@ def test_a_table_of_a_split_without_class_folders_is_noted():
         note.startswith("Test.csv may hold the labels of Test: data.labels") for note in read(files | tables).notes
     )
     assert not any("may hold" in note for note in read(files).notes)
+
+
+class TestSplitsBesideAChoiceOfClasses:
+    """data.classes is parent or file."""
+
+    FOOD = {"training": 0, "validation": 0, "evaluation": 0}  # noqa: RUF012 - of Food-11, whose classes are in names
+    PLACES = {"data_256/a/alley": 6, "data_256/b/bar": 6, "val_256": 5, "test_256": 4}  # noqa: RUF012
+
+    def name_by_class(self, *folders: str) -> dict[str, bytes]:
+        return {
+            f"{folder}/{k}_{i}.jpg": f"{folder}{k}{i}".encode() for folder in folders for k in "ab" for i in range(4)
+        }
+
+    def test_evaluation_is_a_split_of_them(self):
+        reading = read(self.name_by_class(*self.FOOD), classes="file")
+        assert reading.splits == {"train": 8, "val": 8, "test": 8}
+
+    def test_a_folder_beside_train_and_test_is_asked(self):
+        files = self.name_by_class("train", "test", "extra")
+        line = question(files, classes="file")
+        assert "not said which split extra is" in line
+        assert "data.splits={extra: ignore}" in line
+        assert read(files, classes="file", splits={"extra": "train"}).splits == {"train": 16, "test": 8}
+        assert read(files, classes="file", splits={"extra": "ignore"}).splits == {"train": 8, "test": 8}
+
+    def test_the_split_that_is_missing_is_proposed(self):
+        assert "data.splits={data_256: train}" in question(self.PLACES, classes="parent")
+
+    def test_splits_without_class_folders_are_no_classes(self):
+        reading = read(self.PLACES, classes="parent", splits={"data_256": "train"})
+        assert reading.classes == {"alley": 6, "bar": 6}
+        warning(reading, "val_256", "5 pictures", "unlabelled")
+
+    def test_predictions_beside_them_are_left_out(self):
+        reading = read(self.name_by_class("train", "test", "predictions"), classes="file")
+        assert reading.splits == {"train": 8, "test": 8}
+        warning(reading, "predictions", "unlabelled")
+
+    def test_flat_has_none(self):
+        assert read(self.name_by_class("train", "test", "extra"), classes="file", layout="flat").splits == {}
+
+    def test_splits_in_data_sets_are_said_where_they_are_not_read(self):
+        tree = {
+            f"{top}/{split}/{label}": 5
+            for top in ("sun", "voc")
+            for split in ("train", "crossval", "test")
+            for label in PAIR
+        }
+        assert "sun/crossval: val" in question(tree)
+        warning(read(tree, classes="parent"), "called crossval, test, train", "not read as splits")
+
+
+class TestDataSetsAmongFolders:
+    """A folder with splits in it, beside others, is a data set and no class."""
+
+    @pytest.mark.parametrize(
+        "tree", [inside("set2/train", "set2/test"), inside("set2/set2/x/TRAIN", "set2/set2/x/TEST")]
+    )
+    def test_it_is_asked(self, tree):
+        line = question(tree | {"set1/pictures": 9})
+        assert "set2 is a class (data.layout=flat), or a data set by itself" in line
+        assert read(tree | {"set1/pictures": 9}, root=line.partition("data.root=")[2].split()[0]).classes == BOTH
+
+    def test_classes_with_one_folder_called_test_are_classes(self):
+        assert set(read({"kit/test": 5, "kit/box": 5, "bag": 5}).classes) == {"kit", "bag"}
+
+    def test_a_split_in_a_folder_of_another_form_of_its_name(self):
+        tree = {
+            "Training_Set/Training_Set/Training": 9,
+            "Test_Set/Test_Set/Test": 5,
+            "labels_train.csv": b"ID,A\n1,0\n",
+        }
+        assert "has no class folders" in question(tree)
+
+
+class TestMasksBesideClasses:
+    def test_segmentations_of_a_data_set_beside_it(self):
+        photos = {f"set/images/{label}/{i}.jpg": f"{label}{i}".encode() for label in PAIR for i in range(5)}
+        masks = {
+            path.replace("set/images", "segmentations").replace(".jpg", ".png"): b"m" + data
+            for path, data in photos.items()
+        }
+        for settings in ({}, {"classes": "parent"}):
+            reading = read(photos | masks, **settings)
+            assert reading.classes == {"cat": 5, "dog": 5}
+            warning(reading, "segmentations", "left out")
+
+    def test_a_class_called_segmentation_stays(self):
+        assert set(read({"cat": 9, "dog": 9, "segmentation": 9}).classes) == {"cat", "dog", "segmentation"}
+
+    def test_masks_beside_images_in_parts_of_data_classes_parent(self):
+        tree = {"seen/images": 6, "seen/masks": 6, "new/cat": 7, "new/dog": 7}
+        assert "masks" not in read(tree, classes="parent").classes
+        assert "masks" in read(tree, classes="parent", layout="flat").classes
+
+    def test_maps_are_masks_where_there_are_as_many(self):
+        tree = {"cup": 4, "cup/maps": 4, "car": 4, "car/maps": 4}
+        assert read(tree).classes == {"cup": 4, "car": 4}
+        assert read(tree | {"cup/maps": 3, "car/maps": 3}).classes == {"cup": 7, "car": 7}
+
+    @pytest.mark.parametrize("name", ["1_depth", "1-map", "1_maskcrop", "1_depthcrop"])
+    def test_a_word_before_or_behind_the_name_of_another(self, name):
+        files = {f"{label}/{file}.png": f"{label}{file}".encode() for label in PAIR for file in ("1", "1_crop", name)}
+        reading = read(files)
+        assert reading.classes == {"cat": 2, "dog": 2}
+        warning(reading, "names of masks or thumbnails")
+
+
+class TestVersionsInTopFolders:
+    """color/cat/a1.jpg and grey/cat/a1.png are one leaf."""
+
+    def list_files(self, *endings: str) -> dict[str, bytes]:
+        return {
+            f"{top}/{label}/leaf {label} {i}{end}.jpg": f"{top}{label}{i}".encode()
+            for top, end in zip(("grey", "tinted", "cut"), endings, strict=True)
+            for label in PAIR
+            for i in range(4)
+        }
+
+    def test_they_are_said_in_the_question_and_after_it(self):
+        files = self.list_files("", "", "_final_masked")
+        assert "may be versions of the same pictures" in question(files)
+        warning(read(files, classes="parent"), "the same names of pictures are in cut, grey, tinted")
+
+    def test_other_names_are_other_pictures(self):
+        files = self.list_files(" a", " b", " c")
+        assert "versions" not in question(files)
+        assert "same names" not in str(read(files, classes="parent").warnings)
+
+    def test_numbers_are_no_names(self):
+        assert "versions" not in question(inside("grey", "tinted", "cut"))
+
+    def test_numbered_folders_may_be_different_classes(self):
+        tree = {f"{alphabet}/character{number:02d}": 4 for alphabet in ("greek", "tifinagh") for number in (1, 2, 3)}
+        assert "would join them" in question(tree)
+        warning(read(tree, classes="parent"), "told apart by numbers only")
+
+
+class TestDeepClasses:
+    def test_they_are_said_inside_of_splits(self):
+        tree = {
+            f"{split}/{path}": 4
+            for split in ("train", "val")
+            for path in ("plant/fir", "plant/elm", "bug/bee", "bug/ant")
+        }
+        warning(read(tree), "ant, bee, elm, fir", "data.classes=parent")
+
+    def test_they_are_said_however_deep(self):
+        days = {"photo": ("mon", "tue"), "sketch": ("wed", "thu")}
+        tree = {f"{kind}/{day}/{label}": 4 for kind in days for day in days[kind] for label in PAIR}
+        warning(read(tree), "such as cat, dog", "data.classes=parent")
+
+    def test_a_class_in_folders_is_told_from_others_only(self):
+        line = warning(read({"bag/a": 5, "bag/b": 5, "cup": 5, "pen": 5}), "pictures only in folders")
+        assert "unlike cup, pen:" in line
+
+
+class TestVersionsWhereOneSplitIsDrawn:
+    def test_they_are_said(self):
+        files = {
+            f"{split}/{label}/{i}_jpg.rf.{n}{i:08x}.jpg": f"{split}{label}{i}{n}".encode()
+            for split, versions in (("train", 3), ("valid", 1))
+            for label in PAIR
+            for i in range(4)
+            for n in range(versions)
+        }
+        warning(read(files), "changed copies")
+        held_out = {path.replace("valid", "test"): data for path, data in files.items() if path.startswith("valid")}
+        assert "changed copies" not in str(read(files | held_out).warnings)
+
+
+def test_a_table_beside_splits_is_noted_once():
+    tree = inside("imgs/train", "imgs/test") | {"drivers.csv": b"subject,img\np1,000.jpg\n"}
+    assert [note for note in read(tree).notes if "drivers.csv is beside" in note]

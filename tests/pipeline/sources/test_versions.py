@@ -37,3 +37,7 @@ def test_of_augmentor_all_are():
 @pytest.mark.parametrize("folder", ["cat/augmented", "aug/cat", "cat_aug", "Data_Augmentation/cat"])
 def test_all_in_a_folder_of_them_are(folder):
     assert find_versions(["cat/1.jpg", f"{folder}/7.jpg"]) == [f"{folder}/7.jpg"]
+
+
+def test_the_same_name_with_another_extension_is_a_version():
+    assert find_versions(["cat/1.jpg", "cat/1.tif", "cat/2.jpg", "dog/1.tif"]) == ["cat/1.tif"]
