@@ -1,5 +1,6 @@
 """What a person should look at once classes and splits are decided: spellings, empty folders, copies, missing classes."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from unicodedata import normalize
@@ -19,6 +20,7 @@ from pipeline.sources.tree import find_extension, is_picture
 from pipeline.sources.versions import find_versions
 
 _FEW = 3  # files that go unused without a warning
+_LAST_WORD = re.compile(r"[ ._-]+[A-Za-z]+$")
 _ENDINGS = 8  # extensions of files that are no pictures, from which they get one line together
 BY_EXTENSION = "not an image file: extension"
 _SHARE = 0.05  # fraction of the pictures that are used, likewise
@@ -102,6 +104,23 @@ def review(
             by_class[file.label].append(kept[file.path])
     copied = find_copied_classes(by_class, contents) if not decision.by_file else {}
     _report_copied(copied, by_class, decision)
+    _report_renderings(by_class, decision)
+
+
+def _report_renderings(by_class: Mapping[str, list[str]], decision: Decision) -> None:
+    """A class whose pictures all have the names of another's and one word more: face_1_aligned of face_1. Numbers alone are no
+    names."""
+    stems = {label: {path.rpartition("/")[2].rpartition(".")[0] for path in paths} for label, paths in by_class.items()}
+    whole = {frozenset(found): label for label, found in sorted(stems.items()) if not all(map(str.isdecimal, found))}
+    for label, found in sorted(stems.items()):
+        words = {match[0] if (match := _LAST_WORD.search(stem)) else "" for stem in found}
+        word = words.pop() if len(words) == 1 else ""
+        original = whole.get(frozenset(stem.removesuffix(word) for stem in found)) if word else None
+        if original is not None:
+            decision.warn(
+                f"the pictures of class {label!r} have the names of those of {original!r} and {word!r}: if they are the same "
+                "pictures once more, they are no classes, and the labels stand elsewhere (data.labels)"
+            )
 
 
 def _report_copied(copied: dict[str, str], by_class: Mapping[str, list[str]], decision: Decision) -> None:

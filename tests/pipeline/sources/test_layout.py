@@ -993,3 +993,23 @@ class TestVersionsWhereOneSplitIsDrawn:
 def test_a_table_beside_splits_is_noted_once():
     tree = inside("imgs/train", "imgs/test") | {"drivers.csv": b"subject,img\np1,000.jpg\n"}
     assert [note for note in read(tree).notes if "drivers.csv is beside" in note]
+
+
+class TestRenderings:
+    def name_faces(self, first: str, second: str) -> dict[str, bytes]:
+        return {
+            f"{folder}/{name.format(i)}.jpg": f"{folder}{i}".encode()
+            for i in range(9)
+            for folder, name in (("before", first), ("after", second))
+        }
+
+    def test_a_class_made_of_another_is_said(self):
+        warning(
+            read(self.name_faces("face_{}", "face_{}_aligned")), "class 'after' have the names of those of 'before'"
+        )
+
+    @pytest.mark.parametrize(
+        ("first", "second"), [("{}", "{}_fake"), ("face_{}", "face_{}"), ("a_{}_x", "a_{}_y"), ("a{}", "b{}_x")]
+    )
+    def test_others_are_not(self, first, second):
+        assert "have the names of those" not in str(read(self.name_faces(first, second)).warnings)
