@@ -18,7 +18,7 @@ from pipeline.doctor.place import describe_place
 from pipeline.doctor.resources import describe_cores, describe_disk, describe_memory
 from pipeline.doctor.samples import take_samples
 from pipeline.doctor.speed import Request, Speed, measure_speeds
-from pipeline.doctor.subject import Subject, choose_source, look_at_source
+from pipeline.doctor.subject import Subject, choose_source, describe_inherited, look_at_source
 from pipeline.doctor.times import describe_minutes
 from pipeline.doctor.weights import find_missing_weights
 from pipeline.runtime.dvc_facts import DvcFacts, describe_dvc
@@ -63,6 +63,8 @@ def diagnose(path: str | None, settings: list[str], seconds: float, project: Pat
     diagnosis.findings += find_refusal(lambda: dvc.append(describe_dvc(project)))
     facts = dvc[0] if dvc else None
     if found:
+        if path is not None:
+            diagnosis.findings += [Finding(line) for line in describe_inherited(found[0], overrides)]
         _examine(diagnosis, found[0], overrides, seconds, facts, project)
     else:
         diagnosis.add("cores", describe_cores(count_cores(), measure_load()))

@@ -1,6 +1,6 @@
 """What is looked at: the source that params.yaml names, or the path of a command line in its place."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config.sections import Params, Split
-from pipeline.config.sources import ArchiveSettings, ReadingSettings
+from pipeline.config.sources import ArchiveSettings, LabelColumns, ReadingSettings
 from pipeline.data.correction_files import locate_corrections
 from pipeline.data.manifest import check_classes, rename_classes
 from pipeline.data.splits import DRAWN_ANEW
@@ -24,7 +24,7 @@ from pipeline.sources.labels import find_labels_file
 from pipeline.sources.loader import load_source
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.raw_image import RawImage
-from pipeline.sources.reading import Reading, Record, list_counts
+from pipeline.sources.reading import AS_FOUND, Reading, Record, list_counts
 from pipeline.sources.scenes import CLASS_NAMES as SCENES
 
 _REMOTE = ("http://", "https://", "doi:", "kaggle:")
@@ -63,6 +63,18 @@ def choose_source(path: str) -> dict[str, str]:
         return {"data.source": "archive", "data.path": path}
     place = resolve_path(path).resolve()
     return {"data.source": "archive" if place.is_file() else "folder", "data.path": str(place)}
+
+
+def describe_inherited(params: Params, given: Collection[str]) -> list[str]:
+    """What params.yaml says of folders and labels, where it does not stand on the command line: for another data set, as the
+    last experiment left it, it may be wrong. given: names of the parameters that do."""
+    found = [
+        f"data.{name}={value.model_dump() if isinstance(value, LabelColumns) else value}"
+        for name, usual in AS_FOUND
+        if (value := getattr(params.data, name)) != usual
+        and not any(f"{key}.".startswith(f"data.{name}.") for key in given)
+    ]
+    return [f"params.yaml also says {', '.join(found)}, for these pictures too"] if found else []
 
 
 def look_at_source(params: Params) -> Subject:

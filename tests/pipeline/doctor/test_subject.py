@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config.reader import load_params
 from pipeline.doctor.findings import Finding, collect_warnings
-from pipeline.doctor.subject import choose_source, look_at_source
+from pipeline.doctor.subject import choose_source, describe_inherited, look_at_source
 from stages.locate import locate
 from tests.pipeline.sources.packing import pack_tar, pack_zip
 
@@ -242,3 +242,13 @@ def test_what_was_downloaded_needs_no_source(look, picture_folder, tmp_path):
     assert subject.findings == []
     assert "what was downloaded from it is used" in subject.lines[-1]
     assert "does not exist" in texts(look(data__layout="flat").findings, stops=True)
+
+
+def test_what_params_yaml_says_of_other_pictures_is_told(project):
+    assert describe_inherited(load_params(), {"data.path"}) == []
+    project.set(data__classes="file", data__splits={"a.txt": "train"})
+    (line,) = describe_inherited(load_params(), {"data.path"})
+    assert "data.splits={'a.txt': 'train'}, data.classes=file" in line
+    assert "data.splits" not in describe_inherited(load_params(), {"data.splits"})[0]
+    project.set(data__classes="folders", data__splits={}, data__label_columns__path="file")
+    assert "'path': 'file'" in describe_inherited(load_params(), set())[0]
