@@ -69,6 +69,23 @@ def read_tiff_header(data: bytes) -> Header:
         return Header(page.imagewidth, page.imagelength, page.samplesperpixel, np.dtype(page.dtype))
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Decoded. values: (height, width) or (height, width, 2 to 4), of any number type. has_alpha: whether the last band is
+    alpha. missing: bool, of the shape of the colours, true where nothing was measured; None if all is. orientation: as in EXIF.
+    """
+
+    values: np.ndarray
+    has_alpha: bool
+    missing: np.ndarray | None = None
+    orientation: int = 1
+
+    @property
+    def colours(self) -> np.ndarray:
+        """Values without alpha."""
+        return self.values[..., :-1] if self.has_alpha else self.values
+
+
 def is_deep(data: bytes) -> bool:
     """Whether a TIFF's first page has other samples than unsigned ones of 8 bits or fewer, or more than four of them."""
     with _open_tiff(data) as tiff:
@@ -109,13 +126,9 @@ def _decode_png(data: bytes, height: int, width: int, bands: int) -> np.ndarray:
         raise
 
 
-def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:
-    """The first page, (height, width) or (height, width, 2 to 4), of any number type; whether the last band is alpha; and the
-    page's orientation, as in EXIF.
-
-    Pixels without data, by GDAL's tag, are NaN, and samples are then float64. Raises DeepPixelsError for bands that can't be
-    told to be colours.
-    """
+def read_tiff(data: bytes) -> Samples:
+    """The first page. Pixels without data, by GDAL's tag, are missing. Raises DeepPixelsError for bands that can't be told to
+    be colours."""
     with _open_tiff(data) as tiff:
         page = tiff.pages[0]
         bands = _choose_bands(page)
@@ -124,9 +137,11 @@ def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:
             values = np.moveaxis(values, 0, -1)
         if values.ndim == 3:
             values = values[..., bands] if len(bands) > 1 else values[..., 0]
-        values, has_alpha = _mark_missing(values, page), len(bands) in (2, 4)
+        has_alpha = len(bands) in (2, 4)
+        missing = _find_missing(values[..., :-1] if has_alpha else values, page)
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
-        return (_invert(values) if page.photometric.name == "MINISWHITE" else values), has_alpha, orientation
+        values = _invert(values) if page.photometric.name == "MINISWHITE" else values
+        return Samples(values, has_alpha, missing, orientation)
 
 
 def _choose_bands(page: Any) -> list[int]:
@@ -142,11 +157,12 @@ def _choose_bands(page: Any) -> list[int]:
     return [*range(colours), *alpha]
 
 
-def _mark_missing(values: np.ndarray, page: Any) -> np.ndarray:
-    if _NO_DATA not in page.tags:
-        return values
-    missing = values == np.array(page.nodata, np.float64)
-    return np.where(missing, np.nan, values) if missing.any() else values
+def _find_missing(colours: np.ndarray, page: Any) -> np.ndarray | None:
+    try:  # not page.nodata, which is 0 for a number that the type can't hold, such as -9999 of unsigned ones
+        missing = colours == float(str(page.tags[_NO_DATA].value).replace(",", "."))
+    except (KeyError, ValueError):  # no tag, or no number in it
+        return None
+    return missing if missing.any() else None
 
 
 def _invert(values: np.ndarray) -> np.ndarray:
@@ -232,12 +248,16 @@ def _find_inner(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[first]), float(ordered[len(flat) - 1 - first])
 
 
-def to_eight_bits(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. Raises DeepPixelsError if no value is
-    measured."""
-    if values.dtype.kind == "f" and not any(_is_measured(block).any() for block in _blocks(values)):
+def to_eight_bits(values: np.ndarray, value_range: ValueRange, missing: np.ndarray | None = None) -> np.ndarray:
+    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. missing: of the same shape, true for
+    values that do not count and become black; None if there is none. Raises DeepPixelsError if no value is measured."""
+    measured = values if missing is None else values[~missing]
+    if not any(_is_measured(block).any() for block in _blocks(measured)):
         raise DeepPixelsError("no pixel has a value: all are NaN, infinite, or marked as missing")
-    return scale(values, *choose_range(values, value_range))
+    result = scale(values, *choose_range(measured, value_range))
+    if missing is not None:
+        result[missing] = 0
+    return result
 
 
 def scale(values: np.ndarray, black: float, white: float) -> np.ndarray:

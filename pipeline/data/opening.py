@@ -10,6 +10,7 @@ from pipeline.data.damage import drop_side_chunks, find_damage
 from pipeline.data.deep_pixels import (
     DeepPixelsError,
     Header,
+    Samples,
     ValueRange,
     read_png,
     read_png_header,
@@ -171,15 +172,16 @@ def decode_opened(opened: Opened, side: int, value_range: ValueRange) -> tuple[I
 def _decode_deep(opened: Opened, value_range: ValueRange) -> tuple[Image.Image, int]:
     if opened.kind == "PNG":
         values = read_png(opened.data)
-        has_alpha, orientation = values.shape[2] in (2, 4), _read_orientation(_load(opened, 1))
+        orientation = _read_orientation(_load(opened, 1))
+        samples = Samples(values, values.shape[2] in (2, 4), orientation=orientation)
     else:
-        values, has_alpha, orientation = read_tiff(opened.data)
-    if not has_alpha:
-        return Image.fromarray(to_eight_bits(values, value_range)), orientation
-    opaque = float(np.iinfo(values.dtype).max) if values.dtype.kind in "ui" else 1.0
-    colours = to_eight_bits(values[..., :-1], value_range)
-    pixels = np.concatenate([colours, scale(values[..., -1:], 0.0, opaque)], axis=2)
-    return Image.fromarray(pixels), orientation
+        samples = read_tiff(opened.data)
+    pixels = to_eight_bits(samples.colours, value_range, samples.missing)
+    if samples.has_alpha:
+        dtype = samples.values.dtype
+        opaque = float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+        pixels = np.concatenate([pixels, scale(samples.values[..., -1:], 0.0, opaque)], axis=2)
+    return Image.fromarray(pixels), samples.orientation
 
 
 def _load(opened: Opened, side: int) -> Image.Image:

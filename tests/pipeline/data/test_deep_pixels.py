@@ -191,6 +191,57 @@ class TestGrey:
         assert np.abs(pixels - RAMP * 255).max() <= 1
 
 
+class TestMissing:
+    """Pixels that GDAL's tag marks as not measured: black, and the others as if all were measured."""
+
+    @staticmethod
+    def mark(values: np.ndarray, number: str, **options: Any) -> bytes:
+        return tiff(values, extratags=[(42113, "s", 0, number, True)], **options)
+
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "number", "low", "high"),
+        [
+            ("uint16", "0", 1000, 3040),
+            ("uint16", "65535", 0, 3000),
+            ("uint16", "0.0", 30_000, 31_000),
+            ("int16", "-32768", 0, 3000),
+            ("int16", "-32768", -1024, 3071),
+            ("uint32", "0", 1000, 3040),
+            ("float32", "-9999", 0.2, 0.9),
+            ("float32", "-3.40282346638529e+38", 0, 1),
+            ("float16", "-9999", 0, 1000),
+        ],
+    )
+    @pytest.mark.parametrize("draw", [lambda low, high, dtype: (low + RAMP * (high - low)).astype(dtype), colours])
+    def test_they_do_not_change_the_others(self, draw, dtype, number, low, high, value_range):
+        values = draw(low, high, dtype)
+        kind = {"photometric": "rgb" if values.ndim == 3 else "minisblack"}
+        expected, holes = decode(tiff(values, **kind), value_range).astype(int), values.copy()
+        holes[5, 5], expected[5, 5] = float(number), 0
+        pixels = decode(self.mark(holes, number, **kind), value_range)
+        assert (pixels[5, 5] == 0).all()
+        assert np.abs(pixels - expected).max() <= 1  # of floats one value more or less is clipped
+
+    def test_they_do_not_change_alpha(self):
+        values = np.concatenate([colours(0, 4095, np.uint16), np.full((SIDE, SIDE, 1), 65535, np.uint16)], axis=-1)
+        options = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+        for number in ("65535", "-1"):
+            assert (decode(self.mark(values, number, **options)) == decode(tiff(values, **options))).all()
+        values[5, 5, :3] = 0
+        assert (decode(self.mark(values, "0", **options))[6:] == decode(tiff(values, **options))[6:]).all()
+
+    @pytest.mark.parametrize("number", ["-9999", "70000", "nan", "", "none"])
+    def test_a_number_that_no_pixel_has_marks_none(self, number):
+        values = (RAMP * 4095).astype(np.uint16)
+        for value_range in ("auto", "minmax"):
+            assert (decode(self.mark(values, number), value_range) == decode(tiff(values), value_range)).all()
+
+    @pytest.mark.parametrize("dtype", ["uint16", "float32"])
+    def test_not_one_measured_value_is_refused(self, dtype):
+        assert "no pixel has a value" in refusal(self.mark(np.full((SIDE, SIDE), 7, dtype), "7"))
+
+
 class TestColour:
     def check(self, pixels: np.ndarray) -> None:
         expected = colours(0, 255, float)
