@@ -20,6 +20,7 @@ from pipeline.data.deep_pixels import (
     to_eight_bits,
 )
 from pipeline.data.file_kinds import describe_other, find_format
+from pipeline.data.netpbm import read_netpbm, read_netpbm_header
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _ORIENTATION = 0x0112  # of EXIF and TIFF
@@ -134,6 +135,8 @@ def _ask_pillow(data: bytes, kind: str) -> str:
 def _find_deep(data: bytes, kind: str, image: Image.Image | None) -> Header | None:
     if kind == "PNG":
         return read_png_header(data)
+    if kind == "PPM" and image is not None:
+        return read_netpbm_header(data)
     if kind == "TIFF" and (image is None or _has_deep_tags(image)):
         return read_tiff_header(data)
     return None
@@ -174,6 +177,8 @@ def _decode_deep(opened: Opened, value_range: ValueRange) -> tuple[Image.Image, 
         values = read_png(opened.data)
         orientation = _read_orientation(_load(opened, 1))
         samples = Samples(values, values.shape[2] in (2, 4), orientation=orientation)
+    elif opened.kind == "PPM":
+        samples = read_netpbm(opened.data)
     else:
         samples = read_tiff(opened.data)
     pixels = to_eight_bits(samples.colours, value_range, samples.missing)

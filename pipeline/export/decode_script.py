@@ -39,7 +39,7 @@ def decode(data: bytes) -> np.ndarray:
     """float32 (1, SIZE, SIZE, 3): RGB, 0 to 255. Raises ValueError for what is no picture of 8 bits per sample."""
     image = Image.open(io.BytesIO(data))
     image.draft(image.mode, (2 * SIZE, 2 * SIZE))  # JPEG: decodes no more than it takes
-    is_deep = any(";16" in str(tile) for tile in image.tile)
+    is_deep = any(";16" in str(tile) or (tile[0] == "ppm" and tile[3][1] > 255) for tile in image.tile)
     image.load()
     if is_deep or image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
         raise ValueError(f"{{image.format}}, {{image.mode}}: save the picture as RGB of 8 bits per sample first")

@@ -65,12 +65,18 @@ PICTURES = {
     "black and white": encode(draw().convert("1")),
     "transparent": encode(see_through(everywhere=False)),
     "transparent everywhere": encode(see_through(everywhere=True)),
+    "ppm": encode(draw(), "PPM"),
+    "ppm of seven bits": b"P6 80 50 127\n" + bytes(range(120)) * 100,
+    "pbm": encode(draw().convert("1"), "PPM"),
+    "pbm, plain": b"P1 10 10\n" + b"0 1 " * 50,
     "tall": encode(draw(20, 300)),
 }
 DEEP = {
     "16-bit grey": encode(Image.fromarray(np.arange(4000, dtype=np.uint16).reshape(50, 80) * 16)),
     "float": encode(Image.fromarray(np.linspace(0, 1, 4000, dtype=np.float32).reshape(50, 80)), "TIFF"),
     "lab": encode(draw().convert("LAB"), "TIFF"),
+    "16-bit ppm": b"P6 80 50 65535\n" + np.arange(12_000, dtype=">u2").tobytes(),
+    "12-bit ppm": b"P6 80 50 4095\n" + (np.arange(12_000, dtype=">u2") % 4096).tobytes(),
 }
 
 
