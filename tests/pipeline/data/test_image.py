@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.image import BadImageError, ImageFacts, compute_image_id, decode_image, inspect_image
+from tests.pipeline.data.hostile import add_chunk, make_chunk
 
 RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
 
@@ -140,6 +141,24 @@ class TestColour:
             pixels = decode(encode(image, transparency=hidden), 20)
             assert (pixels[:10] == shown).all()
             assert (pixels[10:] == WHITE).all()
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+    @pytest.mark.parametrize("part", [0, 0.34, 0.7, 1])
+    def test_a_transparent_grey_becomes_white_at_every_depth(self, bits, part):
+        most = 2**bits - 1
+        hidden = round(part * most)
+        row = [0, most, hidden, max(hidden - 1, 0), min(hidden + 1, most)] + [0] * 11
+        packed = int.from_bytes(b"".join(value.to_bytes(2) for value in row)) if bits == 16 else 0
+        for value in row if bits < 16 else ():
+            packed = packed << bits | value
+        plain = png(16, 16, bits=bits, colour_type=0, rows=(b"\0" + packed.to_bytes(2 * bits)) * 16)
+        pixels, bare = decode(add_chunk(plain, make_chunk(b"tRNS", struct.pack(">H", hidden)))), decode(plain)
+        expected = [[255] * 3 if value == hidden else seen for value, seen in zip(row, bare[0].tolist(), strict=True)]
+        assert pixels.tolist() == [expected] * 16
+
+    def test_a_deep_picture_of_nothing_but_the_transparent_grey_keeps_it(self):
+        plain = png(16, 16, bits=16, colour_type=0, rows=(b"\0" + b"\x80\x80" * 16) * 16)
+        assert colour(add_chunk(plain, make_chunk(b"tRNS", b"\x80\x80"))) == [128, 128, 128]
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
     @pytest.mark.parametrize("mode", ["RGBA", "LA"])
