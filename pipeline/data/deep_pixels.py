@@ -20,7 +20,8 @@ _SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0)  # written for pixels witho
 _HUGE = 1e30
 _NO_DATA = 42113  # GDAL's tag: the value of a pixel that was not measured
 _PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type
-_ALPHA = (1, 2)  # TIFF's ExtraSamples: premultiplied and not
+_PREMULTIPLIED = 1  # TIFF's ExtraSamples: colours are multiplied by this alpha
+_ALPHA = (_PREMULTIPLIED, 2)
 
 
 class DeepPixelsError(Exception):
@@ -85,6 +86,11 @@ class Samples:
         """Values without alpha."""
         return self.values[..., :-1] if self.has_alpha else self.values
 
+    @property
+    def opaque(self) -> float:
+        """Alpha of what hides all behind it."""
+        return _find_opaque(self.values.dtype)
+
 
 def is_deep(data: bytes) -> bool:
     """Whether a TIFF's first page has other samples than unsigned ones of 8 bits or fewer, or more than four of them."""
@@ -139,6 +145,8 @@ def read_tiff(data: bytes) -> Samples:
             values = values[..., bands] if len(bands) > 1 else values[..., 0]
         has_alpha = len(bands) in (2, 4)
         missing = _find_missing(values[..., :-1] if has_alpha else values, page)
+        if has_alpha and int(page.extrasamples[bands[-1] - page.samplesperpixel]) == _PREMULTIPLIED:
+            _divide_by_alpha(values)
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
         values = _invert(values) if page.photometric.name == "MINISWHITE" else values
         return Samples(values, has_alpha, missing, orientation)
@@ -163,6 +171,23 @@ def _find_missing(colours: np.ndarray, page: Any) -> np.ndarray | None:
     except (KeyError, ValueError):  # no tag, or no number in it
         return None
     return missing if missing.any() else None
+
+
+def _find_opaque(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def _divide_by_alpha(values: np.ndarray) -> None:
+    """Colours as they were before they were multiplied by alpha, in place; where alpha is 0 they stay. Whole numbers are the
+    smallest that give the product: rounding, large where alpha is small, must not seem to need a bit more."""
+    opaque, is_whole = _find_opaque(values.dtype), values.dtype.kind in "ui"
+    for row in values:
+        alpha = np.minimum(row[:, -1:].astype(np.float64), opaque)
+        factor = np.divide(opaque, alpha, out=np.ones_like(alpha), where=alpha > 0)
+        if is_whole:
+            row[:, :-1] = np.ceil((row[:, :-1] - 0.5) * factor).clip(np.iinfo(values.dtype).min, opaque)
+        else:
+            row[:, :-1] = row[:, :-1] * factor
 
 
 def _invert(values: np.ndarray) -> np.ndarray:

@@ -198,9 +198,7 @@ def _decode_deep(opened: Opened, value_range: ValueRange) -> tuple[Image.Image, 
         samples = read_tiff(opened.data)
     pixels = to_eight_bits(samples.colours, value_range, samples.missing)
     if samples.has_alpha:
-        dtype = samples.values.dtype
-        opaque = float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
-        pixels = np.concatenate([pixels, scale(samples.values[..., -1:], 0.0, opaque)], axis=2)
+        pixels = np.concatenate([pixels, scale(samples.values[..., -1:], 0.0, samples.opaque)], axis=2)
     return Image.fromarray(pixels), samples.orientation
 
 

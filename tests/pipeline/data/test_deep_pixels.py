@@ -284,6 +284,38 @@ class TestColour:
             assert (pixels[:4] == 255).all()
             assert np.abs(pixels[4:] - colours(0, 255, float)[4:]).max() <= 2
 
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "top", "opaque"),
+        [("uint16", 4095, 65535), ("uint16", 65535, 65535), ("uint32", 4095, 2**32 - 1), ("float32", 1, 1)],
+    )
+    @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+    @pytest.mark.parametrize("bands", [1, 3])
+    def test_colours_multiplied_by_alpha_are_as_those_that_are_not(
+        self, bands, planarconfig, dtype, top, opaque, value_range
+    ):
+        alpha = np.tile(np.linspace(0, 1, SIDE), (SIDE, 1))[..., None]
+        straight = colours(0, top, dtype)[..., :bands]
+        straight[:, -3:] = top  # as bright as it gets, also at the edge of what is opaque
+        straight[:, 1] = top
+        alpha[:, 1] = 0.001
+        whole = (lambda values: np.rint(values).astype(dtype)) if opaque > 1 else (lambda values: values.astype(dtype))
+        pictures = []
+        for colour, kind in ((straight, "unassalpha"), (whole(straight * alpha), "assocalpha")):
+            values = np.concatenate([colour, whole(alpha * opaque)], axis=-1)
+            values = np.moveaxis(values, -1, 0) if planarconfig == "separate" else values
+            photometric = "rgb" if bands == 3 else "minisblack"
+            data = tiff(values, photometric=photometric, planarconfig=planarconfig, extrasamples=[kind])
+            pictures.append(decode(data, value_range).astype(int))
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+        assert pictures[0].std() > 20
+
+    @pytest.mark.parametrize("dtype", ["uint16", "float32"])
+    def test_what_is_transparent_everywhere_keeps_its_colours(self, dtype):
+        values = np.concatenate([colours(0, 4095, dtype), np.zeros((SIDE, SIDE, 1), dtype)], axis=-1)
+        for kind in ("assocalpha", "unassalpha"):
+            self.check(decode(tiff(values, photometric="rgb", extrasamples=[kind]), "minmax"))
+
     def test_a_fourth_band_that_is_no_alpha_is_left_out(self):
         values = np.concatenate([colours(0, 1023, np.uint16), np.zeros((SIDE, SIDE, 1), np.uint16)], axis=-1)
         self.check(decode(tiff(values, photometric="minisblack", planarconfig="contig")))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pipeline.data.image import BadImageError, ImageFacts, compute_image_id, decode_image, inspect_image
@@ -133,6 +134,24 @@ class TestColour:
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
     def test_colour_with_alpha_gets_a_white_background(self, alpha, expected, kind):
         assert colour(encode(Image.new("RGBA", (20, 20), (*RED, alpha)), kind)) == pytest.approx(list(expected), abs=1)
+
+    @pytest.mark.parametrize(
+        ("bands", "photometric", "alpha", "expected"),
+        [
+            (1, "minisblack", 255, 100),
+            (1, "minisblack", 128, 177),
+            (1, "minisblack", 0, 100),  # everywhere: as if it were opaque
+            (3, "rgb", 255, 100),
+            (3, "rgb", 128, 177),
+        ],
+    )
+    def test_colour_multiplied_by_alpha_gets_a_white_background(self, bands, photometric, alpha, expected):
+        values = np.full((20, 20, bands + 1), round(100 * (alpha or 255) / 255), np.uint8)
+        values[..., -1] = alpha
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, values, photometric=photometric, planarconfig="contig", extrasamples=["assocalpha"])
+        assert inspect(buffer.getvalue())
+        assert colour(buffer.getvalue()) == pytest.approx([expected] * 3, abs=1)
 
     def test_a_transparent_colour_without_an_alpha_channel_becomes_white(self):
         for mode, shown, hidden in (("RGB", RED, (1, 2, 3)), ("L", 9, 77)):
