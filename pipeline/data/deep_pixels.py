@@ -74,12 +74,13 @@ def read_tiff_header(data: bytes) -> Header:
 class Samples:
     """Decoded. values: (height, width) or (height, width, 2 to 4), of any number type. has_alpha: whether the last band is
     alpha. missing: bool, of the shape of the colours, true where nothing was measured; None if all is. orientation: as in EXIF.
-    """
+    is_inverted: whether 0 is white."""
 
     values: np.ndarray
     has_alpha: bool
     missing: np.ndarray | None = None
     orientation: int = 1
+    is_inverted: bool = False
 
     @property
     def colours(self) -> np.ndarray:
@@ -148,8 +149,7 @@ def read_tiff(data: bytes) -> Samples:
         if has_alpha and int(page.extrasamples[bands[-1] - page.samplesperpixel]) == _PREMULTIPLIED:
             _divide_by_alpha(values)
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
-        values = _invert(values) if page.photometric.name == "MINISWHITE" else values
-        return Samples(values, has_alpha, missing, orientation)
+        return Samples(values, has_alpha, missing, orientation, page.photometric.name == "MINISWHITE")
 
 
 def _choose_bands(page: Any) -> list[int]:
@@ -188,10 +188,6 @@ def _divide_by_alpha(values: np.ndarray) -> None:
             row[:, :-1] = np.ceil((row[:, :-1] - 0.5) * factor).clip(np.iinfo(values.dtype).min, opaque)
         else:
             row[:, :-1] = row[:, :-1] * factor
-
-
-def _invert(values: np.ndarray) -> np.ndarray:
-    return ~values if values.dtype.kind == "u" else -values
 
 
 def choose_range(values: np.ndarray, value_range: ValueRange) -> tuple[float, float]:
@@ -273,24 +269,28 @@ def _find_inner(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[first]), float(ordered[len(flat) - 1 - first])
 
 
-def to_eight_bits(values: np.ndarray, value_range: ValueRange, missing: np.ndarray | None = None) -> np.ndarray:
+def to_eight_bits(
+    values: np.ndarray, value_range: ValueRange, missing: np.ndarray | None = None, is_inverted: bool = False
+) -> np.ndarray:
     """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. missing: of the same shape, true for
-    values that do not count and become black; None if there is none. Raises DeepPixelsError if no value is measured."""
+    values that do not count and become black; None if there is none. is_inverted: see `scale`. Raises DeepPixelsError if no
+    value is measured."""
     measured = values if missing is None else values[~missing]
     if not any(_is_measured(block).any() for block in _blocks(measured)):
         raise DeepPixelsError("no pixel has a value: all are NaN, infinite, or marked as missing")
-    result = scale(values, *choose_range(measured, value_range))
+    result = scale(values, *choose_range(measured, value_range), is_inverted)
     if missing is not None:
         result[missing] = 0
     return result
 
 
-def scale(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    """uint8 of the same shape: black becomes 0 and white 255, values beyond them are clipped, NaN is 0."""
+def scale(values: np.ndarray, black: float, white: float, is_inverted: bool = False) -> np.ndarray:
+    """uint8 of the same shape: black becomes 0 and white 255, or the other way round if is_inverted, values beyond them are
+    clipped, NaN is 0."""
     result = np.empty(values.shape, np.uint8)
     for source, target in zip(_blocks(values), _blocks(result), strict=True):
         scaled = source.astype(np.float64)
-        np.nan_to_num(scaled, copy=False, nan=black, posinf=white, neginf=black)
+        np.nan_to_num(scaled, copy=False, nan=white if is_inverted else black, posinf=white, neginf=black)
         np.clip(scaled, black, white, out=scaled)
         target[:] = (scaled - black) * (255 / (white - black)) + 0.5
-    return result
+    return 255 - result if is_inverted else result

@@ -196,7 +196,7 @@ def _decode_deep(opened: Opened, value_range: ValueRange) -> tuple[Image.Image, 
         samples = read_netpbm(opened.data)
     else:
         samples = read_tiff(opened.data)
-    pixels = to_eight_bits(samples.colours, value_range, samples.missing)
+    pixels = to_eight_bits(samples.colours, value_range, samples.missing, samples.is_inverted)
     if samples.has_alpha:
         pixels = np.concatenate([pixels, scale(samples.values[..., -1:], 0.0, samples.opaque)], axis=2)
     return Image.fromarray(pixels), samples.orientation

@@ -179,6 +179,43 @@ class TestGrey:
             pixels = decode(tiff(values, photometric="miniswhite"), "minmax")[..., 0]
             assert np.abs(pixels - (1 - RAMP) * 255).max() <= 1
 
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "low", "high", "bits"),
+        [
+            ("uint16", 0, 16383, None),
+            ("uint16", 0, 16383, 14),
+            ("uint16", 0, 1000, 12),
+            ("uint16", 30_000, 31_000, None),
+            ("int16", -1024, 3071, None),
+            ("int16", -32768, 32767, None),
+            ("uint32", 0, 100_000, None),
+            ("float32", 0, 0.8, None),
+            ("float32", -5, 2000, None),
+        ],
+    )
+    def test_min_is_white_is_its_twin_inverted(self, dtype, low, high, bits, value_range):
+        values = (low + RAMP * (high - low)).astype(dtype)
+        dark, light = (
+            decode(tiff(values, photometric=kind, bitspersample=bits), value_range)
+            for kind in ("minisblack", "miniswhite")
+        )
+        assert (light == 255 - dark).all()
+
+    def test_min_is_white_of_what_is_not_measured_is_black(self):
+        values = RAMP.astype(np.float32)
+        values[3, 3], values[5, 5] = np.nan, -9999
+        data = tiff(values, photometric="miniswhite", extratags=[(42113, "s", 0, "-9999", True)])
+        assert (decode(data)[[3, 5], [3, 5]] == 0).all()
+
+    def test_min_is_white_leaves_alpha_alone(self):
+        alpha = np.full((SIDE, SIDE), 65535, np.uint16)
+        alpha[:4] = 0
+        values = np.stack([(RAMP * 65535).astype(np.uint16), alpha], axis=-1)
+        pixels = decode(tiff(values, photometric="miniswhite", planarconfig="contig", extrasamples=["unassalpha"]))
+        assert (pixels[:4] == 255).all()
+        assert np.abs(pixels[4:, :, 0] - (1 - RAMP[4:]) * 255).max() <= 1
+
     def test_pixels_without_data_are_black_and_do_not_decide_the_range(self):
         values = (RAMP * 1000).astype(np.float32)
         values[:8] = -9999
