@@ -9,6 +9,7 @@ _SOS, _EOI = 0xDA, 0xD9
 _HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SCANS = 100  # of a JPEG: cameras write 1, web sites about 10. Decoding takes time in proportion
+_UNWRITTEN = 64  # zeros at the end of a JPEG without an end mark: more than any that codes of pixels are padded with
 _MAX_SEGMENTS = 10_000  # of a JPEG, scans and all else: an editor's profiles and drafts are a thousand at most
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,7 +28,7 @@ def find_damage(data: bytes, kind: str) -> str:
 
 
 def _check_jpeg(data: bytes) -> str:
-    """Too many scans or segments, or fewer bytes than its pixels need at the very least.
+    """Too many scans or segments, fewer bytes than its pixels need at the very least, or an end that was never written.
 
     A Huffman code has one bit or more, and each block of 8 × 8 pixels has at least one code, so that a grey image of w × h
     pixels takes w · h / 512 bytes (ITU-T T.81, F.1.2.1 and G.1.2.1). Decoders fill what is missing with grey, without an error.
@@ -48,7 +49,16 @@ def _check_jpeg(data: bytes) -> str:
     least = -(-width // 8) * -(-height // 8) // 8
     if frame in _HUFFMAN_FRAMES and len(data) < least:
         return f"mostly empty: a JPEG of {width}x{height} pixels has {least:,} bytes or more, received {len(data):,}"
+    if found is None and (zeros := _count_unwritten(data)):
+        return f"cut off: a JPEG without its end mark, of whose {len(data):,} bytes the last {zeros:,} are 0"
     return ""
+
+
+def _count_unwritten(data: bytes) -> int:
+    """How many zeros stand where a copy that had reserved its space broke off, which decode as a flat area; 0 if none."""
+    written = data.rstrip(b"\0")
+    zeros = len(data) - len(written)
+    return zeros if zeros >= _UNWRITTEN and not written.endswith(bytes((0xFF, _EOI))) else 0
 
 
 def has_many_chunks(data: bytes, most: int) -> bool:

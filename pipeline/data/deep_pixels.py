@@ -20,7 +20,8 @@ _SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0)  # written for pixels witho
 _HUGE = 1e30
 _NO_DATA = 42113  # GDAL's tag: the value of a pixel that was not measured
 _PNG_BANDS = {0: 1, 2: 3, 4: 2, 6: 4}  # by the colour type
-_ALPHA = (1, 2)  # TIFF's ExtraSamples: premultiplied and not
+_PREMULTIPLIED = 1  # TIFF's ExtraSamples: colours are multiplied by this alpha
+_ALPHA = (_PREMULTIPLIED, 2)
 
 
 class DeepPixelsError(Exception):
@@ -69,6 +70,29 @@ def read_tiff_header(data: bytes) -> Header:
         return Header(page.imagewidth, page.imagelength, page.samplesperpixel, np.dtype(page.dtype))
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Decoded. values: (height, width) or (height, width, 2 to 4), of any number type. has_alpha: whether the last band is
+    alpha. missing: bool, of the shape of the colours, true where nothing was measured; None if all is. orientation: as in EXIF.
+    is_inverted: whether 0 is white."""
+
+    values: np.ndarray
+    has_alpha: bool
+    missing: np.ndarray | None = None
+    orientation: int = 1
+    is_inverted: bool = False
+
+    @property
+    def colours(self) -> np.ndarray:
+        """Values without alpha."""
+        return self.values[..., :-1] if self.has_alpha else self.values
+
+    @property
+    def opaque(self) -> float:
+        """Alpha of what hides all behind it."""
+        return _find_opaque(self.values.dtype)
+
+
 def is_deep(data: bytes) -> bool:
     """Whether a TIFF's first page has other samples than unsigned ones of 8 bits or fewer, or more than four of them."""
     with _open_tiff(data) as tiff:
@@ -109,13 +133,9 @@ def _decode_png(data: bytes, height: int, width: int, bands: int) -> np.ndarray:
         raise
 
 
-def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:
-    """The first page, (height, width) or (height, width, 2 to 4), of any number type; whether the last band is alpha; and the
-    page's orientation, as in EXIF.
-
-    Pixels without data, by GDAL's tag, are NaN, and samples are then float64. Raises DeepPixelsError for bands that can't be
-    told to be colours.
-    """
+def read_tiff(data: bytes) -> Samples:
+    """The first page. Pixels without data, by GDAL's tag, are missing. Raises DeepPixelsError for bands that can't be told to
+    be colours."""
     with _open_tiff(data) as tiff:
         page = tiff.pages[0]
         bands = _choose_bands(page)
@@ -124,9 +144,12 @@ def read_tiff(data: bytes) -> tuple[np.ndarray, bool, int]:
             values = np.moveaxis(values, 0, -1)
         if values.ndim == 3:
             values = values[..., bands] if len(bands) > 1 else values[..., 0]
-        values, has_alpha = _mark_missing(values, page), len(bands) in (2, 4)
+        has_alpha = len(bands) in (2, 4)
+        missing = _find_missing(values[..., :-1] if has_alpha else values, page)
+        if has_alpha and int(page.extrasamples[bands[-1] - page.samplesperpixel]) == _PREMULTIPLIED:
+            _divide_by_alpha(values)
         orientation = int(page.tags[274].value) if 274 in page.tags else 1
-        return (_invert(values) if page.photometric.name == "MINISWHITE" else values), has_alpha, orientation
+        return Samples(values, has_alpha, missing, orientation, page.photometric.name == "MINISWHITE")
 
 
 def _choose_bands(page: Any) -> list[int]:
@@ -142,15 +165,29 @@ def _choose_bands(page: Any) -> list[int]:
     return [*range(colours), *alpha]
 
 
-def _mark_missing(values: np.ndarray, page: Any) -> np.ndarray:
-    if _NO_DATA not in page.tags:
-        return values
-    missing = values == np.array(page.nodata, np.float64)
-    return np.where(missing, np.nan, values) if missing.any() else values
+def _find_missing(colours: np.ndarray, page: Any) -> np.ndarray | None:
+    try:  # not page.nodata, which is 0 for a number that the type can't hold, such as -9999 of unsigned ones
+        missing = colours == float(str(page.tags[_NO_DATA].value).replace(",", "."))
+    except (KeyError, ValueError):  # no tag, or no number in it
+        return None
+    return missing if missing.any() else None
 
 
-def _invert(values: np.ndarray) -> np.ndarray:
-    return ~values if values.dtype.kind == "u" else -values
+def _find_opaque(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def _divide_by_alpha(values: np.ndarray) -> None:
+    """Colours as they were before they were multiplied by alpha, in place; where alpha is 0 they stay. Whole numbers are the
+    smallest that give the product: rounding, large where alpha is small, must not seem to need a bit more."""
+    opaque, is_whole = _find_opaque(values.dtype), values.dtype.kind in "ui"
+    for row in values:
+        alpha = np.minimum(row[:, -1:].astype(np.float64), opaque)
+        factor = np.divide(opaque, alpha, out=np.ones_like(alpha), where=alpha > 0)
+        if is_whole:
+            row[:, :-1] = np.ceil((row[:, :-1] - 0.5) * factor).clip(np.iinfo(values.dtype).min, opaque)
+        else:
+            row[:, :-1] = row[:, :-1] * factor
 
 
 def choose_range(values: np.ndarray, value_range: ValueRange) -> tuple[float, float]:
@@ -232,20 +269,28 @@ def _find_inner(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[first]), float(ordered[len(flat) - 1 - first])
 
 
-def to_eight_bits(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. Raises DeepPixelsError if no value is
-    measured."""
-    if values.dtype.kind == "f" and not any(_is_measured(block).any() for block in _blocks(values)):
+def to_eight_bits(
+    values: np.ndarray, value_range: ValueRange, missing: np.ndarray | None = None, is_inverted: bool = False
+) -> np.ndarray:
+    """uint8 of the same shape; see `choose_range`. NaN and −∞ are black, +∞ is white. missing: of the same shape, true for
+    values that do not count and become black; None if there is none. is_inverted: see `scale`. Raises DeepPixelsError if no
+    value is measured."""
+    measured = values if missing is None else values[~missing]
+    if not any(_is_measured(block).any() for block in _blocks(measured)):
         raise DeepPixelsError("no pixel has a value: all are NaN, infinite, or marked as missing")
-    return scale(values, *choose_range(values, value_range))
+    result = scale(values, *choose_range(measured, value_range), is_inverted)
+    if missing is not None:
+        result[missing] = 0
+    return result
 
 
-def scale(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    """uint8 of the same shape: black becomes 0 and white 255, values beyond them are clipped, NaN is 0."""
+def scale(values: np.ndarray, black: float, white: float, is_inverted: bool = False) -> np.ndarray:
+    """uint8 of the same shape: black becomes 0 and white 255, or the other way round if is_inverted, values beyond them are
+    clipped, NaN is 0."""
     result = np.empty(values.shape, np.uint8)
     for source, target in zip(_blocks(values), _blocks(result), strict=True):
         scaled = source.astype(np.float64)
-        np.nan_to_num(scaled, copy=False, nan=black, posinf=white, neginf=black)
+        np.nan_to_num(scaled, copy=False, nan=white if is_inverted else black, posinf=white, neginf=black)
         np.clip(scaled, black, white, out=scaled)
         target[:] = (scaled - black) * (255 / (white - black)) + 0.5
-    return result
+    return 255 - result if is_inverted else result

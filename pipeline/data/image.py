@@ -133,8 +133,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _put_on_background(image: Image.Image) -> Image.Image:
-    if image.mode == "RGBa" and image.getchannel("a").getextrema() == (0, 0):
-        return Image.merge("RGB", [image.getchannel(band) for band in range(3)])
+    if image.mode in ("RGBa", "La") and image.getchannel("a").getextrema() == (0, 0):
+        colours = image.split()[:-1]
+        return Image.merge("RGB", colours * (3 // len(colours)))
+    image = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
     image = image if image.mode == "RGBA" else image.convert("RGBA")
     if image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")

@@ -10,6 +10,7 @@ from pipeline.data.damage import drop_side_chunks, find_damage
 from pipeline.data.deep_pixels import (
     DeepPixelsError,
     Header,
+    Samples,
     ValueRange,
     read_png,
     read_png_header,
@@ -19,9 +20,11 @@ from pipeline.data.deep_pixels import (
     to_eight_bits,
 )
 from pipeline.data.file_kinds import describe_other, find_format
+from pipeline.data.netpbm import read_netpbm, read_netpbm_header
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _ORIENTATION = 0x0112  # of EXIF and TIFF
+_GREY_BITS = 8  # of Pillow's mode L
 _PLAIN_BYTES = 8  # memory per pixel of an RGB image at the peak: Pillow's four, and a converted copy
 _DEEP_BYTES = 12
 _ALPHA_BYTES = 16  # the image, the background, the result, and that in RGB
@@ -113,9 +116,14 @@ def _check_plugin(kind: str) -> None:
 
 def _try_pillow(data: bytes, kind: str) -> Image.Image | None:
     try:
-        return Image.open(io.BytesIO(data), formats=("JPEG", "MPO") if kind == "JPEG" else (kind,))
+        image = Image.open(io.BytesIO(data), formats=("JPEG", "MPO") if kind == "JPEG" else (kind,))
     except Exception:  # a damaged header raises whatever its parser runs into
         return None
+    key = image.info.get("transparency")
+    if kind == "PNG" and image.mode == "L" and isinstance(key, int) and data[24] < _GREY_BITS:
+        most = (1 << data[24]) - 1  # Pillow scales grey of 2 and 4 bits to 255, but not the grey that is transparent
+        image.info["transparency"] = (key & most) * (255 // most)
+    return image
 
 
 def _ask_pillow(data: bytes, kind: str) -> str:
@@ -133,6 +141,8 @@ def _ask_pillow(data: bytes, kind: str) -> str:
 def _find_deep(data: bytes, kind: str, image: Image.Image | None) -> Header | None:
     if kind == "PNG":
         return read_png_header(data)
+    if kind == "PPM" and image is not None:
+        return read_netpbm_header(data)
     if kind == "TIFF" and (image is None or _has_deep_tags(image)):
         return read_tiff_header(data)
     return None
@@ -162,24 +172,34 @@ def decode_opened(opened: Opened, side: int, value_range: ValueRange) -> tuple[I
     orientation = _read_orientation(image)
     if image.mode in _DEEP_MODES:
         try:
-            image = Image.fromarray(to_eight_bits(np.asarray(image), value_range))
+            image = _reduce_grey(image, value_range)
         except DeepPixelsError as error:
             raise BadImageError(f"can't be decoded: {error}") from error
     return image, orientation
 
 
+def _reduce_grey(image: Image.Image, value_range: ValueRange) -> Image.Image:
+    values = np.asarray(image)
+    reduced = Image.fromarray(to_eight_bits(values, value_range))
+    key = image.info.get("transparency")
+    if isinstance(key, int):  # of a PNG: the value of transparent pixels, which may share their eight bits with others
+        reduced.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return reduced
+
+
 def _decode_deep(opened: Opened, value_range: ValueRange) -> tuple[Image.Image, int]:
     if opened.kind == "PNG":
         values = read_png(opened.data)
-        has_alpha, orientation = values.shape[2] in (2, 4), _read_orientation(_load(opened, 1))
+        orientation = _read_orientation(_load(opened, 1))
+        samples = Samples(values, values.shape[2] in (2, 4), orientation=orientation)
+    elif opened.kind == "PPM":
+        samples = read_netpbm(opened.data)
     else:
-        values, has_alpha, orientation = read_tiff(opened.data)
-    if not has_alpha:
-        return Image.fromarray(to_eight_bits(values, value_range)), orientation
-    opaque = float(np.iinfo(values.dtype).max) if values.dtype.kind in "ui" else 1.0
-    colours = to_eight_bits(values[..., :-1], value_range)
-    pixels = np.concatenate([colours, scale(values[..., -1:], 0.0, opaque)], axis=2)
-    return Image.fromarray(pixels), orientation
+        samples = read_tiff(opened.data)
+    pixels = to_eight_bits(samples.colours, value_range, samples.missing, samples.is_inverted)
+    if samples.has_alpha:
+        pixels = np.concatenate([pixels, scale(samples.values[..., -1:], 0.0, samples.opaque)], axis=2)
+    return Image.fromarray(pixels), samples.orientation
 
 
 def _load(opened: Opened, side: int) -> Image.Image:

@@ -39,7 +39,11 @@ def decode(data: bytes) -> np.ndarray:
     """float32 (1, SIZE, SIZE, 3): RGB, 0 to 255. Raises ValueError for what is no picture of 8 bits per sample."""
     image = Image.open(io.BytesIO(data))
     image.draft(image.mode, (2 * SIZE, 2 * SIZE))  # JPEG: decodes no more than it takes
-    is_deep = any(";16" in str(tile) for tile in image.tile)
+    is_deep = any(";16" in str(tile) or (tile[0] == "ppm" and tile[3][1] > 255) for tile in image.tile)
+    key = image.info.get("transparency")
+    for bits, step in (("'L;2'", 85), ("'L;4'", 17)):  # Pillow scales such grey of a PNG to 255, but not what is transparent
+        if bits in str(image.tile) and isinstance(key, int):
+            image.info["transparency"] = (key & 255 // step) * step
     image.load()
     if is_deep or image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
         raise ValueError(f"{{image.format}}, {{image.mode}}: save the picture as RGB of 8 bits per sample first")

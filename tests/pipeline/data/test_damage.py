@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.damage import drop_side_chunks, find_damage, has_many_chunks
+from pipeline.data.image import BadImageError, inspect_image
 from tests.pipeline.data.hostile import (
     add_chunk,
     add_chunks,
@@ -43,6 +44,45 @@ class TestJpeg:
     def test_markers_within_other_segments_are_no_scans(self):
         data = encode(draw(1), "JPEG", comment=b"\xff\xda\0\2" * 500)
         assert find_damage(data, "JPEG") == ""
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"exif": True}])
+    @pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
+    def test_an_end_that_was_never_written_is_refused(self, options, part):
+        data = self.draw_large(**options)
+        cut = int(len(data) * part)
+        unwritten = data[:cut] + bytes(len(data) - cut)
+        said = find_damage(unwritten, "JPEG")
+        assert said.startswith(f"cut off: a JPEG without its end mark, of whose {len(data):,} bytes the last ")
+        with pytest.raises(BadImageError, match=said):
+            inspect_image(unwritten, min_side=8, max_megapixels=1)
+
+    @pytest.mark.parametrize("padding", [1, 512, 100_000])
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"exif": True}])
+    def test_zeros_behind_the_end_mark_are_no_damage(self, options, padding):
+        data = self.draw_large(**options) + bytes(padding)
+        assert find_damage(data, "JPEG") == ""
+        assert inspect_image(data, min_side=8, max_megapixels=1)
+
+    def test_zeros_behind_other_bytes_behind_the_end_mark_are_no_damage(self):
+        assert find_damage(self.draw_large() + b"a maker's notes" + bytes(9000), "JPEG") == ""
+
+    def test_zeros_that_code_a_flat_area_are_no_damage(self):
+        page = Image.new("L", (4000, 3000), 128)
+        data = encode(page, "JPEG", optimize=True)
+        assert find_damage(data, "JPEG") == ""
+        assert bytes(64) in data
+
+    def test_zeros_behind_an_end_mark_that_a_broken_segment_hides_are_left_to_the_decoder(self):
+        data = bytearray(self.draw_large())
+        data[-200:-196] = b"\xff\xe9\xff\xff"
+        assert find_damage(bytes(data) + bytes(500), "JPEG") == ""
+
+    @staticmethod
+    def draw_large(exif: bool = False, **options) -> bytes:
+        """exif: with a small JPEG, which has an end mark, in its EXIF block."""
+        noise = Image.effect_noise((300, 200), 60)
+        block = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encode(draw(1), "JPEG") if exif else b""
+        return encode(noise, "JPEG", exif=block, **options)
 
     @pytest.mark.parametrize("end", range(0, 700, 7))
     def test_any_beginning_of_a_file_is_looked_at_without_an_error(self, end):

@@ -179,6 +179,43 @@ class TestGrey:
             pixels = decode(tiff(values, photometric="miniswhite"), "minmax")[..., 0]
             assert np.abs(pixels - (1 - RAMP) * 255).max() <= 1
 
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "low", "high", "bits"),
+        [
+            ("uint16", 0, 16383, None),
+            ("uint16", 0, 16383, 14),
+            ("uint16", 0, 1000, 12),
+            ("uint16", 30_000, 31_000, None),
+            ("int16", -1024, 3071, None),
+            ("int16", -32768, 32767, None),
+            ("uint32", 0, 100_000, None),
+            ("float32", 0, 0.8, None),
+            ("float32", -5, 2000, None),
+        ],
+    )
+    def test_min_is_white_is_its_twin_inverted(self, dtype, low, high, bits, value_range):
+        values = (low + RAMP * (high - low)).astype(dtype)
+        dark, light = (
+            decode(tiff(values, photometric=kind, bitspersample=bits), value_range)
+            for kind in ("minisblack", "miniswhite")
+        )
+        assert (light == 255 - dark).all()
+
+    def test_min_is_white_of_what_is_not_measured_is_black(self):
+        values = RAMP.astype(np.float32)
+        values[3, 3], values[5, 5] = np.nan, -9999
+        data = tiff(values, photometric="miniswhite", extratags=[(42113, "s", 0, "-9999", True)])
+        assert (decode(data)[[3, 5], [3, 5]] == 0).all()
+
+    def test_min_is_white_leaves_alpha_alone(self):
+        alpha = np.full((SIDE, SIDE), 65535, np.uint16)
+        alpha[:4] = 0
+        values = np.stack([(RAMP * 65535).astype(np.uint16), alpha], axis=-1)
+        pixels = decode(tiff(values, photometric="miniswhite", planarconfig="contig", extrasamples=["unassalpha"]))
+        assert (pixels[:4] == 255).all()
+        assert np.abs(pixels[4:, :, 0] - (1 - RAMP[4:]) * 255).max() <= 1
+
     def test_pixels_without_data_are_black_and_do_not_decide_the_range(self):
         values = (RAMP * 1000).astype(np.float32)
         values[:8] = -9999
@@ -189,6 +226,57 @@ class TestGrey:
     def test_a_sixteen_bit_png_of_twelve_bits(self):
         pixels = decode(png_encode((RAMP * 4095).astype(np.uint16)))[..., 0]
         assert np.abs(pixels - RAMP * 255).max() <= 1
+
+
+class TestMissing:
+    """Pixels that GDAL's tag marks as not measured: black, and the others as if all were measured."""
+
+    @staticmethod
+    def mark(values: np.ndarray, number: str, **options: Any) -> bytes:
+        return tiff(values, extratags=[(42113, "s", 0, number, True)], **options)
+
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "number", "low", "high"),
+        [
+            ("uint16", "0", 1000, 3040),
+            ("uint16", "65535", 0, 3000),
+            ("uint16", "0.0", 30_000, 31_000),
+            ("int16", "-32768", 0, 3000),
+            ("int16", "-32768", -1024, 3071),
+            ("uint32", "0", 1000, 3040),
+            ("float32", "-9999", 0.2, 0.9),
+            ("float32", "-3.40282346638529e+38", 0, 1),
+            ("float16", "-9999", 0, 1000),
+        ],
+    )
+    @pytest.mark.parametrize("draw", [lambda low, high, dtype: (low + RAMP * (high - low)).astype(dtype), colours])
+    def test_they_do_not_change_the_others(self, draw, dtype, number, low, high, value_range):
+        values = draw(low, high, dtype)
+        kind = {"photometric": "rgb" if values.ndim == 3 else "minisblack"}
+        expected, holes = decode(tiff(values, **kind), value_range).astype(int), values.copy()
+        holes[5, 5], expected[5, 5] = float(number), 0
+        pixels = decode(self.mark(holes, number, **kind), value_range)
+        assert (pixels[5, 5] == 0).all()
+        assert np.abs(pixels - expected).max() <= 1  # of floats one value more or less is clipped
+
+    def test_they_do_not_change_alpha(self):
+        values = np.concatenate([colours(0, 4095, np.uint16), np.full((SIDE, SIDE, 1), 65535, np.uint16)], axis=-1)
+        options = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+        for number in ("65535", "-1"):
+            assert (decode(self.mark(values, number, **options)) == decode(tiff(values, **options))).all()
+        values[5, 5, :3] = 0
+        assert (decode(self.mark(values, "0", **options))[6:] == decode(tiff(values, **options))[6:]).all()
+
+    @pytest.mark.parametrize("number", ["-9999", "70000", "nan", "", "none"])
+    def test_a_number_that_no_pixel_has_marks_none(self, number):
+        values = (RAMP * 4095).astype(np.uint16)
+        for value_range in ("auto", "minmax"):
+            assert (decode(self.mark(values, number), value_range) == decode(tiff(values), value_range)).all()
+
+    @pytest.mark.parametrize("dtype", ["uint16", "float32"])
+    def test_not_one_measured_value_is_refused(self, dtype):
+        assert "no pixel has a value" in refusal(self.mark(np.full((SIDE, SIDE), 7, dtype), "7"))
 
 
 class TestColour:
@@ -232,6 +320,38 @@ class TestColour:
             pixels = decode(data)
             assert (pixels[:4] == 255).all()
             assert np.abs(pixels[4:] - colours(0, 255, float)[4:]).max() <= 2
+
+    @pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+    @pytest.mark.parametrize(
+        ("dtype", "top", "opaque"),
+        [("uint16", 4095, 65535), ("uint16", 65535, 65535), ("uint32", 4095, 2**32 - 1), ("float32", 1, 1)],
+    )
+    @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+    @pytest.mark.parametrize("bands", [1, 3])
+    def test_colours_multiplied_by_alpha_are_as_those_that_are_not(
+        self, bands, planarconfig, dtype, top, opaque, value_range
+    ):
+        alpha = np.tile(np.linspace(0, 1, SIDE), (SIDE, 1))[..., None]
+        straight = colours(0, top, dtype)[..., :bands]
+        straight[:, -3:] = top  # as bright as it gets, also at the edge of what is opaque
+        straight[:, 1] = top
+        alpha[:, 1] = 0.001
+        whole = (lambda values: np.rint(values).astype(dtype)) if opaque > 1 else (lambda values: values.astype(dtype))
+        pictures = []
+        for colour, kind in ((straight, "unassalpha"), (whole(straight * alpha), "assocalpha")):
+            values = np.concatenate([colour, whole(alpha * opaque)], axis=-1)
+            values = np.moveaxis(values, -1, 0) if planarconfig == "separate" else values
+            photometric = "rgb" if bands == 3 else "minisblack"
+            data = tiff(values, photometric=photometric, planarconfig=planarconfig, extrasamples=[kind])
+            pictures.append(decode(data, value_range).astype(int))
+        assert np.abs(pictures[0] - pictures[1]).max() <= 1
+        assert pictures[0].std() > 20
+
+    @pytest.mark.parametrize("dtype", ["uint16", "float32"])
+    def test_what_is_transparent_everywhere_keeps_its_colours(self, dtype):
+        values = np.concatenate([colours(0, 4095, dtype), np.zeros((SIDE, SIDE, 1), dtype)], axis=-1)
+        for kind in ("assocalpha", "unassalpha"):
+            self.check(decode(tiff(values, photometric="rgb", extrasamples=[kind]), "minmax"))
 
     def test_a_fourth_band_that_is_no_alpha_is_left_out(self):
         values = np.concatenate([colours(0, 1023, np.uint16), np.zeros((SIDE, SIDE, 1), np.uint16)], axis=-1)

@@ -1,5 +1,6 @@
 import sys
 
+import numpy as np
 import pillow_heif
 import pytest
 
@@ -17,6 +18,18 @@ def heic() -> bytes:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_pillow_writes_is_recognized(kind):
     assert find_format(encode(draw(1), kind)) == kind
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(b"-1.0", "<f4"), (b"1.0", ">f4")])
+def test_a_grey_pfm_is_a_picture_by_name_and_content(scale, dtype):
+    rows = np.linspace(0, 1, 32, dtype=dtype).repeat(32)  # the last one comes first
+    data = b"Pf\n32 32\n" + scale + b"\n" + rows.tobytes()
+    assert is_picture_name("depth/1.PFM")
+    assert inspect_image(data, min_side=8, max_megapixels=1) == ImageFacts(32, 32, "F")
+    pixels = decode_image(data, image_size=32, resize="stretch")
+    assert abs(pixels[::-1, 5, 1] - np.linspace(0, 255, 32)).max() <= 1
+    with pytest.raises(BadImageError, match="a PFM in colour, which is not read"):
+        inspect_image(b"PF" + data[2:], min_side=8, max_megapixels=1)
 
 
 def test_heic_is_read_like_a_png_of_the_same_picture(heic):

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from pipeline.data.image import BadImageError, ImageFacts, compute_image_id, decode_image, inspect_image
+from tests.pipeline.data.hostile import add_chunk, make_chunk
 
 RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
 
@@ -133,6 +135,24 @@ class TestColour:
     def test_colour_with_alpha_gets_a_white_background(self, alpha, expected, kind):
         assert colour(encode(Image.new("RGBA", (20, 20), (*RED, alpha)), kind)) == pytest.approx(list(expected), abs=1)
 
+    @pytest.mark.parametrize(
+        ("bands", "photometric", "alpha", "expected"),
+        [
+            (1, "minisblack", 255, 100),
+            (1, "minisblack", 128, 177),
+            (1, "minisblack", 0, 100),  # everywhere: as if it were opaque
+            (3, "rgb", 255, 100),
+            (3, "rgb", 128, 177),
+        ],
+    )
+    def test_colour_multiplied_by_alpha_gets_a_white_background(self, bands, photometric, alpha, expected):
+        values = np.full((20, 20, bands + 1), round(100 * (alpha or 255) / 255), np.uint8)
+        values[..., -1] = alpha
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, values, photometric=photometric, planarconfig="contig", extrasamples=["assocalpha"])
+        assert inspect(buffer.getvalue())
+        assert colour(buffer.getvalue()) == pytest.approx([expected] * 3, abs=1)
+
     def test_a_transparent_colour_without_an_alpha_channel_becomes_white(self):
         for mode, shown, hidden in (("RGB", RED, (1, 2, 3)), ("L", 9, 77)):
             image = Image.new(mode, (20, 20), hidden)
@@ -140,6 +160,24 @@ class TestColour:
             pixels = decode(encode(image, transparency=hidden), 20)
             assert (pixels[:10] == shown).all()
             assert (pixels[10:] == WHITE).all()
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+    @pytest.mark.parametrize("part", [0, 0.34, 0.7, 1])
+    def test_a_transparent_grey_becomes_white_at_every_depth(self, bits, part):
+        most = 2**bits - 1
+        hidden = round(part * most)
+        row = [0, most, hidden, max(hidden - 1, 0), min(hidden + 1, most)] + [0] * 11
+        packed = int.from_bytes(b"".join(value.to_bytes(2) for value in row)) if bits == 16 else 0
+        for value in row if bits < 16 else ():
+            packed = packed << bits | value
+        plain = png(16, 16, bits=bits, colour_type=0, rows=(b"\0" + packed.to_bytes(2 * bits)) * 16)
+        pixels, bare = decode(add_chunk(plain, make_chunk(b"tRNS", struct.pack(">H", hidden)))), decode(plain)
+        expected = [[255] * 3 if value == hidden else seen for value, seen in zip(row, bare[0].tolist(), strict=True)]
+        assert pixels.tolist() == [expected] * 16
+
+    def test_a_deep_picture_of_nothing_but_the_transparent_grey_keeps_it(self):
+        plain = png(16, 16, bits=16, colour_type=0, rows=(b"\0" + b"\x80\x80" * 16) * 16)
+        assert colour(add_chunk(plain, make_chunk(b"tRNS", b"\x80\x80"))) == [128, 128, 128]
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
     @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -33,6 +33,7 @@ class TestListing:
             "tiff",
             "ppm",
             "pgm",
+            "pfm",
             "jfif",
             "jpe",
             "heic",

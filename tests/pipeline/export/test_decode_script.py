@@ -1,8 +1,10 @@
 """decode.py gives exactly the pixels that training got, or refuses."""
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from pipeline.data.image import decode_image
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.export.decode_script import DecodeScript, load_decode_script, make_decode_script
+from tests.pipeline.data.hostile import make_chunk
 from tests.pipeline.export.contracts import make_contract
 
 SIZE = 32
@@ -45,6 +48,13 @@ def see_through(everywhere: bool) -> Image.Image:
     return image
 
 
+def hide_grey(bits: int) -> bytes:
+    """A PNG of so many bits, in which one shade is transparent."""
+    header, rows = struct.pack(">IIBBBBB", 40, 30, bits, 0, 0, 0, 0), (b"\0" + bytes(range(5 * bits))) * 30
+    chunks = ((b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(make_chunk(*chunk) for chunk in chunks)
+
+
 PICTURES = {
     "png": encode(draw()),
     "exact size": encode(draw(SIZE, SIZE)),
@@ -62,15 +72,23 @@ PICTURES = {
     "palette": encode(draw().convert("P")),
     "palette, transparent": encode(draw().convert("P"), transparency=3),
     "grey, transparent": encode(draw().convert("LA")),
+    **{f"grey of {bits} bits, one transparent": hide_grey(bits) for bits in (1, 2, 4, 8)},
     "black and white": encode(draw().convert("1")),
     "transparent": encode(see_through(everywhere=False)),
     "transparent everywhere": encode(see_through(everywhere=True)),
+    "ppm": encode(draw(), "PPM"),
+    "ppm of seven bits": b"P6 80 50 127\n" + bytes(range(120)) * 100,
+    "pbm": encode(draw().convert("1"), "PPM"),
+    "pbm, plain": b"P1 10 10\n" + b"0 1 " * 50,
     "tall": encode(draw(20, 300)),
 }
 DEEP = {
     "16-bit grey": encode(Image.fromarray(np.arange(4000, dtype=np.uint16).reshape(50, 80) * 16)),
+    "16-bit grey, one transparent": hide_grey(16),
     "float": encode(Image.fromarray(np.linspace(0, 1, 4000, dtype=np.float32).reshape(50, 80)), "TIFF"),
     "lab": encode(draw().convert("LAB"), "TIFF"),
+    "16-bit ppm": b"P6 80 50 65535\n" + np.arange(12_000, dtype=">u2").tobytes(),
+    "12-bit ppm": b"P6 80 50 4095\n" + (np.arange(12_000, dtype=">u2") % 4096).tobytes(),
 }
 
 
