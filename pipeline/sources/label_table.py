@@ -10,6 +10,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
+from pipeline.sources.list_lines import names_picture, split_lines
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
@@ -143,20 +144,20 @@ def _read_table(
 def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]) -> list[Line]:
     """Of a list without header, as `cats/1.jpg 0` or `0,cats/1.jpg` a line: one is put above it. Others as they are. stems: of
     pictures, which a line may name without extension."""
-
-    def names_picture(field: str) -> bool:
-        return is_picture(field) or field in stems
-
     first = lines[0][1] if lines else []
     if columns.path in first or columns.label is None:
         return lines
-    if len(first) == 1 and not is_picture(first[0]):  # a space separates, which paths may have, too
-        lines = [(number, fields[0].rsplit(maxsplit=1)) for number, fields in lines]
-        first = lines[0][1]
-    if len(first) != 2 or sum(map(names_picture, first)) != 1:
-        return lines
     titles = [columns.path, columns.label]
-    return [(0, titles if names_picture(first[0]) else titles[::-1]), *lines]
+    if len(first) == 1:  # a blank separates, which paths and classes may have, too
+        if found := split_lines([" ".join(fields).strip() for _, fields in lines], stems):
+            pairs, is_before = found
+            body = [(number, pair) for (number, _), pair in zip(lines, pairs, strict=True)]
+            return [(0, titles if is_before else titles[::-1]), *body]
+        return lines
+    named = [names_picture(field, stems) for field in first]
+    if len(first) != 2 or sum(named) != 1:
+        return lines
+    return [(0, titles if named[0] else titles[::-1]), *lines]
 
 
 def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:

@@ -79,6 +79,19 @@ def test_of_a_list_separated_by_blanks_the_last_word_is_the_class():
     ]
 
 
+def test_classes_of_two_words_in_a_list_without_extensions():
+    """FGVC-Aircraft's images_manufacturer_train.txt and images_family_train.txt."""
+    for first in ("Boeing 737", "British Aerospace", "Airbus"):
+        data = f"1025794 {first}\n1340192 McDonnell Douglas\n0056978 A320\n0000001 Eurofighter Typhoon\n".encode()
+        rows = parse_labels(data, COLUMNS, "l.txt", {"1025794", "1340192", "0056978"})
+        assert [(row.path, row.label) for row in rows] == [
+            ("1025794", first),
+            ("1340192", "McDonnell Douglas"),
+            ("0056978", "A320"),
+            ("0000001", "Eurofighter Typhoon"),
+        ]
+
+
 @pytest.mark.parametrize("row", ["pics/1.jpg,cat,7", "pics/1.JPG cat 7", "1,a b.png,cat", "1.png,2.png"])
 def test_a_table_without_a_header_is_told_to_get_one(row):
     line = refusal(f"{row}\n{row.replace('1', '2')}\n")
