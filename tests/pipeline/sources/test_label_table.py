@@ -79,6 +79,14 @@ def test_of_a_list_separated_by_blanks_the_last_word_is_the_class():
     ]
 
 
+def test_commas_in_names_of_pictures_of_a_list_without_header():
+    """Clothing1M's clean_label_kv.txt."""
+    assert parse("images/3196818843,142061744.jpg 0\nimages/4,5.jpg 1\n") == [
+        ("images/3196818843,142061744.jpg", "0", "", ""),
+        ("images/4,5.jpg", "1", "", ""),
+    ]
+
+
 def test_classes_of_two_words_in_a_list_without_extensions():
     """FGVC-Aircraft's images_manufacturer_train.txt and images_family_train.txt."""
     for first in ("Boeing 737", "British Aerospace", "Airbus"):
