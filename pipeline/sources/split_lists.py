@@ -13,12 +13,13 @@ from pipeline.sources.csv_table import decode_csv
 from pipeline.sources.decision import IGNORED, Decision, write_name
 from pipeline.sources.label_finder import Finder, find_named
 from pipeline.sources.label_table import LabelRow
-from pipeline.sources.names import find_split_word
+from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.reading import TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
 _ENDINGS = (".txt", ".lst")
 _FIELDS = re.compile(r"[\s,;]+")  # between a path and what else a line has: a class, a number
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _TRIED = 20  # lines of a list that nobody has named
 _NOT_LISTED = "in no list of data.splits"
 
@@ -170,12 +171,49 @@ def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[st
     heads = {path: _read_head(read_file(path)) for path in found}
     finder = _make_finder(heads.values(), {file.path: tables[file.path] for file in files if not file.reason})
     named = {path: split for path, split in found.items() if _names_pictures(heads[path], finder)}
+    if groups := _group(named, tables):
+        decision.notes.append(_describe(groups, tables))
+
+
+def _describe(groups: list[dict[str, str]], tables: Mapping[str, str]) -> str:
+    """A line that proposes the first of several partitions, as only a person can choose."""
+    listed = sorted(tables[path] for group in groups for path in group)
+    pairs = ", ".join(f"{write_name(tables[path])}: {split}" for path, split in sorted(groups[0].items()))
+    advice = f"data.splits={{{pairs}}} takes"
+    if len(groups) == 1:
+        return f"{list_names(listed)} list pictures and are not read: {advice} their splits"
+    rest = "; pictures in none of these lists are left out" if "train" in groups[0].values() else ""
+    return (
+        f"{list_names(listed)} list the pictures of {len(groups)} partitions and are not read: {advice} the splits of the "
+        f"first{rest}"
+    )
+
+
+def _group(named: Mapping[str, str], tables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Lists that together are the splits of a set, as split by path: all, if each is of another split; else, of several
+    partitions, those whose names differ by the split only, as train2 and test2."""
     if len(set(named.values())) == len(named) > 1:
-        pairs = ", ".join(f"{write_name(tables[path])}: {split}" for path, split in sorted(named.items()))
-        decision.notes.append(
-            f"{list_names(sorted(tables[path] for path in named))} list pictures and are not read: data.splits={{{pairs}}} "
-            "takes their splits"
-        )
+        return [dict(named)]
+    groups: dict[str, dict[str, list[str]]] = {}
+    keys = {path: _find_partition(tables[path]) for path in named}
+    for path in sorted(named, key=lambda path: (keys[path], path)):
+        groups.setdefault(str(keys[path]), {}).setdefault(named[path], []).append(path)
+    for group in groups.values():
+        if "val" in group:  # train and val together, beside each alone
+            group["train"] = [path for path in group.get("train", []) if "val" not in PurePosixPath(path).stem.lower()]
+    kept = [{split: paths for split, paths in group.items() if paths} for group in groups.values()]
+    return [
+        {paths[0]: split for split, paths in group.items()}
+        for group in kept
+        if len(group) > 1 and all(len(paths) == 1 for paths in group.values())
+    ]
+
+
+def _find_partition(text: str) -> tuple[str, list[str], list[int]]:
+    """What a list's path says but for the split: its folder, and the words and numbers of its name."""
+    path = PurePosixPath(text)
+    words = [word for word in find_words(path.stem) if not find_split_word(word)]
+    return str(path.parent), words, [int(number) for number in _DIGITS.findall(path.stem)]
 
 
 def _guess_split(text: str) -> str:
