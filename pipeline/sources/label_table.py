@@ -34,6 +34,7 @@ _GROUPS = frozenset(
         *("clip", "camera", "session", "study", "series", "burst", "sequence", "seq", "location", "site"),
     }
 )
+_PARTICLES = frozenset({"is", "in", "for", "set", "split", "flag"})  # beside the word of a split in a title
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
 
 
@@ -74,9 +75,11 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str, stems: Collectio
     ]
 
 
-def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()) -> Iterator[str]:
+def find_doubts(
+    data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset(), *, is_split: bool = False
+) -> Iterator[str]:
     """What a person should look at: labels that look like missing ones, and columns that are not read, but look like splits or
-    groups. Arguments, errors: see `parse_labels`."""
+    groups. is_split: the whole file is one, so that no column is asked for. Other arguments, errors: see `parse_labels`."""
     header, body = _read_table(data, columns, name, stems)
     if body[0][0] == 1 and not is_json(data):
         yield f"{name} has no header: column {1 + header.index(columns.path)} is taken for paths, the other for labels"
@@ -90,20 +93,27 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection
         values = {line[number] for _, line in body} - {""}
         if title in (columns.path, columns.label, columns.split, columns.group, columns.time):
             continue
-        if all(map(_is_bit, values)):
-            is_split = (
+        is_bit = all(map(_is_bit, values))
+        if is_bit:
+            says_split = (
                 find_split_word(title) in ("train", "val", "test") and columns.label in header and len(values) > 1
             )
-            values = {"train", "test"} if is_split else set()
+            values = {"train", "test"} if says_split else set()
         words = {find_split_word(value) for value in values} if len(values) < _MANY else {""}
-        if columns.split not in header and "train" in words and words <= {"train", "val", "test"}:
+        if columns.split not in header and not is_split and "train" in words and words <= {"train", "val", "test"}:
             reads = f"data.label_columns.split={write_value(title)} reads it"
-            yield f"column {title} of {name} names splits and is not read: {reads}"
+            names = "may name" if is_bit and _says_more(title) else "names"
+            yield f"column {title} of {name} {names} splits and is not read: {reads}"
         elif columns.group not in header and _GROUPS & set(find_words(title)) and 1 < len(values) < len(body):
             yield (
                 f"column {title} of {name} may name what must not be divided between train and test, and is not read: "
                 f"data.label_columns.group={write_value(title)} with split.group=column keeps it together"
             )
+
+
+def _says_more(title: str) -> bool:
+    """Whether a title has more words than one of a split needs: service_test, not is_valid."""
+    return any(word not in _PARTICLES and not find_split_word(word) for word in find_words(title))
 
 
 def _find_several(labels: Counter[str], name: str) -> Iterator[str]:

@@ -224,6 +224,23 @@ class TestDoubts:
         assert "data.label_columns.split=set" in doubts(text)[0]
         assert doubts(text, split="set") == []
 
+    @pytest.mark.parametrize(
+        ("title", "words"),
+        [("is_valid", "names"), ("test", "names"), ("TrainSet", "names"), ("service_test", "may name")],
+    )
+    def test_a_column_of_0_and_1_with_the_word_of_a_split(self, title, words):
+        assert doubts(f"path,label,{title}\na,cat,1\nb,dog,0\n") == [
+            f"column {title} of labels.csv {words} splits and is not read: data.label_columns.split={title} reads it"
+        ]
+
+    @pytest.mark.parametrize(
+        "text", ["path,label,service_test\na,cat,True\nb,dog,False\n", "path,label,set\na,b,train\n"]
+    )
+    def test_no_column_is_asked_for_in_a_table_that_is_a_split(self, text):
+        """FairFace's fairface_label_train.csv and fairface_label_val.csv."""
+        assert doubts(text) != []
+        assert list(find_doubts(text.encode(), COLUMNS, "train.csv", is_split=True)) == []
+
     def test_groups_that_are_not_read(self):
         text = "path,label,PatientID\na,cat,p1\nb,dog,p1\nc,dog,p2\n"
         assert "data.label_columns.group=PatientID with split.group=column" in doubts(text)[0]
