@@ -10,7 +10,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
-from pipeline.sources.list_lines import names_picture, split_lines
+from pipeline.sources.list_lines import is_number, names_picture, split_lines
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
@@ -146,6 +146,8 @@ def _read_table(
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
         raise PipelineError(f"{what} has a header and no rows: expected a row per picture")
+    if columns.path not in header and not is_json(data):
+        _check_header(header, lines[1][1], stems, what)
     named = [title for title, text in zip(header, lines[1][1], strict=False) if is_picture(text)]
     _find_column(header, columns.path, "path", name, guess=named[0] if named else "")
     return header, [fit_line(line, header, what) for line in lines[1:]]
@@ -168,6 +170,22 @@ def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]
     if len(first) != 2 or sum(named) != 1:
         return lines
     return [(0, titles if named[0] else titles[::-1]), *lines]
+
+
+def _check_header(header: list[str], second: list[str], stems: Collection[str], what: str) -> None:
+    """Raises PipelineError for a first row that is none. second: the row below it."""
+    words = " ".join(header).split()
+    received = ", ".join(header[:20])
+    advice = "expected path,label above it, and commas, semicolons or tabs between columns"
+    if len(words) == 1 and words[0].isdecimal() and not "".join(second).isdecimal():
+        raise PipelineError(
+            f"{what} begins with a number, {received}, which seems to count its rows: expected a header such as path,label; "
+            "delete that line, and write commas, semicolons or tabs between columns"
+        )
+    if all(map(is_number, words)):
+        raise PipelineError(f"{what} has no header: its first row is only numbers, {received!r}; {advice}")
+    if any(names_picture(word, stems) and not word.isalpha() for word in words):
+        raise PipelineError(f"{what} has no header: its first row names a picture, {received!r}; {advice}")
 
 
 def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:

@@ -14,6 +14,11 @@ def names_picture(text: str, stems: Collection[str] = frozenset()) -> bool:
     return is_picture(text) or text.replace("\\", "/").rpartition("/")[2] in stems
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, whole or with a decimal point."""
+    return bool(_NUMBER.fullmatch(text))
+
+
 def split_lines(texts: list[str], stems: Collection[str] = frozenset()) -> tuple[list[list[str]], bool] | None:
     """(what stands before and behind a blank of each line, whether the picture is before it); None if the first line does not
     name a picture at one of its ends, or names one at both, or if there seem to be more columns than two.
@@ -63,5 +68,5 @@ def _have_columns(labels: list[str]) -> bool:
     return (
         is_even
         and len(columns) > 1
-        and any(all(map(_NUMBER.fullmatch, column)) or all(map(find_split_word, column)) for column in columns)
+        and any(all(map(is_number, column)) or all(map(find_split_word, column)) for column in columns)
     )

@@ -107,6 +107,26 @@ def test_a_table_without_a_header_is_told_to_get_one(row):
     assert "expected path,label above it" in line
 
 
+@pytest.mark.parametrize("row", ["Abyssinian_1 1 1 1", "1,Abyssinian_1,2", "x/Abyssinian_1;1;1"])
+def test_so_is_one_that_names_pictures_of_the_source_without_extension(row):
+    with pytest.raises(PipelineError, match="has no header: its first row names a picture"):
+        parse_labels(f"{row}\n{row}\n".encode(), COLUMNS, "l.txt", {"Abyssinian_1"})
+
+
+def test_a_table_of_numbers_has_no_header():
+    """ImageNet's ILSVRC2012_validation_ground_truth.txt."""
+    assert "has no header: its first row is only numbers, '490'" in refusal("490\n361\n")
+    assert "has no header: its first row is only numbers, '1, 2.5'" in refusal("1,2.5\n2,3\n")
+
+
+@pytest.mark.parametrize("rest", ["Male Smiling\n1.jpg 1 -1\n", "path,label\n1.jpg,cat\n"])
+def test_a_line_above_the_header_that_counts_the_rows_is_named(rest):
+    """CelebA's list_attr_celeba.txt."""
+    line = refusal(f"202599\n{rest}")
+    assert "begins with a number, 202599, which seems to count its rows: expected a header such as path,label" in line
+    assert "delete that line" in line
+
+
 def test_the_column_that_has_names_of_pictures_is_proposed():
     assert refusal("id,file_name,label\n1,a.jpg,cat\n").endswith(
         "set data.label_columns.path to the one that is meant, such as 'file_name'"
