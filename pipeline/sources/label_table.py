@@ -138,7 +138,7 @@ def _read_table(
     what = f"data.labels {name!r}"
     wanted = {columns.path, columns.label or columns.path}
     if is_json(data):
-        lines = read_objects(data, what)
+        lines = read_objects(data, what, stems)
     else:
         lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns, stems)
     header = [title.strip() for _, line in lines[:1] for title in line]
