@@ -14,6 +14,8 @@ from pipeline.sources.list_lines import is_number, names_picture, split_lines
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
+_HEAD = 1 << 18  # bytes of a table of which only the first rows are asked for
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MARKS = "|;,+/ "  # between several labels in one cell
 _MANY = 10  # values; a column with so many names no splits
 _MISSING = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>", "?"})
@@ -129,6 +131,19 @@ def _find_several(labels: Counter[str], name: str) -> Iterator[str]:
                 "of its own: a picture has one class here; keep one label in these rows, or empty their cells"
             )
             return
+
+
+def read_first_rows(data: bytes, stems: Collection[str]) -> list[list[str]]:
+    """Fields of the first rows of a table below its header, whatever its columns are called; none if it has no header and needs
+    one. Arguments, errors: see `parse_labels`."""
+    if is_json(data):
+        return [line for _, line in read_objects(data, "", stems)[1:]]
+    head = data if data.startswith(_UTF16) or len(data) <= _HEAD else data[: data.rfind(b"\n", 0, _HEAD) + 1]
+    lines = list(read_lines(decode_csv(head, ""), {"path", "label"}, ""))
+    listed = _add_header(lines, LabelColumns(path="path", label="label", split="", group="", time=""), stems)
+    if listed is lines and lines and any(names_picture(word, stems) for word in " ".join(lines[0][1]).split()):
+        return []
+    return [line for _, line in listed[1:]]
 
 
 def _read_table(

@@ -1,7 +1,9 @@
 """Lines of lists without header, as `cats/1.jpg 0` or `1000074 British Aerospace`: which part names the picture."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from unicodedata import normalize
 
 from pipeline.sources.names import find_split_word
 from pipeline.sources.tree import is_picture
@@ -9,9 +11,41 @@ from pipeline.sources.tree import is_picture
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
+class Names:
+    """Names of a source's pictures. stems: without folders and extensions."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.stems = set(map(find_stem, paths))
+
+    def are_in(self, rows: list[list[str]]) -> bool:
+        """Whether a field names a picture, whatever its case; where names are mere numbers, a field of most rows."""
+        fields = [set(map(find_stem, row)) for row in rows]
+        if _are_named([row & self.stems for row in fields]):
+            return True
+        return _are_named([self._folded & set(map(_fold, row)) for row in fields])
+
+    @cached_property
+    def _folded(self) -> set[str]:
+        return set(map(_fold, self.stems))
+
+
+def _fold(name: str) -> str:
+    return normalize("NFC", name).casefold()
+
+
+def _are_named(rows: list[set[str]]) -> bool:
+    return any(not name.isdecimal() for row in rows for name in row) or 2 * sum(map(bool, rows)) > len(rows)
+
+
+def find_stem(path: str) -> str:
+    """The name of a file without folders, and without the extension of a picture."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return name.rpartition(".")[0] if is_picture(name) else name
+
+
 def names_picture(text: str, stems: Collection[str] = frozenset()) -> bool:
     """Whether a text ends as the name of a picture does, or names one of `stems`, without extension."""
-    return is_picture(text) or text.replace("\\", "/").rpartition("/")[2] in stems
+    return is_picture(text) or find_stem(text) in stems
 
 
 def is_number(text: str) -> bool:
@@ -63,10 +97,9 @@ def _split_before(text: str, stems: Collection[str], is_word: bool) -> list[str]
 
 def _have_columns(labels: list[str]) -> bool:
     """Whether labels are several columns: they have as many words each, and one of these is always a number, or a split."""
-    columns = list(zip(*(label.split() for label in labels if label), strict=False))
-    is_even = len({len(label.split()) for label in labels if label}) == 1
-    return (
-        is_even
-        and len(columns) > 1
-        and any(all(map(is_number, column)) or all(map(find_split_word, column)) for column in columns)
-    )
+    rows = [label.split() for label in labels if label]
+    if len(set(map(len, rows))) != 1:
+        return False
+    columns = list(zip(*rows, strict=True))
+    are_words = [all(map(is_number, column)) or all(map(find_split_word, column)) for column in columns]
+    return len(columns) > 1 and any(are_words)

@@ -13,6 +13,7 @@ from pipeline.sources.csv_table import decode_csv
 from pipeline.sources.decision import IGNORED, Decision, write_name
 from pipeline.sources.label_finder import Finder, find_named
 from pipeline.sources.label_table import LabelRow
+from pipeline.sources.list_lines import find_stem
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.reading import TreeFile, list_names
 from pipeline.sources.tree import is_picture
@@ -233,8 +234,8 @@ def _make_finder(heads: Iterable[list[LabelRow]], pictures: Mapping[str, str]) -
     """Of those pictures only that lines can mean, as there may be a million."""
     rows = [row for head in heads for row in head]
     texts = {text for row in rows for text in (row.path, _get_field(row, 0), _get_field(row, -1))}
-    stems = set(map(_find_stem, texts))
-    return Finder({path: text for path, text in pictures.items() if _find_stem(text) in stems}, None, "")
+    stems = set(map(find_stem, texts))
+    return Finder({path: text for path, text in pictures.items() if find_stem(text) in stems}, None, "")
 
 
 def _names_pictures(rows: list[LabelRow], finder: Finder) -> bool:
@@ -244,8 +245,3 @@ def _names_pictures(rows: list[LabelRow], finder: Finder) -> bool:
     except PipelineError:  # several pictures are meant alike
         return False
     return 2 * sum(path is not None for _, path in found) > len(rows)
-
-
-def _find_stem(text: str) -> str:
-    name = text.replace("\\", "/").rpartition("/")[2]
-    return PurePosixPath(name).stem if is_picture(name) else name

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.label_table import find_doubts, parse_labels
+from pipeline.sources.label_table import find_doubts, parse_labels, read_first_rows
 
 COLUMNS = LabelColumns(path="path", label="label", split="split", group="group", time="time")
 
@@ -269,3 +269,23 @@ class TestDoubts:
     def test_nothing_else(self):
         text = "path,label,patient,width,MEL,mode\na,cat,1,20,0,fast\nb,dog,2,20,1,train it\nc,dog,3,9,0,test\n"
         assert doubts(text) == []
+
+
+class TestFirstRows:
+    """Of a table of which nobody has said what its columns are called."""
+
+    @pytest.mark.parametrize(
+        "text",
+        ["id;kind\na;cat\n", "a.jpg cat", "a\tcat\n", '{"id": "a", "kind": "cat"}', "id,kind\na,cat".encode("utf-16")],
+    )
+    def test_they_are_those_below_the_header(self, text):
+        (row,) = read_first_rows(text.encode() if isinstance(text, str) else text, {"a"})
+        assert row in (["a", "cat"], ["a.jpg", "cat"])
+
+    @pytest.mark.parametrize("text", ["", "id,kind\n", "a.jpg,cat,7\nb.jpg,dog,8\n", "a 1 1\na 2 1\n"])
+    def test_there_are_none_without_a_header_that_is_needed(self, text):
+        assert read_first_rows(text.encode(), {"a"}) == []
+
+    def test_a_large_file_is_not_read_to_its_end(self):
+        data = b"id,kind\n" + b"a,cat\n" * 100_000 + b"\xff"
+        assert set(map(tuple, read_first_rows(data, {"a"}))) == {("a", "cat")}

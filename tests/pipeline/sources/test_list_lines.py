@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.sources.list_lines import names_picture, separates_by_blank, split_lines
+from pipeline.sources.list_lines import Names, find_stem, is_number, names_picture, separates_by_blank, split_lines
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,33 @@ class TestSplitLines:
 )
 def test_a_blank_separates_where_only_the_picture_has_commas(line, expected):
     assert separates_by_blank(line, ",;") is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"), [("a/b.JPG", "b"), ("a\\b.jpg", "b"), ("v1.2", "v1.2"), ("a/v1.2.png", "v1.2"), ("a/", "")]
+)
+def test_the_stem_of_a_name_is_without_folders_and_the_extension_of_a_picture(path, stem):
+    assert find_stem(path) == stem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("7", True), ("-1.5", True), ("007", True), ("7a", False), ("1.2.3", False), ("", False)]
+)
+def test_numbers(text, expected):
+    assert is_number(text) is expected
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            ([["x", "y"], ["cat_1.jpg", "y"]], True),
+            ([["x", "y"], ["y", "Images/CAT_1"]], True),
+            ([["7", "cat"], ["8", "cat"]], False),
+            ([["7", "cat"], ["7", "dog"], ["8", "dog"]], True),
+            ([["x", "y"]], False),
+            ([], False),
+        ],
+    )
+    def test_one_row_is_enough_but_of_numbers_most_are_needed(self, rows, expected):
+        assert Names(["images/cat_1.jpg", "images/7.jpg"]).are_in(rows) is expected
