@@ -64,7 +64,8 @@ def read_lines(text: str, wanted: set[str], what: str) -> Iterator[Line]:
 
 def _find_delimiter(header: str, wanted: set[str]) -> str:
     """The one by which the header has the columns that are asked for; else, as there may be no header, the one that leaves a
-    picture and one other field, a tab first; else the most frequent. None in `1,2.jpg 0`: names of files may have commas."""
+    picture and one other field, a tab first; else the most frequent. None in `1,2.jpg 0`, or below `1.jpg 0`: names may have
+    commas."""
     fields = {mark: [field.strip().strip('"') for field in header.split(mark)] for mark in _DELIMITERS}
     pictures = {mark: sum(map(is_picture, found)) for mark, found in fields.items()}
 
@@ -73,6 +74,8 @@ def _find_delimiter(header: str, wanted: set[str]) -> str:
         return len(wanted & set(fields[mark])), is_pair * (1 + (mark == "\t")), header.count(mark)
 
     best = max(_DELIMITERS, key=rate)
+    if best not in header and " " in header.strip():
+        return _NONE
     is_table = rate(best)[0] > 0 or any(pictures.values())
     return _NONE if not is_table and separates_by_blank(header, _DELIMITERS) else best
 

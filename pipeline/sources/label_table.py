@@ -175,8 +175,8 @@ def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]
     if columns.path in first or columns.label is None:
         return lines
     titles = [columns.path, columns.label]
-    if len(first) == 1:  # a blank separates, which paths and classes may have, too
-        if found := split_lines([" ".join(fields).strip() for _, fields in lines], stems):
+    if all(len(fields) == 1 for _, fields in lines):  # a blank separates, which paths and classes may have, too
+        if found := split_lines([fields[0] for _, fields in lines], stems):
             pairs, is_before = found
             body = [(number, pair) for (number, _), pair in zip(lines, pairs, strict=True)]
             return [(0, titles if is_before else titles[::-1]), *body]

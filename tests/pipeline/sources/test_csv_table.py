@@ -45,6 +45,9 @@ class TestLines:
         assert lines(f"{name}\t0\n") == [(1, [name, "0"])]
         assert lines(f"0\t{name}\n") == [(1, ["0", name])]
 
+    def test_below_a_line_with_blanks_alone_commas_separate_nothing(self):
+        assert lines("1.jpg cat\n2,3.jpg dog, brown\n") == [(1, ["1.jpg cat"]), (2, ["2,3.jpg dog, brown"])]
+
     @pytest.mark.parametrize(
         ("line", "fields"),
         [
