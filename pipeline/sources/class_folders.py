@@ -24,7 +24,7 @@ from pipeline.sources.names import (
     is_litter,
     make_unique_names,
 )
-from pipeline.sources.proposals import list_tables
+from pipeline.sources.proposals import find_tables
 from pipeline.sources.reading import AS_FOUND, Reading, TreeFile
 from pipeline.sources.split_lists import divide, find_lists
 from pipeline.sources.suspicions import BY_EXTENSION, merge_spellings, review
@@ -76,7 +76,8 @@ def read_tree(
     root = build_tree([name for name in kept.values() if is_picture(name)], {*map(_normalize, folders), *above} - {""})
     contents = _describe_contents(kept, sizes, identify)
     divided = partial(divide, lists=lists, tables=everything, left_out=left_out, read_file=read_file)
-    return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out, divided)
+    tables = find_tables(kept, everything, read_file)
+    return _read_folders(kept, _find(root, settings.root), where, settings, contents, left_out, divided, tables)
 
 
 def _describe_contents(
@@ -130,9 +131,10 @@ def _read_folders(
     contents: Contents,
     left_out: LeftOut,
     divided: Callable[[list[TreeFile], Decision], list[TreeFile]],
+    tables: list[str],
 ) -> Reading:
     empty = [folder.path for folder in root.walk() if not folder.count and folder.path]
-    decision = decide_layout(root, where, settings, contents, list_tables(kept.values()))
+    decision = decide_layout(root, where, settings, contents, tables)
     places = _place_files(kept, decision, left_out)
     if settings.layout == "auto":
         _leave_out_extras(places, kept, decision, left_out)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from pipeline.runtime.cells import read_cell
 from pipeline.runtime.errors import PipelineError
+from pipeline.sources.list_lines import separates_by_blank
+from pipeline.sources.tree import is_picture
 
 _DELIMITERS = (",", ";", "\t", "|")
+_NONE = "\x1f"  # occurs in no line, so that each is one field
 _MAX_FIELD = 1 << 20  # characters; csv's own limit is 128 KB
 _SEPARATOR = re.compile(r"sep=([,;\t|])\r?\n")
 _OTHER_FILES = {
@@ -60,13 +63,21 @@ def read_lines(text: str, wanted: set[str], what: str) -> Iterator[Line]:
 
 
 def _find_delimiter(header: str, wanted: set[str]) -> str:
-    """The one by which the header has the columns that are asked for; else the most frequent."""
+    """The one by which the header has the columns that are asked for; else, as there may be no header, the one that leaves a
+    picture and one other field, a tab first; else the most frequent. None in `1,2.jpg 0`, or below `1.jpg 0`: names may have
+    commas."""
+    fields = {mark: [field.strip().strip('"') for field in header.split(mark)] for mark in _DELIMITERS}
+    pictures = {mark: sum(map(is_picture, found)) for mark, found in fields.items()}
 
-    def rate(delimiter: str) -> tuple[int, int]:
-        titles = {title.strip().strip('"') for title in header.split(delimiter)}
-        return len(wanted & titles), header.count(delimiter)
+    def rate(mark: str) -> tuple[int, int, int]:
+        is_pair = len(fields[mark]) == 2 and pictures[mark] == 1
+        return len(wanted & set(fields[mark])), is_pair * (1 + (mark == "\t")), header.count(mark)
 
-    return max(_DELIMITERS, key=rate)
+    best = max(_DELIMITERS, key=rate)
+    if best not in header and " " in header.strip():
+        return _NONE
+    is_table = rate(best)[0] > 0 or any(pictures.values())
+    return _NONE if not is_table and separates_by_blank(header, _DELIMITERS) else best
 
 
 def fit_line(line: Line, header: list[str], what: str) -> Line:

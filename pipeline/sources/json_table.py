@@ -2,12 +2,14 @@
 lists, or one object that names the class of each picture or the pictures of each class."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.coco import is_coco, read_coco
 from pipeline.sources.csv_table import Line
+from pipeline.sources.list_lines import names_picture
 from pipeline.sources.tree import is_picture
 
 _EXPECTED = (
@@ -21,20 +23,21 @@ def is_json(data: bytes) -> bool:
     return data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
-def read_objects(data: bytes, what: str) -> list[Line]:
+def read_objects(data: bytes, what: str, stems: Collection[str] = frozenset()) -> list[Line]:
     """A header of all keys in the order in which they first come, and a line for each object: what it says as text, empty where
     it lacks a key or says null. Keys whose values are lists or objects, such as boxes, are left out. Of COCO's
     images, see `read_coco`; one object of pictures and classes has the columns `path` and `label`.
 
-    what: for messages, such as "data.labels 'a.jsonl'". Raises PipelineError, one line, for what is no such table.
+    what: for messages, such as "data.labels 'a.jsonl'". stems: names of the source's pictures, without extension. Raises
+    PipelineError, one line, for what is no such table.
     """
-    rows = _load(data, what)
+    rows = _load(data, what, stems)
     nested = {key for _, row in rows for key, value in row.items() if isinstance(value, dict | list)}
     header = list(dict.fromkeys(key for _, row in rows for key in row if key not in nested))
     return [(0, header), *((number, [_write(row.get(key)) for key in header]) for number, row in rows)]
 
 
-def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
+def _load(data: bytes, what: str, stems: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
     """(number, object): of the line, or in the list, from 1."""
     try:
         text = data.decode("utf-8-sig")
@@ -52,7 +55,7 @@ def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
     if len(found) == 1 and isinstance(found[0][1], dict):
         if is_coco(found[0][1]):
             return list(read_coco(found[0][1], what))
-        if rows := list(_read_map(found[0][1])):
+        if rows := list(_read_map(found[0][1], stems)):
             return list(enumerate(rows, start=1))
     for number, row in found:
         if not isinstance(row, dict) or not row:
@@ -62,16 +65,20 @@ def _load(data: bytes, what: str) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def _read_map(content: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _read_map(content: dict[str, Any], stems: Collection[str]) -> Iterator[dict[str, str]]:
     """A row for each picture of {picture: class} or {class: [picture, …]}; none of other objects."""
-    if all(map(is_picture, content)) and not any(isinstance(value, dict | list) for value in content.values()):
+    values = list(content.values())
+    if _name_pictures(list(content), stems) and not any(isinstance(value, dict | list) for value in values):
         yield from ({"path": path, "label": _write(value)} for path, value in content.items())
-    elif all(_lists_pictures(value) for value in content.values()):
+    elif all(isinstance(value, list) for value in values) and _name_pictures(list(chain(*values)), stems):
         yield from ({"path": path, "label": label} for label, paths in content.items() for path in paths)
 
 
-def _lists_pictures(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(path, str) and is_picture(path) for path in value)
+def _name_pictures(texts: list[Any], stems: Collection[str]) -> bool:
+    """Whether all have extensions of pictures, or most name some of the source."""
+    if not all(isinstance(text, str) for text in texts):
+        return False
+    return all(map(is_picture, texts)) or 2 * sum(names_picture(text, stems) for text in texts) > len(texts)
 
 
 def _is_object(text: str) -> bool:

@@ -10,9 +10,12 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
+from pipeline.sources.list_lines import is_number, names_picture, split_lines
 from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
+_HEAD = 1 << 18  # bytes of a table of which only the first rows are asked for
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MARKS = "|;,+/ "  # between several labels in one cell
 _MANY = 10  # values; a column with so many names no splits
 _MISSING = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>", "?"})
@@ -33,6 +36,7 @@ _GROUPS = frozenset(
         *("clip", "camera", "session", "study", "series", "burst", "sequence", "seq", "location", "site"),
     }
 )
+_PARTICLES = frozenset({"is", "in", "for", "set", "split", "flag"})  # beside the word of a split in a title
 _BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
 
 
@@ -73,9 +77,11 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str, stems: Collectio
     ]
 
 
-def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()) -> Iterator[str]:
+def find_doubts(
+    data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset(), *, is_split: bool = False
+) -> Iterator[str]:
     """What a person should look at: labels that look like missing ones, and columns that are not read, but look like splits or
-    groups. Arguments, errors: see `parse_labels`."""
+    groups. is_split: the whole file is one, so that no column is asked for. Other arguments, errors: see `parse_labels`."""
     header, body = _read_table(data, columns, name, stems)
     if body[0][0] == 1 and not is_json(data):
         yield f"{name} has no header: column {1 + header.index(columns.path)} is taken for paths, the other for labels"
@@ -89,20 +95,27 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection
         values = {line[number] for _, line in body} - {""}
         if title in (columns.path, columns.label, columns.split, columns.group, columns.time):
             continue
-        if all(map(_is_bit, values)):
-            is_split = (
+        is_bit = all(map(_is_bit, values))
+        if is_bit:
+            says_split = (
                 find_split_word(title) in ("train", "val", "test") and columns.label in header and len(values) > 1
             )
-            values = {"train", "test"} if is_split else set()
+            values = {"train", "test"} if says_split else set()
         words = {find_split_word(value) for value in values} if len(values) < _MANY else {""}
-        if columns.split not in header and "train" in words and words <= {"train", "val", "test"}:
+        if columns.split not in header and not is_split and "train" in words and words <= {"train", "val", "test"}:
             reads = f"data.label_columns.split={write_value(title)} reads it"
-            yield f"column {title} of {name} names splits and is not read: {reads}"
+            names = "may name" if is_bit and _says_more(title) else "names"
+            yield f"column {title} of {name} {names} splits and is not read: {reads}"
         elif columns.group not in header and _GROUPS & set(find_words(title)) and 1 < len(values) < len(body):
             yield (
                 f"column {title} of {name} may name what must not be divided between train and test, and is not read: "
                 f"data.label_columns.group={write_value(title)} with split.group=column keeps it together"
             )
+
+
+def _says_more(title: str) -> bool:
+    """Whether a title has more words than one of a split needs: service_test, not is_valid."""
+    return any(word not in _PARTICLES and not find_split_word(word) for word in find_words(title))
 
 
 def _find_several(labels: Counter[str], name: str) -> Iterator[str]:
@@ -120,6 +133,19 @@ def _find_several(labels: Counter[str], name: str) -> Iterator[str]:
             return
 
 
+def read_first_rows(data: bytes, stems: Collection[str]) -> list[list[str]]:
+    """Fields of the first rows of a table below its header, whatever its columns are called; none if it has no header and needs
+    one. Arguments, errors: see `parse_labels`."""
+    if is_json(data):
+        return [line for _, line in read_objects(data, "", stems)[1:]]
+    head = data if data.startswith(_UTF16) or len(data) <= _HEAD else data[: data.rfind(b"\n", 0, _HEAD) + 1]
+    lines = list(read_lines(decode_csv(head, ""), {"path", "label"}, ""))
+    listed = _add_header(lines, LabelColumns(path="path", label="label", split="", group="", time=""), stems)
+    if listed is lines and lines and any(names_picture(word, stems) for word in " ".join(lines[0][1]).split()):
+        return []
+    return [line for _, line in listed[1:]]
+
+
 def _read_table(
     data: bytes, columns: LabelColumns, name: str, stems: Collection[str] = frozenset()
 ) -> tuple[list[str], list[Line]]:
@@ -127,7 +153,7 @@ def _read_table(
     what = f"data.labels {name!r}"
     wanted = {columns.path, columns.label or columns.path}
     if is_json(data):
-        lines = read_objects(data, what)
+        lines = read_objects(data, what, stems)
     else:
         lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns, stems)
     header = [title.strip() for _, line in lines[:1] for title in line]
@@ -135,6 +161,8 @@ def _read_table(
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
         raise PipelineError(f"{what} has a header and no rows: expected a row per picture")
+    if columns.path not in header and not is_json(data):
+        _check_header(header, lines[1][1], stems, what)
     named = [title for title, text in zip(header, lines[1][1], strict=False) if is_picture(text)]
     _find_column(header, columns.path, "path", name, guess=named[0] if named else "")
     return header, [fit_line(line, header, what) for line in lines[1:]]
@@ -143,20 +171,36 @@ def _read_table(
 def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]) -> list[Line]:
     """Of a list without header, as `cats/1.jpg 0` or `0,cats/1.jpg` a line: one is put above it. Others as they are. stems: of
     pictures, which a line may name without extension."""
-
-    def names_picture(field: str) -> bool:
-        return is_picture(field) or field in stems
-
     first = lines[0][1] if lines else []
     if columns.path in first or columns.label is None:
         return lines
-    if len(first) == 1 and not is_picture(first[0]):  # a space separates, which paths may have, too
-        lines = [(number, fields[0].rsplit(maxsplit=1)) for number, fields in lines]
-        first = lines[0][1]
-    if len(first) != 2 or sum(map(names_picture, first)) != 1:
-        return lines
     titles = [columns.path, columns.label]
-    return [(0, titles if names_picture(first[0]) else titles[::-1]), *lines]
+    if all(len(fields) == 1 for _, fields in lines):  # a blank separates, which paths and classes may have, too
+        if found := split_lines([fields[0] for _, fields in lines], stems):
+            pairs, is_before = found
+            body = [(number, pair) for (number, _), pair in zip(lines, pairs, strict=True)]
+            return [(0, titles if is_before else titles[::-1]), *body]
+        return lines
+    named = [names_picture(field, stems) for field in first]
+    if len(first) != 2 or sum(named) != 1:
+        return lines
+    return [(0, titles if named[0] else titles[::-1]), *lines]
+
+
+def _check_header(header: list[str], second: list[str], stems: Collection[str], what: str) -> None:
+    """Raises PipelineError for a first row that is none. second: the row below it."""
+    words = " ".join(header).split()
+    received = ", ".join(header[:20])
+    advice = "expected path,label above it, and commas, semicolons or tabs between columns"
+    if len(words) == 1 and words[0].isdecimal() and not "".join(second).isdecimal():
+        raise PipelineError(
+            f"{what} begins with a number, {received}, which seems to count its rows: expected a header such as path,label; "
+            "delete that line, and write commas, semicolons or tabs between columns"
+        )
+    if all(map(is_number, words)):
+        raise PipelineError(f"{what} has no header: its first row is only numbers, {received!r}; {advice}")
+    if any(names_picture(word, stems) and not word.isalpha() for word in words):
+        raise PipelineError(f"{what} has no header: its first row names a picture, {received!r}; {advice}")
 
 
 def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:

@@ -1,7 +1,7 @@
 """A reading by a CSV file of labels: which picture each row means, and what is left over on either side."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -79,7 +79,7 @@ def read_labels(
         f"{where}: {line}"
         for line in [
             *finder.describe(name),
-            *chain(*(find_doubts(table.data, settings.label_columns, table.name, stems) for table in loaded)),
+            *chain(*(_find_doubts(table, settings, stems) for table in loaded)),
         ]
     )
     classes = make_class_names({row.label for row in matches.chosen.values()})
@@ -134,6 +134,10 @@ class _Table:
 def _read_rows(table: _Table, settings: ReadingSettings, stems: Collection[str]) -> list[LabelRow]:
     rows = parse_labels(table.data, settings.label_columns, table.name, stems)
     return [replace(row, split=row.split or table.split) for row in rows] if table.split else rows
+
+
+def _find_doubts(table: _Table, settings: ReadingSettings, stems: Collection[str]) -> Iterator[str]:
+    return find_doubts(table.data, settings.label_columns, table.name, stems, is_split=bool(table.split))
 
 
 def _find(row: LabelRow, table: _Table, finder: Finder) -> str | None:

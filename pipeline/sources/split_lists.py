@@ -1,7 +1,7 @@
 """Text files that list the pictures of a split, as published data sets have them beside class folders: meta/train.txt."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import PurePosixPath
@@ -13,12 +13,14 @@ from pipeline.sources.csv_table import decode_csv
 from pipeline.sources.decision import IGNORED, Decision, write_name
 from pipeline.sources.label_finder import Finder, find_named
 from pipeline.sources.label_table import LabelRow
-from pipeline.sources.names import find_split_word
+from pipeline.sources.list_lines import find_stem
+from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.reading import TreeFile, list_names
 from pipeline.sources.tree import is_picture
 
 _ENDINGS = (".txt", ".lst")
-_FIELDS = re.compile(r"[\s,;]")  # what follows the path in a line: a class, a number
+_FIELDS = re.compile(r"[\s,;]+")  # between a path and what else a line has: a class, a number
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _TRIED = 20  # lines of a list that nobody has named
 _NOT_LISTED = "in no list of data.splits"
 
@@ -63,7 +65,7 @@ def divide(
     for name, split in lists.items():
         path = _find_list(name, tables, decision.where)
         rows = list(_read_rows(read_file(path), name))
-        found = [(row, _find_picture(row, name, finder)) for row in rows]
+        found = _find_pictures(rows, name, finder)
         unknown = [row for row, picture in found if picture is None]
         if len(unknown) == len(rows):
             example = f"line {rows[0].number} has {readable_name(rows[0].path)!r}, " if rows else ""
@@ -102,12 +104,30 @@ def _read_rows(data: bytes, name: str) -> Iterator[LabelRow]:
             yield LabelRow(number, text, "", "", "", "")
 
 
-def _find_picture(row: LabelRow, name: str, finder: Finder) -> str | None:
-    """The picture that a line names, as a whole or by its first field."""
-    if found := finder.find(row, name):
-        return found
-    first = _FIELDS.split(row.path)[0].strip('"')
-    return finder.find(replace(row, path=first), name) if first != row.path else None
+def _find_pictures(rows: list[LabelRow], name: str, finder: Finder) -> list[tuple[LabelRow, str | None]]:
+    """The picture that each line names, as a whole or by its first field; by its last, where this is a path in most lines and
+    the first is none, as in `7 2 bicycle/1.jpg`."""
+    whole = [(row, finder.find(row, name)) for row in rows]
+    is_last = not any(path for _, path in whole) and 2 * sum(map(_ends_in_path, rows)) > len(rows)
+    return [(row, path or _find_field(row, -1 if is_last else 0, name, finder)) for row, path in whole]
+
+
+def _find_field(row: LabelRow, position: int, name: str, finder: Finder) -> str | None:
+    field = _get_field(row, position)
+    return finder.find(replace(row, path=field), name) if field != row.path else None
+
+
+def _ends_in_path(row: LabelRow) -> bool:
+    first, last = (_get_field(row, position) for position in (0, -1))
+    return _is_path(last) and not _is_path(first)
+
+
+def _get_field(row: LabelRow, position: int) -> str:
+    return _FIELDS.split(row.path)[position].strip('"')
+
+
+def _is_path(field: str) -> bool:
+    return is_picture(field) or "/" in field or "\\" in field
 
 
 def _add(listed: dict[str, tuple[str, str]], path: str, split: str, name: str) -> None:
@@ -149,14 +169,52 @@ def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[st
     found = {path: split for path, split in found.items() if split}
     if len(set(found.values())) < 2 or any(file.source_split for file in files):
         return
-    stems = {PurePosixPath(tables[file.path]).stem for file in files if not file.reason}
-    named = {path: split for path, split in found.items() if _names_pictures(read_file(path), stems)}
+    heads = {path: _read_head(read_file(path)) for path in found}
+    finder = _make_finder(heads.values(), {file.path: tables[file.path] for file in files if not file.reason})
+    named = {path: split for path, split in found.items() if _names_pictures(heads[path], finder)}
+    if groups := _group(named, tables):
+        decision.notes.append(_describe(groups, tables))
+
+
+def _describe(groups: list[dict[str, str]], tables: Mapping[str, str]) -> str:
+    """A line that proposes the first of several partitions, as only a person can choose."""
+    listed = sorted(tables[path] for group in groups for path in group)
+    pairs = ", ".join(f"{write_name(tables[path])}: {split}" for path, split in sorted(groups[0].items()))
+    advice = f"data.splits={{{pairs}}} takes"
+    if len(groups) == 1:
+        return f"{list_names(listed)} list pictures and are not read: {advice} their splits"
+    rest = "; pictures in none of these lists are left out" if "train" in groups[0].values() else ""
+    return (
+        f"{list_names(listed)} list the pictures of {len(groups)} partitions and are not read: {advice} the splits of the "
+        f"first{rest}"
+    )
+
+
+def _group(named: Mapping[str, str], tables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Lists that together are the splits of a set, as split by path: all, if each is of another split; else, of several
+    partitions, those whose names differ by the split only, as train2 and test2."""
     if len(set(named.values())) == len(named) > 1:
-        pairs = ", ".join(f"{write_name(tables[path])}: {split}" for path, split in sorted(named.items()))
-        decision.notes.append(
-            f"{list_names(sorted(tables[path] for path in named))} list pictures and are not read: data.splits={{{pairs}}} "
-            "takes their splits"
-        )
+        return [dict(named)]
+    groups: dict[str, dict[str, list[str]]] = {}
+    keys = {path: _find_partition(tables[path]) for path in named}
+    for path in sorted(named, key=lambda path: (keys[path], path)):
+        groups.setdefault(str(keys[path]), {}).setdefault(named[path], []).append(path)
+    for group in groups.values():
+        if "val" in group:  # train and val together, beside each alone
+            group["train"] = [path for path in group.get("train", []) if "val" not in PurePosixPath(path).stem.lower()]
+    kept = [{split: paths for split, paths in group.items() if paths} for group in groups.values()]
+    return [
+        {paths[0]: split for split, paths in group.items()}
+        for group in kept
+        if len(group) > 1 and all(len(paths) == 1 for paths in group.values())
+    ]
+
+
+def _find_partition(text: str) -> tuple[str, list[str], list[int]]:
+    """What a list's path says but for the split: its folder, and the words and numbers of its name."""
+    path = PurePosixPath(text)
+    words = [word for word in find_words(path.stem) if not find_split_word(word)]
+    return str(path.parent), words, [int(number) for number in _DIGITS.findall(path.stem)]
 
 
 def _guess_split(text: str) -> str:
@@ -164,16 +222,26 @@ def _guess_split(text: str) -> str:
     return word if word in ("train", "val", "test") else ""
 
 
-def _names_pictures(data: bytes, stems: set[str]) -> bool:
-    """Whether most of the first lines do."""
+def _read_head(data: bytes) -> list[LabelRow]:
+    """The first lines; none of what is no text."""
     try:
-        rows = list(islice(_read_rows(data, ""), _TRIED))
-    except PipelineError:  # no text
+        return list(islice(_read_rows(data, ""), _TRIED))
+    except PipelineError:
+        return []
+
+
+def _make_finder(heads: Iterable[list[LabelRow]], pictures: Mapping[str, str]) -> Finder:
+    """Of those pictures only that lines can mean, as there may be a million."""
+    rows = [row for head in heads for row in head]
+    texts = {text for row in rows for text in (row.path, _get_field(row, 0), _get_field(row, -1))}
+    stems = set(map(find_stem, texts))
+    return Finder({path: text for path, text in pictures.items() if find_stem(text) in stems}, None, "")
+
+
+def _names_pictures(rows: list[LabelRow], finder: Finder) -> bool:
+    """Whether most of the lines do."""
+    try:
+        found = _find_pictures(rows, "", finder)
+    except PipelineError:  # several pictures are meant alike
         return False
-    texts = [(row.path, _FIELDS.split(row.path)[0]) for row in rows]
-    return 2 * sum(any(_find_stem(text) in stems for text in pair) for pair in texts) > len(texts)
-
-
-def _find_stem(text: str) -> str:
-    name = text.replace("\\", "/").rpartition("/")[2]
-    return PurePosixPath(name).stem if is_picture(name) else name
+    return 2 * sum(path is not None for _, path in found) > len(rows)

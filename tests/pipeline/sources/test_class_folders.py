@@ -252,3 +252,13 @@ def test_folders_inside_each_other_without_end_are_refused_in_one_line(folders):
         read_tree(paths, "here", folders=folders)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_only_a_table_that_names_pictures_of_the_source_is_proposed():
+    """Places365: the tables of val and of train, beside the pictures of val alone."""
+    files = {f"val_256/Places365_val_{number}.jpg": b"" for number in range(3)} | {
+        "places365_train.txt": b"/a/airfield/1.jpg 0\n/a/alley/2.jpg 1\n",
+        "places365_val.txt": b"Places365_val_1.jpg 0\nPlaces365_val_2.jpg 1\n",
+    }
+    with pytest.raises(PipelineError, match=r"set data\.labels=places365_val\.txt"):
+        read_tree(files, "folder 'x'", read_file=files.__getitem__)

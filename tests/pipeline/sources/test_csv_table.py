@@ -38,6 +38,27 @@ class TestLines:
     def test_the_separator_is_the_one_that_gives_the_wanted_columns(self, separator):
         assert lines(f"name{separator}a, b; c{separator}label\n", "name", "label")[0][1][0] == "name"
 
+    @pytest.mark.parametrize("name", ["images/1,2.jpg", "a;b.png", "3|4.jpg"])
+    def test_names_of_pictures_may_have_separators(self, name):
+        """Clothing1M's clean_label_kv.txt."""
+        assert lines(f"{name} 0\n{name} 1, a\n") == [(1, [f"{name} 0"]), (2, [f"{name} 1, a"])]
+        assert lines(f"{name}\t0\n") == [(1, [name, "0"])]
+        assert lines(f"0\t{name}\n") == [(1, ["0", name])]
+
+    def test_below_a_line_with_blanks_alone_commas_separate_nothing(self):
+        assert lines("1.jpg cat\n2,3.jpg dog, brown\n") == [(1, ["1.jpg cat"]), (2, ["2,3.jpg dog, brown"])]
+
+    @pytest.mark.parametrize(
+        ("line", "fields"),
+        [
+            ("1,a b.png", ["1", "a b.png"]),
+            ("a b.png,my cat", ["a b.png", "my cat"]),
+            ("1.jpg,cat,a b.png 2", ["1.jpg", "cat", "a b.png 2"]),
+        ],
+    )
+    def test_blanks_do_not_separate_where_commas_do(self, line, fields):
+        assert lines(line) == [(1, fields)]
+
     def test_are_as_long_as_the_header(self):
         assert fit_line((2, ["a"]), ["x", "y"], "my.csv") == (2, ["a", ""])
         assert fit_line((2, ["a", "b", "", ""]), ["x", "y"], "my.csv") == (2, ["a", "b"])

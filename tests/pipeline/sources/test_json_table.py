@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -58,6 +59,22 @@ class TestRows:
     def test_an_object_that_lists_the_pictures_of_each_class(self, indent):
         found = read(json.dumps({"cat": ["a.jpg", "b.jpg"], "none": [], "dog": ["c.jpg"]}, indent=indent))
         assert [fields for _, fields in found][1:] == [["a.jpg", "cat"], ["b.jpg", "cat"], ["c.jpg", "dog"]]
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"pie": ["pie/1", "pie/2"], "cake": ["cake/3", "cake/9"]},
+            {"1": "pie", "pie/2": "pie", "9": "cake", "3": "cake"},
+        ],
+    )
+    def test_pictures_of_the_source_need_no_extension(self, content):
+        """Food-101's meta/train.json; a source may lack some."""
+        data = json.dumps(content).encode()
+        found = read_objects(data, "my.json", {"1", "2", "3"})
+        assert found[0][1] == ["path", "label"]
+        assert [fields[1] for _, fields in found[1:]] == ["pie", "pie", "cake", "cake"]
+        with contextlib.suppress(PipelineError):
+            assert read_objects(data, "my.json", {"7"})[0][1] != ["path", "label"]
 
     def test_an_object_of_which_some_keys_are_pictures_is_a_row(self):
         assert read('{"path": "a.jpg", "b.jpg": "cat"}')[0][1] == ["path", "b.jpg"]

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.config.sources import LabelColumns
 from pipeline.runtime.errors import PipelineError
-from pipeline.sources.label_table import find_doubts, parse_labels
+from pipeline.sources.label_table import find_doubts, parse_labels, read_first_rows
 
 COLUMNS = LabelColumns(path="path", label="label", split="split", group="group", time="time")
 
@@ -79,11 +79,52 @@ def test_of_a_list_separated_by_blanks_the_last_word_is_the_class():
     ]
 
 
+def test_commas_in_names_of_pictures_of_a_list_without_header():
+    """Clothing1M's clean_label_kv.txt."""
+    assert parse("images/3196818843,142061744.jpg 0\nimages/4,5.jpg 1\n") == [
+        ("images/3196818843,142061744.jpg", "0", "", ""),
+        ("images/4,5.jpg", "1", "", ""),
+    ]
+
+
+def test_classes_of_two_words_in_a_list_without_extensions():
+    """FGVC-Aircraft's images_manufacturer_train.txt and images_family_train.txt."""
+    for first in ("Boeing 737", "British Aerospace", "Airbus"):
+        data = f"1025794 {first}\n1340192 McDonnell Douglas\n0056978 A320\n0000001 Eurofighter Typhoon\n".encode()
+        rows = parse_labels(data, COLUMNS, "l.txt", {"1025794", "1340192", "0056978"})
+        assert [(row.path, row.label) for row in rows] == [
+            ("1025794", first),
+            ("1340192", "McDonnell Douglas"),
+            ("0056978", "A320"),
+            ("0000001", "Eurofighter Typhoon"),
+        ]
+
+
 @pytest.mark.parametrize("row", ["pics/1.jpg,cat,7", "pics/1.JPG cat 7", "1,a b.png,cat", "1.png,2.png"])
 def test_a_table_without_a_header_is_told_to_get_one(row):
     line = refusal(f"{row}\n{row.replace('1', '2')}\n")
     assert "has no header: its first row names a picture" in line
     assert "expected path,label above it" in line
+
+
+@pytest.mark.parametrize("row", ["Abyssinian_1 1 1 1", "1,Abyssinian_1,2", "x/Abyssinian_1;1;1"])
+def test_so_is_one_that_names_pictures_of_the_source_without_extension(row):
+    with pytest.raises(PipelineError, match="has no header: its first row names a picture"):
+        parse_labels(f"{row}\n{row}\n".encode(), COLUMNS, "l.txt", {"Abyssinian_1"})
+
+
+def test_a_table_of_numbers_has_no_header():
+    """ImageNet's ILSVRC2012_validation_ground_truth.txt."""
+    assert "has no header: its first row is only numbers, '490'" in refusal("490\n361\n")
+    assert "has no header: its first row is only numbers, '1, 2.5'" in refusal("1,2.5\n2,3\n")
+
+
+@pytest.mark.parametrize("rest", ["Male Smiling\n1.jpg 1 -1\n", "path,label\n1.jpg,cat\n"])
+def test_a_line_above_the_header_that_counts_the_rows_is_named(rest):
+    """CelebA's list_attr_celeba.txt."""
+    line = refusal(f"202599\n{rest}")
+    assert "begins with a number, 202599, which seems to count its rows: expected a header such as path,label" in line
+    assert "delete that line" in line
 
 
 def test_the_column_that_has_names_of_pictures_is_proposed():
@@ -203,6 +244,23 @@ class TestDoubts:
         assert "data.label_columns.split=set" in doubts(text)[0]
         assert doubts(text, split="set") == []
 
+    @pytest.mark.parametrize(
+        ("title", "words"),
+        [("is_valid", "names"), ("test", "names"), ("TrainSet", "names"), ("service_test", "may name")],
+    )
+    def test_a_column_of_0_and_1_with_the_word_of_a_split(self, title, words):
+        assert doubts(f"path,label,{title}\na,cat,1\nb,dog,0\n") == [
+            f"column {title} of labels.csv {words} splits and is not read: data.label_columns.split={title} reads it"
+        ]
+
+    @pytest.mark.parametrize(
+        "text", ["path,label,service_test\na,cat,True\nb,dog,False\n", "path,label,set\na,b,train\n"]
+    )
+    def test_no_column_is_asked_for_in_a_table_that_is_a_split(self, text):
+        """FairFace's fairface_label_train.csv and fairface_label_val.csv."""
+        assert doubts(text) != []
+        assert list(find_doubts(text.encode(), COLUMNS, "train.csv", is_split=True)) == []
+
     def test_groups_that_are_not_read(self):
         text = "path,label,PatientID\na,cat,p1\nb,dog,p1\nc,dog,p2\n"
         assert "data.label_columns.group=PatientID with split.group=column" in doubts(text)[0]
@@ -211,3 +269,23 @@ class TestDoubts:
     def test_nothing_else(self):
         text = "path,label,patient,width,MEL,mode\na,cat,1,20,0,fast\nb,dog,2,20,1,train it\nc,dog,3,9,0,test\n"
         assert doubts(text) == []
+
+
+class TestFirstRows:
+    """Of a table of which nobody has said what its columns are called."""
+
+    @pytest.mark.parametrize(
+        "text",
+        ["id;kind\na;cat\n", "a.jpg cat", "a\tcat\n", '{"id": "a", "kind": "cat"}', "id,kind\na,cat".encode("utf-16")],
+    )
+    def test_they_are_those_below_the_header(self, text):
+        (row,) = read_first_rows(text.encode() if isinstance(text, str) else text, {"a"})
+        assert row in (["a", "cat"], ["a.jpg", "cat"])
+
+    @pytest.mark.parametrize("text", ["", "id,kind\n", "a.jpg,cat,7\nb.jpg,dog,8\n", "a 1 1\na 2 1\n"])
+    def test_there_are_none_without_a_header_that_is_needed(self, text):
+        assert read_first_rows(text.encode(), {"a"}) == []
+
+    def test_a_large_file_is_not_read_to_its_end(self):
+        data = b"id,kind\n" + b"a,cat\n" * 100_000 + b"\xff"
+        assert set(map(tuple, read_first_rows(data, {"a"}))) == {("a", "cat")}

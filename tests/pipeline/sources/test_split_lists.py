@@ -56,6 +56,26 @@ class TestLines:
             files[3]: "test",
         }
 
+    def test_a_path_may_be_the_last_field(self):
+        """Stanford Online Products: the numbers before it name no pictures, though some have such names."""
+        lists = {
+            name: "image_id class_id path\n" + "".join(f"{i} 2 {line}.jpg\n" for i, line in enumerate(text.split()))
+            for name, text in LISTS.items()
+        }
+        reading = read(lists, BOTH)
+        assert {file.path: file.source_split for file in reading if not file.reason} == EXPECTED
+        assert "1 of 5 lines of meta/train.txt have no picture, such as line 1: 'image_id class_id path'" in str(
+            reading.warnings
+        )
+        (note,) = [note for note in read(lists).notes if "data.splits" in note]
+        assert "data.splits={meta/test.txt: test, meta/train.txt: train}" in note
+
+    def test_what_stands_behind_a_picture_that_is_not_there_is_no_other_one(self):
+        lists = {"test.txt": "Kiwi/a.jpg\nKiwi/b c.jpg\npie/7 c.jpg\npie/8 d"}
+        files = ["Kiwi/a.jpg", "Kiwi/b c.jpg", "pie/c.jpg", "pie/d.jpg"]
+        found = splits_of(lists, {"test.txt": "test"}, files)
+        assert [path for path, split in found.items() if split] == ["Kiwi/a.jpg", "Kiwi/b c.jpg"]
+
     def test_lists_are_found_by_the_end_of_their_paths_and_outside_data_root(self):
         lists = {f"deep/{name}": text for name, text in LISTS.items()}
         files = [f"deep/{path}" for path in FILES]
@@ -136,13 +156,53 @@ class TestProposal:
             {"train.txt": "pie/0\npie/1"},
             {"train.txt": "read me", "test.txt": "and me"},
             {"train.txt": "", "test.txt": ""},
-            {"train_1.txt": "pie/0", "train_2.txt": "pie/1", "test_1.txt": "pie/2", "test_2.txt": "pie/3"},
+            {"train.txt": "0\n1", "test.txt": "2\n3"},
+            {"train_1.txt": "pie/0", "train_2.txt": "pie/1", "test_3.txt": "pie/2", "test_4.txt": "pie/3"},
             {"classes.txt": "pie\nbaklava", "labels.txt": "pie"},
         ],
-        ids=["one only", "of something else", "empty", "several of each", "of no split"],
+        ids=[
+            "one only",
+            "of something else",
+            "empty",
+            "of no one picture",
+            "several of each, not together",
+            "of no split",
+        ],
     )
     def test_others_are_not(self, lists):
         assert not [note for note in read(lists).notes if "data.splits" in note]
+
+    @pytest.mark.parametrize(
+        ("names", "first"),
+        [
+            (
+                [f"labels/{split}{number}.txt" for split in ("train", "val", "test") for number in (1, 2, 10)],
+                "labels/test1.txt: test, labels/train1.txt: train, labels/val1.txt: val",
+            ),
+            (
+                ["Training_01.txt", "Testing_01.txt", "Training_02.txt", "Testing_02.txt"],
+                "Testing_01.txt: test, Training_01.txt: train",
+            ),
+            (
+                ["real_train.txt", "real_test.txt", "clipart_train.txt", "clipart_test.txt"],
+                "clipart_test.txt: test, clipart_train.txt: train",
+            ),
+        ],
+        ids=["DTD", "SUN397", "DomainNet"],
+    )
+    def test_of_several_partitions_the_first_is_an_example(self, names, first):
+        (note,) = [note for note in read(dict.fromkeys(names, "pie/0\nbaklava/1")).notes if "data.splits" in note]
+        assert f"list the pictures of {len(names) // first.count(':')} partitions and are not read" in note
+        assert (
+            f"data.splits={{{first}}} takes the splits of the first; pictures in none of these lists are left" in note
+        )
+
+    def test_a_list_of_train_and_val_together_counts_only_without_each(self):
+        lists = dict.fromkeys(["train.txt", "val.txt", "trainval.txt", "test.txt"], "pie/0\nbaklava/1")
+        (note,) = [note for note in read(lists).notes if "data.splits" in note]
+        assert note.startswith("test.txt, train.txt, val.txt list pictures and are not read")
+        (note,) = [note for note in read({"trainval.txt": "pie/0", "test.txt": "pie/1"}).notes if "data.splits" in note]
+        assert "trainval.txt: train" in note
 
     def test_nor_where_there_are_splits(self):
         files = [f"{split}/{name}.jpg" for split, names in (("train", TRAIN), ("test", TEST)) for name in names]
