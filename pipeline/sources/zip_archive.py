@@ -37,6 +37,7 @@ _METHODS = {  # 0, 8, 12 and 14 are the usual ones; PKWARE's APPNOTE.TXT 6.3.10,
     99: "AES encryption",
 }
 _CHUNK_BYTES = 1 << 16
+_MAX_TARGET_BYTES = 4096  # of a link: no file system has longer paths
 _LOCAL_HEADER_BYTES = 30  # of the header before a member's bytes, without its name (APPNOTE.TXT, section 4.3.7)
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
 _UNICODE_PATH = 0x7075  # extra field of Info-ZIP: the name in UTF-8 (APPNOTE.TXT, section 4.6.9)
@@ -96,15 +97,26 @@ class ZipReader:
         return [name.partition("\0")[0] for name in names]
 
     def _refuse(self, info: zipfile.ZipInfo) -> str:
-        if stat.S_ISLNK(info.external_attr >> 16):
-            target = self._zip.read(info).decode("utf-8", "replace") if 0 <= info.file_size < 4096 else "?"
-            refuse_link(info.filename, target, self._bounds.what)
-            return "a link in the archive: not followed"
         if info.flag_bits & _ENCRYPTED:
             return "protected by a password"
         if info.compress_type not in _READABLE:
             return f"compressed with {_name_method(info.compress_type)}, which is not read"
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return self._refuse_link(info)
         return refuse_size(info.file_size)
+
+    def _refuse_link(self, info: zipfile.ZipInfo) -> str:
+        """The reason not to use a link. Its target is the member's content, and may be damaged as any other."""
+        target = b"?"
+        if 0 <= info.file_size < _MAX_TARGET_BYTES:
+            try:
+                target = _read(self._zip, info, self._encoding)
+            except DAMAGE as error:
+                if is_disk_error(error):
+                    raise
+                return DAMAGED
+        refuse_link(info.filename, target.decode("utf-8", "replace"), self._bounds.what)
+        return "a link in the archive: not followed"
 
     def _refuse_all(self, members: list[Member]) -> None:
         """One line for an archive of which no file can be read, as all share one reason."""

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.runtime.errors import PipelineError
 from pipeline.sources.member import Bounds
 from pipeline.sources.zip_archive import DAMAGED, ZipReader
-from tests.pipeline.sources.packing import overwrite, raw_zip
+from tests.pipeline.sources.packing import CATS_AND_DOGS, overwrite, pack_zip_link, raw_zip
 
 PICTURE = b"picture" * 50
 
@@ -71,3 +72,45 @@ class TestTwoSpellings:
         with zipfile.ZipFile(file) as packed, pytest.raises(zipfile.BadZipFile, match="magic"):
             packed.read("cat/1.png")
         assert read_all(file) == {"cat/1.png": DAMAGED}
+
+
+class TestLinks:
+    """A link's target is the content of its member, which may be as unreadable as that of any other."""
+
+    @pytest.fixture
+    def linked(self, tmp_path) -> Path:
+        """Three pictures, and after them a link to the first."""
+        return pack_zip_link(tmp_path / "a.zip", CATS_AND_DOGS, "dog/2.png", "../cat/1.png")
+
+    def overwrite(self, file: Path, fields: dict[bytes, int], value: bytes, *, only: int | None) -> None:
+        data = bytearray(file.read_bytes())
+        for signature, offset in fields.items():
+            overwrite(data, signature, offset, value, only=only)
+        file.write_bytes(data)
+
+    def test_that_are_damaged_cost_only_themselves(self, linked):
+        linked.write_bytes(linked.read_bytes().replace(b"../cat/1.png", b"../cat/7.png"))
+        assert read_all(linked) == CATS_AND_DOGS | {"dog/2.png": DAMAGED}
+
+    @pytest.mark.parametrize(
+        ("fields", "value", "reason"),
+        [
+            ({b"PK\3\4": 6, b"PK\1\2": 8}, b"\1", "protected by a password"),
+            ({b"PK\3\4": 8, b"PK\1\2": 10}, b"\6", "compressed with Implode, which is not read"),
+        ],
+    )
+    def test_whose_target_can_not_be_read_cost_only_themselves(self, linked, fields, value, reason):
+        self.overwrite(linked, fields, value, only=3)
+        assert read_all(linked) == CATS_AND_DOGS | {"dog/2.png": reason}
+
+    @pytest.mark.parametrize(
+        ("fields", "value", "line"),
+        [
+            ({b"PK\3\4": 6, b"PK\1\2": 8}, b"\1", r"is protected \(password required\)"),
+            ({b"PK\3\4": 8, b"PK\1\2": 10}, b"\6", "is compressed with Implode"),
+        ],
+    )
+    def test_do_not_hide_what_all_members_have_in_common(self, linked, fields, value, line):
+        self.overwrite(linked, fields, value, only=None)
+        with pytest.raises(PipelineError, match=line):
+            read_all(linked)
