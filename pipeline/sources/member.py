@@ -41,6 +41,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 )
 _SMALL_BYTES = 100 << 20  # below, no ratio is suspicious: small archives of uniform images compress well
 _MAX_NAMES_BYTES = 256 << 20  # of all names together; a million ordinary ones take 60 MB
+LINK = "a link in the archive: not followed"  # the reason not to use one
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -11,6 +11,7 @@ from typing import IO
 from pipeline.runtime.errors import PipelineError
 from pipeline.sources.member import (
     DAMAGE,
+    LINK,
     Bounds,
     Member,
     clean_name,
@@ -116,7 +117,7 @@ class ZipReader:
                     raise
                 return DAMAGED
         refuse_link(info.filename, target.decode("utf-8", "replace"), self._bounds.what)
-        return "a link in the archive: not followed"
+        return LINK
 
     def _refuse_all(self, members: list[Member]) -> None:
         """One line for an archive of which no file can be read, as all share one reason."""
