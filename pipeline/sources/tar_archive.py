@@ -11,6 +11,7 @@ from pipeline.sources.tar_stream import Entry, TarStream
 
 logger = logging.getLogger(__name__)
 
+_PAGES = "cp932 (Japanese), gbk (Chinese), cp1252 (Western) or cp1251 (Cyrillic)"
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 _FOLDERS = (tarfile.DIRTYPE, b"D", b"V")  # GNU's folders with lists, and labels of volumes, hold no picture
 _REASONS = {
@@ -86,7 +87,9 @@ class TarReader:
                 targets.append(entry.target if is_link[-1] else b"")
                 self._found.entries.append(entry)
         self._warn_of_end(stream)
-        texts = decode_names(names + targets, encoding=self._encoding, fallback=None, what=self._bounds.what)
+        texts = decode_names(
+            names + targets, encoding=self._encoding, fallback=None, what=self._bounds.what, pages=_PAGES
+        )
         self._found.names, self._found.targets = texts[: len(names)], texts[len(names) :]
         self._found.has_backslashes = not any("/" in name.removeprefix("./") for name in self._found.names)
 

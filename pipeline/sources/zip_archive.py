@@ -42,6 +42,8 @@ _MAX_TARGET_BYTES = 4096  # of a link: no file system has longer paths
 _LOCAL_HEADER_BYTES = 30  # of the header before a member's bytes, without its name (APPNOTE.TXT, section 4.3.7)
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags
 _UNICODE_PATH = 0x7075  # extra field of Info-ZIP: the name in UTF-8 (APPNOTE.TXT, section 4.6.9)
+# Windows and DOS write the pages of their command line (OEM) into zips, not those of their windows (ANSI).
+_PAGES = "cp932 (Japanese), gbk (Chinese), cp850 (Western) or cp866 (Cyrillic)"
 DAMAGED = "damaged in the archive"
 
 
@@ -93,7 +95,9 @@ class ZipReader:
         """Names as the archive says: marked as UTF-8, or in an extra field; the others are decoded together."""
         said = [_say_name(info) for info in infos]
         raw = [info.orig_filename.encode("cp437") for info, name in zip(infos, said, strict=True) if name is None]
-        decoded = iter(decode_names(raw, encoding=self._encoding, fallback="cp437", what=self._bounds.what))
+        decoded = iter(
+            decode_names(raw, encoding=self._encoding, fallback="cp437", what=self._bounds.what, pages=_PAGES)
+        )
         names = [next(decoded) if name is None else name for name in said]
         return [name.partition("\0")[0] for name in names]
 

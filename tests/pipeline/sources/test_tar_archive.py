@@ -40,3 +40,9 @@ class TestHardLinks:
         (tmp_path / "a.tar").write_bytes(entries + END_MARK)
         missing = "a link to a file that the archive does not have"
         assert read_reasons(tmp_path / "a.tar") == dict.fromkeys(["cat/3.png", "cat/4.png"], missing)
+
+
+def test_the_code_pages_that_are_advised_are_those_of_tars(tmp_path, caplog):
+    (tmp_path / "a.tar").write_bytes(tar_entry("кот/1.png".encode("cp1251"), b"x") + END_MARK)
+    read_reasons(tmp_path / "a.tar")
+    assert "cp932 (Japanese), gbk (Chinese), cp1252 (Western) or cp1251 (Cyrillic)" in caplog.text

@@ -74,6 +74,16 @@ class TestTwoSpellings:
         assert read_all(file) == {"cat/1.png": DAMAGED}
 
 
+class TestCodePages:
+    """Windows and DOS pack names in the page of their command line: the advice for Cyrillic, followed, gives the names."""
+
+    def test_that_are_advised_are_those_of_zips(self, tmp_path, caplog):
+        (tmp_path / "a.zip").write_bytes(raw_zip([("кот/1.png".encode("cp866"), PICTURE)]))
+        read_all(tmp_path / "a.zip")
+        assert "cp932 (Japanese), gbk (Chinese), cp850 (Western) or cp866 (Cyrillic)" in caplog.text
+        assert read_all(tmp_path / "a.zip", "cp866") == {"кот/1.png": PICTURE}
+
+
 class TestLinks:
     """A link's target is the content of its member, which may be as unreadable as that of any other."""
 
