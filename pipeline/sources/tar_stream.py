@@ -134,7 +134,8 @@ class TarStream:
     def _make_entry(
         self, header: tarfile.TarInfo, block: bytes, long: dict[bytes, bytes], extended: dict[str, bytes]
     ) -> Entry:
-        name = extended.get("path") or long.get(_LONG_NAME) or _encode(header.name)
+        # GNU tar keeps the name of a sparse file in a field of its own: its path has a folder GNUSparseFile.<process> in it.
+        name = extended.get("GNU.sparse.name") or extended.get("path") or long.get(_LONG_NAME) or _encode(header.name)
         target = extended.get("linkpath") or long.get(_LONG_TARGET) or _encode(header.linkname)
         if max(len(name), len(target)) > _MAX_NAME_BYTES:
             raise PipelineError(

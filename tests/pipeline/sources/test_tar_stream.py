@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.sources.tar_stream import TarStream
-from tests.pipeline.sources.packing import END_MARK, tar_entry
+from tests.pipeline.sources.packing import END_MARK, pax_entry, pax_record, tar_entry
 
 
 def list_names(file: Path) -> list[bytes]:
@@ -37,3 +37,20 @@ class TestPrefix:
         entry = change_header(tar_entry(name, kind=kind), magic=magic, prefix=self.TIMES)
         (tmp_path / "a.tar").write_bytes(entry + END_MARK)
         assert list_names(tmp_path / "a.tar") == [name]
+
+
+class TestSparseName:
+    """A sparse file of pax, in version 0.1 or 1.0, has its name in a record of its own."""
+
+    @pytest.mark.parametrize("path", [b"", b"cat/GNUSparseFile.24817/1.png"], ids=["short", "long"])
+    def test_is_that_of_the_file(self, tmp_path, path):
+        records = pax_record(b"GNU.sparse.major", b"1") + pax_record(b"GNU.sparse.name", b"cat/1.png")
+        records += pax_record(b"path", path) if path else b""
+        entries = pax_entry(records) + tar_entry(b"cat/GNUSparseFile.24817/1.png", b"x") + tar_entry(b"dog/1.png", b"y")
+        (tmp_path / "a.tar").write_bytes(entries + END_MARK)
+        assert list_names(tmp_path / "a.tar") == [b"cat/1.png", b"dog/1.png"]
+
+    def test_of_the_first_version_is_the_path(self, tmp_path):
+        records = pax_record(b"GNU.sparse.size", b"9") + pax_record(b"path", b"cat/1.png")
+        (tmp_path / "a.tar").write_bytes(pax_entry(records) + tar_entry(b"cat/long", b"x") + END_MARK)
+        assert list_names(tmp_path / "a.tar") == [b"cat/1.png"]
