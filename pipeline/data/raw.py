@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ _INDEX = "index.csv"
 _FACTS = "source.json"
 NOTES = {"group": "groups.csv", "time": "times.csv"}  # what only some sources say of their images
 _SHARD_BYTES = 256 << 20  # a new tar is started after this much
+_SHOWN = 3  # reasons
 INDEX_COLUMNS = ["name", "label", "source_split", "shard", "offset", "size", "reason"]
 
 
@@ -37,10 +39,12 @@ def save_raw(images: Iterable[RawImage], facts: SourceFacts, folder: Path = RAW,
     root: of a local folder, its path as the user wrote it: then its pictures stay there, and no tar is written.
     """
     with folder_aside(folder) as partial:
-        written = _write_images(images, partial, root is not None)
+        written, reasons = _write_images(images, partial, root is not None)
         if not written:
+            received = ", ".join(f"{count:,} file(s) ({reason})" for reason, count in reasons.most_common(_SHOWN))
             raise PipelineError(
                 f"source {facts['source']!r} has no image: expected <class>/<name>.jpg, .png, .bmp, .gif, .webp, .tif or .ppm"
+                + (f"; received {received}" if received else "")
             )
         if root is not None:
             save_root(root, partial)
@@ -48,8 +52,9 @@ def save_raw(images: Iterable[RawImage], facts: SourceFacts, folder: Path = RAW,
     return written
 
 
-def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> int:
-    written = 0
+def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> tuple[int, Counter[str]]:
+    """How many files have bytes, and why others have none."""
+    written, reasons = 0, Counter[str]()
     notes: dict[str, list[tuple[str, str]]] = {column: [] for column in NOTES}
     with (folder / _INDEX).open("w", newline="", encoding="utf-8") as file, _ShardWriter(folder) as shards:
         rows = csv.writer(file, lineterminator="\n")
@@ -59,6 +64,8 @@ def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> int:
             if packed.size is not None:
                 place = (packed.reference, 0) if stay else shards.write(packed.header, packed.data)
                 written += 1
+            else:
+                reasons[packed.reason] += 1
             size = "" if packed.size is None else packed.size
             rows.writerow([image.name, image.label, image.source_split, *place, size, packed.reason])
             for column, said in notes.items():
@@ -67,7 +74,7 @@ def _write_images(images: Iterable[RawImage], folder: Path, stay: bool) -> int:
     for column, said in notes.items():
         if said:
             _save_notes(column, said, folder)
-    return written
+    return written, reasons
 
 
 def _save_notes(column: str, said: list[tuple[str, str]], folder: Path) -> None:

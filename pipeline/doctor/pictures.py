@@ -115,6 +115,8 @@ def _refuse(sample: Sample, reason: str, each: float) -> Trial:
 
 def _try(sample: Sample, limits: Limits, image_size: int, resize: str) -> Trial:
     """Runs in a worker. The same checks as `download` and `prune`, then what `preprocess` does."""
+    if sample.reason:
+        return Trial(sample, sample.reason)
     start = time.perf_counter()
     try:
         data = sample.data if sample.data is not None else _read(Path(sample.path))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.config.sections import Params
 from pipeline.config.sources import Cifar10Settings, ScenesSettings
+from pipeline.data.file_kinds import is_picture_name
 from pipeline.doctor.subject import Subject
 from pipeline.sources.archive_format import open_archive
 from pipeline.sources.member import Bounds
@@ -28,13 +29,20 @@ _NUM_DRAWN = 24
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture. path: of a local file; or data: its bytes. drawn: seconds that drawing it took; 0 for one that was there."""
+    """One picture. path: of a local file; or data: its bytes; or reason: why the source can't give them. drawn: seconds that
+    drawing it took; 0 for one that was there."""
 
     name: str
     label: str
     path: str = ""
     data: bytes | None = None
     drawn: float = 0.0
+    reason: str = ""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `prune` counts it: a file without bytes is a picture by its name only, and of a class or no loss of any."""
+        return not self.reason or (self.label != "" and is_picture_name(self.name))
 
 
 def take_samples(subject: Subject, params: Params) -> Iterator[Sample]:
@@ -52,9 +60,9 @@ def take_samples(subject: Subject, params: Params) -> Iterator[Sample]:
 
 
 def _keep_some(images: Iterator[RawImage], count: int) -> Iterator[Sample]:
-    usable = (image for image in images if image.data is not None)
-    for image in islice(usable, 0, None, max(1, math.ceil(count / MAX_SAMPLES))):
-        yield Sample(image.name, image.label, data=image.data)
+    samples = (Sample(image.name, image.label, data=image.data, reason=image.reason) for image in images)
+    counted = (sample for sample in samples if sample.is_counted)
+    yield from islice(counted, 0, None, max(1, math.ceil(count / MAX_SAMPLES)))
 
 
 def _spread(files: tuple[TreeFile, ...]) -> list[TreeFile]:
@@ -72,11 +80,16 @@ def _read_zip(archive: Path, params: Params, files: list[TreeFile]) -> Iterator[
     )
     with closing(open_archive(archive, bounds=bounds, encoding=params.data.encoding)) as reader:
         assert isinstance(reader, ZipReader)
-        indices = {member.name: index for index, member in enumerate(reader.list_members())}
-        wanted = {indices[file.path]: file for file in files}
-        for index, data, _ in reader.read_members(list(wanted)):
-            if data is not None:
-                yield Sample(wanted[index].name, wanted[index].label, data=data)
+        members = reader.list_members()
+        indices = {member.name: index for index, member in enumerate(members)}
+        for file in files:
+            index = indices[file.path]
+            data, reason = None, members[index].reason
+            if not reason:
+                _, data, reason = next(reader.read_members([index]))
+            sample = Sample(file.name, file.label, data=data, reason=reason)
+            if sample.is_counted:
+                yield sample
 
 
 def _draw(params: Params) -> Iterator[Sample]:

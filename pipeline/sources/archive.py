@@ -18,14 +18,17 @@ from pipeline.sources.class_folders import read_tree
 from pipeline.sources.folder import read_folder
 from pipeline.sources.http import check_address, check_sha256, fetch
 from pipeline.sources.local_paths import resolve_path
-from pipeline.sources.member import DAMAGE, ArchiveReader, Bounds, Member, is_disk_error
+from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Reading, Record, TreeFile, ignore_reading
 from pipeline.sources.remote_archive import fetch_kaggle, find_doi_address
 from pipeline.sources.transfer import Limits
+from pipeline.sources.tree import find_extension, is_picture
 from pipeline.sources.zip_archive import DAMAGED, ZipReader
 
 logger = logging.getLogger(__name__)
+
+_FOLLOWED = "unpack it and set data.source to folder, where links to files are followed"
 
 
 def _is_url(path: str) -> bool:
@@ -78,7 +81,22 @@ def _preview(archive: Path, reading: ReadingSettings, record: Record) -> None:
         if isinstance(reader, ZipReader):
             with _explain_damage(bounds.what, archive):
                 members = reader.list_members()
+            _warn_of_links(members, bounds.what)
             record(_read_tree(reader, members, _find_newest(members), bounds.what, reading))
+
+
+def _warn_of_links(members: list[Member], what: str) -> None:
+    """Before the tree is read, as links may be why it is not understood. Those without an extension may be to folders."""
+    names = (member.name for member in members if member.reason == LINK)
+    links = [name for name in names if is_picture(name) or not find_extension(name)]
+    if links:
+        logger.warning(
+            "%s has %s link(s) to pictures or folders, such as %r, which are not followed: if they matter, %s",
+            what,
+            f"{len(links):,}",
+            links[0],
+            _FOLLOWED,
+        )
 
 
 def _find_newest(members: list[Member]) -> dict[str, int]:
@@ -126,6 +144,7 @@ def read_archive(
     with closing(reader):
         with _explain_damage(bounds.what, archive):
             members = reader.list_members()
+        _warn_of_links(members, bounds.what)
         newest = _find_newest(members)
         tree = _read_tree(reader, members, newest, bounds.what, reading)
         record(tree)
@@ -155,19 +174,26 @@ def _read_files(
     """The images; between them, in their places, files that can't be used. files: by the index of their member."""
     reasons = {index: members[index].reason or file.reason for index, file in files.items()}
     order, done, num_damaged = list(files), 0, 0
+    wanted = [index for index in order if not reasons[index]]
     position = {index: number for number, index in enumerate(order)}
 
     def refuse(end: int) -> Iterator[RawImage]:
         return (_make_image(files[index], None, reasons[index]) for index in order[done:end] if reasons[index])
 
-    for index, data, reason in reader.read_members([index for index in order if not reasons[index]]):
+    for index, data, reason in reader.read_members(wanted):
         yield from refuse(position[index])
         done = max(done, position[index])
         num_damaged += reason == DAMAGED
         yield _make_image(files[index], data, reason)
     yield from refuse(len(order))
     if num_damaged:
-        _report_damage(num_damaged, sum(not reason for reason in reasons.values()), reader, what)
+        _report_damage(num_damaged, len(wanted), reader, what)
+    links = [files[index].name for index in order if reasons[index] == LINK]
+    if links and not wanted:
+        raise PipelineError(
+            f"{what} has no picture that can be read: {len(links):,} of {len(order):,} files are links, such as "
+            f"{links[0]!r}, which are not followed; {_FOLLOWED}"
+        )
 
 
 def _read_tree(

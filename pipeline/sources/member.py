@@ -41,6 +41,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 )
 _SMALL_BYTES = 100 << 20  # below, no ratio is suspicious: small archives of uniform images compress well
 _MAX_NAMES_BYTES = 256 << 20  # of all names together; a million ordinary ones take 60 MB
+LINK = "a link in the archive: not followed"  # the reason not to use one
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -113,12 +114,15 @@ def is_disk_error(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
-def decode_names(stored: list[bytes], *, encoding: str | None, fallback: str | None, what: str) -> list[str]:
+def decode_names(
+    stored: list[bytes], *, encoding: str | None, fallback: str | None, what: str, pages: str
+) -> list[str]:
     """Names of files as text, one-to-one.
 
     stored: the names' bytes, of which the archive does not say what they mean. encoding: their code page, or None: UTF-8 where
     all of them can be read so, else `fallback`, with a warning. fallback: a code page, or None: bytes that are not UTF-8
-    are kept as surrogates, which `clean_name` writes as \\xe4. Raises PipelineError if a name can't be read by `encoding`.
+    are kept as surrogates, which `clean_name` writes as \\xe4. pages: code pages that are usual in the format, for the warning.
+    Raises PipelineError if a name can't be read by `encoding`.
     """
     if encoding is not None:
         return [_decode(name, encoding, what) for name in stored]
@@ -131,10 +135,11 @@ def decode_names(stored: list[bytes], *, encoding: str | None, fallback: str | N
     example, read = stored[number], escape(names[number])
     logger.warning(
         "%s has file names that are not UTF-8, and does not say what they are: %r is read as %r; if that is wrong, set "
-        "data.encoding to their code page, such as cp932 (Japanese), gbk (Chinese), cp1252 (Western) or cp1251 (Cyrillic)",
+        "data.encoding to their code page, such as %s",
         what,
         example,
         read,
+        pages,
     )
     return names
 

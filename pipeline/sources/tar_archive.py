@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.sources.member import Bounds, Member, clean_name, decode_names, refuse_link, refuse_size
+from pipeline.sources.member import LINK, Bounds, Member, clean_name, decode_names, refuse_link, refuse_size
 from pipeline.sources.tar_stream import Entry, TarStream
 
 logger = logging.getLogger(__name__)
 
+_PAGES = "cp932 (Japanese), gbk (Chinese), cp1252 (Western) or cp1251 (Cyrillic)"
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 _FOLDERS = (tarfile.DIRTYPE, b"D", b"V")  # GNU's folders with lists, and labels of volumes, hold no picture
 _REASONS = {
-    tarfile.SYMTYPE: "a link in the archive: not followed",
+    tarfile.SYMTYPE: LINK,
     tarfile.CHRTYPE: "a device in the archive: not read",
     tarfile.BLKTYPE: "a device in the archive: not read",
     tarfile.FIFOTYPE: "a named pipe in the archive: not read",
@@ -46,7 +47,7 @@ class TarReader:
     def list_members(self) -> list[Member]:
         self._scan()
         found, what = self._found, self._bounds.what
-        newest: dict[str, int] = {}  # the entry that a hard link to a name means: the last one before it
+        newest: dict[str, int] = {}  # the entry that a hard link to a name stands for: the last one before it
         members = []
         for index, entry in enumerate(found.entries):
             name = self._clean(found.names[index])
@@ -56,11 +57,11 @@ class TarReader:
             if entry.kind in _FOLDERS:
                 self.folders += [name] if name and entry.kind == tarfile.DIRTYPE else []
                 continue
-            content = self._find_content(index, newest)
+            file = self._find_file(index, newest)
             if name:
-                newest[name] = index if content is None else content
-            self._contents.append(content)
-            members.append(self._describe(index, name, content))
+                newest[name] = file
+            self._contents.append(file if found.entries[file].is_regular else None)
+            members.append(self._describe(file, name))
         return members
 
     def read_members(self, wanted: Iterable[int]) -> Iterator[tuple[int, bytes | None, str]]:
@@ -86,7 +87,9 @@ class TarReader:
                 targets.append(entry.target if is_link[-1] else b"")
                 self._found.entries.append(entry)
         self._warn_of_end(stream)
-        texts = decode_names(names + targets, encoding=self._encoding, fallback=None, what=self._bounds.what)
+        texts = decode_names(
+            names + targets, encoding=self._encoding, fallback=None, what=self._bounds.what, pages=_PAGES
+        )
         self._found.names, self._found.targets = texts[: len(names)], texts[len(names) :]
         self._found.has_backslashes = not any("/" in name.removeprefix("./") for name in self._found.names)
 
@@ -102,22 +105,21 @@ class TarReader:
     def _clean(self, name: str) -> str:
         return clean_name(name, self._bounds.what, backslashes=self._found.has_backslashes)
 
-    def _find_content(self, index: int, newest: dict[str, int]) -> int | None:
-        """The entry with a member's bytes: its own, or for a hard link that of the file that it links to."""
+    def _find_file(self, index: int, newest: dict[str, int]) -> int:
+        """The entry that a member stands for: its own; for a hard link that of what it links to, if that comes before it."""
         entry = self._found.entries[index]
-        if entry.kind == tarfile.LNKTYPE:
-            target = newest.get(self._clean(self._found.targets[index]))
-            if target is None or not self._found.entries[target].is_regular:
-                return None
-            self._bounds.add(self._found.entries[target].size)
-            return target
-        return index if entry.is_regular else None
+        if entry.kind != tarfile.LNKTYPE:
+            return index
+        file = newest.get(self._clean(self._found.targets[index]), index)
+        if self._found.entries[file].is_regular:
+            self._bounds.add(self._found.entries[file].size)
+        return file
 
-    def _describe(self, index: int, name: str, content: int | None) -> Member:
-        entry = self._found.entries[index]
-        if content is not None:
-            size = self._found.entries[content].size
-            return Member(name, size, refuse_size(size))
+    def _describe(self, file: int, name: str) -> Member:
+        """file: as of `_find_file`; a hard link can't be used for the same reason as what it links to."""
+        entry = self._found.entries[file]
+        if entry.is_regular:
+            return Member(name, entry.size, refuse_size(entry.size))
         if entry.kind == tarfile.LNKTYPE:
             return Member(name, 0, "a link to a file that the archive does not have")
         if entry.is_sparse:

@@ -21,6 +21,7 @@ _END = bytes(BLOCK)
 _CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 24  # of one long name or extended header: a few hundred, but macOS puts whole icons into some
 _MAX_NAME_BYTES = 1 << 15  # no file system has longer paths
+_WITH_PREFIX = tarfile.POSIX_MAGIC[:6]  # the only magic number whose headers have the first part of a long name
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _LONG_NAME, _LONG_TARGET = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 _EXTENDED = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -133,7 +134,8 @@ class TarStream:
     def _make_entry(
         self, header: tarfile.TarInfo, block: bytes, long: dict[bytes, bytes], extended: dict[str, bytes]
     ) -> Entry:
-        name = extended.get("path") or long.get(_LONG_NAME) or _encode(header.name)
+        # GNU tar keeps the name of a sparse file in a field of its own: its path has a folder GNUSparseFile.<process> in it.
+        name = extended.get("GNU.sparse.name") or extended.get("path") or long.get(_LONG_NAME) or _encode(header.name)
         target = extended.get("linkpath") or long.get(_LONG_TARGET) or _encode(header.linkname)
         if max(len(name), len(target)) > _MAX_NAME_BYTES:
             raise PipelineError(
@@ -211,9 +213,13 @@ def _is_header(block: bytes) -> bool:
 
 def _parse_header(block: bytes) -> tarfile.TarInfo:
     try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
         raise tarfile.ReadError(f"a header is damaged: {error}") from error
+    if block[257:263] != _WITH_PREFIX:
+        # tarfile puts the prefix before the name in any format. GNU tar has other fields there, such as times of access.
+        header.name = block[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return header
 
 
 def _parse_extended(content: bytes) -> dict[str, bytes]:

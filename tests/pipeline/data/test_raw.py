@@ -166,6 +166,12 @@ def test_a_source_without_images_is_refused_and_leaves_no_files(folder, images):
     assert list(folder.parent.iterdir()) == []
 
 
+def test_a_source_without_images_says_why_its_files_are_none(folder):
+    images = [RawImage(f"cat/{n}.png", "cat", "", None, "a link" if n < 2 else "empty") for n in range(5)]
+    with pytest.raises(PipelineError, match=r"received 3 file\(s\) \(empty\), 2 file\(s\) \(a link\)$"):
+        save_raw(images, FACTS, folder)
+
+
 @pytest.mark.parametrize(
     "error", [PipelineError("half-way"), OSError(28, "No space left on device"), KeyboardInterrupt()]
 )

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import ClassVar
+
 import pytest
 
 from pipeline.config.reader import load_params
@@ -5,7 +8,7 @@ from pipeline.doctor.pictures import Trials, describe_trials, try_pictures
 from pipeline.doctor.samples import MAX_SAMPLES, Sample, take_samples
 from pipeline.doctor.subject import look_at_source
 from tests.pipeline.doctor.measured import make_trials
-from tests.pipeline.sources.packing import pack_tar, pack_zip
+from tests.pipeline.sources.packing import END_MARK, overwrite, pack_tar, pack_zip, tar_entry, tar_of, zip_bytes
 
 
 @pytest.fixture
@@ -43,6 +46,75 @@ class TestSamples:
         found = sample(**values)
         assert found
         assert all(s.data and s.drawn > 0 for s in found)
+
+
+def zip_with(lost: list[int], fields: dict[bytes, int], value: bytes):
+    """Packs a zip, and overwrites one field of the files numbered so: at these offsets after each signature."""
+
+    def pack(files):
+        data = zip_bytes(files)
+        for signature, offset in fields.items():
+            for number in lost:
+                overwrite(data, signature, offset, value, only=number)
+        return data
+
+    return pack
+
+
+def tar_with(lost: list[int], kind: bytes):
+    """Packs a tar in which the files numbered so are of another kind: links to the first file, or sparse files."""
+
+    def pack(files):
+        names = [name.encode() for name in files]
+        odd = [tar_entry(names[number], kind=kind, target=b"0.jpg") for number in lost]
+        whole = {name: data for number, (name, data) in enumerate(files.items()) if number not in lost}
+        return tar_of(whole) + b"".join(odd) + END_MARK
+
+    return pack
+
+
+class TestUnreadable:
+    """Pictures that an archive has and can't give are lost in a run, and so in a sample of them."""
+
+    DOGS: ClassVar[list[int]] = list(range(14, 28))  # of 28 files, those of the second class
+    PACKERS: ClassVar[dict[str, Callable]] = {
+        "protected by a password": zip_with(DOGS, {b"PK\3\4": 6, b"PK\1\2": 8}, b"\1"),
+        "damaged in the archive": zip_with(DOGS, {b"PK\1\2": 16}, b"\0\0\0\0"),
+        "compressed with Implode, which is not read": zip_with(DOGS, {b"PK\3\4": 8, b"PK\1\2": 10}, b"\6"),
+        "a link in the archive: not followed": tar_with(DOGS, b"2"),
+        "stored as a sparse file: pack it again without --sparse": tar_with(DOGS, b"S"),
+    }
+
+    def pack(self, file, reason, make_image_bytes):
+        names = [f"{label}/{number}.png" for label in ("cat", "dog") for number in range(14)]
+        files = {name: make_image_bytes(seed, size=(40, 30)) for seed, name in enumerate(names)}
+        file.write_bytes(self.PACKERS[reason](files))
+        return str(file)
+
+    @pytest.mark.parametrize("reason", PACKERS)
+    def test_are_tried_and_lost_for_their_reason(self, sample, tmp_path, make_image_bytes, reason):
+        path = self.pack(tmp_path / "a", reason, make_image_bytes)
+        found = sample(data__source="archive", data__path=path)
+        assert sorted((s.label, s.data is not None, s.reason) for s in found) == [
+            *[("cat", True, "")] * 14,
+            *[("dog", False, reason)] * 14,
+        ]
+
+    @pytest.mark.parametrize("reason", PACKERS)
+    def test_stop_where_prune_would(self, sample, tmp_path, make_image_bytes, monkeypatch, reason):
+        monkeypatch.setattr("pipeline.doctor.pictures._SECONDS", 600.0)
+        path = self.pack(tmp_path / "a", reason, make_image_bytes)
+        samples = sample(data__source="archive", data__path=path)
+        lines, [finding] = describe_trials(try_pictures(iter(samples), load_params(), num_workers=1), 28, 0.05)
+        assert lines[0].startswith("28 of 28 tried: 14 would go to quarantine")
+        assert finding.stops
+        assert f"'dog' 14 of 14 (100.0%), the first because: {reason}" in finding.text
+
+    @pytest.mark.parametrize("pack", [pack_zip, pack_tar])
+    def test_are_not_counted_if_they_are_no_pictures_by_their_names(self, sample, tmp_path, pack):
+        pack(tmp_path / "a", {"cat/1.png": b"1", "dog/1.png": b"2", "cat/notes.txt": b"3", "README.md": b"4"})
+        found = sample(data__source="archive", data__path=str(tmp_path / "a"))
+        assert sorted(s.name for s in found) == ["cat/1.png", "dog/1.png"]
 
 
 def test_bad_pictures_are_named_and_good_ones_timed(project, make_image_bytes, tmp_path):

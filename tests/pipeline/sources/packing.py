@@ -57,7 +57,10 @@ def overwrite(data: bytearray, signature: bytes, offset: int, value: bytes, *, o
 
 
 def pack_zip_link(file: Path, files: Files, name: str, target: str) -> Path:
-    pack_zip(file, files)
+    return add_zip_link(pack_zip(file, files), name, target)
+
+
+def add_zip_link(file: Path, name: str, target: str) -> Path:
     with zipfile.ZipFile(file, "a") as packed:
         member = zipfile.ZipInfo(name)
         member.create_system = 3

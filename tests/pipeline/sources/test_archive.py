@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +23,7 @@ from tests.pipeline.sources.packing import (
     CATS_AND_DOGS,
     END_MARK,
     Files,
+    add_zip_link,
     overwrite,
     pack_tar,
     pack_zip,
@@ -541,3 +542,48 @@ def test_archives_in_an_archive_are_named(tmp_path, kind):
 def test_a_link_has_its_own_reason_where_it_is_no_class_either(tmp_path):
     archive = pack_zip_link(tmp_path / "x.zip", CATS_AND_DOGS, "eel", "cat")
     assert read(archive)["eel"].reason == "a link in the archive: not followed"
+
+
+class TestLinks:
+    """Splits or classes of links to pictures elsewhere in an archive: links are not followed, which must be said."""
+
+    PICTURES: ClassVar[Files] = {
+        f"images/{label}{n}.jpg": f"{label}{n}".encode() for label in ("cat", "dog") for n in (1, 2)
+    }
+    LINKS: ClassVar[dict[str, str]] = {
+        f"{split}/{label}/{n}.jpg": f"../../images/{label}{n}.jpg"
+        for split, n in (("train", 1), ("test", 2))
+        for label in ("cat", "dog")
+    }
+    WARNING = "has 4 link(s) to pictures or folders, such as 'train/cat/1.jpg', which are not followed: if they matter, unpack"
+
+    def pack(self, file: Path, kind: str) -> Path:
+        if kind == "tar":
+            return pack_tar(file, self.PICTURES, links=self.LINKS)
+        pack_zip(file, self.PICTURES)
+        for name, target in self.LINKS.items():
+            add_zip_link(file, name, target)
+        return file
+
+    @zip_and_tar
+    def test_are_told_of_before_a_question_about_the_tree(self, tmp_path, caplog, kind):
+        packed = self.pack(tmp_path / "a", kind)
+        assert "images" in refusal(packed)
+        assert self.WARNING in caplog.text
+
+    @zip_and_tar
+    def test_are_told_of_where_they_are_all_there_is(self, tmp_path, kind):
+        packed = self.pack(tmp_path / "a", kind)
+        line = refusal(packed, reading=AS_FOUND.model_copy(update={"splits": {"images": "ignore"}}))
+        assert "has no picture that can be read: 4 of 4 files are links, such as 'test/cat/2.jpg'" in line
+        assert "unpack it and set data.source to folder" in line
+
+    def test_of_a_zip_are_told_of_before_it_is_read(self, tmp_path, caplog):
+        packed = self.pack(tmp_path / "a", "zip")
+        locate(str(packed), AS_FOUND.model_copy(update={"splits": {"images": "ignore"}}))
+        assert self.WARNING in caplog.text
+
+    @pytest.mark.parametrize(("name", "is_told"), [("eel", True), ("cat/3.png", True), ("cat/notes.txt", False)])
+    def test_are_told_of_if_they_may_be_to_pictures_or_folders(self, tmp_path, caplog, name, is_told):
+        read(pack_tar(tmp_path / "a.tar", CATS_AND_DOGS, links={name: "dog"}))
+        assert (f"has 1 link(s) to pictures or folders, such as {name!r}" in caplog.text) == is_told
