@@ -47,6 +47,7 @@ def test_an_example_by_hand():
     assert found.compute_p(0.5) == 1
 
 
+@pytest.mark.ci
 def test_the_level_of_the_test_holds():
     """Of answers that have nothing to do with the labels, p is below 0.05 in at most about 5 % of cases."""
     rng = np.random.default_rng(0)
@@ -84,6 +85,7 @@ def test_one_image_says_nothing():
     assert deal_answers("accuracy", np.array([0]), make_probabilities(np.array([0]), 2)) is None
 
 
+@pytest.mark.ci
 def test_images_needed_find_the_difference_in_four_of_five_test_sets():
     labels, answers = make_answers(300, 0.15, seed=1)
     probabilities = make_probabilities(answers, 3)
