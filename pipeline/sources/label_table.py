@@ -11,6 +11,9 @@ from pipeline.sources.csv_table import Line, decode_csv, fit_line, read_lines
 from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
 from pipeline.sources.names import find_split_word, find_words
+from pipeline.sources.one_hot import BITS as _BITS
+from pipeline.sources.one_hot import OneHot, decode_one_hot, describe_one_hot, find_one_hot, refuse_spoilt
+from pipeline.sources.one_hot import is_bit as _is_bit
 from pipeline.sources.tree import is_picture
 
 _MARKS = "|;,+/ "  # between several labels in one cell
@@ -33,7 +36,6 @@ _GROUPS = frozenset(
         *("clip", "camera", "session", "study", "series", "burst", "sequence", "seq", "location", "site"),
     }
 )
-_BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str, stems: Collectio
     split = _find_optional(header, columns.split, "split", name)
     group = _find_optional(header, columns.group, "group", name)
     time = _find_optional(header, columns.time, "time", name)
-    labels = _read_classes(header, body, columns, {path, split, group, time}, name)
+    labels = _read_classes(header, body, columns, name)
     body = body if split is None else _name_splits(body, split, columns.split or "")
     return [
         LabelRow(
@@ -85,6 +87,7 @@ def find_doubts(data: bytes, columns: LabelColumns, name: str, stems: Collection
         for text, count in missing.items():
             yield f"{count:,} rows of {name} have the label {text!r}, which becomes a class: empty the cells if it means none"
         yield from _find_several(Counter(line[label] for _, line in body), name)
+    yield from _describe_classes(header, body, columns, name)
     for number, title in enumerate(header):
         values = {line[number] for _, line in body} - {""}
         if title in (columns.path, columns.label, columns.split, columns.group, columns.time):
@@ -193,37 +196,38 @@ def _find_optional(header: list[str], title: str | None, key: str, name: str) ->
     return None if title is None or (title == key and title not in header) else _find_column(header, title, key, name)
 
 
-def _read_classes(
-    header: list[str], body: list[tuple[int, list[str]]], columns: LabelColumns, others: set[int | None], name: str
-) -> list[str]:
+def _read_classes(header: list[str], body: list[Line], columns: LabelColumns, name: str) -> list[str]:
     """The class of each row; empty where it has none."""
     if columns.label is not None and columns.label in header:
         label = _find_column(header, columns.label, "label", name)
         return [line[label] for _, line in body]
-    hot = [i for i in range(len(header)) if i not in others and all(_is_bit(line[i]) for _, line in body)]
-    if columns.label not in (None, "label") or len(hot) < 2:
-        _refuse_label(header, columns.label, name)
-    return [_decode_one_hot(header, hot, line, number, name) for number, line in body]
+    found = _find_classes(header, body, columns)
+    guess = "" if found.text is None else header[found.text]
+    is_said = columns.label is None or found.is_exclusive or not guess
+    if columns.label not in (None, "label") or len(found.hot) + len(found.spoilt) < 2 or not is_said:
+        _refuse_label(header, columns.label, name, guess)
+    refuse_spoilt(found, header, body, name)
+    if len(found.hot) < 2:
+        _refuse_label(header, columns.label, name, guess)
+    return [decode_one_hot(header, found.hot, line, number, name) for number, line in body]
 
 
-def _refuse_label(header: list[str], label: str | None, name: str) -> None:
+def _find_classes(header: list[str], body: list[Line], columns: LabelColumns) -> OneHot:
+    others = {header.index(title) for title in columns.model_dump().values() if title in header}
+    return find_one_hot(header, body, others, _GROUPS)
+
+
+def _refuse_label(header: list[str], label: str | None, name: str, guess: str = "") -> None:
+    """guess: a column that may have it."""
     if label is not None:
-        _find_column(header, label, "label", name)
+        _find_column(header, label, "label", name, guess)
     raise PipelineError(
         f"data.labels {name!r} has no two columns of nothing but 0 and 1: expected one for each class, as "
         f"data.label_columns.label is null; received {', '.join(header[:20])}; set it to the column that has the label"
     )
 
 
-def _is_bit(field: str) -> bool:
-    return field.lower() in _BITS
-
-
-def _decode_one_hot(header: list[str], hot: list[int], line: list[str], number: int, name: str) -> str:
-    ones = [header[i] for i in hot if _BITS[line[i].lower()]]
-    if len(ones) > 1:
-        raise PipelineError(
-            f"data.labels {name!r}, row {number}: {line[0]!r} is of classes {', '.join(ones)}: expected one class per picture; "
-            "set data.label_columns.label if another column has it"
-        )
-    return ones[0] if ones else ""
+def _describe_classes(header: list[str], body: list[Line], columns: LabelColumns, name: str) -> Iterator[str]:
+    """What a person should look at where columns of 0 and 1 are taken for classes though nobody has asked for it."""
+    if columns.label == "label" and columns.label not in header:
+        yield from describe_one_hot(_find_classes(header, body, columns), header, name)
