@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -17,18 +18,34 @@ _DRIVE = re.compile(r"^[A-Za-z]:/")
 
 
 class Finder:
-    """Finds the picture that a row means. pictures: normal form by path. root: data.root. parameter: which names the file."""
+    """Finds the picture that a row means. pictures: normal form by path. root: data.root. parameter: which names the file.
+    folder: name of the source's own folder."""
 
     def __init__(
-        self, pictures: Mapping[str, str], root: str | None, where: str, parameter: str = "data.labels"
+        self,
+        pictures: Mapping[str, str],
+        root: str | None,
+        where: str,
+        parameter: str = "data.labels",
+        folder: str = "",
     ) -> None:
         self.pictures = pictures
+        self._folder = normalize("NFC", folder).casefold()
+        self._shared: list[str] | None = None  # folders in which all rows begin
         self._parameter = parameter
         self._where = where
         self._root = (root or "").strip("/").split("/")
         self._exact = _Index(pictures, _keep)
         self._folded: _Index | None = None
         self._indirect: list[LabelRow] = []
+        # A row whose outer folder is called otherwise than the source, and that folder.
+        self._renamed: tuple[LabelRow, str] | None = None
+
+    def expect(self, rows: Iterable[LabelRow]) -> None:
+        """All rows of one table, before any of it is looked for. Folders that its rows have above those of the source then
+        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2."""
+        folders = [_split(row.path)[:-1] for row in rows if not _is_from_elsewhere(row.path)]
+        self._shared = [parts[0] for parts in takewhile(_are_equal, zip(*folders, strict=False))]
 
     def find(self, row: LabelRow, name: str) -> str | None:
         """Its path, or None. What differs by case only, or is encoded as in a URL, counts if nothing else fits.
@@ -61,8 +78,15 @@ class Finder:
                 f"{row.number}: {row.path!r}"
             )
 
+        if self._renamed:
+            row, folder = self._renamed
+            yield (
+                f"rows of {name} begin in a folder {folder!r}, such as row {row.number}: {row.path!r}, and are taken for those "
+                f"of {self._where}: if that is another one, set data.path to the folder {folder!r}, or to the one above it"
+            )
+
     def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
-        near = index.find(parts, self._root)
+        near = [path for path in index.find(parts, self._root) if self._begins_here(row, parts, path)]
         if len(near) > 1:
             folders = sorted({self.pictures[path].rpartition("/")[0] for path in near} - {""})
             word = find_split_word(Path(name).stem)
@@ -78,6 +102,18 @@ class Finder:
                 f"{f', or set data.root{ignoring}' if self._parameter == 'data.labels' else ''}"
             )
         return near[0] if near else None
+
+    def _begins_here(self, row: LabelRow, parts: list[str], path: str) -> bool:
+        """Whether the folders that a row has above those of a picture may be the ones in which the source lies."""
+        outer = parts[: max(0, len(parts) - 1 - self.pictures[path].count("/"))]
+        if not outer or self._shared is None or _is_from_elsewhere(row.path) or ".." in outer:
+            return True
+        if outer[-1].casefold() == self._folder:
+            return True
+        is_shared = outer == self._shared[: len(outer)]
+        if is_shared and self._folder and self._renamed is None:
+            self._renamed = (row, outer[-1])
+        return is_shared
 
 
 def _keep(text: str) -> str:
@@ -121,6 +157,15 @@ def find_named(name: str, files: Mapping[str, str]) -> list[str]:
 def is_absolute(path: str) -> bool:
     """Whether a row's path begins at a root, of Windows or of Unix."""
     return path.startswith(("/", "\\")) or bool(_DRIVE.match(path.replace("\\", "/")))
+
+
+def _is_from_elsewhere(path: str) -> bool:
+    """Whether a row's folders are those of another machine or folder: it begins at a root, above, or is an address."""
+    return is_absolute(path) or path.replace("\\", "/").startswith("../") or "://" in path
+
+
+def _are_equal(parts: Collection[str]) -> bool:
+    return len(set(parts)) == 1
 
 
 def _split(path: str) -> list[str]:

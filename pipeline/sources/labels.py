@@ -41,14 +41,16 @@ def read_labels(
     left_out: dict[str, list[str]],
     read_file: Callable[[str], bytes] | None,
     tables: Mapping[str, str],
+    folder: str = "",
 ) -> Reading:
     """kept: normal form of each path of a file. tables: the same of all that data.labels may mean, also outside data.root.
+    folder: name of the source's own folder, if it is one.
     left_out: paths by reason, of what is left out already. read_file: of a path.
 
-    A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of; the
-    extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each table's own folder,
-    and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a file, and for rows that
-    contradict each other.
+    A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of, or
+    ends with; the extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each
+    table's own folder, and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a
+    file, and for rows that contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
@@ -57,9 +59,10 @@ def read_labels(
     stems = {text.rpartition("/")[2].rpartition(".")[0] for text in pictures.values()}  # of a million: no Path of each
     read = [(table, _read_rows(table, settings, stems)) for table in loaded]
     rows = [row for _, found in read for row in found]
-    finder = Finder(pictures, settings.root, where)
+    finder = Finder(pictures, settings.root, where, folder=folder)
     matches = _Matches()
     for table, found in read:
+        finder.expect(found)
         _match(found, finder, settings, table, matches)
     if not matches.chosen:
         _refuse_all(rows, finder, matches.unlabelled, where, name)
