@@ -38,6 +38,7 @@ class Finder:
         self._exact = _Index(pictures, _keep)
         self._folded: _Index | None = None
         self._indirect: list[LabelRow] = []
+        self._by_name: dict[str, str] = {}  # picture by path of a row
         # A row whose outer folder is called otherwise than the source, and that folder.
         self._renamed: tuple[LabelRow, str] | None = None
 
@@ -55,6 +56,8 @@ class Finder:
         parts = _split(row.path)
         if not parts:
             return None
+        if row.path in self._by_name:
+            return self._by_name[row.path]
         if found := self._choose(row, parts, self._exact, name):
             return found
         if self._folded is None:
@@ -62,6 +65,34 @@ class Finder:
         found = self._choose(row, _split(unquote(row.path)), self._folded, name)
         self._indirect += [row] if found else []
         return found
+
+    def match_names(self, rows: Iterable[LabelRow]) -> bool:
+        """Lets rows from elsewhere, of none of which the folders are those of a file, mean the file of their name, where it is
+        the only one of it and they are the only row. Returns whether there is one."""
+        found = defaultdict(set)
+        for path in dict.fromkeys(row.path for row in rows if _is_from_elsewhere(row.path)):
+            if len(named := self._list_named(_split(unquote(path)))) == 1:
+                found[named[0]].add(path)
+        self._by_name = {paths.pop(): picture for picture, paths in found.items() if len(paths) == 1}
+        return bool(self._by_name)
+
+    def explain(self, row: LabelRow) -> str:
+        """In what a row that has no file differs from the files, and what to do."""
+        if named := self._list_named(_split(unquote(row.path))):
+            shown = " and ".join(repr(self.pictures[path]) for path in named[:2])
+            way = "set data.root to the one that is meant" if len(named) > 1 else "leave folders off"
+            return f"the source {shown}: the folders differ; write those of the source into the column, or {way}"
+        if other := self.find_other_extension(row):
+            return f"the source {other!r}; correct the extension in the column, or leave it off"
+        received = next(iter(self.pictures.values()), None)
+        example = f"files such as {received!r}" if received else "no picture"
+        return f"the source {example}; set data.label_columns.path to the column of file names, or data.root"
+
+    def _list_named(self, parts: list[str]) -> list[str]:
+        """Paths of the pictures that have the name of a row's, in whatever folder."""
+        if self._folded is None:
+            self._folded = _Index(self.pictures, str.casefold)
+        return self._folded.find_named(parts[-1]) if parts else []
 
     def find_other_extension(self, row: LabelRow) -> str | None:
         """A picture that has the name of a row's, but for the extension."""
@@ -78,6 +109,12 @@ class Finder:
                 f"{row.number}: {row.path!r}"
             )
 
+        if self._by_name:
+            path, picture = next(iter(self._by_name.items()))
+            yield (
+                f"the folders of {name} are not those of the source, such as in {path!r}, which is taken for "
+                f"{self.pictures[picture]!r}: {len(self._by_name):,} rows are matched by the names of their files alone"
+            )
         if self._renamed:
             row, folder = self._renamed
             yield (
@@ -139,12 +176,18 @@ class _Index:
         starts = {"/".join(wanted), "/".join([*map(self._fold, root), *wanted])}
         if whole := [path for start in sorted(starts) for path in self._whole.get(start, [])]:
             return whole
-        near = self.by_stem.get(_drop_extension(wanted[-1]), [])
-        if is_picture(wanted[-1]):  # else the extension may be missing
-            near = [found for found in near if found[1][-1] == wanted[-1]]
-        near = [found for found in near if _agree(found[1], wanted)]
+        near = [found for found in self._list_named(wanted[-1]) if _agree(found[1], wanted)]
         near = [found for found in near if found[1][-1] == wanted[-1]] or near
         return [path for path, _ in near]
+
+    def find_named(self, name: str) -> list[str]:
+        """Paths of the pictures of a name, in whatever folder."""
+        return [path for path, _ in self._list_named(self._fold(name))]
+
+    def _list_named(self, name: str) -> list[tuple[str, list[str]]]:
+        near = self.by_stem.get(_drop_extension(name), [])
+        # Else the extension may be missing.
+        return [found for found in near if found[1][-1] == name] if is_picture(name) else near
 
 
 def find_named(name: str, files: Mapping[str, str]) -> list[str]:
