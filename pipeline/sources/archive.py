@@ -116,7 +116,7 @@ def read_images(
     archive = _find(path)
     assert path is not None  # _find has refused it
     if path.startswith("kaggle:"):
-        yield from read_folder(fetch_kaggle(path.removeprefix("kaggle:")), reading, record)
+        yield from read_folder(fetch_kaggle(path.removeprefix("kaggle:")), reading, record, is_named=False)
         return
     if archive is None:
         is_doi = path.startswith("doi:")

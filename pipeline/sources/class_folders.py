@@ -48,6 +48,7 @@ def read_tree(
     links: Iterable[str] = (),
     identify: Callable[[str], Hashable] | None = None,
     read_file: Callable[[str], bytes] | None = None,
+    name: str = "",
 ) -> Reading:
     """Labels and splits of the files below one root.
 
@@ -55,7 +56,7 @@ def read_tree(
     noticed. where: the root, for messages. settings: what the user says of folders and files. folders: paths of all folders, if
     they are known: empty ones are named. links: paths of links to folders, which nobody enters. identify: a value that two
     files share only if their bytes are equal; None: equal names and sizes are enough. read_file: the bytes of a file, for a CSV
-    of labels inside the source.
+    of labels inside the source. name: of the root itself, with which a row of labels may begin.
 
     Raises PipelineError, one line, if there are no class folders, or if there are two readings and nothing says which is meant.
     """
@@ -71,7 +72,7 @@ def read_tree(
     _check_depth([*kept, *folders], where)
     lists, settings = find_lists(settings)
     if settings.labels:
-        return read_labels(kept, where, settings, left_out, read_file, everything)
+        return read_labels(kept, where, settings, left_out, read_file, everything, name)
     above = {name.rpartition("/")[0] for name in kept.values()}  # an archive need not list its folders
     root = build_tree([name for name in kept.values() if is_picture(name)], {*map(_normalize, folders), *above} - {""})
     contents = _describe_contents(kept, sizes, identify)

@@ -61,11 +61,13 @@ def read_folder(
     reading: ReadingSettings = AS_FOUND,
     record: Record = ignore_reading,
     listing: Listing | None = None,
+    *,
+    is_named: bool = True,
 ) -> Iterator[RawImage]:
     """Every file of a local folder of class folders, sorted by path, still to be read. reading, record: see
-    pipeline.sources.loader. listing: of the folder, if it is known."""
+    pipeline.sources.loader. listing: of the folder, if it is known. is_named: by a person, not by a number of a version."""
     listing = list_folder(folder) if listing is None else listing
-    layout = read_layout(folder, reading, listing)
+    layout = read_layout(folder, reading, listing, is_named=is_named)
     record(layout)
     place = str(folder)
     for file in layout:
@@ -83,9 +85,11 @@ def read_folder(
         )
 
 
-def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND, listing: Listing | None = None) -> Reading:
+def read_layout(
+    folder: Path, reading: ReadingSettings = AS_FOUND, listing: Listing | None = None, *, is_named: bool = True
+) -> Reading:
     """What the files of a local folder are. Reads no picture, but a few of those that look like copies of others. listing: of
-    the folder, if it is known."""
+    the folder, if it is known. is_named: see `read_folder`."""
     listing = list_folder(folder) if listing is None else listing
     return read_tree(
         listing.sizes,
@@ -95,6 +99,7 @@ def read_layout(folder: Path, reading: ReadingSettings = AS_FOUND, listing: List
         links=listing.links,
         identify=lambda path: _compute_digest(folder / path),
         read_file=lambda path: (folder / path).read_bytes(),
+        name=folder.name if is_named else "",
     )
 
 

@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -17,18 +18,35 @@ _DRIVE = re.compile(r"^[A-Za-z]:/")
 
 
 class Finder:
-    """Finds the picture that a row means. pictures: normal form by path. root: data.root. parameter: which names the file."""
+    """Finds the picture that a row means. pictures: normal form by path. root: data.root. parameter: which names the file.
+    folder: name of the source's own folder."""
 
     def __init__(
-        self, pictures: Mapping[str, str], root: str | None, where: str, parameter: str = "data.labels"
+        self,
+        pictures: Mapping[str, str],
+        root: str | None,
+        where: str,
+        parameter: str = "data.labels",
+        folder: str = "",
     ) -> None:
         self.pictures = pictures
+        self._folder = normalize("NFC", folder).casefold()
+        self._shared: list[str] | None = None  # folders in which all rows begin
         self._parameter = parameter
         self._where = where
         self._root = (root or "").strip("/").split("/")
         self._exact = _Index(pictures, _keep)
         self._folded: _Index | None = None
         self._indirect: list[LabelRow] = []
+        self._by_name: dict[str, str] = {}  # picture by path of a row
+        # A row whose outer folder is called otherwise than the source, and that folder.
+        self._renamed: tuple[LabelRow, str] | None = None
+
+    def expect(self, rows: Iterable[LabelRow]) -> None:
+        """All rows of one table, before any of it is looked for. Folders that its rows have above those of the source then
+        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2."""
+        folders = [_split(row.path)[:-1] for row in rows if not _is_from_elsewhere(row.path)]
+        self._shared = [parts[0] for parts in takewhile(_are_equal, zip(*folders, strict=False))]
 
     def find(self, row: LabelRow, name: str) -> str | None:
         """Its path, or None. What differs by case only, or is encoded as in a URL, counts if nothing else fits.
@@ -38,6 +56,8 @@ class Finder:
         parts = _split(row.path)
         if not parts:
             return None
+        if row.path in self._by_name:
+            return self._by_name[row.path]
         if found := self._choose(row, parts, self._exact, name):
             return found
         if self._folded is None:
@@ -45,6 +65,34 @@ class Finder:
         found = self._choose(row, _split(unquote(row.path)), self._folded, name)
         self._indirect += [row] if found else []
         return found
+
+    def match_names(self, rows: Iterable[LabelRow]) -> bool:
+        """Lets rows from elsewhere, of none of which the folders are those of a file, mean the file of their name, where it is
+        the only one of it and they are the only row. Returns whether there is one."""
+        found = defaultdict(set)
+        for path in dict.fromkeys(row.path for row in rows if _is_from_elsewhere(row.path)):
+            if len(named := self._list_named(_split(unquote(path)))) == 1:
+                found[named[0]].add(path)
+        self._by_name = {paths.pop(): picture for picture, paths in found.items() if len(paths) == 1}
+        return bool(self._by_name)
+
+    def explain(self, row: LabelRow) -> str:
+        """In what a row that has no file differs from the files, and what to do."""
+        if named := self._list_named(_split(unquote(row.path))):
+            shown = " and ".join(repr(self.pictures[path]) for path in named[:2])
+            way = "set data.root to the one that is meant" if len(named) > 1 else "leave folders off"
+            return f"the source {shown}: the folders differ; write those of the source into the column, or {way}"
+        if other := self.find_other_extension(row):
+            return f"the source {other!r}; correct the extension in the column, or leave it off"
+        received = next(iter(self.pictures.values()), None)
+        example = f"files such as {received!r}" if received else "no picture"
+        return f"the source {example}; set data.label_columns.path to the column of file names, or data.root"
+
+    def _list_named(self, parts: list[str]) -> list[str]:
+        """Paths of the pictures that have the name of a row's, in whatever folder."""
+        if self._folded is None:
+            self._folded = _Index(self.pictures, str.casefold)
+        return self._folded.find_named(parts[-1]) if parts else []
 
     def find_other_extension(self, row: LabelRow) -> str | None:
         """A picture that has the name of a row's, but for the extension."""
@@ -61,8 +109,21 @@ class Finder:
                 f"{row.number}: {row.path!r}"
             )
 
+        if self._by_name:
+            path, picture = next(iter(self._by_name.items()))
+            yield (
+                f"the folders of {name} are not those of the source, such as in {path!r}, which is taken for "
+                f"{self.pictures[picture]!r}: {len(self._by_name):,} rows are matched by the names of their files alone"
+            )
+        if self._renamed:
+            row, folder = self._renamed
+            yield (
+                f"rows of {name} begin in a folder {folder!r}, such as row {row.number}: {row.path!r}, and are taken for those "
+                f"of {self._where}: if that is another one, set data.path to the folder {folder!r}, or to the one above it"
+            )
+
     def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
-        near = index.find(parts, self._root)
+        near = [path for path in index.find(parts, self._root) if self._begins_here(row, parts, path)]
         if len(near) > 1:
             folders = sorted({self.pictures[path].rpartition("/")[0] for path in near} - {""})
             word = find_split_word(Path(name).stem)
@@ -78,6 +139,18 @@ class Finder:
                 f"{f', or set data.root{ignoring}' if self._parameter == 'data.labels' else ''}"
             )
         return near[0] if near else None
+
+    def _begins_here(self, row: LabelRow, parts: list[str], path: str) -> bool:
+        """Whether the folders that a row has above those of a picture may be the ones in which the source lies."""
+        outer = parts[: max(0, len(parts) - 1 - self.pictures[path].count("/"))]
+        if not outer or self._shared is None or _is_from_elsewhere(row.path) or ".." in outer:
+            return True
+        if outer[-1].casefold() == self._folder:
+            return True
+        is_shared = outer == self._shared[: len(outer)]
+        if is_shared and self._folder and self._renamed is None:
+            self._renamed = (row, outer[-1])
+        return is_shared
 
 
 def _keep(text: str) -> str:
@@ -103,12 +176,18 @@ class _Index:
         starts = {"/".join(wanted), "/".join([*map(self._fold, root), *wanted])}
         if whole := [path for start in sorted(starts) for path in self._whole.get(start, [])]:
             return whole
-        near = self.by_stem.get(_drop_extension(wanted[-1]), [])
-        if is_picture(wanted[-1]):  # else the extension may be missing
-            near = [found for found in near if found[1][-1] == wanted[-1]]
-        near = [found for found in near if _agree(found[1], wanted)]
+        near = [found for found in self._list_named(wanted[-1]) if _agree(found[1], wanted)]
         near = [found for found in near if found[1][-1] == wanted[-1]] or near
         return [path for path, _ in near]
+
+    def find_named(self, name: str) -> list[str]:
+        """Paths of the pictures of a name, in whatever folder."""
+        return [path for path, _ in self._list_named(self._fold(name))]
+
+    def _list_named(self, name: str) -> list[tuple[str, list[str]]]:
+        near = self.by_stem.get(_drop_extension(name), [])
+        # Else the extension may be missing.
+        return [found for found in near if found[1][-1] == name] if is_picture(name) else near
 
 
 def find_named(name: str, files: Mapping[str, str]) -> list[str]:
@@ -121,6 +200,15 @@ def find_named(name: str, files: Mapping[str, str]) -> list[str]:
 def is_absolute(path: str) -> bool:
     """Whether a row's path begins at a root, of Windows or of Unix."""
     return path.startswith(("/", "\\")) or bool(_DRIVE.match(path.replace("\\", "/")))
+
+
+def _is_from_elsewhere(path: str) -> bool:
+    """Whether a row's folders are those of another machine or folder: it begins at a root, above, or is an address."""
+    return is_absolute(path) or path.replace("\\", "/").startswith("../") or "://" in path
+
+
+def _are_equal(parts: Collection[str]) -> bool:
+    return len(set(parts)) == 1
 
 
 def _split(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.sources.decision import write_value
 from pipeline.sources.json_table import is_json, read_objects
 from pipeline.sources.list_lines import is_number, names_picture, split_lines
 from pipeline.sources.names import find_split_word, find_words
+from pipeline.sources.one_hot import BITS, OneHot, decode_one_hot, describe_one_hot, find_one_hot, is_bit, refuse_spoilt
 from pipeline.sources.tree import is_picture
 
 _HEAD = 1 << 18  # bytes of a table of which only the first rows are asked for
@@ -37,7 +38,6 @@ _GROUPS = frozenset(
     }
 )
 _PARTICLES = frozenset({"is", "in", "for", "set", "split", "flag"})  # beside the word of a split in a title
-_BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def parse_labels(data: bytes, columns: LabelColumns, name: str, stems: Collectio
     split = _find_optional(header, columns.split, "split", name)
     group = _find_optional(header, columns.group, "group", name)
     time = _find_optional(header, columns.time, "time", name)
-    labels = _read_classes(header, body, columns, {path, split, group, time}, name)
+    labels = _read_classes(header, body, columns, name)
     body = body if split is None else _name_splits(body, split, columns.split or "")
     return [
         LabelRow(
@@ -91,12 +91,13 @@ def find_doubts(
         for text, count in missing.items():
             yield f"{count:,} rows of {name} have the label {text!r}, which becomes a class: empty the cells if it means none"
         yield from _find_several(Counter(line[label] for _, line in body), name)
+    yield from _describe_classes(header, body, columns, name)
     for number, title in enumerate(header):
         values = {line[number] for _, line in body} - {""}
         if title in (columns.path, columns.label, columns.split, columns.group, columns.time):
             continue
-        is_bit = all(map(_is_bit, values))
-        if is_bit:
+        only_bits = all(map(is_bit, values))
+        if only_bits:
             says_split = (
                 find_split_word(title) in ("train", "val", "test") and columns.label in header and len(values) > 1
             )
@@ -104,7 +105,7 @@ def find_doubts(
         words = {find_split_word(value) for value in values} if len(values) < _MANY else {""}
         if columns.split not in header and not is_split and "train" in words and words <= {"train", "val", "test"}:
             reads = f"data.label_columns.split={write_value(title)} reads it"
-            names = "may name" if is_bit and _says_more(title) else "names"
+            names = "may name" if only_bits and _says_more(title) else "names"
             yield f"column {title} of {name} {names} splits and is not read: {reads}"
         elif columns.group not in header and _GROUPS & set(find_words(title)) and 1 < len(values) < len(body):
             yield (
@@ -207,10 +208,10 @@ def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:
     """Where a column such as is_valid says 1 or 0, True or False: the split that its title names, or else train; of 0 in
     is_train test."""
     named = find_split_word(title)
-    if named not in ("train", "val", "test") or not all(_is_bit(line[split]) and line[split] for _, line in body):
+    if named not in ("train", "val", "test") or not all(is_bit(line[split]) and line[split] for _, line in body):
         return body
     said = {True: named, False: "test" if named == "train" else "train"}
-    return [(number, [*line[:split], said[_BITS[line[split].lower()]], *line[split + 1 :]]) for number, line in body]
+    return [(number, [*line[:split], said[BITS[line[split].lower()]], *line[split + 1 :]]) for number, line in body]
 
 
 def _find_column(header: list[str], title: str, key: str, name: str, guess: str = "") -> int:
@@ -237,37 +238,38 @@ def _find_optional(header: list[str], title: str | None, key: str, name: str) ->
     return None if title is None or (title == key and title not in header) else _find_column(header, title, key, name)
 
 
-def _read_classes(
-    header: list[str], body: list[tuple[int, list[str]]], columns: LabelColumns, others: set[int | None], name: str
-) -> list[str]:
+def _read_classes(header: list[str], body: list[Line], columns: LabelColumns, name: str) -> list[str]:
     """The class of each row; empty where it has none."""
     if columns.label is not None and columns.label in header:
         label = _find_column(header, columns.label, "label", name)
         return [line[label] for _, line in body]
-    hot = [i for i in range(len(header)) if i not in others and all(_is_bit(line[i]) for _, line in body)]
-    if columns.label not in (None, "label") or len(hot) < 2:
-        _refuse_label(header, columns.label, name)
-    return [_decode_one_hot(header, hot, line, number, name) for number, line in body]
+    found = _find_classes(header, body, columns)
+    guess = "" if found.text is None else header[found.text]
+    is_said = columns.label is None or found.is_exclusive or not guess
+    if columns.label not in (None, "label") or len(found.hot) + len(found.spoilt) < 2 or not is_said:
+        _refuse_label(header, columns.label, name, guess)
+    refuse_spoilt(found, header, body, name)
+    if len(found.hot) < 2:
+        _refuse_label(header, columns.label, name, guess)
+    return [decode_one_hot(header, found.hot, line, number, name) for number, line in body]
 
 
-def _refuse_label(header: list[str], label: str | None, name: str) -> None:
+def _find_classes(header: list[str], body: list[Line], columns: LabelColumns) -> OneHot:
+    others = {header.index(title) for title in columns.model_dump().values() if title in header}
+    return find_one_hot(header, body, others, _GROUPS)
+
+
+def _refuse_label(header: list[str], label: str | None, name: str, guess: str = "") -> None:
+    """guess: a column that may have it."""
     if label is not None:
-        _find_column(header, label, "label", name)
+        _find_column(header, label, "label", name, guess)
     raise PipelineError(
         f"data.labels {name!r} has no two columns of nothing but 0 and 1: expected one for each class, as "
         f"data.label_columns.label is null; received {', '.join(header[:20])}; set it to the column that has the label"
     )
 
 
-def _is_bit(field: str) -> bool:
-    return field.lower() in _BITS
-
-
-def _decode_one_hot(header: list[str], hot: list[int], line: list[str], number: int, name: str) -> str:
-    ones = [header[i] for i in hot if _BITS[line[i].lower()]]
-    if len(ones) > 1:
-        raise PipelineError(
-            f"data.labels {name!r}, row {number}: {line[0]!r} is of classes {', '.join(ones)}: expected one class per picture; "
-            "set data.label_columns.label if another column has it"
-        )
-    return ones[0] if ones else ""
+def _describe_classes(header: list[str], body: list[Line], columns: LabelColumns, name: str) -> Iterator[str]:
+    """What a person should look at where columns of 0 and 1 are taken for classes though nobody has asked for it."""
+    if columns.label == "label" and columns.label not in header:
+        yield from describe_one_hot(_find_classes(header, body, columns), header, name)

@@ -41,14 +41,16 @@ def read_labels(
     left_out: dict[str, list[str]],
     read_file: Callable[[str], bytes] | None,
     tables: Mapping[str, str],
+    folder: str = "",
 ) -> Reading:
     """kept: normal form of each path of a file. tables: the same of all that data.labels may mean, also outside data.root.
+    folder: name of the source's own folder, if it is one.
     left_out: paths by reason, of what is left out already. read_file: of a path.
 
-    A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of; the
-    extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each table's own folder,
-    and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a file, and for rows that
-    contradict each other.
+    A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of, or
+    ends with; the extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each
+    table's own folder, and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a
+    file, and for rows that contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
@@ -57,10 +59,10 @@ def read_labels(
     stems = {text.rpartition("/")[2].rpartition(".")[0] for text in pictures.values()}  # of a million: no Path of each
     read = [(table, _read_rows(table, settings, stems)) for table in loaded]
     rows = [row for _, found in read for row in found]
-    finder = Finder(pictures, settings.root, where)
-    matches = _Matches()
-    for table, found in read:
-        _match(found, finder, settings, table, matches)
+    finder = Finder(pictures, settings.root, where, folder=folder)
+    matches = _match_all(read, finder, settings)
+    if len(matches.unmatched) == len(rows) and finder.match_names(rows):
+        matches = _match_all(read, finder, settings)
     if not matches.chosen:
         _refuse_all(rows, finder, matches.unlabelled, where, name)
     for path in kept:
@@ -99,6 +101,15 @@ class _Matches:
     unlabelled: list[LabelRow] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
     blank: set[str] = field(default_factory=set)
+
+
+def _match_all(read: list[tuple["_Table", list[LabelRow]]], finder: Finder, settings: ReadingSettings) -> _Matches:
+    """read: tables with their rows."""
+    matches = _Matches()
+    for table, found in read:
+        finder.expect(found)
+        _match(found, finder, settings, table, matches)
+    return matches
 
 
 def _match(rows: list[LabelRow], finder: Finder, settings: ReadingSettings, table: "_Table", matches: _Matches) -> None:
@@ -213,16 +224,9 @@ def _refuse_all(rows: list[LabelRow], finder: Finder, unlabelled: list[LabelRow]
         raise PipelineError(
             f"data.labels {name!r}, row {unlabelled[0].number}: no row has a label: expected one in each"
         )
-    received = next(iter(finder.pictures.values()), None)
-    example = f"files such as {received!r}" if received else "no picture"
-    if other := finder.find_other_extension(rows[0]):
-        raise PipelineError(
-            f"data.labels {name!r}: none of its {len(rows):,} rows is a file of {where}: row {rows[0].number} has "
-            f"{rows[0].path!r}, the source {other!r}; correct the extension in the column, or leave it off"
-        )
     raise PipelineError(
         f"data.labels {name!r}: none of its {len(rows):,} rows is a file of {where}: row {rows[0].number} has "
-        f"{rows[0].path!r}, the source {example}; set data.label_columns.path to the column of file names, or data.root"
+        f"{rows[0].path!r}, {finder.explain(rows[0])}"
     )
 
 

@@ -43,3 +43,46 @@ def test_another_extension_is_pointed_at():
     finder = Finder({"a/b.jpg": "a/b.jpg"}, None, "folder 'x'")
     assert finder.find_other_extension(LabelRow(2, "b.png", "cat", "", "", "")) == "a/b.jpg"
     assert finder.find_other_extension(LabelRow(2, "c.png", "cat", "", "", "")) is None
+
+
+class TestFoldersAboveThoseOfTheSource:
+    """Rows that have more folders than the files: of the source's own name, or the same in all rows."""
+
+    @staticmethod
+    def find(rows: list[str], *, folder: str, files: tuple[str, ...] = ("1.jpg", "a/2.jpg")):
+        finder = Finder(dict(zip(files, files, strict=True)), None, f"folder {folder!r}", folder=folder)
+        table = [LabelRow(number, path, "cat", "", "", "") for number, path in enumerate(rows, start=2)]
+        finder.expect(table)
+        return [finder.find(row, "labels.csv") for row in table], list(finder.describe("labels.csv"))
+
+    @pytest.mark.parametrize("above", ["", "set/", "x/set/"])
+    def test_rows_of_another_folder_mean_no_file_of_this_one(self, above):
+        rows = [f"{above}cam1/1.jpg", f"{above}cam2/a/2.jpg", f"{above}cam1/a/2.jpg", f"{above}Cam2/1"]
+        assert self.find(rows, folder="cam2") == ([None, "a/2.jpg", None, "1.jpg"], [])
+
+    def test_nor_if_the_folder_was_renamed(self):
+        assert self.find(["cam1/1.jpg", "cam2/a/2.jpg"], folder="mine")[0] == [None, None]
+        assert self.find(["1.jpg", "cam2/a/2.jpg"], folder="mine")[0] == ["1.jpg", None]
+
+    @pytest.mark.parametrize("above", ["CheXpert-v1.0-small", "old/set"])
+    def test_a_renamed_folder_is_the_same_in_all_rows_and_said(self, above):
+        found, said = self.find([f"{above}/1.jpg", f"{above}/a/2.jpg", f"{above}/b/3.jpg"], folder="mine")
+        assert found == ["1.jpg", "a/2.jpg", None]
+        assert f"begin in a folder {above.rpartition('/')[2]!r}, such as row 2: '{above}/1.jpg'" in said[0]
+        assert self.find([f"{above}/1.jpg", f"{above}/a/2.jpg"], folder="")[0] == ["1.jpg", "a/2.jpg"]
+
+    def test_published_prefixes_fit_the_folder_and_the_one_above_it(self):
+        rows = [f"Set-v1/{split}/1.jpg" for split in ("train", "valid")]
+        assert self.find(rows, folder="Set-v1", files=("train/1.jpg", "valid/1.jpg"))[0] == [
+            "train/1.jpg",
+            "valid/1.jpg",
+        ]
+        assert self.find(rows, folder="all", files=tuple(rows)) == (rows, [])
+        assert self.find(rows, folder="all", files=tuple(f"deep/{row}" for row in rows))[0] == [
+            f"deep/{row}" for row in rows
+        ]
+        assert self.find(rows, folder="train", files=("1.jpg",))[0] == ["1.jpg", None]
+
+    @pytest.mark.parametrize("path", ["/data/x/1.jpg", "C:\\x\\1.jpg", "../x/1.jpg", "https://host/x/1.jpg"])
+    def test_folders_of_another_machine_say_nothing(self, path):
+        assert self.find([path, "a/2.jpg"], folder="mine") == (["1.jpg", "a/2.jpg"], [])

@@ -347,3 +347,48 @@ def test_a_row_without_a_label_is_no_missing_row():
     assert [reason for reason, *_ in reading.left_out if "row" in reason or "label in" in reason] == [
         "no label in data.labels"
     ]
+
+
+class TestRowsFromElsewhere:
+    """Paths of another machine, or of the program that the labels come from."""
+
+    PATHS: ClassVar = [
+        "/data/upload/1/{}",
+        "C:\\Users\\Ann\\pictures\\{}",
+        "../input/my-set/train/{}",
+        "https://host/1/{}",
+    ]
+
+    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize("names", [("a.jpg", "b.jpg", "c.PNG"), ("a", "b", "c"), ("A.JPG", "b.jpg", "c.png")])
+    def test_they_mean_the_files_of_their_names_which_is_said(self, path, names):
+        rows = [f"{path.format(name)},{label}\n" for name, label in zip(names, LABELS.values(), strict=True)]
+        reading = read(FILES, "path,label\n" + "".join(rows))
+        assert {file.path: file.label for file in reading} == LABELS
+        (line,) = [line for line in reading.warnings if "folders" in line]
+        assert "the folders of labels.csv are not those of the source, such as in" in line
+        assert "3 rows are matched by the names of their files alone" in line
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_not_where_a_name_is_in_two_folders(self, path):
+        line = refusal(["x/a.jpg", "y/a.jpg"], f"path,label\n{path.format('a.jpg')},cat\n")
+        assert "the source 'x/a.jpg' and 'y/a.jpg': the folders differ; write those of the source" in line
+        assert "or set data.root to the one that is meant" in line
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_nor_where_two_rows_have_it(self, path):
+        rows = "".join(f"{path.format(folder)}/{name}.jpg,cat\n" for folder in ("x", "y") for name in ("a", "b"))
+        assert "the folders differ" in refusal(FILES, f"path,label\n{rows}")
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_nor_where_folders_of_other_rows_fit(self, path):
+        rows = f"{path.format('images/a.jpg')},cat\n{path.format('new/b.jpg')},dog\n"
+        assert labels_of(FILES, f"path,label\n{rows}") == {"images/a.jpg": "cat"}
+
+    def test_folders_of_this_source_that_differ_are_named_as_the_difference(self):
+        line = refusal(FILES, "path,label\nold/a.jpg,cat\n")
+        assert "row 2 has 'old/a.jpg', the source 'images/a.jpg': the folders differ" in line
+        assert line.endswith("write those of the source into the column, or leave folders off")
+
+    def test_extensions_that_differ_are_too(self):
+        assert "the source 'images/a.jpg'; correct the extension" in refusal(FILES, "path,label\nimages/a.png,cat\n")
