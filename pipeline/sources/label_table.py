@@ -133,7 +133,8 @@ def _read_table(
         lines = read_objects(data, what)
     else:
         lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns, stems)
-    header = [title.strip() for _, line in lines[:1] for title in line]
+    said = set(columns.model_dump().values())
+    header = [title if title in said else _join_lines(title) for _, line in lines[:1] for title in map(str.strip, line)]
     if not header:
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
@@ -160,6 +161,11 @@ def _add_header(lines: list[Line], columns: LabelColumns, stems: Collection[str]
         return lines
     titles = [columns.path, columns.label]
     return [(0, titles if names_picture(first[0]) else titles[::-1]), *lines]
+
+
+def _join_lines(title: str) -> str:
+    """A title that Excel broke in two, as one line, which messages can show and -S can name."""
+    return " ".join(title.split()) if len(title.splitlines()) > 1 else title
 
 
 def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:
