@@ -1,5 +1,6 @@
 """Reads a person's CSV file: any separator, with or without byte-order mark, as fields with the number of their row."""
 
+import codecs
 import csv
 import io
 import re
@@ -21,28 +22,51 @@ _OTHER_FILES = {
     b"PAR1": "a Parquet file",
     b"{": "a JSON file",
     b"[": "a JSON file",
+    b"%PDF-": "a PDF file",
+    b"SQLite format 3": "an SQLite database",
 }
+# An element at the start, of which nothing but a line break or another one follows: <path>,<label> is a header.
+_MARKUP = re.compile(rb"<(?:[?!]|[A-Za-z][\w:.-]*(?:\s[^<>]*)?>\s*(?:<|[\r\n]))")
+_HTML = re.compile(rb"(?i)<(?:!doctype\s+html|html|table|head|body|meta|style|div)\b")
+_HEAD = 4096  # bytes, in which a file shows what it is
 
 Line = tuple[int, list[str]]  # number of the line in the file, from 1, where the row ends; its fields, stripped
 
 
 def decode_csv(data: bytes, what: str) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with a byte-order mark. what: for messages, such as "data.labels 'a.csv'".
+    """The text of a file in UTF-8, or in UTF-16 with or without byte-order mark. what: for messages, such as "data.labels
+    'a.csv'".
 
     Raises PipelineError, one line with the number of the row, for what is no text.
     """
-    if other := next((other for start, other in _OTHER_FILES.items() if data.lstrip().startswith(start)), ""):
+    if other := _name_other(data[:_HEAD].removeprefix(codecs.BOM_UTF8).lstrip()):
         raise PipelineError(f"{what} is {other}: expected a CSV file; save it as CSV in UTF-8")
-    for bom, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
-        if data.startswith(bom):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError as error:
-                row = data[: error.start].count(b"\n") + 1
-                raise PipelineError(
-                    f"{what}, row {row}: expected UTF-8, received the byte 0x{data[error.start]:02x}; save it as CSV in UTF-8"
-                ) from error
-    raise AssertionError("every text begins with no bytes")
+    encoding = _find_encoding(data[:_HEAD])
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        expected = "UTF-16, as it begins so" if encoding.startswith("utf-16") else "UTF-8"
+        raise PipelineError(
+            f"{what}, row {row}: expected {expected}, received the byte 0x{data[error.start]:02x}; save it as CSV in UTF-8"
+        ) from error
+
+
+def _name_other(head: bytes) -> str:
+    """What a file is that is no table, by its first bytes; empty if nothing is known."""
+    if _MARKUP.match(head):
+        return "HTML, which some programs call .xls" if _HTML.match(head) or b"<html" in head.lower() else "XML"
+    return next((other for start, other in _OTHER_FILES.items() if head.startswith(start)), "")
+
+
+def _find_encoding(head: bytes) -> str:
+    """utf-16 by its mark, or where every other byte is mostly 0, as of Latin letters and separators; else UTF-8."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if 8 * max(first, second) < len(head) or 10 * min(first, second) > max(first, second):
+        return "utf-8-sig"
+    return "utf-16-le" if second > first else "utf-16-be"
 
 
 def read_lines(text: str, wanted: set[str], what: str) -> Iterator[Line]:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.overrides import write_setting
 from pipeline.sources.reading import list_names
 from pipeline.sources.tree import Folder
 
@@ -13,6 +15,7 @@ IGNORED = "data.splits says ignore"  # why something is left out
 _PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf|infinity)$)[A-Za-z](?:[A-Za-z0-9_./ +@%-]*[A-Za-z0-9_./+@%-])?")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./ +@%*?-]")
 _PATTERN = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z][A-Za-z0-9_./ +@%*?-]*[A-Za-z0-9_./+@%*?-]")
+_BARE_PATTERN = re.compile(r"[A-Za-z*?][A-Za-z0-9_./+@%-]*[*?][A-Za-z0-9_./+@%*?-]*|[*?][A-Za-z0-9_./+@%*?-]*")
 _NUMBER = re.compile(r"(?i)[\d._]+(?:e[-+]?\d+)?|0[xob][\da-f_]+")
 
 
@@ -90,10 +93,15 @@ def is_plain(name: str) -> bool:
 
 
 def write_value(name: str) -> str:
-    """The same of a value by itself, which a shell would take apart at its blanks."""
-    return f"'{name}'" if " " in name and is_plain(name) else write_name(name)
+    """A name as a value by itself after `-S parameter=`: what is typed into a shell, with quotes for Hydra inside quotes for
+    the shell where it needs them, see `quote_setting`."""
+    if not name.isprintable():
+        return json.dumps(name)  # nobody can type it, but it stays one line
+    is_bare = is_plain(name) or _BARE_PATTERN.fullmatch(name)
+    return shlex.quote(name if is_bare else write_setting("", name).removeprefix("="))
 
 
 def write_name(name: str) -> str:
-    """A name as a value of `-S` or of params.yaml, in quotes where it needs them."""
-    return name if is_plain(name) else repr(name) if name.isprintable() else json.dumps(name)
+    """A name inside a map or a list of `-S` or of params.yaml, in quotes where it needs them: double ones, as the shell's
+    single ones are around the whole."""
+    return name if is_plain(name) else json.dumps(name, ensure_ascii=not name.isprintable())

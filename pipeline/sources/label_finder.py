@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
@@ -45,8 +45,11 @@ class Finder:
     def expect(self, rows: Iterable[LabelRow]) -> None:
         """All rows of one table, before any of it is looked for. Folders that its rows have above those of the source then
         have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2."""
-        folders = [_split(row.path)[:-1] for row in rows if not _is_from_elsewhere(row.path)]
-        self._shared = [parts[0] for parts in takewhile(_are_equal, zip(*folders, strict=False))]
+        named = (row.path for row in rows if row.path and not _is_from_elsewhere(row.path))
+        folders = [_fold_folders(_split(path)[:-1]) for path in named]
+        # What the first and the last in order begin with, all others do.
+        pairs = zip(min(folders, default=[]), max(folders, default=[]), strict=False)
+        self._shared = [part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
 
     def find(self, row: LabelRow, name: str) -> str | None:
         """Its path, or None. What differs by case only, or is encoded as in a URL, counts if nothing else fits.
@@ -145,9 +148,10 @@ class Finder:
         outer = parts[: max(0, len(parts) - 1 - self.pictures[path].count("/"))]
         if not outer or self._shared is None or _is_from_elsewhere(row.path) or ".." in outer:
             return True
-        if outer[-1].casefold() == self._folder:
+        folded = _fold_folders(outer)
+        if folded[-1] == self._folder:
             return True
-        is_shared = outer == self._shared[: len(outer)]
+        is_shared = folded == self._shared[: len(outer)]
         if is_shared and self._folder and self._renamed is None:
             self._renamed = (row, outer[-1])
         return is_shared
@@ -207,8 +211,8 @@ def _is_from_elsewhere(path: str) -> bool:
     return is_absolute(path) or path.replace("\\", "/").startswith("../") or "://" in path
 
 
-def _are_equal(parts: Collection[str]) -> bool:
-    return len(set(parts)) == 1
+def _fold_folders(parts: list[str]) -> list[str]:
+    return [unquote(part).casefold() for part in parts]
 
 
 def _split(path: str) -> list[str]:

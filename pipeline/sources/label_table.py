@@ -157,7 +157,8 @@ def _read_table(
         lines = read_objects(data, what, stems)
     else:
         lines = _add_header(list(read_lines(decode_csv(data, what), wanted, what)), columns, stems)
-    header = [title.strip() for _, line in lines[:1] for title in line]
+    said = set(columns.model_dump().values())
+    header = [title if title in said else _join_lines(title) for _, line in lines[:1] for title in map(str.strip, line)]
     if not header:
         raise PipelineError(f"{what} is empty: expected a header such as path,label and a row per picture")
     if len(lines) < 2:
@@ -202,6 +203,11 @@ def _check_header(header: list[str], second: list[str], stems: Collection[str], 
         raise PipelineError(f"{what} has no header: its first row is only numbers, {received!r}; {advice}")
     if any(names_picture(word, stems) and not word.isalpha() for word in words):
         raise PipelineError(f"{what} has no header: its first row names a picture, {received!r}; {advice}")
+
+
+def _join_lines(title: str) -> str:
+    """A title that Excel broke in two, as one line, which messages can show and -S can name."""
+    return " ".join(title.split()) if len(title.splitlines()) > 1 else title
 
 
 def _name_splits(body: list[Line], split: int, title: str) -> list[Line]:

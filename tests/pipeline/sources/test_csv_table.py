@@ -13,18 +13,45 @@ class TestText:
     def test_marks_are_no_part_of_it(self, encoding):
         assert decode_csv("ä,b\n".encode(encoding), "my.csv") == "ä,b\n"
 
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    @pytest.mark.parametrize("label", ["cat", "K\u00e4fer", "\u732b", "\u0100"])
+    def test_sixteen_bits_need_no_mark(self, encoding, label):
+        text = "path;label\r\n" + "".join(f"images/{number}.jpg;{label}\r\n" for number in range(9))
+        assert decode_csv(text.encode(encoding), "my.csv") == text
+
+    @pytest.mark.parametrize("text", ["", "a", "ab", "\u732b,\u732b\n", "a\0b,c\nd,e\n1,2\n"])
+    def test_other_text_is_as_it_is(self, text):
+        assert decode_csv(text.encode(), "my.csv") == text
+
+    def test_half_a_letter_is_said_to_be_one(self):
+        with pytest.raises(
+            PipelineError, match=r"^my\.csv, row 2: expected UTF-16, as it begins so, received the byte"
+        ):
+            decode_csv("path,label\na,b".encode("utf-16-le")[:-1], "my.csv")
+
     @pytest.mark.parametrize(
         ("data", "words"),
         [
             (b"a,b\n1,2\n\xe4,3\n", "my.csv, row 3: expected UTF-8, received the byte 0xe4"),
             (b"PK\3\4", "my.csv is an Excel workbook or a zip archive: expected a CSV file"),
             (b' {"a": 1}', "my.csv is a JSON file"),
+            (b'<?xml version="1.0"?><annotations>', "my.csv is XML: expected a CSV file; save it as CSV"),
+            (b"<annotation>\n\t<folder>x</folder>", "my.csv is XML"),
+            (b'\xef\xbb\xbf<annotations verified="no"><image>', "my.csv is XML"),
+            (b"\n<!DOCTYPE html>\n<html>", "my.csv is HTML, which some programs call .xls"),
+            (b'<html xmlns:x="urn:x">\n<head>', "my.csv is HTML"),
+            (b"<table border=1>\n<tr><td>path", "my.csv is HTML"),
+            (b"%PDF-1.7", "my.csv is a PDF file"),
         ],
     )
     def test_other_files_are_named(self, data, words):
         with pytest.raises(PipelineError) as caught:
             decode_csv(data, "my.csv")
         assert str(caught.value).startswith(words)
+
+    @pytest.mark.parametrize("text", ["<path>,<label>\n1.jpg,cat\n", "<5,b\n", "a<b>\n"])
+    def test_angle_brackets_in_a_header_are_text(self, text):
+        assert decode_csv(text.encode(), "my.csv") == text
 
 
 class TestLines:

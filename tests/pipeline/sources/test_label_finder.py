@@ -71,6 +71,11 @@ class TestFoldersAboveThoseOfTheSource:
         assert f"begin in a folder {above.rpartition('/')[2]!r}, such as row 2: '{above}/1.jpg'" in said[0]
         assert self.find([f"{above}/1.jpg", f"{above}/a/2.jpg"], folder="")[0] == ["1.jpg", "a/2.jpg"]
 
+    @pytest.mark.parametrize("folder", ["my set", "mine"])
+    def test_they_may_be_written_otherwise_and_rows_may_be_blank(self, folder):
+        rows = ["my%20set/1.jpg", "", "My%20set/A/2.jpg"]
+        assert self.find(rows, folder=folder)[0] == ["1.jpg", None, "a/2.jpg"]
+
     def test_published_prefixes_fit_the_folder_and_the_one_above_it(self):
         rows = [f"Set-v1/{split}/1.jpg" for split in ("train", "valid")]
         assert self.find(rows, folder="Set-v1", files=("train/1.jpg", "valid/1.jpg"))[0] == [

@@ -51,6 +51,14 @@ def test_quotes_commas_and_line_breaks_in_fields():
     assert parse('path,label\n"a, b.jpg","bear\nbrown"\n') == [("a, b.jpg", "bear\nbrown", "", "")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n "])
+def test_a_title_of_several_lines_is_one(end):
+    text = f'"File{end}name","Finding{end}label"\na,cat\n'
+    assert "received File name, Finding label; set" in refusal(text)
+    assert parse(text, path="File name", label="Finding label") == [("a", "cat", "", "")]
+    assert parse(text, path=f"File{end}name", label="Finding label") == [("a", "cat", "", "")]
+
+
 def test_blank_lines_and_blanks_around_fields_count_for_nothing():
     assert parse("\npath, label\n\n a.jpg , cat\n\nb.jpg,dog\n\n") == TWO
 

@@ -705,7 +705,7 @@ class TestLookAlikes:
         }
 
     def test_the_suggestion_keeps_blanks(self):
-        assert "prune.merge_classes={cat: [cat, 'cat ']}" in question({"cat": 9, "cat ": 9})
+        assert 'prune.merge_classes={cat: [cat, "cat "]}' in question({"cat": 9, "cat ": 9})
 
 
 class TestAdviceIsTaken:
