@@ -14,6 +14,7 @@ from pipeline.config.reader import load_params
 from pipeline.config.teachers import find_teacher
 from pipeline.runtime.cli import run_verb
 from pipeline.runtime.code import CodeTree, compute_module_digest
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import CODE
 
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 def code() -> None:
     params = load_params()
     tree, teachers = CodeTree(ROOT, TEMPLATES), {name: find_teacher(params.recipes[name]) for name in params.families}
+    if params.data.source in params.families:
+        raise PipelineError(
+            f"a family and the source are both called {params.data.source!r}: expected different names; rename one of them"
+        )
     verbs = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.stem != "__init__")
     with folder_aside(CODE) as folder:
         for verb in verbs:

@@ -26,7 +26,7 @@ from pipeline.export.parity_table import list_files, load_kept
 from pipeline.export.predict_script import PREDICT_FILE, list_requirements, make_predict_script
 from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.paths import EVALUATIONS, EXAMINATION, EXPORTED
+from pipeline.runtime.paths import EVALUATIONS, EXAMINATION, EXPORTED, TFRECORDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,10 +54,15 @@ def package(chosen: argparse.Namespace) -> None:
             f"{folder} was made of another model than {EVALUATIONS / chosen.family} was measured on: run "
             f"`dvc repro export@{chosen.family}`"
         )
+    facts = load_dataset_facts()
+    if contract.data != facts.digest:
+        raise PipelineError(
+            f"{folder} was made and measured on other data than {TFRECORDS} has now: run `dvc repro export@{chosen.family}`"
+        )
     backbone = resolve_family(params, chosen.family).backbone
     subject = Subject(
         contract=contract,
-        facts=load_dataset_facts(),
+        facts=facts,
         results=results,
         parity=parity,
         versions=json.loads((folder / FACTS_FILE).read_text())["versions"],

@@ -205,14 +205,17 @@ def list_points(dimensions: list[Dimension]) -> list[dict[str, Value]] | None:
 
 
 def set_parameters(content: dict[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
-    """A copy of what params.yaml says, with other values. values: by name, such as train.dropout. Raises PipelineError for a
-    name that does not exist."""
+    """A copy of what params.yaml says, with other values. values: by name, such as train.dropout, or +evaluate.costs.cat for a
+    new key of a map. Raises PipelineError for another name that does not exist."""
     changed = copy.deepcopy(content)
-    for name, value in values.items():
+    for given, value in values.items():
+        name = given.removeprefix("+")
         *parents, last = name.split(".")
         section: Any = changed
         for part in parents:
             section = _check_key(section, part, name)[part]
+        if given != name and isinstance(section, dict):
+            section.setdefault(last, value)
         _check_key(section, last, name)[last] = value
     return changed
 

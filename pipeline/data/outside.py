@@ -7,13 +7,13 @@ from pipeline.data.picture_paths import list_pictures
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
 from pipeline.runtime.paths import OUTSIDE
-from pipeline.sources.local_folder import check_projects, list_folder
+from pipeline.sources.local_folder import check_encoding, check_projects, list_folder
 from pipeline.sources.local_paths import resolve_path
 
 
 def locate_outside(path: str | None) -> Path | None:
-    """The folder of pictures that are in no split. Raises PipelineError if it does not exist, contains no picture, or
-    contains another DVC project."""
+    """The folder of pictures that are in no split. Raises PipelineError if it does not exist, contains no picture or
+    another DVC project, or has names that are not UTF-8."""
     if path is None:
         return None
     folder = resolve_path(path)
@@ -24,7 +24,9 @@ def locate_outside(path: str | None) -> Path | None:
         raise PipelineError(
             f"evaluate.outside_path {path!r} contains no picture: expected files such as .jpg or .png below it, or null"
         )
-    check_projects(list_folder(folder).projects, f"evaluate.outside_path {path!r}")
+    listing = list_folder(folder)
+    check_encoding(listing, f"evaluate.outside_path {path!r}")
+    check_projects(listing.projects, f"evaluate.outside_path {path!r}")
     return folder
 
 

@@ -1,5 +1,6 @@
 """Which pictures the user means: the files that are named, those below folders, and those of a list on stdin."""
 
+import codecs
 import logging
 import os
 import sys
@@ -67,7 +68,7 @@ def read_list(stream: BinaryIO) -> Iterator[str]:
     """Paths from a list, as they come: one per line, or with a zero byte behind each, as `find -print0` writes them. Empty
     lines are left out."""
     read = getattr(stream, "read1", stream.read)  # what there is, without waiting for more
-    data, rest = read(_LIST_BYTES), b""
+    data, rest = read(_LIST_BYTES).removeprefix(codecs.BOM_UTF8), b""
     end = b"\0" if b"\0" in data else b"\n"
     while data:
         *whole, rest = (rest + data).split(end)

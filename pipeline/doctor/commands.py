@@ -8,7 +8,8 @@ from pipeline.runtime.overrides import quote_setting
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Name and value of `name=value`, read as `dvc exp run -S` reads it. Raises PipelineError for what it would refuse."""
+    """Name and value of `name=value`, read as `dvc exp run -S` reads it; +name where the key may be new. Raises PipelineError
+    for what it would refuse."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -18,7 +19,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise PipelineError(f"-S {text!r} can't be read: expected NAME=VALUE, as `dvc exp run -S` takes it") from error
     if parsed.is_delete() or parsed.is_sweep_override():
         raise PipelineError(f"-S {text!r}: expected one value of one parameter")
-    return parsed.key_or_group, parsed.value()
+    plus = "+" if parsed.is_add() or parsed.is_force_add() else ""
+    return f"{plus}{parsed.key_or_group}", parsed.value()
 
 
 def write_command(place: dict[str, str], settings: list[str]) -> str:

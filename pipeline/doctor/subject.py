@@ -16,6 +16,7 @@ from pipeline.data.manifest import check_classes, rename_classes
 from pipeline.data.splits import DRAWN_ANEW
 from pipeline.data.thinning import Caps, check_caps
 from pipeline.doctor.findings import Finding, find_refusal
+from pipeline.evaluation.measures import make_cost_matrix
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.logins import hide_logins
 from pipeline.sources.archive import read_archive
@@ -68,11 +69,12 @@ def choose_source(path: str) -> dict[str, str]:
 def describe_inherited(params: Params, given: Collection[str]) -> list[str]:
     """What params.yaml says of folders and labels, where it does not stand on the command line: for another data set, as the
     last experiment left it, it may be wrong. given: names of the parameters that do."""
+    bare = [key.removeprefix("+") for key in given]
     found = [
         f"data.{name}={value.model_dump() if isinstance(value, LabelColumns) else value}"
         for name, usual in AS_FOUND
         if (value := getattr(params.data, name)) != usual
-        and not any(f"{key}.".startswith(f"data.{name}.") for key in given)
+        and not any(f"{key}.".startswith(f"data.{name}.") for key in bare)
     ]
     return [f"params.yaml also says {', '.join(found)}, for these pictures too"] if found else []
 
@@ -150,6 +152,12 @@ def _count(params: Params, subject: Subject) -> None:
     subject.splits = _estimate_splits(given, params.split.test_fraction, params.split.val_fraction)
     _describe_counts(subject)
     subject.findings += find_refusal(lambda: _check_every_split(table, params.split))
+    # The run itself says so when all is trained: what errors cost is no reason to prune or split again.
+    subject.findings += find_refusal(lambda: _check_costs(params, sorted(subject.classes)))
+
+
+def _check_costs(params: Params, class_names: list[str]) -> None:
+    make_cost_matrix(params.evaluate.costs, class_names)
 
 
 def _check_every_split(table: pd.DataFrame, rule: Split) -> None:

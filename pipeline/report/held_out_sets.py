@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
+from pipeline.data.manifest import read_table
 from pipeline.data.splits import SPLIT_NAMES
 from pipeline.models.contract import Contract, compare_names, load_contract
 from pipeline.runtime.errors import PipelineError
@@ -131,7 +130,7 @@ def _check_alike(contracts: dict[str, Contract]) -> None:
 def _load_split(file: Path) -> _Split | None:
     columns = ["image_id", "label", "split"]
     try:
-        table = pd.read_csv(file, usecols=columns, dtype="str", keep_default_na=False)[columns]
+        table = read_table(file, usecols=columns, dtype="str", keep_default_na=False)[columns]
     except ValueError:
         return None
     held_out = table[table["split"].isin(_HELD_OUT)]

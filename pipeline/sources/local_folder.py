@@ -117,14 +117,18 @@ def check_listing(listing: Listing, path: str) -> None:
         raise PipelineError(
             f"data.path {path!r}: {readable_name(name)!r} is {what}: reading it may never end; move it away"
         )
+    check_encoding(listing, f"data.path {path!r}", ", or pack the folder into a tar and set data.source to archive")
+    check_projects(listing.projects, f"data.path {path!r}")
+
+
+def check_encoding(listing: Listing, what: str, otherwise: str = "") -> None:
+    """Raises PipelineError, one line, for names that DVC can't store. what: the folder. otherwise: what else to do."""
     foreign = [name for name in (*listing.sizes, *listing.folders, *listing.links) if not _is_utf8(name)]
     if foreign:
         raise PipelineError(
-            f"data.path {path!r}: {len(foreign)} name(s) are not UTF-8, such as {os.fsencode(min(foreign))!r}, which DVC "
-            "can't store: rename them, for example with convmv -f latin1 -t utf8, or pack the folder into a tar and set "
-            "data.source to archive"
+            f"{what}: {len(foreign)} name(s) are not UTF-8, such as {os.fsencode(min(foreign))!r}, which DVC "
+            f"can't store: rename them, for example with convmv -f latin1 -t utf8{otherwise}"
         )
-    check_projects(listing.projects, f"data.path {path!r}")
 
 
 def _is_utf8(name: str) -> bool:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from pipeline.config.reader import load_params
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import CODE
 from stages.code import code
 
@@ -17,6 +18,14 @@ def written(project):
 
 def read(path: str) -> dict:
     return json.loads((CODE / path).read_text())
+
+
+def test_a_family_with_the_name_of_the_source_is_refused(monkeypatch):
+    params = load_params()
+    same = params.model_copy(update={"families": [*params.families, params.data.source]})
+    monkeypatch.setattr("stages.code.load_params", lambda: same)
+    with pytest.raises(PipelineError, match=r"^a family and the source are both called 'scenes': "):
+        code()
 
 
 def test_every_verb_has_a_file_or_a_folder(written):

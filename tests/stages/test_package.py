@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.data.examination import Examination, ExaminationFacts, save_examination
+from pipeline.data.tfrecords import load_dataset_facts
 from pipeline.evaluation.results import load_results, save_results
 from pipeline.export.contract import save_contract
 from pipeline.export.decode_script import DECODE_FILE, make_decode_script
@@ -188,6 +189,12 @@ class TestRefusals:
         assert "models/exported/underfit was made of another model than data/evaluations/underfit" in self.refusal(
             capsys, FAMILY
         )
+
+    def test_other_data_than_the_model_was_measured_on(self, capsys, monkeypatch):
+        other = replace(load_dataset_facts(), digest="0" * 32)
+        monkeypatch.setattr("stages.package.load_dataset_facts", lambda: other)
+        line = self.refusal(capsys, FAMILY)
+        assert "on other data than data/tfrecords has now: run `dvc repro export@underfit`" in line
 
     def test_a_name_that_is_no_zip(self, capsys):
         assert "--to: expected a name that ends in .zip, received 'mine.tar'" in self.refusal(

@@ -148,6 +148,7 @@ class TestLists:
             (b"a.png", ["a.png"]),
             (b"a.png\nb c.png\n", ["a.png", "b c.png"]),
             (b"a.png\r\nb.png\r\n", ["a.png", "b.png"]),
+            (b"\xef\xbb\xbfa.png\r\n", ["a.png"]),
             (b" a.png \n", [" a.png "]),
             (b"two\nlines.png\0b.png\r\0", ["two\nlines.png", "b.png\r"]),
             ("猫.png\n".encode(), ["猫.png"]),

@@ -3,6 +3,7 @@ import shlex
 import pytest
 from dvc.utils.hydra import dict_product
 
+from pipeline.config.reader import load_params
 from pipeline.doctor.commands import parse_setting, write_command
 from pipeline.runtime.errors import PipelineError
 
@@ -32,6 +33,12 @@ def test_settings_follow_as_they_were_given():
 )
 def test_a_setting_is_read_as_dvc_reads_it(text, value):
     assert parse_setting(text)[1] == value
+
+
+@pytest.mark.parametrize("plus", ["+", "++"])
+def test_a_key_may_be_new_with_a_plus(plus):
+    name, value = parse_setting(f"{plus}evaluate.costs.cat=5")
+    assert load_params(overrides={name: value}).evaluate.costs == {"cat": 5}
 
 
 @pytest.mark.parametrize("text", ["a b", "train.dropout", "train.dropout=0.1,0.2", "~train.dropout", "data.path=a (1)"])

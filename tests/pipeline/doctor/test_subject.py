@@ -217,6 +217,20 @@ def test_outside_pictures_must_be_there(look):
     assert texts(look(evaluate__outside_path="outside").findings, stops=True) == ""
 
 
+def test_outside_pictures_have_names_that_dvc_can_store(look, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "K\udce4tzchen.png").touch()
+    line = texts(look(evaluate__outside_path=str(tmp_path / "outside")).findings, stops=True)
+    assert "evaluate.outside_path" in line
+    assert "1 name(s) are not UTF-8, such as b'K\\xe4tzchen.png'" in line
+
+
+def test_costs_of_classes_that_are_not_there_stop(look, picture_folder):
+    folder = str(picture_folder({"cat": 25, "dog": 25}))
+    found = look(data__source="folder", data__path=folder, evaluate__costs={"sheep": 3}).findings
+    assert "evaluate.costs: no class 'sheep': expected one of cat, dog" in texts(found, stops=True)
+
+
 def test_what_may_be_secret_in_an_address_is_not_shown(look):
     lines = look(data__source="archive", data__path="https://host/a.zip?code=s3cret").lines
     assert "source archive: https://host/a.zip?…" in lines

@@ -53,6 +53,13 @@ def test_labels_are_text(cache, label):
     assert read(cache).class_names == tuple(sorted({label.strip('"'), "dog"}))
 
 
+def test_labels_that_a_spreadsheet_would_take_for_formulas_are_those_of_the_models(cache):
+    for digest in MODELS.values():
+        save_model(cache / "x.keras", "=cat", "dog").rename(cache / digest)
+    (cache / "c3").write_text(make_splits({"1": "'=cat", "2": "dog"}, {}))
+    assert read(cache).class_names == ("=cat", "dog")
+
+
 class TestLost:
     def test_what_the_cache_lacks_is_listed(self, cache):
         (cache / "a1").unlink()
