@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 def code() -> None:
     params = load_params()
-    tree, teachers = CodeTree(ROOT, TEMPLATES), {name: find_teacher(params.recipes[name]) for name in params.families}
     if params.data.source in params.families:
         raise PipelineError(
             f"a family and the source are both called {params.data.source!r}: expected different names; rename one of them"
         )
+    tree, teachers = CodeTree(ROOT, TEMPLATES), {name: find_teacher(params.recipes[name]) for name in params.families}
     verbs = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.stem != "__init__")
     with folder_aside(CODE) as folder:
         for verb in verbs:

@@ -23,6 +23,7 @@ from pipeline.sources.archive import read_archive
 from pipeline.sources.finding import is_forgiven
 from pipeline.sources.labels import find_labels_file
 from pipeline.sources.loader import load_source
+from pipeline.sources.local_folder import check_encoding, list_folder
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Reading, Record, list_counts
@@ -254,5 +255,8 @@ def _describe_counts(subject: Subject) -> None:
 
 def _check_outside(params: Params) -> None:
     path = params.evaluate.outside_path
-    if path is not None and not resolve_path(path).is_dir() and not is_forgiven("outside", path, {"path": path}):
+    if path is None or is_forgiven("outside", path, {"path": path}):
+        return
+    if not resolve_path(path).is_dir():
         raise PipelineError(f"evaluate.outside_path {path!r} is not a folder: expected a folder of pictures, or null")
+    check_encoding(list_folder(resolve_path(path)), f"evaluate.outside_path {path!r}")

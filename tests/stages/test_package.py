@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.data.examination import Examination, ExaminationFacts, save_examination
-from pipeline.data.tfrecords import load_dataset_facts
+from pipeline.data.tfrecords import DATASET_FILE, load_dataset_facts
 from pipeline.evaluation.results import load_results, save_results
 from pipeline.export.contract import save_contract
 from pipeline.export.decode_script import DECODE_FILE, make_decode_script
@@ -20,7 +21,7 @@ from pipeline.export.graphs import save_litert, save_saved_model
 from pipeline.export.parity import Parity
 from pipeline.export.parity_table import save_parity
 from pipeline.models.build import build_model
-from pipeline.runtime.paths import EXPORTED
+from pipeline.runtime.paths import EXPORTED, TFRECORDS
 from stages.package import main
 from tests.pipeline.export.contracts import NAMES, make_contract
 from tests.results import guess, make_results
@@ -46,6 +47,8 @@ def exported(project) -> None:
     labels = splits["test"][1]
     results = make_results(NAMES, (labels, guess(labels, 3, wrong=0.5)))
     contract = make_contract(image_size=SIZE)
+    file = TFRECORDS / DATASET_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": contract.data}))
     save_results(FAMILY, results)
     FOLDER.mkdir(parents=True)
     save_contract(contract.model_copy(update={"model_sha256": results.metrics["model_sha256"]}), FOLDER)
