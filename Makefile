@@ -69,15 +69,20 @@ show: venv ## the experiments of this commit: accuracies, and the parameters in 
 
 venv: $(VENV)/built ## the environment, from pinned versions
 
+# Its programs begin with the place where it was made: moved along with the project, it is made anew.
+MOVED := $(shell [ ! -s $(VENV)/built ] || [ "$$(cat $(VENV)/built)" = "$$(cd $(VENV) && pwd -P)" ] || echo moved)
+ifdef MOVED
+.PHONY: $(VENV)/built
+endif
 $(VENV)/built: constraints.txt pyproject.toml
-	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "error: $(CURDIR) is not in a git repository, which DVC needs:" \
+	@git rev-parse --git-dir >/dev/null || { echo "error: git reads no repository in $(CURDIR), which DVC needs, as said above:" \
 		"clone the project with git; of a downloaded zip, git init && git add . && git commit -m start makes one" >&2; exit 1; }
 	@python=$$(.ci/find-python $(INTERPRETERS)) || exit 1; \
-	clear=$$([ "$$("$$python" -V)" = "$$($(VENV)/bin/python -V 2>&1)" ] || echo --clear); \
+	clear=$$([ "$$("$$python" -V)" = "$$($(VENV)/bin/python -V 2>&1)" ] && [ ! '$(MOVED)' ] || echo --clear); \
 	echo "$$python -m venv $(VENV)"; "$$python" -m venv $$clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(VENV)/bin/python -c 'from pipeline.report.plots_page import save_plots_page; save_plots_page()'
-	@touch $@
+	@cd $(VENV) && pwd -P > built
 
 $(VENV)/for-ci: $(VENV)/built
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,serve,hub,s3,ray,ci]'

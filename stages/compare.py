@@ -8,14 +8,13 @@ other classes or images are in sets of their own, never ranked against each othe
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from pipeline.report.comparison import describe_sets, load_experiments
 from pipeline.report.experiment_tables import fold_seeds, make_run_table
 from pipeline.report.experiments import open_experiments
 from pipeline.report.page import render_page
 from pipeline.report.sections.experiments import describe_comparison
-from pipeline.runtime.cli import configure, make_parser, report_answers
+from pipeline.runtime.cli import configure, file_to_write, make_parser, report_answers
 from pipeline.runtime.files import write_aside
 from pipeline.runtime.paths import METRICS
 from pipeline.runtime.unseen import show_unseen
@@ -33,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "-A", "--all-commits", action="store_true", help="also the experiments on other commits than HEAD"
     )
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help=f"the page to write ({OUT})")
+    parser.add_argument("--out", type=file_to_write, default=OUT, metavar="FILE", help=f"the page to write ({OUT})")
     chosen = configure(parser.parse_args(arguments))
     return report_answers(lambda: compare(chosen))
 

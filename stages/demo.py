@@ -18,7 +18,7 @@ from pipeline.export.formats import FORMATS
 from pipeline.export.parity_table import load_parity
 from pipeline.export.try_page import make_facts, make_try_page
 from pipeline.export.web_runtime import load_web_runtime
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, file_to_write, make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256, write_aside
 from pipeline.runtime.paths import CHOSEN, EXPORTED, MODELS, TRY_PAGE
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Reads the command line; returns the exit status."""
     parser = make_parser("demo", __doc__)
     parser.add_argument("family", nargs="?", metavar="FAMILY", help="by default, the one that the report recommends")
-    parser.add_argument("--to", type=Path, default=TRY_PAGE, metavar="FILE", help=f"by default {TRY_PAGE}")
+    parser.add_argument("--to", type=file_to_write, default=TRY_PAGE, metavar="FILE", help=f"by default {TRY_PAGE}")
     parser.add_argument(
         "--runtime", type=Path, metavar="FILE", help="the .tgz of the runtime, if npm can't download it"
     )

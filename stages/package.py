@@ -24,7 +24,7 @@ from pipeline.export.facts import FACTS_FILE
 from pipeline.export.packing import save_zip
 from pipeline.export.parity_table import list_files, load_kept
 from pipeline.export.predict_script import PREDICT_FILE, list_requirements, make_predict_script
-from pipeline.runtime.cli import configure, make_parser, report_errors
+from pipeline.runtime.cli import configure, file_to_write, make_parser, report_errors
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.paths import EVALUATIONS, EXAMINATION, EXPORTED, TFRECORDS
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--format", help="one of export.formats; by default, the first that was kept, onnx before others"
     )
-    parser.add_argument("--to", type=Path, metavar="FILE", help="by default <family>.zip")
+    parser.add_argument("--to", type=file_to_write, metavar="FILE", help="by default <family>.zip")
     chosen = configure(parser.parse_args(arguments))
     return report_errors(lambda: package(chosen))
 

@@ -117,7 +117,7 @@ def test_outside_a_git_repository_nothing_is_built(no_repository: Path) -> None:
     for target in ("venv", "repro"):
         done = subprocess.run(["make", target], cwd=no_repository, capture_output=True, text=True, check=False)
         assert done.returncode != 0
-        assert f"error: {no_repository} is not in a git repository, which DVC needs" in done.stderr
+        assert f"error: git reads no repository in {no_repository}, which DVC needs" in done.stderr
         assert not (no_repository / ".venv").exists()
 
 
@@ -285,3 +285,14 @@ class TestAudit:
         done = audit("echo Traceback >&2; echo 'requests.ConnectionError: no route' >&2; exit 1")
         said = "pip-audit: skipped, as its database of vulnerabilities is out of reach (requests.ConnectionError)\n"
         assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_an_environment_that_was_moved_is_made_anew(interpreters: Path, tmp_path: Path) -> None:
+    install(interpreters / "python3.11", "3.11")
+    venv = tmp_path / "moved"
+    install(venv / "bin" / "python", "3.11")
+    (venv / "built").write_text(f"{tmp_path / 'as it was called'}\n")
+    assert f"-m venv --clear {venv}" in make_venv(venv)
+    (venv / "built").write_text(f"{venv.resolve()}\n")
+    command = ["make", "--question", "venv", f"VENV={venv}"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0

@@ -49,6 +49,11 @@ def read_file(file: Path = PARAMS) -> dict[str, Any]:
         content = parse_yaml(text)
     except FileNotFoundError as error:
         raise PipelineError(f"{file} is not here: run from the project's folder, where dvc.yaml is") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise PipelineError(
+            f"{file} is not UTF-8: line {line} has the byte {error.object[error.start]:#04x}; save it as UTF-8"
+        ) from error
     except yaml.YAMLError as error:
         if lines := find_merge(text):
             raise PipelineError(

@@ -1,6 +1,7 @@
 """Which pictures the user means: the files that are named, those below folders, and those of a list on stdin."""
 
 import codecs
+import io
 import logging
 import os
 import sys
@@ -57,7 +58,7 @@ def _find(path: str) -> Iterator[Named]:
 
 def _find_listed() -> Iterator[Named]:
     is_empty = True
-    for path in read_list(sys.stdin.buffer):
+    for path in read_list(sys.stdin.buffer if sys.stdin else io.BytesIO()):  # closed, as a service's may be
         is_empty = False
         yield from _find(path)
     if is_empty:

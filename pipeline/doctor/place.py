@@ -7,7 +7,7 @@ from pipeline.doctor.findings import Finding
 from pipeline.runtime.dvc_facts import DvcFacts
 from pipeline.runtime.environment import Environment, describe_environment
 from pipeline.runtime.experiment_place import NO_IDENTITY, find_faults, has_identity
-from pipeline.runtime.git import ask_git
+from pipeline.runtime.git import ask_git, explain_no_repository
 from pipeline.runtime.paths import PARAMS
 
 _SHOWN = 4  # packages in one line
@@ -62,10 +62,9 @@ def _describe_dvc(facts: DvcFacts | None, project: Path) -> tuple[list[str], lis
 
 def _describe_git(project: Path, dvc: DvcFacts | None) -> tuple[list[str], list[Finding]]:
     needs_git = dvc is None or dvc.needs_git
-    if ask_git("rev-parse", "--git-dir") is None:
-        advice = "clone the project with git, or make a repository: `git init`, `git add --all`, `git commit -m start`"
+    if missing := explain_no_repository(project):
         text = "DVC works in a git repository only" if needs_git else "experiments need a git repository"
-        return ["no git repository"], [Finding(f"{text}: {advice}", stops=needs_git)]
+        return ["no git repository"], [Finding(f"{text}: {missing}", stops=needs_git)]
     head = (ask_git("rev-parse", "--short", "HEAD") or "").strip()
     if not head:
         text = "the git repository has no commit, which experiments start from: `git add --all`, `git commit -m start`"

@@ -1,5 +1,6 @@
 """What is looked at: the source that params.yaml names, or the path of a command line in its place."""
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,7 +64,7 @@ def choose_source(path: str) -> dict[str, str]:
     """The parameters that make a path of a command line the source: an address as it is, a path absolute."""
     if path.lower().startswith(_REMOTE):
         return {"data.source": "archive", "data.path": path}
-    place = resolve_path(path).resolve()
+    place = Path(os.path.realpath(resolve_path(path)))  # Path.resolve raises for a link to itself before Python 3.13
     return {"data.source": "archive" if place.is_file() else "folder", "data.path": str(place)}
 
 

@@ -9,6 +9,7 @@ from pipeline.config.types import Section
 from pipeline.models.contract import CONTRACT_FILE, Contract, dump_contract
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import compute_sha256
+from pipeline.runtime.paths import EXPORTED
 
 LABELS_FILE = "labels.txt"
 
@@ -65,7 +66,10 @@ def load_export_contract(folder: Path) -> ExportContract:
     try:
         return ExportContract.model_validate_json(file.read_bytes())
     except (OSError, ValueError) as error:
+        is_own = folder.parent == EXPORTED  # a package was unzipped wherever somebody liked
+        advice = (
+            f"run `dvc repro -f export@{folder.name}`" if is_own else "export the model again, or name another folder"
+        )
         raise PipelineError(
-            f"{file} can't be read ({type(error).__name__}): expected what this version of export writes; run "
-            f"`dvc repro -f export@{folder.name}`"
+            f"{file} can't be read ({type(error).__name__}): expected what this version of export writes; {advice}"
         ) from error

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lifetime import end_with_dvc
@@ -48,6 +49,16 @@ def make_parser(verb: str, doc: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the work, on stderr")
     return parser
+
+
+def file_to_write(text: str) -> Path:
+    """The type of an argument that names a file to write: refused before the work if it can't be one."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected the name of a file, received a folder: {text!r}")
+    if blocked := next((str(above) for above in path.parents if above.exists() and not above.is_dir()), None):
+        raise argparse.ArgumentTypeError(f"{blocked!r} is a file: expected a folder, for {text!r}")
+    return path
 
 
 def configure(arguments: argparse.Namespace) -> argparse.Namespace:

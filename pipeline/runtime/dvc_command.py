@@ -28,10 +28,11 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from pipeline.runtime.dvc_budget import ask_plan, describe_end, has_budget
+from pipeline.runtime.dvc_facts import needs_git
 from pipeline.runtime.dvc_locks import mend_locks
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.experiment_place import explain_torn, find_faults
-from pipeline.runtime.git import ask_git
+from pipeline.runtime.git import explain_no_repository
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
 from pipeline.runtime.overrides import explain_grammar, open_maps, rebase
@@ -148,11 +149,8 @@ def find_project(folder: Path) -> Path | None:
 def prepare(project: Path, command: tuple[str, ...], overrides: list[str]) -> bool:
     """What comes before DVC. Whether a run in the workspace begins by a plan, which is added to this process's command line
     then. Raises PipelineError, with what to do, where DVC would fail or do harm."""
-    if command and ask_git("-C", str(project), "rev-parse", "--git-dir") is None:
-        raise PipelineError(
-            f"{project} is not in a git repository, in which DVC keeps what was run: expected a clone, made with `git clone`; "
-            "of a downloaded zip, `git init && git add . && git commit -m start` makes one"
-        )
+    if command and (missing := explain_no_repository(project)) and (command[0] == "exp" or needs_git(project)):
+        raise PipelineError(missing)
     if command and not os.environ.get("DVC_STAGE"):
         for line in mend_locks(project):
             print(line, file=sys.stderr)
@@ -245,12 +243,15 @@ def write_variant(params: Path, overrides: list[str], file: Path) -> Variant:
     """A copy of params.yaml with the values that -S sets."""
     from dvc.exceptions import DvcException
     from dvc.utils.hydra import apply_overrides
+    from dvc.utils.serialize import EncodingError
 
     said = f"-S {' -S '.join(overrides)}"
     file.write_bytes(params.read_bytes())
     try:
         apply_overrides(file, overrides)
         yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except EncodingError:  # which the check says better
+        return Variant(file, None)
     except DvcException as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
         fault = f"{said}: {cause}: expected a key that params.yaml lists, or a plus before the key to add it, as -S +KEY=VALUE"

@@ -65,6 +65,16 @@ def describe_dvc(project: Path) -> DvcFacts | None:
     )
 
 
+def needs_git(project: Path) -> bool:
+    """Whether DVC is to work in a git repository only, as it does unless its configuration has core.no_scm."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        return not Config(str(project / ".dvc")).get("core", {}).get("no_scm", False)
+    except ConfigError:
+        return True
+
+
 def find_cache(project: Path) -> Path:
     """DVC's cache of a project, absolute. Raises PipelineError for a configuration that DVC refuses."""
     from dvc.config import Config, ConfigError

@@ -57,7 +57,7 @@ def _mend_lock(project: Path, lock: Path) -> str | None:
     if text is None:
         return None
     committed = ask_git("-C", str(project), "show", f"HEAD:./{lock}")
-    if text == committed or find_mended(lock, text, committed) is None:
+    if text == committed or find_mended(lock, text, committed) is None or _is_older(project, lock, text):
         return None
     with _locked(project / _TMP / "lock"):  # DVC may be writing it at this moment
         mended = find_mended(lock, _read(project / lock) or "", committed)
@@ -70,6 +70,13 @@ def _mend_lock(project: Path, lock: Path) -> str | None:
             (project / lock).unlink()
     others = "the others as committed" if committed else "the others are lost"
     return f"{lock} was left half-written, as by a DVC that is killed: mended; {kept} stage(s) as in it, {others}"
+
+
+def _is_older(project: Path, lock: Path, text: str) -> bool:
+    """Whether it is whole, and any commit or experiment has it: brought back, it has fewer stages than the last one."""
+    git = ("-C", str(project))
+    found = ask_git(*git, "hash-object", str(lock)) if _is_whole(text) else None
+    return found is not None and ask_git(*git, "cat-file", "-e", found.strip()) is not None
 
 
 def find_mended(lock: Path, text: str, committed: str | None) -> tuple[str, int] | None:

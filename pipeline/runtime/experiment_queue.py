@@ -71,7 +71,11 @@ def _find_taken(project: Path) -> dict[str, Path]:
     to load."""
     taken = {}
     for file in sorted((project / _FOLDER / _TAKEN).glob("*.celery.msg")):
-        number = json.loads(file.read_bytes())["headers"]["id"]
+        try:
+            number = json.loads(file.read_bytes())["headers"]["id"]
+        except (ValueError, KeyError, TypeError):  # never written to its end, as on a full disk: it names no experiment
+            file.unlink(missing_ok=True)
+            continue
         if not _is_whole(project / _FOLDER / _RESULT.format(number)):
             taken[number] = file
     return taken

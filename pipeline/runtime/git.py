@@ -1,7 +1,10 @@
 """What git says of this repository."""
 
+import os
+import shlex
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 from pipeline.runtime.errors import PipelineError
 
@@ -13,6 +16,32 @@ def ask_git(*arguments: str) -> str | None:
     except OSError:
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def explain_no_repository(project: Path) -> str | None:
+    """One line for what keeps git from reading a project's repository, and what to do; None if nothing does."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(project), "rev-parse", "--git-dir"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=os.environ | {"LC_ALL": "C"},
+        )
+    except OSError:
+        return "git can't be started, in whose repository DVC keeps what was run: install git, or put it on the PATH"
+    if done.returncode == 0:
+        return None
+    if "dubious ownership" in done.stderr:
+        return (
+            f"git reads no repository of another user's, as {project} is: make it yours, or trust it: "
+            f"`git config --global --add safe.directory {shlex.quote(str(project))}`"
+        )
+    return (
+        f"{project} is not in a git repository, in which DVC keeps what was run: expected a clone, made with `git clone`; "
+        "of a downloaded zip, `git init && git add . && git commit -m start` makes one"
+    )
 
 
 def read_blobs(revisions: Iterable[str], path: str) -> dict[str, bytes]:

@@ -66,6 +66,8 @@ def _explain_path(error: OSError) -> str | None:
             return f"the path is too long{where[:200]}: expected at most 255 bytes a name and 4,096 in all; shorten it"
         case errno.ELOOP:
             return f"links lead in a circle{where}: expected a file or folder; remove the link"
+        case errno.EISDIR | errno.ENOTDIR | errno.EEXIST if name:
+            return f"{name} is a folder where a file is expected, or a file where a folder is: give another name"
         case errno.ENOENT if name and Path(name).parts[:1] in _OUTPUTS:
             return f"{name} is not here: expected what an earlier stage writes; run `dvc repro`"
         case errno.ENOENT if name:

@@ -76,7 +76,7 @@ def make_app(service: Service, limits: Limits, meters: Meters, fetcher: "Fetcher
     app.add_middleware(Watch, meters=meters, seconds=limits.max_seconds)
     _add_answers(app, service, admission, meters, fetcher)
     _add_protocol(app, service, admission)
-    _add_pages(app, service, meters)
+    _add_pages(app, service, meters, limits)
     return app
 
 
@@ -199,7 +199,7 @@ def _check_name(name: str, service: Service) -> None:
         raise RefusedError(404, f"no model {name[:100]!r}: expected {family}")
 
 
-def _add_pages(app: FastAPI, service: Service, meters: Meters) -> None:
+def _add_pages(app: FastAPI, service: Service, meters: Meters, limits: Limits) -> None:
     @app.get("/metrics", summary="Counters, for Prometheus")
     async def metrics() -> Response:
         return Response(meters.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -210,7 +210,7 @@ def _add_pages(app: FastAPI, service: Service, meters: Meters) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
-        return show(make_page(service.served, service.coverage))
+        return show(make_page(service.served, service.coverage, limits))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

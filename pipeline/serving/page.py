@@ -7,14 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.serving.admission import Limits
 from pipeline.serving.served import Served
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_MOST_FILES = 16  # in a request of the page, so that answers are seen as they come
 
 
-def make_page(served: Served, coverage: float) -> str:
-    """The page on which pictures are dropped. Every name in it is escaped."""
-    facts = {"coverage": coverage, "classes": len(served.contract.class_names)}
+def make_page(served: Served, coverage: float, limits: Limits) -> str:
+    """The page on which pictures are dropped. Every name in it is escaped. limits: what it may send at a time."""
+    facts = {
+        "coverage": coverage,
+        "classes": len(served.contract.class_names),
+        "files": min(limits.max_files, _MOST_FILES),
+        "bytes": limits.max_bytes,
+    }
     return _fill("page.html", family=html.escape(served.contract.family), facts=_escape_script(facts))
 
 

@@ -14,7 +14,11 @@ _SINGLE = "picture"  # name of one that comes alone
 
 def has_urls(headers: Headers) -> bool:
     """Whether the body is JSON, which is no picture."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+    return _find_type(headers) == "application/json"
+
+
+def _find_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def parse_urls(body: bytes) -> list[str]:
@@ -31,9 +35,14 @@ def parse_urls(body: bytes) -> list[str]:
         raise RefusedError(400, 'the body can\'t be read: expected JSON, {"urls": ["https://…", …]}') from error
 
 
+def _make_name(said: str | None) -> str:
+    """Half a character, as a charset of the header can make it, could not be written back."""
+    return (said or _SINGLE).encode("utf-8", "replace").decode()
+
+
 async def parse_upload(headers: Headers, body: bytes, max_files: int) -> list[Named]:
     """Each file of a form, or the body itself. Raises RefusedError where there is none, or no form."""
-    if not headers.get("content-type", "").startswith("multipart/form-data"):
+    if _find_type(headers) != "multipart/form-data":
         if not body:
             raise RefusedError(422, "no picture: expected files as multipart/form-data, or one picture as the body")
         return [(_SINGLE, body)]
@@ -51,6 +60,6 @@ async def parse_upload(headers: Headers, body: bytes, max_files: int) -> list[Na
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if not files:
             raise RefusedError(422, "the form has no file: expected pictures, each with a file name")
-        return [(file.filename or _SINGLE, await file.read()) for file in files]
+        return [(_make_name(file.filename), await file.read()) for file in files]
     finally:
         await form.close()

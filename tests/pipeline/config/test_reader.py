@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.reader import load_params, load_published_recipe, read_params
+from pipeline.config.reader import load_params, load_published_recipe, read_file, read_params
 from pipeline.config.recipe_sections import Augment
 from pipeline.config.recipes import averages_mirrors, find_cut, list_features
 from pipeline.config.sources import SOURCES
@@ -756,3 +756,13 @@ def test_no_digest_of_settings_depends_on_where_the_work_is_done(change):
     digested = there.runtime.model_dump()
     assert digested == here.runtime.model_dump()
     assert not {"cluster", "ray_address"} & set(digested)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path, encoding):
+    file = tmp_path / "params.yaml"
+    file.write_bytes("data:\n  path: Bücher\n".encode(encoding))
+    with pytest.raises(
+        PipelineError, match=r"params\.yaml is not UTF-8: line [12] has the byte 0xf[cf]; save it as UTF-8"
+    ):
+        read_file(file)

@@ -1,8 +1,12 @@
 import hashlib
 import json
 
-from pipeline.export.contract import make_export_contract, save_contract
+import pytest
+
+from pipeline.export.contract import load_export_contract, make_export_contract, save_contract
 from pipeline.models.contract import Contract
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.paths import EXPORTED
 from tests.pipeline.export.contracts import make_contract
 
 
@@ -16,6 +20,13 @@ def test_it_says_what_goes_in_and_comes_out(tmp_path):
     assert contract.output.shape == [None, 3]
     assert contract.model_sha256 == hashlib.sha256(b"weights").hexdigest()
     assert contract.temperature == 1.5
+
+
+def test_how_to_mend_one_depends_on_whose_it_is(tmp_path):
+    with pytest.raises(PipelineError, match="export the model again, or name another folder"):
+        load_export_contract(tmp_path / "model")
+    with pytest.raises(PipelineError, match="run `dvc repro -f export@optimized`"):
+        load_export_contract(EXPORTED / "optimized")
 
 
 def test_classes_are_written_in_the_order_of_the_outputs(tmp_path):

@@ -1,3 +1,4 @@
+import argparse
 import errno
 import os
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.cli import read_words, report_errors, run_family_verb, run_verb
+from pipeline.runtime.cli import file_to_write, read_words, report_errors, run_family_verb, run_verb
 from pipeline.runtime.errors import PipelineError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +41,7 @@ def test_a_successful_verb_prints_nothing_on_stderr(capsys):
         (PipelineError("a file \x1b]0;title\x07\u202e"), 1, r"a file \x1b]0;title\x07\u202e"),
         (FileNotFoundError(errno.ENOENT, "No such file", "data/manifest.csv"), 1, "data/manifest.csv is not here"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/home/me/cat.png"), 1, "/home/me/cat.png does not exist"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "x.html"), 1, "x.html is a folder where a file is expected"),
         (FileNotFoundError(errno.ENOENT, "No such file", b"cat.png"), 1, "error: cat.png does not exist"),
         (MemoryError("Unable to allocate 9 GB"), 1, "out of memory (Unable to allocate 9 GB): "),
         (MemoryError(), 1, "out of memory: "),
@@ -52,6 +54,19 @@ def test_an_error_that_the_user_can_fix_ends_in_one_line_and_a_status(capsys, er
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert line in captured.err
+
+
+class TestFileToWrite:
+    def test_it_need_not_exist_nor_its_folder(self, tmp_path):
+        assert file_to_write(str(tmp_path / "new" / "page.html")) == tmp_path / "new" / "page.html"
+
+    @pytest.mark.parametrize("name", ["", ".", "folder", "folder/", "file/page.html"])
+    def test_what_can_be_none_is_refused_before_the_work(self, tmp_path, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+            file_to_write(name)
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk"), FileNotFoundError()])

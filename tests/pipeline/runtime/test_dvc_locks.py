@@ -183,6 +183,14 @@ def test_a_cut_file_is_mended_from_git_in_one_line(repository, lock, caplog):
     assert sorted(path.name for path in (repository / "data" / "watch").iterdir()) == ["dvc.lock"]
 
 
+def test_an_older_one_that_was_brought_back_is_left_alone(repository):
+    (repository / "dvc.lock").write_text(AFTER)
+    commit(repository, "one stage more")
+    run(["git", "checkout", "--quiet", "HEAD~1", "--", "dvc.lock"], repository)
+    assert mend_locks(repository) == []
+    assert (repository / "dvc.lock").read_text() == BEFORE
+
+
 def test_a_file_of_which_nothing_is_known_is_removed_and_dvc_begins_anew(repository):
     (repository / "dvc.lock").unlink()
     commit(repository, "none")

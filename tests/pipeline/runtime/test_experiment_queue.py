@@ -100,6 +100,15 @@ def test_a_result_that_was_cut_off_counts_for_nothing(project):
     assert not result.exists()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"headers": {"i', b"[]"])
+def test_a_message_that_was_never_whole_is_removed(tmp_path, content):
+    file = tmp_path / CELERY / "broker" / "processed" / "1.celery.msg"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    assert requeue_killed(tmp_path) is None
+    assert not file.exists()
+
+
 @pytest.mark.ci
 def test_one_whose_result_was_collected_has_ended(project):
     number = take(project)

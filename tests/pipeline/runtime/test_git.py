@@ -1,11 +1,13 @@
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.git import ask_git, read_blobs
+from pipeline.runtime.git import ask_git, explain_no_repository, read_blobs
 from tests.clone import PROJECT, commit, run
 
 
@@ -47,6 +49,30 @@ def test_without_git_that_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match="git can't be started"):
         read_blobs(["HEAD"], "a.csv")
+
+
+class TestNoRepository:
+    @pytest.mark.usefixtures("commits")
+    def test_in_one_there_is_nothing_to_say(self):
+        assert explain_no_repository(Path.cwd()) is None
+
+    def test_a_folder_in_none_is_named(self, no_repository):
+        assert f"{no_repository} is not in a git repository" in str(explain_no_repository(no_repository))
+
+    def test_one_of_another_user_is_trusted_on_demand(self, no_repository, monkeypatch):
+        run(["git", "init", "--quiet"], no_repository)
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests of this
+        said = str(explain_no_repository(no_repository))
+        assert "another user's" in said
+        advice = said.partition("`")[2].rstrip("`")
+        assert advice == f"git config --global --add safe.directory {no_repository}"
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(no_repository / "config"))
+        run(shlex.split(advice), no_repository)
+        assert explain_no_repository(no_repository) is None
+
+    def test_without_git_that_is_said(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert "install git" in str(explain_no_repository(tmp_path))
 
 
 def test_what_git_says_is_utf_8_whatever_the_locale(no_repository):

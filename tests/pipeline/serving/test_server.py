@@ -52,6 +52,20 @@ class TestAnswers:
         )
         assert response.json()["answers"][0]["predictions"][0]["label"] == "red"
 
+    def test_a_form_may_be_called_one_in_any_case(self, server):
+        body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n%s\r\n--x--\r\n' % encode()
+        headers = {"Content-Type": "Multipart/Form-Data; boundary=x"}
+        [answer] = requests.post(f"{server.url}/predict", data=body, headers=headers, timeout=240).json()["answers"]
+        assert (answer["path"], answer["predictions"][0]["label"]) == ("a.png", "red")
+
+    def test_a_name_with_half_a_character_is_written_with_a_question_mark(self, server):
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="a"; filename="\\ud800.png"\r\n\r\n%s\r\n--x--\r\n' % encode()
+        )
+        headers = {"Content-Type": "multipart/form-data; charset=unicode_escape; boundary=x"}
+        [answer] = requests.post(f"{server.url}/predict", data=body, headers=headers, timeout=240).json()["answers"]
+        assert answer["path"] == "?.png"
+
     def test_as_lines_they_are_those_of_predict(self, server):
         lines = server.predict(("a.png", encode()), headers={"Accept": "application/x-ndjson"}).text.splitlines()
         assert [list(json.loads(line)) for line in lines] == [["path", "family", "predictions", "none_of_these"]]
