@@ -6,10 +6,13 @@ from pathlib import PurePosixPath
 
 from pipeline.sources.formats import IMAGE_EXTENSIONS
 
+_USUAL = frozenset({".jpg", ".png"})
+
 
 def is_picture(path: str) -> bool:
     """Whether a file's extension is that of a picture."""
-    return find_extension(path) in IMAGE_EXTENSIONS
+    # The usual ones first: a million paths are asked several times. A name that is nothing but `.jpg` has no extension.
+    return (path[-4:] in _USUAL and path[-5:-4] not in ("", "/")) or find_extension(path) in IMAGE_EXTENSIONS
 
 
 def find_extension(path: str) -> str:
