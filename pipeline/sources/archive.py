@@ -18,7 +18,7 @@ from pipeline.sources.class_folders import read_tree
 from pipeline.sources.folder import read_folder
 from pipeline.sources.http import check_address, check_sha256, fetch
 from pipeline.sources.local_paths import resolve_path
-from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error
+from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error, refuse_size
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Reading, Record, TreeFile, ignore_reading
 from pipeline.sources.remote_archive import fetch_kaggle, find_doi_address
@@ -208,10 +208,13 @@ def _read_tree(
         return member.size, member.checksum
 
     def read_file(path: str) -> bytes:
-        _, data, reason = next(reader.read_members([newest[path]]))
-        if data is None:
-            raise PipelineError(f"{what}: {path!r} can't be read: {reason}")
-        return data
+        index = newest[path]
+        reason = members[index].reason
+        if reason == refuse_size(members[index].size):  # none, or one of pictures only: tables may be larger
+            _, data, reason = next(reader.read_members([index]))
+            if data is not None:
+                return data
+        raise PipelineError(f"{what}: {path!r} can't be read: {reason}{f'; {_FOLLOWED}' * (reason == LINK)}")
 
     return read_tree(
         sizes,

@@ -169,7 +169,7 @@ def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[st
     found = {path: split for path, split in found.items() if split}
     if len(set(found.values())) < 2 or any(file.source_split for file in files):
         return
-    heads = {path: _read_head(read_file(path)) for path in found}
+    heads = {path: _read_head(path, read_file) for path in found}
     finder = _make_finder(heads.values(), {file.path: tables[file.path] for file in files if not file.reason})
     named = {path: split for path, split in found.items() if _names_pictures(heads[path], finder)}
     if groups := _group(named, tables):
@@ -222,11 +222,11 @@ def _guess_split(text: str) -> str:
     return word if word in ("train", "val", "test") else ""
 
 
-def _read_head(data: bytes) -> list[LabelRow]:
-    """The first lines; none of what is no text."""
+def _read_head(path: str, read_file: Read) -> list[LabelRow]:
+    """The first lines; none of what is no text, or can't be read, as a link in an archive."""
     try:
-        return list(islice(_read_rows(data, ""), _TRIED))
-    except PipelineError:
+        return list(islice(_read_rows(read_file(path), ""), _TRIED))
+    except (PipelineError, OSError):
         return []
 
 

@@ -587,3 +587,49 @@ class TestLinks:
     def test_are_told_of_if_they_may_be_to_pictures_or_folders(self, tmp_path, caplog, name, is_told):
         read(pack_tar(tmp_path / "a.tar", CATS_AND_DOGS, links={name: "dog"}))
         assert (f"has 1 link(s) to pictures or folders, such as {name!r}" in caplog.text) == is_told
+
+
+class TestTablesThatAreLinks:
+    """They name what holds labels or splits, but their bytes are elsewhere in the archive, or nowhere."""
+
+    FILES: ClassVar[Files] = CATS_AND_DOGS | {"meta/labels.csv": b"path,label\ncat/1.png,cat\n"}
+    LINKS: ClassVar[dict[str, str]] = {
+        "labels.csv": "meta/labels.csv",
+        "train.txt": "meta/labels.csv",
+        "test.txt": "nothing",
+    }
+    KINDS = pytest.mark.parametrize("kind", ["zip", "link", "hard link", "device"])
+
+    def pack(self, folder: Path, kind: str) -> Path:
+        if kind == "zip":
+            packed = pack_zip(folder / "a.zip", self.FILES)
+            for name, target in self.LINKS.items():
+                add_zip_link(packed, name, target)
+            return packed
+        kinds = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE}
+        targets = dict.fromkeys(self.LINKS, "nothing") if kind == "hard link" else self.LINKS
+        return pack_tar(folder / "a.tar", self.FILES, links=targets, kind=kinds[kind])
+
+    @KINDS
+    def test_cost_nothing_where_nobody_asked_for_them(self, tmp_path, kind):
+        images = read(self.pack(tmp_path, kind))
+        assert {name for name, image in images.items() if image.data is not None} == set(CATS_AND_DOGS)
+
+    @KINDS
+    def test_are_one_line_where_a_person_named_them(self, tmp_path, kind):
+        packed = self.pack(tmp_path, kind)
+        for said in ({"labels": "labels.csv"}, {"splits": {"train.txt": "train"}}):
+            line = refusal(packed, reading=AS_FOUND.model_copy(update=said))
+            name = "train.txt" if "splits" in said else "labels.csv"
+            assert f"{name!r} can't be read: a" in line
+            assert ("unpack it and set data.source to folder" in line) == (kind in ("zip", "link"))
+
+    def test_a_table_may_be_larger_than_a_picture(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("pipeline.sources.member.MAX_IMAGE_BYTES", 8)
+        for pack in (pack_zip, pack_tar):
+            packed = pack(tmp_path / "a", {"cat.png": b"cat", "dog.png": b"dog", "l.csv": b"path,label\ncat,x\ndog,y"})
+            images = read(packed, reading=AS_FOUND.model_copy(update={"labels": "l.csv"}))
+            assert {name: image.label for name, image in images.items() if image.data} == {
+                "cat.png": "x",
+                "dog.png": "y",
+            }
