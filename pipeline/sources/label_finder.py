@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
@@ -32,6 +32,7 @@ class Finder:
         self.pictures = pictures
         self._folder = normalize("NFC", folder).casefold()
         self._shared: list[str] | None = None  # folders in which all rows begin
+        self._own, self._tables = "", frozenset[str]()  # folders of the table, and of all
         self._parameter = parameter
         self._where = where
         self._root = (root or "").strip("/").split("/")
@@ -42,9 +43,12 @@ class Finder:
         # A row whose outer folder is called otherwise than the source, and that folder.
         self._renamed: tuple[LabelRow, str] | None = None
 
-    def expect(self, rows: Iterable[LabelRow]) -> None:
+    def expect(self, rows: Iterable[LabelRow], folder: str = "", every: Collection[str] = ()) -> None:
         """All rows of one table, before any of it is looked for. Folders that its rows have above those of the source then
-        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2."""
+        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2.
+
+        folder: of the table. every: those of all tables. 1.jpg is none of a folder beside it that has a table of its own."""
+        self._own, self._tables = folder, frozenset(every)
         named = (row.path for row in rows if row.path and not _is_from_elsewhere(row.path))
         folders = [_fold_folders(_split(path)[:-1]) for path in named]
         # What the first and the last in order begin with, all others do.
@@ -59,8 +63,8 @@ class Finder:
         parts = _split(row.path)
         if not parts:
             return None
-        if row.path in self._by_name:
-            return self._by_name[row.path]
+        if found := self._by_name.get(row.path):
+            return None if self._is_of_another_table(parts[-1:], found) else found
         if found := self._choose(row, parts, self._exact, name):
             return found
         if self._folded is None:
@@ -127,6 +131,7 @@ class Finder:
 
     def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
         near = [path for path in index.find(parts, self._root) if self._begins_here(row, parts, path)]
+        near = [path for path in near if not self._is_of_another_table(parts, path)]
         if len(near) > 1:
             folders = sorted({self.pictures[path].rpartition("/")[0] for path in near} - {""})
             word = find_split_word(Path(name).stem)
@@ -155,6 +160,13 @@ class Finder:
         if is_shared and self._folder and self._renamed is None:
             self._renamed = (row, outer[-1])
         return is_shared
+
+    def _is_of_another_table(self, parts: list[str], path: str) -> bool:
+        """Whether a picture lies in a folder that a row does not name, beside that of its table, and with a table of its own.
+        parts: those of the row's path."""
+        folders = self.pictures[path].split("/")[:-1]
+        unnamed = ("/".join(folders[:depth]) for depth in range(1, len(folders) + 2 - len(parts)))
+        return any(folder in self._tables and not _are_nested(folder, self._own) for folder in unnamed)
 
 
 def _keep(text: str) -> str:
@@ -209,6 +221,12 @@ def is_absolute(path: str) -> bool:
 def _is_from_elsewhere(path: str) -> bool:
     """Whether a row's folders are those of another machine or folder: it begins at a root, above, or is an address."""
     return is_absolute(path) or path.replace("\\", "/").startswith("../") or "://" in path
+
+
+def _are_nested(folder: str, other: str) -> bool:
+    """Whether one of two folders is the other, or lies in it."""
+    first, second = sorted((folder, other), key=len)
+    return not first or f"{second}/".startswith(f"{first}/")
 
 
 def _fold_folders(parts: list[str]) -> list[str]:

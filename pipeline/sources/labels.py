@@ -49,8 +49,8 @@ def read_labels(
 
     A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of, or
     ends with; the extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each
-    table's own folder, and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a
-    file, and for rows that contradict each other.
+    table's own folder, of pictures beside other tables only if they name that folder, and the name of the folder or the table
+    may be that of a split. Raises PipelineError if no row has a file, and for rows that contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
@@ -105,9 +105,9 @@ class _Matches:
 
 def _match_all(read: list[tuple["_Table", list[LabelRow]]], finder: Finder, settings: ReadingSettings) -> _Matches:
     """read: tables with their rows."""
-    matches = _Matches()
+    matches, folders = _Matches(), {table.folder for table, _ in read}
     for table, found in read:
-        finder.expect(found)
+        finder.expect(found, table.folder, folders)
         _match(found, finder, settings, table, matches)
     return matches
 
