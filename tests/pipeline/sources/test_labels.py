@@ -250,6 +250,22 @@ class TestSeveralTables:
             "deep/images/b.jpg": "test",
         }
 
+    @pytest.mark.parametrize("folder", ["train_data", "trainval", "dev", "my/training"])
+    def test_the_name_of_a_table_says_more_than_that_of_its_folder(self, folder):
+        text = {"train": "a.jpg,cat\n", "val": "b.jpg,dog\n", "all_test": "c.jpg,cat\n", "rest": "d.jpg,cat\n"}
+        tables = {f"{folder}/{name}.csv": f"path,label\n{row}" for name, row in text.items()}
+        reading = self.read(tables, [f"{folder}/images/{name}.jpg" for name in "abcd"], f"{folder}/*.csv")
+        own = "val" if folder == "dev" else "train"
+        assert [file.source_split for file in reading] == ["train", "val", "test", own]
+
+    @pytest.mark.parametrize(
+        ("splits", "expected"),
+        [({"data": "test"}, "test"), ({"train": "val"}, "val"), ({"data": "test", "train": "val"}, "val")],
+    )
+    def test_what_a_person_says_of_either_comes_before_words(self, splits, expected):
+        reading = self.read({"data/train.csv": "path,label\n1.jpg,cat\n"}, ["data/1.jpg"], "data/*.csv", splits=splits)
+        assert [file.source_split for file in reading] == [expected]
+
     def test_other_names_of_splits(self):
         tables = {f"{name}/l.csv": "path,label\n1.jpg,cat\n" for name in ("a", "b")}
         files = ["a/1.jpg", "b/1.jpg"]
