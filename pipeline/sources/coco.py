@@ -28,8 +28,8 @@ def read_coco(content: dict[str, Any], what: str) -> Iterator[tuple[int, dict[st
     found: dict[Any, dict[Any, None]] = defaultdict(dict)  # categories of an image, each once, in their order
     for number, key, row in _list(content, "annotations", "image_id", what):
         category = row.get("category_id")
-        if key not in images or category not in names:
-            missing = f"category_id {category!r}" if key in images else f"image_id {key!r}"
+        if key not in images or isinstance(category, dict | list) or category not in names:
+            missing = f"category_id {repr(category)[:60]}" if key in images else f"image_id {key!r}"
             raise PipelineError(
                 f"{what}, annotation {number}: {missing} is no id of its {len(images):,} images and {len(names):,} categories"
             )

@@ -76,7 +76,10 @@ class TestRefusals:
         categories = [{"id": number, "name": f"c{number}"} for number in range(8)]
         assert "c0, c1, c2, c3, c4 and 3 more:" in refuse(make({"a.jpg": list(range(8))}, categories))
 
-    @pytest.mark.parametrize(("key", "value"), [("image_id", "i9"), ("category_id", 9), ("category_id", None)])
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("image_id", "i9"), *(("category_id", value) for value in (9, None, [1, 2], [], {"id": 1}, 1.5))],
+    )
     def test_an_annotation_of_what_is_not_there(self, key, value):
         content = make({"a.jpg": [1]})
         content["annotations"][0][key] = value
