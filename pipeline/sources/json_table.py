@@ -34,7 +34,10 @@ def read_objects(data: bytes, what: str, stems: Collection[str] = frozenset()) -
     rows = _load(data, what, stems)
     nested = {key for _, row in rows for key, value in row.items() if isinstance(value, dict | list)}
     header = list(dict.fromkeys(key for _, row in rows for key in row if key not in nested))
-    return [(0, header), *((number, [_write(row.get(key)) for key in header]) for number, row in rows)]
+    return [
+        (0, list(map(_show_halves, header))),
+        *((number, [_write(row.get(key)) for key in header]) for number, row in rows),
+    ]
 
 
 def _load(data: bytes, what: str, stems: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
@@ -98,4 +101,9 @@ def _parse(text: str, what: str) -> Any:
 
 def _write(value: Any) -> str:
     """As a CSV file would have it; true and false as 1 and 0, as columns of classes have them."""
-    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value).strip()
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else _show_halves(str(value).strip())
+
+
+def _show_halves(text: str) -> str:
+    """The same, with half an emoji, which a program that cuts text leaves in JSON, as \\ud83d, as no table can hold it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -82,6 +82,21 @@ class TestRows:
     def test_a_line_separator_of_unicode_ends_no_row(self):
         assert read('{"path": "a\u2028b", "label": "cat"}')[1][1] == ["a\u2028b", "cat"]
 
+    @pytest.mark.parametrize(
+        "line", ['{"path": "a.jpg", "label": "cat \\ud83d"}', '{"a.jpg": "cat \\ud83d"}', '{"cat \\ud83d": ["a.jpg"]}']
+    )
+    def test_half_an_emoji_is_text_that_a_table_can_hold(self, line):
+        assert read(line)[1] == (1, ["a.jpg", "cat \\ud83d"])
+
+    def test_in_a_key_too(self):
+        assert read('{"path": "a.jpg", "\\ude00": 1}')[0] == (0, ["path", "\\ude00"])
+
+    def test_a_whole_emoji_is_itself(self):
+        assert read('{"path": "a.jpg", "label": "\\ud83d\\ude00 K\u00e4fer"}')[1] == (
+            1,
+            ["a.jpg", "\U0001f600 K\u00e4fer"],
+        )
+
 
 class TestRefusals:
     @pytest.mark.parametrize("line", ['{"path": "b}', '{"path": "b', "b.jpg"])

@@ -437,3 +437,10 @@ class TestRowsFromElsewhere:
 
     def test_extensions_that_differ_are_too(self):
         assert "the source 'images/a.jpg'; correct the extension" in refusal(FILES, "path,label\nimages/a.png,cat\n")
+
+
+def test_half_an_emoji_in_json_is_part_of_a_class_and_of_a_group():
+    lines = '{"path": "a", "label": "cat \\ud83d", "group": "\\ud83d"}\n{"path": "b", "label": "dog", "group": "p2"}\n'
+    reading = read(FILES, lines, labels="labels.jsonl")
+    assert reading.classes == {"cat \\ud83d": 1, "dog": 1}
+    assert {file.group for file in reading} == {"\\ud83d", "p2"}
