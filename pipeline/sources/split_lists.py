@@ -22,6 +22,7 @@ _ENDINGS = (".txt", ".lst")
 _FIELDS = re.compile(r"[\s,;]+")  # between a path and what else a line has: a class, a number
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _TRIED = 20  # lines of a list that nobody has named
+_MOST_STARTS = 12  # of a line, up to a blank or comma, that may be a path with blanks
 _NOT_LISTED = "in no list of data.splits"
 
 Read = Callable[[str], bytes]
@@ -105,16 +106,27 @@ def _read_rows(data: bytes, name: str) -> Iterator[LabelRow]:
 
 
 def _find_pictures(rows: list[LabelRow], name: str, finder: Finder) -> list[tuple[LabelRow, str | None]]:
-    """The picture that each line names, as a whole or by its first field; by its last, where this is a path in most lines and
-    the first is none, as in `7 2 bicycle/1.jpg`."""
+    """The picture that each line names, as a whole or by its beginning; by its last field, where this is a path in most lines
+    and the first is none, as in `7 2 bicycle/1.jpg`."""
     whole = [(row, finder.find(row, name)) for row in rows]
     is_last = not any(path for _, path in whole) and 2 * sum(map(_ends_in_path, rows)) > len(rows)
-    return [(row, path or _find_field(row, -1 if is_last else 0, name, finder)) for row, path in whole]
+    return [(row, path or _find_part(row, is_last, name, finder)) for row, path in whole]
 
 
-def _find_field(row: LabelRow, position: int, name: str, finder: Finder) -> str | None:
-    field = _get_field(row, position)
-    return finder.find(replace(row, path=field), name) if field != row.path else None
+def _find_part(row: LabelRow, is_last: bool, name: str, finder: Finder) -> str | None:
+    """The picture that a part of a line names: its last field, or its beginning."""
+    parts = [_get_field(row, -1)] if is_last else _list_starts(row)
+    found = (finder.find(replace(row, path=part), name) for part in parts if part != row.path)
+    return next(filter(None, found), None)
+
+
+def _list_starts(row: LabelRow) -> list[str]:
+    """What of a line may be the path: of `my cat/1.jpg 0` the first beginning that has the extension of a picture, or else its
+    first field; without extensions all beginnings, the shortest first."""
+    ends = islice(_FIELDS.finditer(row.path), _MOST_STARTS)
+    starts = [row.path[: match.start()].strip('"') for match in ends]
+    pictures = [start for start in starts if is_picture(start)][:1]
+    return pictures + starts[:1] if pictures or is_picture(row.path) else starts
 
 
 def _ends_in_path(row: LabelRow) -> bool:
@@ -233,7 +245,7 @@ def _read_head(path: str, read_file: Read) -> list[LabelRow]:
 def _make_finder(heads: Iterable[list[LabelRow]], pictures: Mapping[str, str]) -> Finder:
     """Of those pictures only that lines can mean, as there may be a million."""
     rows = [row for head in heads for row in head]
-    texts = {text for row in rows for text in (row.path, _get_field(row, 0), _get_field(row, -1))}
+    texts = {text for row in rows for text in (row.path, *_list_starts(row), _get_field(row, -1))}
     stems = set(map(find_stem, texts))
     return Finder({path: text for path, text in pictures.items() if find_stem(text) in stems}, None, "")
 

@@ -56,6 +56,34 @@ class TestLines:
             files[3]: "test",
         }
 
+    @pytest.mark.parametrize("ending", ["", ".jpg"])
+    @pytest.mark.parametrize("write", ["{} {}", "{},{}", "{}\t{} 1", "./{}; {}", '"{}" {}'])
+    def test_paths_with_blanks_and_commas_may_have_a_class_behind_them(self, write, ending):
+        files = [f"images/{label}/{i}.jpg" for label in ("Golden Retriever", "pug", "a, b c") for i in range(2)]
+        lists = {
+            f"{split}.txt": "\n".join(
+                write.format(path.removeprefix("images/").removesuffix(".jpg") + ending, 7) for path in files[i::2]
+            )
+            for i, split in enumerate(("train", "test"))
+        }
+        reading = read(lists, {"train.txt": "train", "test.txt": "test"}, files)
+        assert {file.path: file.source_split for file in reading if not file.reason} == {
+            path: "test" if "1" in path else "train" for path in files
+        }
+        assert reading.warnings == ()
+        assert "data.splits={test.txt: test, train.txt: train}" in str(read(lists, None, files).notes)
+
+    def test_the_beginning_of_the_name_of_one_that_is_not_there_is_no_other_one(self):
+        lists = {"test.txt": "my cat/1.jpg 0\nmy cat/2 b.jpg 0\nmy cat/2 c.jpg"}
+        found = splits_of(lists, {"test.txt": "test"}, ["my cat/1.jpg", "my cat/2.jpg"])
+        assert found == {"my cat/1.jpg": "test", "my cat/2.jpg": ""}
+
+    def test_a_path_with_an_extension_counts_more_than_a_word_that_names_a_picture(self):
+        found = splits_of(
+            {"test.txt": "my cat/1.jpg 0\nthe dog"}, {"test.txt": "test"}, ["x/my.jpg", "my cat/1.jpg", "y/the.jpg"]
+        )
+        assert found == {"x/my.jpg": "", "my cat/1.jpg": "test", "y/the.jpg": "test"}
+
     def test_a_path_may_be_the_last_field(self):
         """Stanford Online Products: the numbers before it name no pictures, though some have such names."""
         lists = {
