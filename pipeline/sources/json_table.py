@@ -3,6 +3,7 @@ lists, or one object that names the class of each picture or the pictures of eac
 
 import json
 from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -93,10 +94,23 @@ def _is_object(text: str) -> bool:
 
 def _parse(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(_make_object, what=what))
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", "nested too deeply")
         raise PipelineError(f"{what}: can't be read as JSON ({reason}); {_EXPECTED}") from error
+
+
+def _make_object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    """Raises PipelineError for a key that comes twice, with two values: json would keep the second without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        for key, value in pairs:
+            if value != content[key]:
+                raise PipelineError(
+                    f"{what}: {key[:60]!r} comes twice in one object, with {str(value)[:60]!r} and {str(content[key])[:60]!r}: "
+                    "expected it once; correct or delete one of them"
+                )
+    return content
 
 
 def _write(value: Any) -> str:

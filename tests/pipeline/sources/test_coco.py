@@ -86,6 +86,31 @@ class TestRefusals:
         assert f"annotation 1: {key} {value!r} is no id of its 1 images and 2 categories" in refuse(content)
 
     @pytest.mark.parametrize(
+        ("name", "row", "said"),
+        [
+            ("images", {"id": "i0", "file_name": "b.jpg"}, "'b.jpg', and 'a.jpg'"),
+            ("categories", {"id": 1, "name": "dog"}, "'dog', and 'fox'"),
+            ("categories", {"id": 1, "name": None}, "'None', and 'fox'"),
+        ],
+    )
+    def test_an_id_of_two(self, name, row, said):
+        """Files that were joined, the ids of both from 1 on."""
+        content = make({"a.jpg": [1]})
+        content[name].append(row)
+        line = refuse(content)
+        assert (
+            f"data.labels 'a.json', number {len(content[name])} of {name}: id {row['id']!r} is {said} in number 1"
+            in line
+        )
+        assert "expected an id of its own for each" in line
+
+    @pytest.mark.parametrize("name", ["images", "categories"])
+    def test_not_one_that_is_twice_the_same(self, name):
+        content = make({"a.jpg": [1]})
+        content[name].append(content[name][0] | {"width": 65})
+        assert [row["label"] for row in read(content)] == ["fox"]
+
+    @pytest.mark.parametrize(
         ("name", "row"), [("images", {"file_name": "a.jpg"}), ("categories", "fox"), ("images", {"id": []})]
     )
     def test_a_row_without_an_id(self, name, row):

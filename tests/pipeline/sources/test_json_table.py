@@ -115,6 +115,24 @@ class TestRefusals:
     def test_bytes_that_are_no_utf_8(self):
         assert "row 2: expected UTF-8, received the byte 0xff" in refusal(b'{"path": "a"}\n{"path": "\xff"}')
 
+    @pytest.mark.parametrize(
+        ("text", "row"),
+        [
+            ('{"a.jpg": "cat", "b.jpg": "cat", "a.jpg": "dog"}', ", row 1"),
+            ('{\n"a.jpg": "cat", "a.jpg": "dog"\n}', ""),
+            ('{"path": "b.jpg", "label": "cat"}\n{"path": "a.jpg", "a.jpg": "cat", "a.jpg": "dog"}', ", row 2"),
+            ('[{"path": "b.jpg"},\n{"a.jpg": "cat", "a.jpg": "dog"}]', ""),
+        ],
+    )
+    def test_a_key_with_two_values(self, text, row):
+        """A CSV file of two such rows is refused, too."""
+        assert refusal(text).startswith(
+            f"my.jsonl{row}: 'a.jpg' comes twice in one object, with 'cat' and 'dog': expected it once"
+        )
+
+    def test_a_key_that_says_the_same_twice_is_none(self):
+        assert read('{"a.jpg": "cat", "a.jpg": "cat"}')[1:] == [(1, ["a.jpg", "cat"])]
+
     def test_lists_in_lists_without_end(self):
         assert "can't be read as JSON" in refusal("[" * 100_000)
 
