@@ -22,6 +22,7 @@ _ENDINGS = (".txt", ".lst")
 _FIELDS = re.compile(r"[\s,;]+")  # between a path and what else a line has: a class, a number
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _TRIED = 20  # lines of a list that nobody has named
+_MOST_LISTS = 48  # that nobody has named and that are read: in a tar each is a pass over all of it
 _MOST_STARTS = 12  # of a line, up to a blank or comma, that may be a path with blanks
 _NOT_LISTED = "in no list of data.splits"
 
@@ -181,9 +182,12 @@ def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[st
     found = {path: split for path, split in found.items() if split}
     if len(set(found.values())) < 2 or any(file.source_split for file in files):
         return
-    heads = {path: _read_head(path, read_file) for path in found}
+    plain = sorted(found, key=lambda path: (_count_numbers(tables[path]), _find_partition(tables[path]), path))
+    heads = {
+        path: _read_head(path, read_file) for path in plain[:_MOST_LISTS]
+    }  # not train_00001.txt beside each picture
     finder = _make_finder(heads.values(), {file.path: tables[file.path] for file in files if not file.reason})
-    named = {path: split for path, split in found.items() if _names_pictures(heads[path], finder)}
+    named = {path: found[path] for path, head in heads.items() if _names_pictures(head, finder)}
     if groups := _group(named, tables):
         decision.notes.append(_describe(groups, tables))
 
@@ -227,6 +231,10 @@ def _find_partition(text: str) -> tuple[str, list[str], list[int]]:
     path = PurePosixPath(text)
     words = [word for word in find_words(path.stem) if not find_split_word(word)]
     return str(path.parent), words, [int(number) for number in _DIGITS.findall(path.stem)]
+
+
+def _count_numbers(text: str) -> int:
+    return len(_DIGITS.findall(PurePosixPath(text).stem))
 
 
 def _guess_split(text: str) -> str:

@@ -232,6 +232,28 @@ class TestProposal:
         (note,) = [note for note in read({"trainval.txt": "pie/0", "test.txt": "pie/1"}).notes if "data.splits" in note]
         assert "trainval.txt: train" in note
 
+    @pytest.mark.parametrize("number", [0, 200])
+    @pytest.mark.parametrize("word", ["", "dataset_split_", "10_"])
+    def test_of_very_many_those_of_the_fewest_numbers_are_read(self, number, word):
+        """YOLO's files of boxes, one beside each picture: in a tar each that is read is a pass over the whole archive."""
+        boxes = {f"a/{split}_{i:05d}_{i}.txt": "0 0.5 0.5" for split in ("train", "test") for i in range(number)}
+        lists = {f"z/{word}train.txt": "pie/0\nbaklava/0", f"z/{word}test.txt": "pie/1\nbaklava/1"}
+        opened = []
+
+        def read_file(path: str) -> bytes:
+            opened.append(path)
+            return (boxes | lists)[path].encode()
+
+        reading = read_tree([*FILES, *boxes, *lists], "folder 'x'", AS_FOUND, read_file=read_file)
+        (note,) = [note for note in reading.notes if "data.splits" in note]
+        assert f"data.splits={{z/{word}test.txt: test, z/{word}train.txt: train}}" in note
+        assert len(opened) < 100
+
+    def test_of_many_partitions_the_first_is_whole(self):
+        names = [f"{split}{number}.txt" for number in range(1, 41) for split in ("train", "val", "test")]
+        (note,) = [note for note in read(dict.fromkeys(names, "pie/0\nbaklava/1")).notes if "data.splits" in note]
+        assert "data.splits={test1.txt: test, train1.txt: train, val1.txt: val} takes the splits of the first" in note
+
     def test_nor_where_there_are_splits(self):
         files = [f"{split}/{name}.jpg" for split, names in (("train", TRAIN), ("test", TEST)) for name in names]
         assert not [note for note in read(LISTS, None, files).notes if "data.splits" in note]
