@@ -18,6 +18,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.archive import locate, read_images
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND
+from pipeline.sources.tar_stream import TarStream
 from tests.pipeline.sources.hostile_archives import CORPUS
 from tests.pipeline.sources.packing import (
     CATS_AND_DOGS,
@@ -632,4 +633,44 @@ class TestTablesThatAreLinks:
             assert {name: image.label for name, image in images.items() if image.data} == {
                 "cat.png": "x",
                 "dog.png": "y",
+            }
+
+
+class TestManyTables:
+    """In a tar each pass is over the whole archive, which may be packed and large: the headers, all texts, the pictures."""
+
+    TEXTS: ClassVar[Files] = {
+        f"{split}{n}.txt": b"cat/1.png\ndog/1.png\n" for split in ("train", "test") for n in (1, 2)
+    }
+    TABLES: ClassVar[Files] = {f"{name}.csv": b"path,label\ncat/1.png,cat\n" for name in ("labels", "extra")}
+
+    @pytest.fixture
+    def passes(self, monkeypatch) -> list[Path]:
+        passed = []
+
+        class Counted(TarStream):
+            def __init__(self, archive: Path, *args: Any) -> None:
+                passed.append(archive)
+                super().__init__(archive, *args)
+
+        monkeypatch.setattr("pipeline.sources.tar_archive.TarStream", Counted)
+        return passed
+
+    def test_are_read_in_one_pass(self, tmp_path, passes):
+        read(pack_tar(tmp_path / "a.tar.gz", CATS_AND_DOGS | self.TEXTS | self.TABLES, "w:gz"))
+        assert len(passes) == 3
+
+    def test_those_that_do_not_fit_the_memory_one_by_one(self, tmp_path, passes, monkeypatch):
+        monkeypatch.setattr("pipeline.sources.archive._ALL_TEXTS", 1)
+        read(pack_tar(tmp_path / "a.tar.gz", CATS_AND_DOGS | self.TEXTS | self.TABLES, "w:gz"))
+        assert len(passes) >= 2 + len(self.TEXTS | self.TABLES)
+
+    def test_mean_the_same_in_every_format(self, tmp_path):
+        lists = AS_FOUND.model_copy(update={"splits": {"train1.txt": "train", "bad.txt": "ignore"}})
+        files = CATS_AND_DOGS | self.TEXTS | {"bad.txt": b"dog/1.png"} | {"train1.txt": b"cat/1.png\ncat/2.png"}
+        for kind, pack in PACKERS.items():
+            images = read(pack(tmp_path / kind, files), reading=lists)
+            assert {name for name, image in images.items() if image.source_split == "train"} == {
+                "cat/1.png",
+                "cat/2.png",
             }
