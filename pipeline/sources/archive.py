@@ -7,8 +7,9 @@ archive with an absolute path, with `..` or with a link that leads out of it is 
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 from pipeline.config.sources import ArchiveSettings, ReadingSettings
@@ -18,7 +19,7 @@ from pipeline.sources.class_folders import read_tree
 from pipeline.sources.folder import read_folder
 from pipeline.sources.http import check_address, check_sha256, fetch
 from pipeline.sources.local_paths import resolve_path
-from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error
+from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error, refuse_size
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Reading, Record, TreeFile, ignore_reading
 from pipeline.sources.remote_archive import fetch_kaggle, find_doi_address
@@ -28,6 +29,8 @@ from pipeline.sources.zip_archive import DAMAGED, ZipReader
 
 logger = logging.getLogger(__name__)
 
+_TEXTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".lst")  # which may hold labels or splits
+_SMALL_TEXT, _ALL_TEXTS = 1 << 22, 1 << 26  # bytes of one, and of all together, that are read with another
 _FOLLOWED = "unpack it and set data.source to folder, where links to files are followed"
 
 
@@ -207,20 +210,48 @@ def _read_tree(
         member = members[newest[path]]
         return member.size, member.checksum
 
-    def read_file(path: str) -> bytes:
-        _, data, reason = next(reader.read_members([newest[path]]))
-        if data is None:
-            raise PipelineError(f"{what}: {path!r} can't be read: {reason}")
-        return data
-
     return read_tree(
         sizes,
         what,
         reading,
         folders=reader.folders,
         identify=identify if has_checksums else None,
-        read_file=read_file,
+        read_file=_make_read_file(reader, members, newest, what),
     )
+
+
+def _make_read_file(
+    reader: ArchiveReader, members: list[Member], newest: dict[str, int], what: str
+) -> Callable[[str], bytes]:
+    """Of a path its bytes. In a tar, the first that is asked for comes with all small texts, see `_list_texts`."""
+    texts: dict[int, bytes] = {}
+    others = set() if isinstance(reader, ZipReader) else _list_texts(members)
+
+    def read_file(path: str) -> bytes:
+        index = newest[path]
+        reason = members[index].reason
+        if reason == refuse_size(members[index].size):  # none, or one of pictures only: tables may be larger
+            if index in texts:
+                return texts[index]
+            found = {number: (data, why) for number, data, why in reader.read_members({index, *others} - texts.keys())}
+            texts.update((number, data) for number, (data, _) in found.items() if data is not None and number in others)
+            data, reason = found.get(index, (None, DAMAGED))
+            if data is not None:
+                return data
+        raise PipelineError(f"{what}: {path!r} can't be read: {reason}{f'; {_FOLLOWED}' * (reason == LINK)}")
+
+    return read_file
+
+
+def _list_texts(members: list[Member]) -> set[int]:
+    """Files that may be asked for after one of them: in a tar, one by one, each would be a pass over the whole archive."""
+    small = [
+        index
+        for index, member in enumerate(members)
+        if member.name.lower().endswith(_TEXTS) and not member.reason and member.size <= _SMALL_TEXT
+    ]
+    sizes = accumulate(members[index].size for index in small)
+    return {index for index, size in zip(small, sizes, strict=True) if size <= _ALL_TEXTS}
 
 
 def _make_image(file: TreeFile, data: bytes | None, reason: str) -> RawImage:

@@ -21,15 +21,15 @@ def read_coco(content: dict[str, Any], what: str) -> Iterator[tuple[int, dict[st
     without annotations, and, where categories have it, `supercategory`.
 
     what: for messages, such as "data.labels 'train.json'". Raises PipelineError, one line, for an image of several categories,
-    and for an annotation of an image or a category that is not there.
+    for an annotation of an image or a category that is not there, and for an id of two images or categories.
     """
-    names = {key: row for _, key, row in _list(content, "categories", "id", what)}
-    images = {key: (number, row) for number, key, row in _list(content, "images", "id", what)}
+    names = {key: row for key, (_, row) in _index(content, "categories", "name", what).items()}
+    images = _index(content, "images", "file_name", what)
     found: dict[Any, dict[Any, None]] = defaultdict(dict)  # categories of an image, each once, in their order
     for number, key, row in _list(content, "annotations", "image_id", what):
         category = row.get("category_id")
-        if key not in images or category not in names:
-            missing = f"category_id {category!r}" if key in images else f"image_id {key!r}"
+        if key not in images or isinstance(category, dict | list) or category not in names:
+            missing = f"category_id {repr(category)[:60]}" if key in images else f"image_id {key!r}"
             raise PipelineError(
                 f"{what}, annotation {number}: {missing} is no id of its {len(images):,} images and {len(names):,} categories"
             )
@@ -51,6 +51,21 @@ def _list(content: dict[str, Any], name: str, key: str, what: str) -> Iterator[t
                 f"{what}, number {number} of {name}: expected an object with {key!r}, received {str(row)[:60]}"
             )
         yield number, row[key], row
+
+
+def _index(content: dict[str, Any], name: str, title: str, what: str) -> dict[Any, tuple[int, dict[str, Any]]]:
+    """(number, row) of each object in a list by its id. title: of the key that tells two objects apart, where they have it."""
+    found: dict[Any, tuple[int, dict[str, Any]]] = {}
+    for number, key, row in _list(content, name, "id", what):
+        before, other = found.get(key, (number, row))
+        old, new = other.get(title, other), row.get(title, row)
+        if old != new:
+            raise PipelineError(
+                f"{what}, number {number} of {name}: id {key!r} is {str(new)[:60]!r}, and {str(old)[:60]!r} in number "
+                f"{before}: expected an id of its own for each; if files were joined, let data.labels name each by a pattern"
+            )
+        found[key] = number, row
+    return found
 
 
 def _refuse_several(image: str, categories: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@ lists, or one object that names the class of each picture or the pictures of eac
 
 import json
 from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -34,7 +35,10 @@ def read_objects(data: bytes, what: str, stems: Collection[str] = frozenset()) -
     rows = _load(data, what, stems)
     nested = {key for _, row in rows for key, value in row.items() if isinstance(value, dict | list)}
     header = list(dict.fromkeys(key for _, row in rows for key in row if key not in nested))
-    return [(0, header), *((number, [_write(row.get(key)) for key in header]) for number, row in rows)]
+    return [
+        (0, list(map(_show_halves, header))),
+        *((number, [_write(row.get(key)) for key in header]) for number, row in rows),
+    ]
 
 
 def _load(data: bytes, what: str, stems: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
@@ -90,12 +94,30 @@ def _is_object(text: str) -> bool:
 
 def _parse(text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(_make_object, what=what))
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", "nested too deeply")
         raise PipelineError(f"{what}: can't be read as JSON ({reason}); {_EXPECTED}") from error
 
 
+def _make_object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    """Raises PipelineError for a key that comes twice, with two values: json would keep the second without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        for key, value in pairs:
+            if value != content[key]:
+                raise PipelineError(
+                    f"{what}: {key[:60]!r} comes twice in one object, with {str(value)[:60]!r} and {str(content[key])[:60]!r}: "
+                    "expected it once; correct or delete one of them"
+                )
+    return content
+
+
 def _write(value: Any) -> str:
     """As a CSV file would have it; true and false as 1 and 0, as columns of classes have them."""
-    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value).strip()
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else _show_halves(str(value).strip())
+
+
+def _show_halves(text: str) -> str:
+    """The same, with half an emoji, which a program that cuts text leaves in JSON, as \\ud83d, as no table can hold it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

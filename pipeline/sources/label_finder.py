@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import takewhile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain, takewhile
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -15,6 +15,9 @@ from pipeline.sources.names import find_split_word
 from pipeline.sources.tree import is_picture
 
 _DRIVE = re.compile(r"^[A-Za-z]:/")
+_FEW = 8  # pictures of one name that are compared with a row one by one
+
+_Known = tuple[str, list[str]]  # path of a picture, and the folded parts of its normal form
 
 
 class Finder:
@@ -32,6 +35,7 @@ class Finder:
         self.pictures = pictures
         self._folder = normalize("NFC", folder).casefold()
         self._shared: list[str] | None = None  # folders in which all rows begin
+        self._own, self._tables = "", frozenset[str]()  # folders of the table, and of all
         self._parameter = parameter
         self._where = where
         self._root = (root or "").strip("/").split("/")
@@ -42,9 +46,12 @@ class Finder:
         # A row whose outer folder is called otherwise than the source, and that folder.
         self._renamed: tuple[LabelRow, str] | None = None
 
-    def expect(self, rows: Iterable[LabelRow]) -> None:
+    def expect(self, rows: Iterable[LabelRow], folder: str = "", every: Collection[str] = ()) -> None:
         """All rows of one table, before any of it is looked for. Folders that its rows have above those of the source then
-        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2."""
+        have to be the source's own, or the same in all rows: cam1/1.jpg is not 1.jpg of a folder cam2.
+
+        folder: of the table. every: those of all tables. 1.jpg is none of a folder beside it that has a table of its own."""
+        self._own, self._tables = folder, frozenset(every)
         named = (row.path for row in rows if row.path and not _is_from_elsewhere(row.path))
         folders = [_fold_folders(_split(path)[:-1]) for path in named]
         # What the first and the last in order begin with, all others do.
@@ -59,8 +66,8 @@ class Finder:
         parts = _split(row.path)
         if not parts:
             return None
-        if row.path in self._by_name:
-            return self._by_name[row.path]
+        if found := self._by_name.get(row.path):
+            return None if self._is_of_another_table(parts[-1:], found) else found
         if found := self._choose(row, parts, self._exact, name):
             return found
         if self._folded is None:
@@ -72,10 +79,13 @@ class Finder:
     def match_names(self, rows: Iterable[LabelRow]) -> bool:
         """Lets rows from elsewhere, of none of which the folders are those of a file, mean the file of their name, where it is
         the only one of it and they are the only row. Returns whether there is one."""
-        found = defaultdict(set)
+        by_last: dict[str, set[str]] = defaultdict(set)
+        found: dict[str, set[str]] = defaultdict(set)
         for path in dict.fromkeys(row.path for row in rows if _is_from_elsewhere(row.path)):
-            if len(named := self._list_named(_split(unquote(path)))) == 1:
-                found[named[0]].add(path)
+            by_last[(_split(unquote(path)) or [""])[-1]].add(path)
+        for name, paths in by_last.items():
+            if name and len(named := self._list_named([name])) == 1:
+                found[named[0]] |= paths
         self._by_name = {paths.pop(): picture for picture, paths in found.items() if len(paths) == 1}
         return bool(self._by_name)
 
@@ -127,6 +137,7 @@ class Finder:
 
     def _choose(self, row: LabelRow, parts: list[str], index: "_Index", name: str) -> str | None:
         near = [path for path in index.find(parts, self._root) if self._begins_here(row, parts, path)]
+        near = [path for path in near if not self._is_of_another_table(parts, path)]
         if len(near) > 1:
             folders = sorted({self.pictures[path].rpartition("/")[0] for path in near} - {""})
             word = find_split_word(Path(name).stem)
@@ -156,17 +167,25 @@ class Finder:
             self._renamed = (row, outer[-1])
         return is_shared
 
+    def _is_of_another_table(self, parts: list[str], path: str) -> bool:
+        """Whether a picture lies in a folder that a row does not name, beside that of its table, and with a table of its own.
+        parts: those of the row's path."""
+        folders = self.pictures[path].split("/")[:-1]
+        unnamed = ("/".join(folders[:depth]) for depth in range(1, len(folders) + 2 - len(parts)))
+        return any(folder in self._tables and not _are_nested(folder, self._own) for folder in unnamed)
+
 
 def _keep(text: str) -> str:
     return text
 
 
 class _Index:
-    """Pictures by their folded names. by_stem: (path, folded parts of its normal form) by folded name without extension."""
+    """Pictures by their folded names. by_stem: by that without extension."""
 
     def __init__(self, pictures: Mapping[str, str], fold: Callable[[str], str]) -> None:
         self._fold = fold
-        self.by_stem: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+        self.by_stem: dict[str, list[_Known]] = defaultdict(list)
+        self._alike: dict[str, _Alike] = {}  # those of a stem that has many
         self._whole: dict[str, list[str]] = defaultdict(list)
         for path, text in pictures.items():
             parts = [fold(part) for part in normalize("NFC", text).split("/")]
@@ -180,18 +199,55 @@ class _Index:
         starts = {"/".join(wanted), "/".join([*map(self._fold, root), *wanted])}
         if whole := [path for start in sorted(starts) for path in self._whole.get(start, [])]:
             return whole
-        near = [found for found in self._list_named(wanted[-1]) if _agree(found[1], wanted)]
+        near = _choose_named(self._list_agreeing(wanted), wanted[-1])
         near = [found for found in near if found[1][-1] == wanted[-1]] or near
         return [path for path, _ in near]
 
     def find_named(self, name: str) -> list[str]:
         """Paths of the pictures of a name, in whatever folder."""
-        return [path for path, _ in self._list_named(self._fold(name))]
+        folded = self._fold(name)
+        return [path for path, _ in _choose_named(self.by_stem.get(_drop_extension(folded), []), folded)]
 
-    def _list_named(self, name: str) -> list[tuple[str, list[str]]]:
-        near = self.by_stem.get(_drop_extension(name), [])
-        # Else the extension may be missing.
-        return [found for found in near if found[1][-1] == name] if is_picture(name) else near
+    def _list_agreeing(self, wanted: list[str]) -> list[_Known]:
+        """Those of a row's name, whatever their extensions, whose folders do not contradict the row's."""
+        stem = _drop_extension(wanted[-1])
+        known = self.by_stem.get(stem, [])
+        if len(known) <= _FEW:
+            return [found for found in known if _agree(found[1], wanted)]
+        if stem not in self._alike:
+            self._alike[stem] = _Alike(known)
+        return self._alike[stem].find(wanted[:-1])
+
+
+class _Alike:
+    """Many pictures of one name, as view1.jpg of each patient: `find` is as `_agree` of each, without a look at each."""
+
+    def __init__(self, known: list[_Known]) -> None:
+        self._known = known
+        self._whole: dict[tuple[str, ...], list[int]] = defaultdict(list)  # by all folders
+        for number, (_, parts) in enumerate(known):
+            self._whole[tuple(parts[:-1])].append(number)
+        self._ends: dict[int, dict[tuple[str, ...], list[int]]] = {}  # by how many of the last folders, and by these
+
+    def find(self, folders: list[str]) -> list[_Known]:
+        """Those whose folders end with these, or are the end of these; in their order."""
+        if len(folders) not in self._ends:
+            self._ends[len(folders)] = self._group(len(folders))
+        longer = self._ends[len(folders)].get(tuple(folders), [])
+        shorter = (self._whole.get(tuple(folders[start:]), []) for start in range(1, len(folders) + 1))
+        return [self._known[number] for number in sorted(chain(longer, *shorter))]
+
+    def _group(self, length: int) -> dict[tuple[str, ...], list[int]]:
+        ends: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for folders, numbers in self._whole.items():
+            if len(folders) >= length:
+                ends[folders[len(folders) - length :]] += numbers
+        return ends
+
+
+def _choose_named(known: list[_Known], name: str) -> list[_Known]:
+    """Of pictures of one stem those of a name, which may lack the extension."""
+    return [found for found in known if found[1][-1] == name] if is_picture(name) else known
 
 
 def find_named(name: str, files: Mapping[str, str]) -> list[str]:
@@ -209,6 +265,12 @@ def is_absolute(path: str) -> bool:
 def _is_from_elsewhere(path: str) -> bool:
     """Whether a row's folders are those of another machine or folder: it begins at a root, above, or is an address."""
     return is_absolute(path) or path.replace("\\", "/").startswith("../") or "://" in path
+
+
+def _are_nested(folder: str, other: str) -> bool:
+    """Whether one of two folders is the other, or lies in it."""
+    first, second = sorted((folder, other), key=len)
+    return not first or f"{second}/".startswith(f"{first}/")
 
 
 def _fold_folders(parts: list[str]) -> list[str]:

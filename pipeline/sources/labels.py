@@ -49,8 +49,8 @@ def read_labels(
 
     A row means the file of its path, from the source's root or data.root on, or the only one that its path is the end of, or
     ends with; the extension may be missing. Of several tables, that data.labels names by a pattern, paths are from each
-    table's own folder, and the name of the folder or the table may be that of a split. Raises PipelineError if no row has a
-    file, and for rows that contradict each other.
+    table's own folder, of pictures beside other tables only if they name that folder, and the name of the table, or else of
+    its folder, may be that of a split. Raises PipelineError if no row has a file, and for rows that contradict each other.
     """
     assert settings.labels is not None
     name = Path(settings.labels).name
@@ -105,9 +105,9 @@ class _Matches:
 
 def _match_all(read: list[tuple["_Table", list[LabelRow]]], finder: Finder, settings: ReadingSettings) -> _Matches:
     """read: tables with their rows."""
-    matches = _Matches()
+    matches, folders = _Matches(), {table.folder for table, _ in read}
     for table, found in read:
-        finder.expect(found)
+        finder.expect(found, table.folder, folders)
         _match(found, finder, settings, table, matches)
     return matches
 
@@ -195,9 +195,9 @@ def _load(
 def _make_table(path: str, data: bytes, settings: ReadingSettings) -> _Table:
     """One of several. path: from the source's root."""
     folder, _, file = path.rpartition("/")
-    words = [folder.rpartition("/")[2], Path(file).stem]
-    split = next((word for word in words if word in settings.splits or find_split_word(word)), "")
-    return _Table(path, data, folder, split)
+    words = [Path(file).stem, folder.rpartition("/")[2]]  # train_data/val.csv is val
+    said = [word for word in words if word in settings.splits] or [word for word in words if find_split_word(word)]
+    return _Table(path, data, folder, said[0] if said else "")
 
 
 def _is_ignored(text: str, settings: ReadingSettings) -> bool:

@@ -9,6 +9,7 @@ from pipeline.sources.names import find_split_word
 from pipeline.sources.tree import is_picture
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_LONGEST = 4096  # characters of a path, at most: of a longer line only the first may name a picture
 
 
 class Names:
@@ -78,9 +79,10 @@ def separates_by_blank(line: str, delimiters: Collection[str]) -> bool:
 
 def _find_before(text: str, stems: Collection[str]) -> str:
     """The shortest beginning before a blank that names a picture; one with an extension counts first."""
-    starts = [text[: match.start()] for match in re.finditer(r"\s+", text)]
-    with_extension = next(filter(is_picture, starts), "")
-    return with_extension or next((start for start in starts if names_picture(start, stems)), "")
+    head = text[:_LONGEST]
+    ends = [match.start() for match in re.finditer(r"\s+", head)]
+    with_extension = next((head[:end] for end in ends if is_picture(head[:end])), "")
+    return with_extension or next((head[:end] for end in ends if names_picture(head[:end], stems)), "")
 
 
 def _ends_with_picture(text: str, stems: Collection[str]) -> bool:

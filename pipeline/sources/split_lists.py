@@ -22,6 +22,8 @@ _ENDINGS = (".txt", ".lst")
 _FIELDS = re.compile(r"[\s,;]+")  # between a path and what else a line has: a class, a number
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _TRIED = 20  # lines of a list that nobody has named
+_MOST_LISTS = 48  # that nobody has named and that are read: in a tar each is a pass over all of it
+_MOST_STARTS = 12  # of a line, up to a blank or comma, that may be a path with blanks
 _NOT_LISTED = "in no list of data.splits"
 
 Read = Callable[[str], bytes]
@@ -105,16 +107,27 @@ def _read_rows(data: bytes, name: str) -> Iterator[LabelRow]:
 
 
 def _find_pictures(rows: list[LabelRow], name: str, finder: Finder) -> list[tuple[LabelRow, str | None]]:
-    """The picture that each line names, as a whole or by its first field; by its last, where this is a path in most lines and
-    the first is none, as in `7 2 bicycle/1.jpg`."""
+    """The picture that each line names, as a whole or by its beginning; by its last field, where this is a path in most lines
+    and the first is none, as in `7 2 bicycle/1.jpg`."""
     whole = [(row, finder.find(row, name)) for row in rows]
     is_last = not any(path for _, path in whole) and 2 * sum(map(_ends_in_path, rows)) > len(rows)
-    return [(row, path or _find_field(row, -1 if is_last else 0, name, finder)) for row, path in whole]
+    return [(row, path or _find_part(row, is_last, name, finder)) for row, path in whole]
 
 
-def _find_field(row: LabelRow, position: int, name: str, finder: Finder) -> str | None:
-    field = _get_field(row, position)
-    return finder.find(replace(row, path=field), name) if field != row.path else None
+def _find_part(row: LabelRow, is_last: bool, name: str, finder: Finder) -> str | None:
+    """The picture that a part of a line names: its last field, or its beginning."""
+    parts = [_get_field(row, -1)] if is_last else _list_starts(row)
+    found = (finder.find(replace(row, path=part), name) for part in parts if part != row.path)
+    return next(filter(None, found), None)
+
+
+def _list_starts(row: LabelRow) -> list[str]:
+    """What of a line may be the path: of `my cat/1.jpg 0` the first beginning that has the extension of a picture, or else its
+    first field; without extensions all beginnings, the shortest first."""
+    ends = islice(_FIELDS.finditer(row.path), _MOST_STARTS)
+    starts = [row.path[: match.start()].strip('"') for match in ends]
+    pictures = [start for start in starts if is_picture(start)][:1]
+    return pictures + starts[:1] if pictures or is_picture(row.path) else starts
 
 
 def _ends_in_path(row: LabelRow) -> bool:
@@ -169,9 +182,12 @@ def _propose_lists(files: list[TreeFile], decision: Decision, tables: Mapping[st
     found = {path: split for path, split in found.items() if split}
     if len(set(found.values())) < 2 or any(file.source_split for file in files):
         return
-    heads = {path: _read_head(read_file(path)) for path in found}
+    plain = sorted(found, key=lambda path: (_count_numbers(tables[path]), _find_partition(tables[path]), path))
+    heads = {
+        path: _read_head(path, read_file) for path in plain[:_MOST_LISTS]
+    }  # not train_00001.txt beside each picture
     finder = _make_finder(heads.values(), {file.path: tables[file.path] for file in files if not file.reason})
-    named = {path: split for path, split in found.items() if _names_pictures(heads[path], finder)}
+    named = {path: found[path] for path, head in heads.items() if _names_pictures(head, finder)}
     if groups := _group(named, tables):
         decision.notes.append(_describe(groups, tables))
 
@@ -217,23 +233,27 @@ def _find_partition(text: str) -> tuple[str, list[str], list[int]]:
     return str(path.parent), words, [int(number) for number in _DIGITS.findall(path.stem)]
 
 
+def _count_numbers(text: str) -> int:
+    return len(_DIGITS.findall(PurePosixPath(text).stem))
+
+
 def _guess_split(text: str) -> str:
     word = find_split_word(PurePosixPath(text).stem)
     return word if word in ("train", "val", "test") else ""
 
 
-def _read_head(data: bytes) -> list[LabelRow]:
-    """The first lines; none of what is no text."""
+def _read_head(path: str, read_file: Read) -> list[LabelRow]:
+    """The first lines; none of what is no text, or can't be read, as a link in an archive."""
     try:
-        return list(islice(_read_rows(data, ""), _TRIED))
-    except PipelineError:
+        return list(islice(_read_rows(read_file(path), ""), _TRIED))
+    except (PipelineError, OSError):
         return []
 
 
 def _make_finder(heads: Iterable[list[LabelRow]], pictures: Mapping[str, str]) -> Finder:
     """Of those pictures only that lines can mean, as there may be a million."""
     rows = [row for head in heads for row in head]
-    texts = {text for row in rows for text in (row.path, _get_field(row, 0), _get_field(row, -1))}
+    texts = {text for row in rows for text in (row.path, *_list_starts(row), _get_field(row, -1))}
     stems = set(map(find_stem, texts))
     return Finder({path: text for path, text in pictures.items() if find_stem(text) in stems}, None, "")
 

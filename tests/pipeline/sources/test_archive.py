@@ -18,6 +18,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.sources.archive import locate, read_images
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND
+from pipeline.sources.tar_stream import TarStream
 from tests.pipeline.sources.hostile_archives import CORPUS
 from tests.pipeline.sources.packing import (
     CATS_AND_DOGS,
@@ -587,3 +588,89 @@ class TestLinks:
     def test_are_told_of_if_they_may_be_to_pictures_or_folders(self, tmp_path, caplog, name, is_told):
         read(pack_tar(tmp_path / "a.tar", CATS_AND_DOGS, links={name: "dog"}))
         assert (f"has 1 link(s) to pictures or folders, such as {name!r}" in caplog.text) == is_told
+
+
+class TestTablesThatAreLinks:
+    """They name what holds labels or splits, but their bytes are elsewhere in the archive, or nowhere."""
+
+    FILES: ClassVar[Files] = CATS_AND_DOGS | {"meta/labels.csv": b"path,label\ncat/1.png,cat\n"}
+    LINKS: ClassVar[dict[str, str]] = {
+        "labels.csv": "meta/labels.csv",
+        "train.txt": "meta/labels.csv",
+        "test.txt": "nothing",
+    }
+    KINDS = pytest.mark.parametrize("kind", ["zip", "link", "hard link", "device"])
+
+    def pack(self, folder: Path, kind: str) -> Path:
+        if kind == "zip":
+            packed = pack_zip(folder / "a.zip", self.FILES)
+            for name, target in self.LINKS.items():
+                add_zip_link(packed, name, target)
+            return packed
+        kinds = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE}
+        targets = dict.fromkeys(self.LINKS, "nothing") if kind == "hard link" else self.LINKS
+        return pack_tar(folder / "a.tar", self.FILES, links=targets, kind=kinds[kind])
+
+    @KINDS
+    def test_cost_nothing_where_nobody_asked_for_them(self, tmp_path, kind):
+        images = read(self.pack(tmp_path, kind))
+        assert {name for name, image in images.items() if image.data is not None} == set(CATS_AND_DOGS)
+
+    @KINDS
+    def test_are_one_line_where_a_person_named_them(self, tmp_path, kind):
+        packed = self.pack(tmp_path, kind)
+        for said in ({"labels": "labels.csv"}, {"splits": {"train.txt": "train"}}):
+            line = refusal(packed, reading=AS_FOUND.model_copy(update=said))
+            name = "train.txt" if "splits" in said else "labels.csv"
+            assert f"{name!r} can't be read: a" in line
+            assert ("unpack it and set data.source to folder" in line) == (kind in ("zip", "link"))
+
+    def test_a_table_may_be_larger_than_a_picture(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("pipeline.sources.member.MAX_IMAGE_BYTES", 8)
+        for pack in (pack_zip, pack_tar):
+            packed = pack(tmp_path / "a", {"cat.png": b"cat", "dog.png": b"dog", "l.csv": b"path,label\ncat,x\ndog,y"})
+            images = read(packed, reading=AS_FOUND.model_copy(update={"labels": "l.csv"}))
+            assert {name: image.label for name, image in images.items() if image.data} == {
+                "cat.png": "x",
+                "dog.png": "y",
+            }
+
+
+class TestManyTables:
+    """In a tar each pass is over the whole archive, which may be packed and large: the headers, all texts, the pictures."""
+
+    TEXTS: ClassVar[Files] = {
+        f"{split}{n}.txt": b"cat/1.png\ndog/1.png\n" for split in ("train", "test") for n in (1, 2)
+    }
+    TABLES: ClassVar[Files] = {f"{name}.csv": b"path,label\ncat/1.png,cat\n" for name in ("labels", "extra")}
+
+    @pytest.fixture
+    def passes(self, monkeypatch) -> list[Path]:
+        passed = []
+
+        class Counted(TarStream):
+            def __init__(self, archive: Path, *args: Any) -> None:
+                passed.append(archive)
+                super().__init__(archive, *args)
+
+        monkeypatch.setattr("pipeline.sources.tar_archive.TarStream", Counted)
+        return passed
+
+    def test_are_read_in_one_pass(self, tmp_path, passes):
+        read(pack_tar(tmp_path / "a.tar.gz", CATS_AND_DOGS | self.TEXTS | self.TABLES, "w:gz"))
+        assert len(passes) == 3
+
+    def test_those_that_do_not_fit_the_memory_one_by_one(self, tmp_path, passes, monkeypatch):
+        monkeypatch.setattr("pipeline.sources.archive._ALL_TEXTS", 1)
+        read(pack_tar(tmp_path / "a.tar.gz", CATS_AND_DOGS | self.TEXTS | self.TABLES, "w:gz"))
+        assert len(passes) >= 2 + len(self.TEXTS | self.TABLES)
+
+    def test_mean_the_same_in_every_format(self, tmp_path):
+        lists = AS_FOUND.model_copy(update={"splits": {"train1.txt": "train", "bad.txt": "ignore"}})
+        files = CATS_AND_DOGS | self.TEXTS | {"bad.txt": b"dog/1.png"} | {"train1.txt": b"cat/1.png\ncat/2.png"}
+        for kind, pack in PACKERS.items():
+            images = read(pack(tmp_path / kind, files), reading=lists)
+            assert {name for name, image in images.items() if image.source_split == "train"} == {
+                "cat/1.png",
+                "cat/2.png",
+            }

@@ -76,11 +76,39 @@ class TestRefusals:
         categories = [{"id": number, "name": f"c{number}"} for number in range(8)]
         assert "c0, c1, c2, c3, c4 and 3 more:" in refuse(make({"a.jpg": list(range(8))}, categories))
 
-    @pytest.mark.parametrize(("key", "value"), [("image_id", "i9"), ("category_id", 9), ("category_id", None)])
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("image_id", "i9"), *(("category_id", value) for value in (9, None, [1, 2], [], {"id": 1}, 1.5))],
+    )
     def test_an_annotation_of_what_is_not_there(self, key, value):
         content = make({"a.jpg": [1]})
         content["annotations"][0][key] = value
         assert f"annotation 1: {key} {value!r} is no id of its 1 images and 2 categories" in refuse(content)
+
+    @pytest.mark.parametrize(
+        ("name", "row", "said"),
+        [
+            ("images", {"id": "i0", "file_name": "b.jpg"}, "'b.jpg', and 'a.jpg'"),
+            ("categories", {"id": 1, "name": "dog"}, "'dog', and 'fox'"),
+            ("categories", {"id": 1, "name": None}, "'None', and 'fox'"),
+        ],
+    )
+    def test_an_id_of_two(self, name, row, said):
+        """Files that were joined, the ids of both from 1 on."""
+        content = make({"a.jpg": [1]})
+        content[name].append(row)
+        line = refuse(content)
+        assert (
+            f"data.labels 'a.json', number {len(content[name])} of {name}: id {row['id']!r} is {said} in number 1"
+            in line
+        )
+        assert "expected an id of its own for each" in line
+
+    @pytest.mark.parametrize("name", ["images", "categories"])
+    def test_not_one_that_is_twice_the_same(self, name):
+        content = make({"a.jpg": [1]})
+        content[name].append(content[name][0] | {"width": 65})
+        assert [row["label"] for row in read(content)] == ["fox"]
 
     @pytest.mark.parametrize(
         ("name", "row"), [("images", {"file_name": "a.jpg"}), ("categories", "fox"), ("images", {"id": []})]

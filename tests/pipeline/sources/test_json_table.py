@@ -82,6 +82,21 @@ class TestRows:
     def test_a_line_separator_of_unicode_ends_no_row(self):
         assert read('{"path": "a\u2028b", "label": "cat"}')[1][1] == ["a\u2028b", "cat"]
 
+    @pytest.mark.parametrize(
+        "line", ['{"path": "a.jpg", "label": "cat \\ud83d"}', '{"a.jpg": "cat \\ud83d"}', '{"cat \\ud83d": ["a.jpg"]}']
+    )
+    def test_half_an_emoji_is_text_that_a_table_can_hold(self, line):
+        assert read(line)[1] == (1, ["a.jpg", "cat \\ud83d"])
+
+    def test_in_a_key_too(self):
+        assert read('{"path": "a.jpg", "\\ude00": 1}')[0] == (0, ["path", "\\ude00"])
+
+    def test_a_whole_emoji_is_itself(self):
+        assert read('{"path": "a.jpg", "label": "\\ud83d\\ude00 K\u00e4fer"}')[1] == (
+            1,
+            ["a.jpg", "\U0001f600 K\u00e4fer"],
+        )
+
 
 class TestRefusals:
     @pytest.mark.parametrize("line", ['{"path": "b}', '{"path": "b', "b.jpg"])
@@ -99,6 +114,24 @@ class TestRefusals:
 
     def test_bytes_that_are_no_utf_8(self):
         assert "row 2: expected UTF-8, received the byte 0xff" in refusal(b'{"path": "a"}\n{"path": "\xff"}')
+
+    @pytest.mark.parametrize(
+        ("text", "row"),
+        [
+            ('{"a.jpg": "cat", "b.jpg": "cat", "a.jpg": "dog"}', ", row 1"),
+            ('{\n"a.jpg": "cat", "a.jpg": "dog"\n}', ""),
+            ('{"path": "b.jpg", "label": "cat"}\n{"path": "a.jpg", "a.jpg": "cat", "a.jpg": "dog"}', ", row 2"),
+            ('[{"path": "b.jpg"},\n{"a.jpg": "cat", "a.jpg": "dog"}]', ""),
+        ],
+    )
+    def test_a_key_with_two_values(self, text, row):
+        """A CSV file of two such rows is refused, too."""
+        assert refusal(text).startswith(
+            f"my.jsonl{row}: 'a.jpg' comes twice in one object, with 'cat' and 'dog': expected it once"
+        )
+
+    def test_a_key_that_says_the_same_twice_is_none(self):
+        assert read('{"a.jpg": "cat", "a.jpg": "cat"}')[1:] == [(1, ["a.jpg", "cat"])]
 
     def test_lists_in_lists_without_end(self):
         assert "can't be read as JSON" in refusal("[" * 100_000)

@@ -1,3 +1,5 @@
+from itertools import product
+
 import pytest
 
 from pipeline.runtime.errors import PipelineError
@@ -91,3 +93,65 @@ class TestFoldersAboveThoseOfTheSource:
     @pytest.mark.parametrize("path", ["/data/x/1.jpg", "C:\\x\\1.jpg", "../x/1.jpg", "https://host/x/1.jpg"])
     def test_folders_of_another_machine_say_nothing(self, path):
         assert self.find([path, "a/2.jpg"], folder="mine") == (["1.jpg", "a/2.jpg"], [])
+
+
+class TestManyPicturesOfOneName:
+    """view1.jpg of each patient: they are looked up, and mean what a comparison of a row with each of them says."""
+
+    FOLDERS = tuple("/".join(folders) for depth in range(4) for folders in product("ab", repeat=depth))
+    FILES = tuple(
+        f"{folder}/{name}".lstrip("/")
+        for number, folder in enumerate(FOLDERS)
+        for name in ("1.jpg", "1.png", "2.jpg", "K.JPG")
+        if name != "1.png" or number % 3
+    )
+    ROWS = tuple(
+        f"{'/'.join(folders)}/{name}".lstrip("/")
+        for depth in range(5)
+        for folders in product("abA", repeat=depth)
+        for name in ("1.jpg", "1.png", "1", "2", "2.gif", "k.jpg", "3")
+    )
+
+    @staticmethod
+    def list_meant(row: str, files: tuple[str, ...]) -> list[str]:
+        """By a look at each file. A whole path comes before ends of paths; what is written as it is before other case."""
+        for fold in (str, str.casefold):
+            *folders, name = fold(row).split("/")
+            meant = []
+            for path in files:
+                *above, own = fold(path).split("/")
+                shared = min(len(folders), len(above))
+                is_named = own == name or ("." not in name and own.rpartition(".")[0] == name)
+                if is_named and above[len(above) - shared :] == folders[len(folders) - shared :]:
+                    meant.append(path)
+            meant = [path for path in meant if fold(path) == fold(row)] or meant
+            if meant:
+                return meant
+        return []
+
+    @staticmethod
+    def find(finder: Finder, row: str) -> str | None:
+        try:
+            return finder.find(LabelRow(2, row, "cat", "", "", ""), "labels.csv")
+        except PipelineError as error:
+            return str(error)
+
+    @pytest.mark.parametrize("step", [1, 2, 5])
+    def test_a_look_up_and_a_look_at_each_agree(self, step):
+        files = self.FILES[::-step]
+        finder = Finder(dict(zip(files, files, strict=True)), None, "folder 'x'")
+        for row in self.ROWS:
+            meant = self.list_meant(row, files)
+            found = self.find(finder, row)
+            if len(meant) > 1:
+                assert f"is {len(meant)} pictures of folder 'x', such as {meant[0]!r} and {meant[1]!r}" in found
+            else:
+                assert [found] == (meant or [None])
+
+    def test_rows_of_another_machine_mean_the_only_one_of_a_name(self):
+        files = [f"{number}/view1.jpg" for number in range(20)] + ["x/a.jpg", "x/b.jpg", "x/c.jpg"]
+        finder = Finder(dict(zip(files, files, strict=True)), None, "folder 'x'")
+        paths = ["/old/view1.jpg", "/old/c", "/old/a.jpg", "/", "/old/b.jpg", "/new/b", "/old/A.jpg", "/old/d.jpg"]
+        rows = [LabelRow(number, path, "cat", "", "", "") for number, path in enumerate(paths, start=2)]
+        assert finder.match_names(rows)
+        assert [finder.find(row, "labels.csv") for row in rows] == [None, "x/c.jpg", *[None] * 6]

@@ -250,6 +250,22 @@ class TestSeveralTables:
             "deep/images/b.jpg": "test",
         }
 
+    @pytest.mark.parametrize("folder", ["train_data", "trainval", "dev", "my/training"])
+    def test_the_name_of_a_table_says_more_than_that_of_its_folder(self, folder):
+        text = {"train": "a.jpg,cat\n", "val": "b.jpg,dog\n", "all_test": "c.jpg,cat\n", "rest": "d.jpg,cat\n"}
+        tables = {f"{folder}/{name}.csv": f"path,label\n{row}" for name, row in text.items()}
+        reading = self.read(tables, [f"{folder}/images/{name}.jpg" for name in "abcd"], f"{folder}/*.csv")
+        own = "val" if folder == "dev" else "train"
+        assert [file.source_split for file in reading] == ["train", "val", "test", own]
+
+    @pytest.mark.parametrize(
+        ("splits", "expected"),
+        [({"data": "test"}, "test"), ({"train": "val"}, "val"), ({"data": "test", "train": "val"}, "val")],
+    )
+    def test_what_a_person_says_of_either_comes_before_words(self, splits, expected):
+        reading = self.read({"data/train.csv": "path,label\n1.jpg,cat\n"}, ["data/1.jpg"], "data/*.csv", splits=splits)
+        assert [file.source_split for file in reading] == [expected]
+
     def test_other_names_of_splits(self):
         tables = {f"{name}/l.csv": "path,label\n1.jpg,cat\n" for name in ("a", "b")}
         files = ["a/1.jpg", "b/1.jpg"]
@@ -269,6 +285,35 @@ class TestSeveralTables:
         tables = self.TABLES | {"a.csv": "path,label\ntrain/1.jpg,dog\n"}
         with pytest.raises(PipelineError, match=r"row 2: .*'1.jpg' has label 'cat', and 'dog' in row 2"):
             self.read(tables, self.FILES, "*.csv")
+
+    def test_a_row_without_a_file_means_no_picture_beside_another_table(self):
+        """Of the same numbering in each split, one picture was deleted."""
+        row = "path,label\n1.jpg,dog\n2.jpg,cat\n"
+        tables = {f"{split}/metadata.csv": row for split in ("train", "valid", "test")}
+        files = [f"{split}/{number}.jpg" for split in ("train", "valid", "test") for number in (1, 2)]
+        for gone in ("test/1.jpg", "train/2.jpg"):
+            reading = self.read(tables, [path for path in files if path != gone])
+            found = {file.path: (file.source_split, file.label) for file in reading}
+            assert found == {
+                path: ({"valid": "val"}.get(path[:-6], path[:-6]), "dog" if "1" in path else "cat")
+                for path in files
+                if path != gone
+            }
+            assert "metadata.csv: 5 of 6 rows have a file, and 5 of 5 pictures a row" in reading.notes
+
+    @pytest.mark.parametrize("row", ["1.jpg", "1", "images/1.jpg", "/1.jpg", "../1.jpg", "https://host/1.jpg"])
+    def test_nor_if_the_other_lacks_the_row(self, row):
+        tables = {"a/l.csv": f"path,label\n{row},dog\n", "b/l.csv": "path,label\n2.jpg,cat\n"}
+        assert self.read(tables, ["b/images/1.jpg", "b/2.jpg"], "*/l.csv").classes == {"cat": 1}
+
+    @pytest.mark.parametrize("row", ["b/1.jpg", "set/b/1", "/data/set/b/1.jpg", "../b/1.jpg"])
+    def test_unless_it_names_the_folder(self, row):
+        tables = {"a/l.csv": f"path,label\n{row},dog\n", "b/l.csv": "path,label\n2.jpg,cat\n"}
+        assert self.read(tables, ["b/1.jpg", "b/2.jpg"], "*/l.csv").classes == {"cat": 1, "dog": 1}
+
+    def test_a_table_above_others_is_of_their_folders_too(self):
+        tables = {"l.csv": "path,label\n1.jpg,dog\n", "b/l.csv": "path,label\n2.jpg,cat\n"}
+        assert self.read(tables, ["b/1.jpg", "b/2.jpg"], "*.csv").classes == {"cat": 1, "dog": 1}
 
     def test_a_file_of_such_a_name_is_that_file(self):
         tables = {"l[1].csv": "path,label\ntrain/1.jpg,cat\n", "l1.csv": "path,label\ntrain/1.jpg,dog\n"}
@@ -392,3 +437,10 @@ class TestRowsFromElsewhere:
 
     def test_extensions_that_differ_are_too(self):
         assert "the source 'images/a.jpg'; correct the extension" in refusal(FILES, "path,label\nimages/a.png,cat\n")
+
+
+def test_half_an_emoji_in_json_is_part_of_a_class_and_of_a_group():
+    lines = '{"path": "a", "label": "cat \\ud83d", "group": "\\ud83d"}\n{"path": "b", "label": "dog", "group": "p2"}\n'
+    reading = read(FILES, lines, labels="labels.jsonl")
+    assert reading.classes == {"cat \\ud83d": 1, "dog": 1}
+    assert {file.group for file in reading} == {"\\ud83d", "p2"}

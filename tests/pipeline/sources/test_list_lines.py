@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from pipeline.sources.list_lines import Names, find_stem, is_number, names_picture, separates_by_blank, split_lines
@@ -59,6 +61,31 @@ class TestSplitLines:
 )
 def test_a_blank_separates_where_only_the_picture_has_commas(line, expected):
     assert separates_by_blank(line, ",;") is expected
+
+
+class TestOneLongLine:
+    """Numbers of a table without line breaks: no path is as long, and a copy of the line up to each blank fills the memory."""
+
+    LINE = "0.5, " * 40_000
+
+    @pytest.mark.parametrize("label", ["cat", LINE.strip()])
+    def test_a_picture_in_front_is_still_found(self, label):
+        path = f"{'a/' * 1000}my cat.jpg"
+        assert split_lines([f"{path} {label}"]) == ([[path, label]], True)
+
+    def test_no_path_is_looked_for_far_behind(self):
+        assert split_lines([f"{self.LINE}1.jpg 0"], {"1"}) is None
+        assert not separates_by_blank(f"{self.LINE}1.jpg 0", ",;")
+
+    def test_memory_does_not_grow_with_the_square_of_a_line(self):
+        tracemalloc.start()
+        try:
+            separates_by_blank(self.LINE, ",;")
+            split_lines([self.LINE], {"1"})
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 100 * len(self.LINE)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class TestFindTables:
             ("train.txt", b"\xff\xfe\x00"),
             ("train.json", "{"),
             ("train.json", '{"epochs": 7}'),
+            (
+                "train.json",
+                '{"images": [{"id": 1, "file_name": "cat_1.jpg"}], "annotations": [{"image_id": 1, "category_id": [1, 2]}],'
+                ' "categories": [{"id": 1, "name": "cat"}]}',
+            ),
             ("prices.csv", "id,price\n1,20\n2,30\n7,20\n"),
         ],
     )

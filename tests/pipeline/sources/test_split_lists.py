@@ -56,6 +56,34 @@ class TestLines:
             files[3]: "test",
         }
 
+    @pytest.mark.parametrize("ending", ["", ".jpg"])
+    @pytest.mark.parametrize("write", ["{} {}", "{},{}", "{}\t{} 1", "./{}; {}", '"{}" {}'])
+    def test_paths_with_blanks_and_commas_may_have_a_class_behind_them(self, write, ending):
+        files = [f"images/{label}/{i}.jpg" for label in ("Golden Retriever", "pug", "a, b c") for i in range(2)]
+        lists = {
+            f"{split}.txt": "\n".join(
+                write.format(path.removeprefix("images/").removesuffix(".jpg") + ending, 7) for path in files[i::2]
+            )
+            for i, split in enumerate(("train", "test"))
+        }
+        reading = read(lists, {"train.txt": "train", "test.txt": "test"}, files)
+        assert {file.path: file.source_split for file in reading if not file.reason} == {
+            path: "test" if "1" in path else "train" for path in files
+        }
+        assert reading.warnings == ()
+        assert "data.splits={test.txt: test, train.txt: train}" in str(read(lists, None, files).notes)
+
+    def test_the_beginning_of_the_name_of_one_that_is_not_there_is_no_other_one(self):
+        lists = {"test.txt": "my cat/1.jpg 0\nmy cat/2 b.jpg 0\nmy cat/2 c.jpg"}
+        found = splits_of(lists, {"test.txt": "test"}, ["my cat/1.jpg", "my cat/2.jpg"])
+        assert found == {"my cat/1.jpg": "test", "my cat/2.jpg": ""}
+
+    def test_a_path_with_an_extension_counts_more_than_a_word_that_names_a_picture(self):
+        found = splits_of(
+            {"test.txt": "my cat/1.jpg 0\nthe dog"}, {"test.txt": "test"}, ["x/my.jpg", "my cat/1.jpg", "y/the.jpg"]
+        )
+        assert found == {"x/my.jpg": "", "my cat/1.jpg": "test", "y/the.jpg": "test"}
+
     def test_a_path_may_be_the_last_field(self):
         """Stanford Online Products: the numbers before it name no pictures, though some have such names."""
         lists = {
@@ -203,6 +231,28 @@ class TestProposal:
         assert note.startswith("test.txt, train.txt, val.txt list pictures and are not read")
         (note,) = [note for note in read({"trainval.txt": "pie/0", "test.txt": "pie/1"}).notes if "data.splits" in note]
         assert "trainval.txt: train" in note
+
+    @pytest.mark.parametrize("number", [0, 200])
+    @pytest.mark.parametrize("word", ["", "dataset_split_", "10_"])
+    def test_of_very_many_those_of_the_fewest_numbers_are_read(self, number, word):
+        """YOLO's files of boxes, one beside each picture: in a tar each that is read is a pass over the whole archive."""
+        boxes = {f"a/{split}_{i:05d}_{i}.txt": "0 0.5 0.5" for split in ("train", "test") for i in range(number)}
+        lists = {f"z/{word}train.txt": "pie/0\nbaklava/0", f"z/{word}test.txt": "pie/1\nbaklava/1"}
+        opened = []
+
+        def read_file(path: str) -> bytes:
+            opened.append(path)
+            return (boxes | lists)[path].encode()
+
+        reading = read_tree([*FILES, *boxes, *lists], "folder 'x'", AS_FOUND, read_file=read_file)
+        (note,) = [note for note in reading.notes if "data.splits" in note]
+        assert f"data.splits={{z/{word}test.txt: test, z/{word}train.txt: train}}" in note
+        assert len(opened) < 100
+
+    def test_of_many_partitions_the_first_is_whole(self):
+        names = [f"{split}{number}.txt" for number in range(1, 41) for split in ("train", "val", "test")]
+        (note,) = [note for note in read(dict.fromkeys(names, "pie/0\nbaklava/1")).notes if "data.splits" in note]
+        assert "data.splits={test1.txt: test, train1.txt: train, val1.txt: val} takes the splits of the first" in note
 
     def test_nor_where_there_are_splits(self):
         files = [f"{split}/{name}.jpg" for split, names in (("train", TRAIN), ("test", TEST)) for name in names]
