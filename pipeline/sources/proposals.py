@@ -71,7 +71,8 @@ def _is_split(text: str) -> bool:
 def list_tables(names: Iterable[str]) -> list[str]:
     """Paths of CSV files, those first whose names say labels, then those that lie highest; behind them JSON whose name says so,
     and lists of pictures named as splits. A form to hand in answers, as in Kaggle's competitions, holds none."""
-    near = [name for name in names if name.count("/") <= _DEPTH and "submission" not in name.lower()]
+    others = (name for name in names if not is_picture(name))  # of a million names, all but a few are pictures
+    near = [name for name in others if name.count("/") <= _DEPTH and "submission" not in name.lower()]
     return sorted(filter(_may_hold_labels, near), key=_rank)
 
 
