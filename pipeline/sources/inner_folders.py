@@ -5,21 +5,26 @@ from collections.abc import Collection, Iterable
 
 from pipeline.sources.names import fold_name, is_plain_split, means_images
 
+_MOST = 0.5  # of the names at a level
 _FEWEST = 3  # folders that are worth a word, with two pictures each on average
 
 
-def find_inner_folders(names: Iterable[str], classes: Iterable[str]) -> list[str]:
+def find_inner_folders(names: Iterable[str], classes: Iterable[str], splits: Collection[str] = ()) -> list[str]:
     """For each picture the folders on its path that are no class, without those that hold everything, are named as a split, or
     say only that pictures are in them: video_0 of set/train/walk/video_0/1.jpg; empty if there are none.
 
     Folders of one name in two classes, or splits, are the same: a patient may be in both. Names that repeat in outer folders
-    count for nothing: of person_1/camera_2 and person_2/camera_2, the persons are left. names: paths, with forward slashes.
+    count for nothing: of person_1/camera_2 and person_2/camera_2, the persons are left. A folder is a class where the others at
+    its level are: of grades 0 to 4, patient 3 in 0/3/1.png is none. names: paths, with forward slashes. splits: names of folders
+    that a person has made splits.
     """
     parents = [name.rpartition("/")[0] for name in names]
     paths = {parent: parent.split("/") if parent else [] for parent in set(parents)}
     common = _count_common(paths.values())
     known = {fold_name(name) for name in classes}
-    inner = {parent: _keep(parts[common:], known) for parent, parts in paths.items()}
+    below = {parent: _drop_splits(parts[common:], splits) for parent, parts in paths.items()}
+    levels = _find_class_levels(below.values(), known)
+    inner = {parent: _keep(parts, levels.get(len(parts)), known) for parent, parts in below.items()}
     repeating = _find_repeating(inner.values())
     joined = {
         parent: "/".join(part for level, part in enumerate(parts) if level not in repeating)
@@ -49,15 +54,43 @@ def _count_common(paths: Collection[list[str]]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
-def _keep(parts: list[str], known: set[str]) -> list[str]:
+def _drop_splits(parts: list[str], splits: Collection[str]) -> list[str]:
     parts = parts[1:] if parts and is_plain_split(parts[0]) else parts
-    return [part for part in parts if fold_name(part) not in known and not means_images(part)]
+    return [part for part in parts if part not in splits]
 
 
-def describe_inner_folders(names: list[str], classes: Iterable[str]) -> str:
+def _find_class_levels(paths: Iterable[list[str]], known: set[str]) -> dict[int, int]:
+    """At which level classes are, of paths of each length: where most names are those of classes, and the fewest; none where
+    no more than half of them are. known: folded names of classes."""
+    at_level: dict[int, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for parts in paths:
+        for level, part in enumerate(parts):
+            at_level[len(parts)][level].add(fold_name(part))
+    found = {}
+    for length, levels in at_level.items():
+        shares = {level: len(names & known) / len(names) for level, names in levels.items()}
+        best = min(levels, key=lambda level: (-shares[level], len(levels[level]), level))
+        if shares[best] > _MOST:
+            found[length] = best
+    return found
+
+
+def _keep(parts: list[str], class_level: int | None, known: set[str]) -> list[str]:
+    """Numbered folders of images may be one patient's: only those without a number say nothing."""
+    return [
+        part
+        for level, part in enumerate(parts)
+        if not (level == class_level and fold_name(part) in known)
+        and (not means_images(part) or any(map(str.isdigit, part)))
+    ]
+
+
+def describe_inner_folders(names: list[str], classes: Iterable[str], splits: Collection[str] = ()) -> str:
     """A line for a person, where most pictures lie in several such folders; else empty."""
-    found = find_inner_folders(names, classes)
+    found = find_inner_folders(names, classes, splits)
     counts = Counter(filter(None, found))
+    if all(map(means_images, counts)):  # images_001 to images_012, as parts of a download
+        return ""
     if len(counts) < _FEWEST or not len(names) / 2 < counts.total() >= 2 * len(counts):
         return ""
     return (

@@ -26,6 +26,11 @@ from pipeline.sources.inner_folders import describe_inner_folders, find_inner_fo
             ["a"],
             [f"site{s}/p{p}" for s in (1, 2) for p in (1, 2, 3)],
         ),
+        (["0/1/a.png", "0/7/b.png", "1/1/c.png", "2/3/d.png"], list("01234"), ["1", "7", "1", "3"]),
+        (["7/0/a.png", "7/1/b.png", "1/0/c.png", "12/1/d.png"], list("01"), ["7", "7", "1", "12"]),
+        (["0/1/a.png", "0/2/b.png", "1/1/c.png", "1/0/d.png"], list("01"), ["1", "2", "1", "0"]),
+        (["1/a.png", "2/b.png", "3/c.png", "4/d.png"], ["0", "1"], ["1", "2", "3", "4"]),
+        (["cat/img_01/1.jpg", "cat/img_02/1.jpg", "dog/img_01/1.jpg"], ["cat", "dog"], ["img_01", "img_02", "img_01"]),
         (["cat/1.jpg", "dog/1.jpg"], ["cat", "dog"], ["", ""]),
         (["COVID/images/1.png", "Normal/images/1.png"], ["COVID", "Normal"], ["", ""]),
         (["data/all/cat/1.jpg", "data/all/dog/1.jpg"], ["cat", "dog"], ["", ""]),
@@ -43,6 +48,10 @@ def fill(videos: int, pictures: int, loose: int = 0) -> list[str]:
 
 
 class TestWord:
+    def test_there_is_none_of_numbered_parts_of_a_download(self):
+        names = [f"images_{part:03d}/{i}.png" for part in range(12) for i in range(9)]
+        assert describe_inner_folders(names, ["0", "1"]) == ""
+
     def test_it_counts_and_says_what_helps(self):
         line = describe_inner_folders(fill(3, 5, loose=4), ["a", "b"])
         assert line.startswith("30 of 34 pictures lie in 3 folders beside their class, such as 'v0'")
