@@ -1,8 +1,9 @@
 """Copies inside a source, which Kaggle's archives often have: the whole set once more, or a class made of others' pictures."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain, islice
 
 from pipeline.sources.tree import Folder
 
@@ -53,33 +54,56 @@ def find_nested_copy(level: Folder, contents: Contents) -> tuple[Folder, list[Fo
     neighbour only counts if it is a copy: folds and parts look alike.
     """
     partial = None
-    for folder in sorted(level.filled, key=lambda found: (-_depth(found), found.name)):
-        core = enter(folder)
-        names = set(core.filled_names)
-        others = [other for other in level.filled if other is not folder]
-        if len(names) < 2 or not folder.only_below():
-            continue
-        if names <= {other.name for other in others}:
-            originals = [other for other in others if other.name in names]
-            if _repeats(core, level, contents):
+    folders = {folder.name: folder for folder in level.filled}
+    cores = {name: enter(folder) for name, folder in folders.items()}
+    names_of = {name: frozenset(core.filled_names) for name, core in cores.items()}
+    several = [folder for folder in folders.values() if len(names_of[folder.name]) > 1 and folder.only_below()]
+    if not several:
+        return None
+    known = set(level.list_pictures())
+    holders = _index_first([cores[folder.name] for folder in several], cores)
+    for folder in sorted(several, key=lambda found: (-_depth(found), found.name)):
+        core, names = cores[folder.name], names_of[folder.name]
+        if folder.name not in names and names <= folders.keys():
+            originals = [folders[name] for name in sorted(names)]
+            if _repeats(core, level, known, contents):
                 return folder, originals, True
             partial = folder, originals, False
-        for other in others:
-            if names <= set(enter(other).filled_names) and _repeats(core, enter(other), contents):
-                return folder, [other], True
+        for other in holders[_find_first(core)]:
+            if other != folder.name and names <= names_of[other] and _repeats(core, cores[other], known, contents):
+                return folder, [folders[other]], True
     return partial
+
+
+def _index_first(copies: list[Folder], cores: Mapping[str, Folder]) -> dict[str, list[str]]:
+    """Which folders have the first picture of any of these at the same place. One look at each picture, as each folder beside
+    each other would be a million for a thousand."""
+    holders: dict[str, list[str]] = {_find_first(core): [] for core in copies}
+    for name, core in cores.items():
+        for path in core.list_pictures():
+            if (place := _find_place(path, core)) in holders:
+                holders[place].append(name)
+    return holders
+
+
+def _find_first(folder: Folder) -> str:
+    return _find_place(next(below.pictures[0] for below in folder.walk() if below.pictures), folder)
+
+
+def _find_place(path: str, folder: Folder) -> str:
+    """A picture's path below a folder."""
+    return path[len(folder.path) :].lstrip("/")
 
 
 def _depth(folder: Folder) -> int:
     return enter(folder).path.count("/")
 
 
-def _repeats(folder: Folder, original: Folder, contents: Contents) -> bool:
-    """Whether each picture of a folder is at the same place in the other, too."""
-    known = set(original.list_pictures())
+def _repeats(folder: Folder, original: Folder, known: set[str], contents: Contents) -> bool:
+    """Whether each picture of a folder is at the same place in the other, too. known: paths of all pictures."""
     pairs = []
     for path in folder.list_pictures():
-        twin = "/".join(filter(None, (original.path, path[len(folder.path) :].lstrip("/"))))
+        twin = "/".join(filter(None, (original.path, _find_place(path, folder))))
         if twin not in known:
             return False
         pairs.append((path, twin))
@@ -97,13 +121,30 @@ def find_copied_classes(pictures: Mapping[str, list[str]], contents: Contents) -
             if contents.sizes.get(path, 0) >= _MIN_BYTES:
                 by_size.setdefault(contents.sizes[path], []).append((label, path))
     found: dict[str, str] = {}
+    by_name = _index_names(by_size)
+    if contents.identify is not None:
+        contents = replace(contents, identify=cache(contents.identify))  # many are compared with the same few
     if contents.identify is None and 2 * len(by_size) < sum(map(len, pictures.values())) // 2:
         return found  # too few sizes to tell files apart
     for label, paths in pictures.items():
         if len(paths) > 1 and all(_has_twin(by_size, contents, label, path) for path in paths):
-            twins = [_find_twin(by_size, contents, label, path) for path in _take_sample(paths)]
-            if all(twins):
-                found[label] = twins[0]
+            twin = ""
+            for path in _take_sample(paths):
+                other = _find_twin(by_size, by_name, contents, label, path)
+                if not other:
+                    break
+                twin = twin or other
+            else:
+                found[label] = twin
+    return found
+
+
+def _index_names(by_size: Mapping[int, list[tuple[str, str]]]) -> dict[tuple[int, str], list[tuple[str, str]]]:
+    """(class, path) by size and name."""
+    found: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    for size, files in by_size.items():
+        for label, path in files:
+            found.setdefault((size, path.rpartition("/")[2]), []).append((label, path))
     return found
 
 
@@ -112,14 +153,19 @@ def _has_twin(by_size: dict[int, list[tuple[str, str]]], contents: Contents, lab
     return any(other != label for other, _ in islice(candidates, _MAX_CANDIDATES))
 
 
-def _find_twin(by_size: dict[int, list[tuple[str, str]]], contents: Contents, label: str, path: str) -> str:
-    """Another class with a copy of a picture, or empty."""
-    name = path.rpartition("/")[2]
-    candidates = [(other, twin) for other, twin in by_size[contents.sizes[path]] if other != label]
-    candidates.sort(key=lambda found: found[1].rpartition("/")[2] != name)
-    own = contents.identify(path) if contents.identify and candidates else None
-    for other, twin in candidates[:_MAX_CANDIDATES]:
+def _find_twin(
+    by_size: Mapping[int, list[tuple[str, str]]],
+    by_name: Mapping[tuple[int, str], list[tuple[str, str]]],
+    contents: Contents,
+    label: str,
+    path: str,
+) -> str:
+    """Another class with a copy of a picture, or empty. Those of its name are tried first."""
+    size, name = contents.sizes[path], path.rpartition("/")[2]
+    others = (found for found in by_size[size] if found[1].rpartition("/")[2] != name)
+    candidates = (found for found in chain(by_name[size, name], others) if found[0] != label)
+    for other, twin in islice(candidates, _MAX_CANDIDATES):
         same_name = twin.rpartition("/")[2] == name
-        if own == contents.identify(twin) if contents.identify else same_name:
+        if contents.identify(path) == contents.identify(twin) if contents.identify else same_name:
             return other
     return ""

@@ -187,7 +187,8 @@ def note_deep_classes(tops: list[Folder], decision: Decision) -> None:
     """One top folder that holds only folders, beside others with pictures, may be the data set itself; where most hold only
     folders, these may be the classes."""
     deep = [top for top in tops if top.only_below() and len(_list_innermost([top])) > 1]
-    others = [top for top in tops if top not in deep]
+    is_deep = {top.path for top in deep}  # folders themselves would be compared with all that is in them
+    others = [top for top in tops if top.path not in is_deep]
     if len(deep) == 1 and others and all(top.pictures for top in others):
         decision.warn(
             f"class {deep[0].name} has pictures only in folders ({quote(deep[0].filled)}), unlike {quote(others[:5])}: if "

@@ -171,7 +171,7 @@ class _Download:
         have = self._count_kept() if self._tag_file.exists() else 0
         headers = {"Accept-Encoding": "identity"}
         if have:
-            headers |= {"Range": f"bytes={have}-", "If-Range": self._tag_file.read_text()}
+            headers |= {"Range": f"bytes={have}-", "If-Range": self._tag_file.read_text(encoding="latin-1")}
         url = _add_query(self.url, self.query)
         with open_response(url, headers=headers, login=self.login, timeout=self.limits.timeout) as response:
             if response.status_code == 416:  # nothing beyond what we have, or a different file: start over

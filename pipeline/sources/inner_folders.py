@@ -15,8 +15,8 @@ def find_inner_folders(names: Iterable[str], classes: Iterable[str], splits: Col
 
     Folders of one name in two classes, or splits, are the same: a patient may be in both. Names that repeat in outer folders
     count for nothing: of person_1/camera_2 and person_2/camera_2, the persons are left. A folder is a class where the others at
-    its level are: of grades 0 to 4, patient 3 in 0/3/1.png is none. names: paths, with forward slashes. splits: names of folders
-    that a person has made splits.
+    its level are: of grades 0 to 4, patient 3 in 0/3/1.png is none. names: paths, with forward slashes. splits: names that
+    a person has made those of splits.
     """
     parents = [name.rpartition("/")[0] for name in names]
     paths = {parent: parent.split("/") if parent else [] for parent in set(parents)}

@@ -164,7 +164,8 @@ def _leave_out_predictions(level: Folder, decision: Decision) -> None:
 def _decide_mixture(level: Folder, decision: Decision, others: list[Folder]) -> None:
     """Folders named as splits or predictions beside `others`. One named train may be a class (of vehicles), but not
     beside one named test."""
-    odd = [top for top in level.filled if top not in others]
+    known = {top.path for top in others}
+    odd = [top for top in level.filled if top.path not in known]
     splits = [top for top in odd if find_split_word(top.name) != "pred"]
     if len({find_split_word(top.name) for top in splits}) > 1:
         raise PipelineError(

@@ -68,8 +68,13 @@ def _walk(folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     waiting = [path]
     while waiting:  # no recursion: a thousand folders in each other would end it
         above = waiting.pop()
-        with os.scandir(folder / above) as found:
-            entries = list(found)
+        try:
+            with os.scandir(folder / above) as found:
+                entries = list(found)
+        except PermissionError:
+            if above and is_litter(above.rpartition("/")[2]):  # lost+found of a disk is the system's own
+                continue
+            raise
         for entry in entries:
             below = f"{above}/{entry.name}" if above else entry.name
             yield below, entry

@@ -117,6 +117,25 @@ def test_a_name_that_is_not_utf8_is_refused_by_name(folder, name):
     assert "not UTF-8" in line
 
 
+@pytest.mark.parametrize("name", ["lost+found", "cat/.Trash-0", "cat/deep"])
+def test_only_folders_of_the_system_may_be_closed_to_this_user(folder, name, monkeypatch):
+    Path(name).mkdir(exist_ok=True)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path) == str(folder / name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever runs the tests as root may read all
+    if name == "cat/deep":
+        with pytest.raises(PermissionError):
+            list_folder(folder)
+    else:
+        assert sorted(list_folder(folder).sizes) == ["cat/1.jpg", "cat/deep/2.jpg"]
+        assert sorted(list_stamps(folder)) == ["cat/1.jpg", "cat/deep/2.jpg"]
+
+
 @pytest.mark.parametrize("name", [".dvc/config", ".dvcignore", "cat/.dvc/config", "cat/deep/.dvcignore"])
 def test_another_dvc_project_is_refused_by_name(folder, name):
     Path(name).parent.mkdir(exist_ok=True)
