@@ -27,6 +27,8 @@ _BUNDLE = 0.1  # seconds after which results are sent; what a dying process has 
 _AHEAD = 4  # chunks per worker that may be done before their turn
 _BYTES_PER_PIXEL = 16
 _BASE_MEMORY = 1 << 30  # bytes of a worker besides what one file takes
+# A limit that is meant to be none is as large as the system's calls can take: seconds of setitimer, bytes, seconds of poll.
+_MOST_SECONDS, _MOST_MEMORY, _LONGEST_WAIT = 1e9, 1 << 60, 1e6
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # exit statuses of a process that another one has ended
 
 
@@ -40,7 +42,8 @@ class Bounds:
 
 def make_bounds(*, max_seconds: float, max_megapixels: float) -> Bounds:
     """For decoding an image of at most so many pixels, each of which takes 8 bytes, as `Opened.weight` has it; twice that."""
-    return Bounds(max_seconds, int(max_megapixels * 1e6 * _BYTES_PER_PIXEL))
+    memory = min(max_megapixels * 1e6 * _BYTES_PER_PIXEL, _MOST_MEMORY)
+    return Bounds(min(max_seconds, _MOST_SECONDS), int(memory))
 
 
 @dataclass
@@ -118,7 +121,7 @@ class GuardedWorker(Generic[Item, Result]):
         """seconds: by the clock, after which the item is refused too."""
         worker = self.start()
         worker.give(_Chunk([item]))
-        if not worker.pipe.poll(seconds):
+        if not worker.pipe.poll(min(seconds, _LONGEST_WAIT)):
             self.close()
             return self._refuse(item, f"takes too long: more than {seconds:g} s")
         try:

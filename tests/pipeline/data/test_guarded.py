@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.guarded import Bounds, GuardedWorker, find_module, map_guarded
+from pipeline.data.guarded import Bounds, GuardedWorker, find_module, make_bounds, map_guarded
 
 BOUNDS = Bounds(seconds=0.3, memory=1 << 30)
 MB = 1 << 20
@@ -154,6 +154,15 @@ class TestAWorkerThatIsEndedFromOutside:
 def test_memory_beyond_the_bound_is_an_error_of_the_item():
     with pytest.raises(MemoryError):
         run(["hog"])
+
+
+@pytest.mark.parametrize("limit", [1e9, 1e10, 1e12, 1e20, 1e307])
+def test_limits_that_are_meant_to_be_none_are_none(limit):
+    bounds = make_bounds(max_seconds=limit, max_megapixels=limit)
+    assert run(["a", "b"], ["c"], bounds=bounds) == [["A", "B"], ["C"]]
+    worker = GuardedWorker(work, refuse, bounds)
+    assert worker.apply("a", 3 * limit) == "A"
+    worker.close()
 
 
 def test_an_error_of_the_function_is_raised():
