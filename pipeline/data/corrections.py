@@ -162,10 +162,18 @@ class _Labels:
         self._each = after.where(after.notna(), before)
         self._known = dict(zip(before, self._each, strict=True)) | {label: label for label in after.dropna()}
         self._known.pop("", None)
+        self._bare = self._strip()
 
     def of(self, place: int) -> str:
         """The label that a picture has; of a dropped class, its name."""
         return str(self._each.iloc[place])
+
+    def _strip(self) -> dict[str, str]:
+        """What names become that a CSV file has, without blanks around; those of which several are the same then mean none."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for label, new in self._known.items():
+            found[label.strip()].add(new)
+        return {label: new.pop() for label, new in found.items() if len(new) == 1 and label not in ("", _OUT)}
 
     def find(self, row: CorrectionRow, file: CorrectionFile) -> str:
         """The new label that a row means, or nothing where it leaves the picture out."""
@@ -174,6 +182,8 @@ class _Labels:
             return str(self._known[label])
         if label == _OUT:
             return _OUT_OF_SET
+        if label in self._bare:
+            return self._bare[label]
         raise PipelineError(
             f"{file.what}, row {row.number}: there is no class {row.label!r} (write {_OUT} to leave the picture out): "
             f"{suggest(label, sorted(self._known))}"

@@ -217,6 +217,15 @@ class TestLabels:
             "did you mean dog?"
         )
 
+    def test_may_have_blanks_around_that_no_table_keeps(self):
+        images = [RawImage(f"{label}/1.png", label, "", label.encode()) for label in ("cat ", "dog", " eel", " eel  ")]
+        save_raw(images, {"source": "folder"})
+        for text in ("name,label\ndog/1.png,cat\n", 'name,correct_label\ndog/1.png,"cat "\n'):
+            assert Corrected(relabel=text).run()["new_label"].tolist() == ["cat "]
+        assert "there is no class 'eel'" in Corrected(relabel="name,label\ndog/1.png,eel\n").refusal()
+        merged = Corrected(relabel="name,label\ndog/1.png,cat\n")
+        assert merged.run(merge={"pet": ["cat "]})["new_label"].tolist() == ["pet"]
+
     def test_a_hyphen_leaves_the_picture_out(self):
         corrected = Corrected(relabel="name,correct_label\ntrain/cat/1.png,-\n")
         assert corrected.run()[["action", "new_label"]].to_numpy().tolist() == [["exclude", ""]]
