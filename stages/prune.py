@@ -14,7 +14,14 @@ from pipeline.config.reader import load_params
 from pipeline.data.correction_files import load_corrections
 from pipeline.data.corrections import apply_corrections, make_corrections
 from pipeline.data.inspection import Limits, inspect_files, open_inspected
-from pipeline.data.losses import check_losses, describe_losses, find_conflicts, find_losses, settle_conflicts
+from pipeline.data.losses import (
+    check_losses,
+    describe_conflicts,
+    describe_losses,
+    find_conflicts,
+    find_losses,
+    settle_conflicts,
+)
 from pipeline.data.manifest import check_classes, find_small_classes, rename_classes, save_table
 from pipeline.data.raw import load_index
 from pipeline.data.thinning import cap_classes, check_caps
@@ -50,8 +57,8 @@ def prune() -> None:
     for line in describe_losses(losses, manifest, quarantine):
         logger.warning("%s", line)
     check_losses(losses, len(manifest), rules.max_loss)
-    for conflict in conflicts[:1]:
-        logger.warning("%d picture(s) with the same bytes under two labels, such as %s", len(conflicts), conflict)
+    for line in describe_conflicts(conflicts, manifest, rules.conflicts):
+        logger.warning("%s", line)
     manifest, quarantine = settle_conflicts(manifest, quarantine, conflicts, rules.conflicts)
     manifest = _leave_out_small(manifest, _choose(rules.min_images_per_class, defaults.min_images_per_class))
     if rules.thin == "all":

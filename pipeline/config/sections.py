@@ -13,12 +13,14 @@ from pipeline.config.sources import SOURCES, ReadingSettings, SourceSettings
 from pipeline.config.types import (
     CLASS_WORD,
     Caps,
+    ClassName,
+    Costs,
     Count,
     Encoding,
     ExportFormat,
     Fraction,
     Measure,
-    Name,
+    Merges,
     Natural,
     NotNegative,
     Number,
@@ -82,8 +84,8 @@ class Budget(Section):
 
 
 class Prune(Section):
-    drop_classes: list[Name] | None
-    merge_classes: dict[Name, list[Name]] | None
+    drop_classes: list[ClassName] | None
+    merge_classes: Merges | None
     max_images_per_class: Caps | None
     thin: Literal["all", "train"]
     exclude: Place | None
@@ -174,14 +176,13 @@ class Examine(Section):
 
 
 class Evaluate(Section):
-    """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of
-    prediction sets, see pipeline.evaluation.conformal. false_alarms: of "none of these", see
-    pipeline.evaluation.familiarity. tta: what is averaged, see pipeline.models.mirrors. prompts: see
-    pipeline.evaluation.zero_shot."""
+    """costs: see `pipeline.evaluation.measures.make_cost_matrix`. label_folds: 0, or 2 to 20. coverage: of prediction sets, see
+    pipeline.evaluation.conformal. false_alarms: of "none of these", see pipeline.evaluation.familiarity. tta: what is averaged,
+    see pipeline.models.mirrors. prompts: see pipeline.evaluation.zero_shot."""
 
     outside_path: Place | None
     choose_by: Measure | None
-    costs: dict[Name, NotNegative | dict[Name, NotNegative]]
+    costs: Costs
     label_folds: Annotated[Natural, AfterValidator(_check_folds)]
     coverage: Annotated[Number, Field(gt=0, lt=1)]
     false_alarms: Annotated[Number, Field(gt=0, lt=1)]
@@ -201,8 +202,7 @@ class Export(Section):
 
 class Serve(Section):
     """max_batch: pictures. max_waiting: of all requests, as max_waiting_mb. max_files, max_mb, max_seconds: of one request.
-    max_connections: beyond these, further ones are sent away. url_hosts: from whom pictures are fetched; see
-    pipeline.config.hosts."""
+    max_connections: further ones are sent away. url_hosts: from whom pictures are fetched; see pipeline.config.hosts."""
 
     max_batch: Count
     max_waiting: Count

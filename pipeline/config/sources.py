@@ -7,7 +7,9 @@ from pydantic import AfterValidator
 from pipeline.config.address import Place
 from pipeline.config.types import (
     Caps,
+    ClassName,
     Count,
+    Merges,
     Name,
     NotNegative,
     Pixels,
@@ -51,8 +53,8 @@ class SourceSettings(Section):
     """The settings that every source has."""
 
     image_size: Pixels
-    drop_classes: list[Name]
-    merge_classes: dict[Name, list[Name]]
+    drop_classes: list[ClassName]
+    merge_classes: Merges
     max_images_per_class: Caps | None
     min_images_per_class: Count | None
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
+from unicodedata import normalize
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, GetPydanticSchema, Tag, create_model
 from pydantic_core import core_schema
@@ -21,12 +22,27 @@ def write_name(name: Any) -> Any:
     return str(name) if type(name) is int else name
 
 
-def write_names(mapping: Any) -> Any:
-    """The same for the names in a map."""
-    return {write_name(name): value for name, value in mapping.items()} if isinstance(mapping, dict) else mapping
+def write_class(name: Any) -> Any:
+    """The name of a class as the sources write it: text in Unicode's form NFC, whatever form a folder's has on disk."""
+    written = write_name(name)
+    return normalize("NFC", written) if isinstance(written, str) else written
 
 
-Name = Annotated[str, BeforeValidator(write_name)]  # of a class or a folder
+def write_classes(mapping: Any) -> Any:
+    """The same for the names in a map. Lists of two names that become one are one list."""
+    if not isinstance(mapping, dict):
+        return mapping
+    found: dict[Any, Any] = {}
+    for name, value in mapping.items():
+        written = write_class(name)
+        if written in found and not (isinstance(value, list) and isinstance(found[written], list)):
+            raise ValueError(f"each class once ({written!r} is there twice, in two spellings)")
+        found[written] = found[written] + value if written in found else value
+    return found
+
+
+Name = Annotated[str, BeforeValidator(write_name)]  # of a folder
+ClassName = Annotated[str, BeforeValidator(write_class)]
 
 
 class Section(BaseModel):
@@ -48,9 +64,16 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 # Images: one number for all classes, or class to its own. The tags are names that messages leave out.
 Caps = Annotated[
-    Annotated[Count, Tag("int")] | Annotated[dict[str, Count], BeforeValidator(write_names), Tag("dict")],
+    Annotated[Count, Tag("int")] | Annotated[dict[str, Count], BeforeValidator(write_classes), Tag("dict")],
     Discriminator(lambda value: "dict" if isinstance(value, dict) else "int"),
 ]
+Merges = Annotated[dict[ClassName, list[ClassName]], BeforeValidator(write_classes)]  # new name to old names
+_CostsOfOne = Annotated[
+    Annotated[NotNegative, Tag("float")]
+    | Annotated[dict[ClassName, NotNegative], BeforeValidator(write_classes), Tag("dict")],
+    Discriminator(lambda value: "dict" if isinstance(value, dict) else "float"),
+]
+Costs = Annotated[dict[ClassName, _CostsOfOne], BeforeValidator(write_classes)]  # of errors, by true class
 ExportFormat = Literal[
     "savedmodel", "onnx", "onnx_float16", "openvino", "litert", "litert_float16", "litert_int8_weights", "litert_int8"
 ]

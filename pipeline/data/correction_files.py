@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from pipeline.runtime import paths
 from pipeline.runtime.cells import read_cell
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import folder_aside
+from pipeline.runtime.overrides import quote_setting
 from pipeline.runtime.paths import CORRECTION_COPIES
 from pipeline.sources.csv_table import decode_csv, fit_line, read_lines
 from pipeline.sources.finding import Found
@@ -55,7 +57,7 @@ class CorrectionFile:
 
 def locate_corrections(kind: str, path: str | None) -> Path | None:
     """The file that prune.exclude or prune.relabel names (kind). Raises PipelineError if it is none, can't be read as a table,
-    or is one that the pipeline writes itself."""
+    or lies where the pipeline writes."""
     if path is None:
         return None
     file = resolve_path(path)
@@ -64,8 +66,9 @@ def locate_corrections(kind: str, path: str | None) -> Path | None:
         raise PipelineError(f"prune.{kind} {path!r} {what}: expected {_EXPECTED[kind]}, or null")
     if _is_written(file):
         raise PipelineError(
-            f"prune.{kind} {path!r} is a file that the pipeline writes: expected one of your own, as the next run would "
-            f"replace this one; copy it (cp {path} {file.name}) and name the copy: prune.{kind}={file.name}"
+            f"prune.{kind} {path!r} is an output of the pipeline, or lies in one: expected a file of your own elsewhere, as a "
+            f"run replaces what is there; copy it (cp {quote(path)} {quote(file.name)}) and name the copy: "
+            f"{quote_setting(f'prune.{kind}', file.name)}"
         )
     parse_corrections(file.read_bytes(), kind, file.name)
     return file

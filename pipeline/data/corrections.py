@@ -36,8 +36,8 @@ def make_corrections(index: pd.DataFrame, classes: pd.Series, files: Iterable[Co
 
     A new label is the name of a class after merging, or of one in the source, which is then dropped or merged likewise; `-`
     leaves the picture out, unless a class has that name. A picture that is left out by one file is left out, whatever
-    another says. Raises PipelineError, one line with the number of the row, for an unknown picture or label, and for a
-    picture with two labels.
+    another says. Raises PipelineError, one line with the number of the row, for an unknown picture or label, for a
+    picture with two labels, and for a new label of a file that the source can't give: it would be one in the log alone.
     """
     pictures, labels = _Pictures(index), _Labels(index["label"], classes)
     changes: dict[int, _Change] = {}
@@ -53,6 +53,7 @@ def make_corrections(index: pd.DataFrame, classes: pd.Series, files: Iterable[Co
                 f"that change nothing for this reason: {len(twice):,}"
             )
         changes = made.changes | changes
+        _check_given(index, labels, file, changes)
     rows = [
         (index["name"].iloc[place], pictures.get_id(place), labels.of(place), *astuple(change))
         for place, change in changes.items()
@@ -136,21 +137,43 @@ def _read_file(file: CorrectionFile, pictures: "_Pictures", labels: "_Labels") -
     return made
 
 
+def _check_given(index: pd.DataFrame, labels: "_Labels", file: CorrectionFile, changes: dict[int, _Change]) -> None:
+    """Raises PipelineError for a class that would get a picture which it can't have: one without bytes."""
+    for place, change in changes.items():
+        reason = index["reason"].iloc[place]
+        if reason and change.action == "relabel" and change.label in labels.kept:
+            raise PipelineError(
+                f"{file.what}, row {change.row}: {index['name'].iloc[place]!r} can't get the label {change.label!r}: expected "
+                f"a picture that the source can give; received one that is not used: {reason}; mend or move the file, or "
+                "delete the row"
+            )
+
+
 def _say(label: str) -> str:
     return repr(label) if label else f"{_OUT!r}"
 
 
 class _Labels:
-    """Which labels there are, and what a new one becomes. before: in the source, after: after dropping and merging."""
+    """Which labels there are, and what a new one becomes. before: in the source, after: after dropping and merging.
+    kept: those after it."""
 
     def __init__(self, before: pd.Series, after: pd.Series) -> None:
+        self.kept = set(after.dropna()) - {""}
         self._each = after.where(after.notna(), before)
         self._known = dict(zip(before, self._each, strict=True)) | {label: label for label in after.dropna()}
         self._known.pop("", None)
+        self._bare = self._strip()
 
     def of(self, place: int) -> str:
         """The label that a picture has; of a dropped class, its name."""
         return str(self._each.iloc[place])
+
+    def _strip(self) -> dict[str, str]:
+        """What names become that a CSV file has, without blanks around; those of which several are the same then mean none."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for label, new in self._known.items():
+            found[label.strip()].add(new)
+        return {label: new.pop() for label, new in found.items() if len(new) == 1 and label not in ("", _OUT)}
 
     def find(self, row: CorrectionRow, file: CorrectionFile) -> str:
         """The new label that a row means, or nothing where it leaves the picture out."""
@@ -159,6 +182,8 @@ class _Labels:
             return str(self._known[label])
         if label == _OUT:
             return _OUT_OF_SET
+        if label in self._bare:
+            return self._bare[label]
         raise PipelineError(
             f"{file.what}, row {row.number}: there is no class {row.label!r} (write {_OUT} to leave the picture out): "
             f"{suggest(label, sorted(self._known))}"

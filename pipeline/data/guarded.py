@@ -1,6 +1,7 @@
 """Work on files that may be hostile, in processes of their own: one that takes too long or too much memory costs only itself.
 
-A decoder written in C can't be interrupted, so the kernel ends its process, and another goes on behind the file.
+A decoder written in C can't be interrupted, so the kernel ends its process, and another goes on behind the file. What others
+end, such as the kernel when all processes together take too much memory, is tried once more, alone, before a file is blamed.
 """
 
 import multiprocessing
@@ -26,6 +27,9 @@ _BUNDLE = 0.1  # seconds after which results are sent; what a dying process has 
 _AHEAD = 4  # chunks per worker that may be done before their turn
 _BYTES_PER_PIXEL = 16
 _BASE_MEMORY = 1 << 30  # bytes of a worker besides what one file takes
+# A limit that is meant to be none is as large as the system's calls can take: seconds of setitimer, bytes, seconds of poll.
+_MOST_SECONDS, _MOST_MEMORY, _LONGEST_WAIT = 1e9, 1 << 60, 1e6
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)  # exit statuses of a process that another one has ended
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,18 @@ class Bounds:
 
 def make_bounds(*, max_seconds: float, max_megapixels: float) -> Bounds:
     """For decoding an image of at most so many pixels, each of which takes 8 bytes, as `Opened.weight` has it; twice that."""
-    return Bounds(max_seconds, int(max_megapixels * 1e6 * _BYTES_PER_PIXEL))
+    memory = min(max_megapixels * 1e6 * _BYTES_PER_PIXEL, _MOST_MEMORY)
+    return Bounds(min(max_seconds, _MOST_SECONDS), int(memory))
 
 
 @dataclass
 class _Chunk(Generic[Item, Result]):
+    """results: by the item's number; they come in bundles. suspects: numbers of items at which a process was ended from
+    outside; each is handed out alone, once."""
+
     items: Sequence[Item]
-    results: dict[int, Result] = field(default_factory=dict)  # by the item's number; they come in bundles
+    results: dict[int, Result] = field(default_factory=dict)
+    suspects: set[int] = field(default_factory=set)
 
     @property
     def is_done(self) -> bool:
@@ -54,9 +63,14 @@ class _Chunk(Generic[Item, Result]):
     def todo(self) -> list[tuple[int, Item]]:
         return [(number, item) for number, item in enumerate(self.items) if number not in self.results]
 
+    @property
+    def alone(self) -> list[tuple[int, Item]]:
+        """Of todo, the items that are to be worked on while no other is."""
+        return [(number, item) for number, item in self.todo if number in self.suspects]
+
 
 class _Worker:
-    """A process and the pipe to it. `chunk` is what it works on."""
+    """A process and the pipe to it. `chunk` is what it works on, `given` the numbers of its items that it was handed."""
 
     def __init__(self, function: Callable[[Any], Any], bounds: Bounds) -> None:
         # A fork would copy locks held by the parent's threads; a fork server starts clean, and only once.
@@ -67,6 +81,7 @@ class _Worker:
             "q", -1
         )  # the number of the item that it works on: it can't tell when it is dead
         self.chunk: _Chunk[Any, Any] | None = None
+        self.given: set[int] = set()
         self.process: BaseProcess = context.Process(
             target=_work, args=(function, theirs, self.current, bounds), daemon=True
         )
@@ -74,9 +89,10 @@ class _Worker:
         theirs.close()
 
     def give(self, chunk: _Chunk[Any, Any]) -> None:
-        self.chunk, self.current.value = chunk, -1
+        todo = chunk.alone[:1] or chunk.todo
+        self.chunk, self.given, self.current.value = chunk, {number for number, _ in todo}, -1
         with suppress(OSError):  # it is dead: the next look at its pipe finds out
-            self.pipe.send(chunk.todo)
+            self.pipe.send(todo)
 
     def end(self) -> int:
         """Its exit status; negative if a signal ended it."""
@@ -105,7 +121,7 @@ class GuardedWorker(Generic[Item, Result]):
         """seconds: by the clock, after which the item is refused too."""
         worker = self.start()
         worker.give(_Chunk([item]))
-        if not worker.pipe.poll(seconds):
+        if not worker.pipe.poll(min(seconds, _LONGEST_WAIT)):
             self.close()
             return self._refuse(item, f"takes too long: more than {seconds:g} s")
         try:
@@ -135,7 +151,8 @@ def map_guarded(
     name: Callable[[Item], str] = str,
 ) -> Iterator[list[Result]]:
     """The results of each chunk in order, as of `map`; an item that breaks the bounds, or crashes its process, has the result
-    refuse(item, reason) instead.
+    refuse(item, reason) instead. One at which a process is ended from outside has it if that happens again, with no other
+    process of this call at work.
 
     function: importable by name, as it runs in another process, also if there is only one; its errors are raised here.
     num_workers: None: one per core. runner: each of its workers guards the chunks that it gets by a process of its own, so that
@@ -178,8 +195,17 @@ def find_module(function: Callable[..., Any]) -> str:
 
 
 def _hand_out(workers: list[_Worker], waiting: list[Any], count: int, function: Any, bounds: Bounds) -> None:
-    taken = [id(worker.chunk) for worker in workers]
-    for chunk in (chunk for chunk in waiting if not chunk.is_done and id(chunk) not in taken):
+    """A chunk to each worker that is free. An item that is to be worked on alone waits until all are free, and they end: what
+    they keep of memory is its own then."""
+    taken = [id(worker.chunk) for worker in workers if worker.chunk is not None]
+    free = [chunk for chunk in waiting if not chunk.is_done and id(chunk) not in taken]
+    if suspect := next((chunk for chunk in waiting if chunk.alone), None):
+        if taken:
+            return
+        _stop(workers)
+        workers.clear()
+        free = [suspect]
+    for chunk in free:
         idle = next((worker for worker in workers if worker.chunk is None), None)
         if idle is None and len(workers) == count:
             return
@@ -200,17 +226,21 @@ def _collect(workers: list[_Worker], refuse: Callable[[Any, str], Any], bounds: 
             failure, results = worker.pipe.recv()
         except (EOFError, OSError) as error:
             workers.remove(worker)
-            number, reason = worker.current.value, _explain(worker.end(), bounds)
+            number, status = worker.current.value, worker.end()
+            reason = _explain(status, bounds)
             if number < 0:
                 raise PipelineError(
                     f"a worker process ended before its first file ({reason}): free memory, and run it again"
                 ) from error
-            chunk.results[number] = refuse(chunk.items[number], reason)
+            if status in _FROM_OUTSIDE and number not in chunk.suspects:
+                chunk.suspects.add(number)
+            else:
+                chunk.results[number] = refuse(chunk.items[number], reason)
             continue
         if failure is not None:
             raise failure
         chunk.results.update(results)
-        if chunk.is_done:
+        if worker.given <= chunk.results.keys():
             worker.chunk = None
 
 

@@ -64,12 +64,19 @@ def inspect_image(
         (width, height), mode = opened.size, opened.mode
         image, orientation = decode_opened(opened, _CHECK_SIDE, value_range)
         if refuse_constant or image.mode not in ("RGB", "L") or "transparency" in image.info:
-            bands = _to_rgb(image).split()  # what fails here would fail in preprocess
-            if refuse_constant and all(low == high for low, high in (band.getextrema() for band in bands)):
-                raise BadImageError(
-                    f"constant: after decoding all pixels are {tuple(b.getpixel((0, 0)) for b in bands)}"
-                )
+            rgb = _to_rgb(image)  # what fails here would fail in preprocess
+            if refuse_constant and (colour := _find_colour(rgb)):
+                # A JPEG may have been decoded at a smaller scale, where fine textures have one colour.
+                is_scaled = rgb.size != (width, height)
+                if not is_scaled or (colour := _find_colour(decode_original(data, value_range=value_range))):
+                    raise BadImageError(f"constant: after decoding all pixels are {colour}")
         return ImageFacts(*((height, width) if orientation in (5, 6, 7, 8) else (width, height)), mode)
+
+
+def _find_colour(image: Image.Image) -> tuple[object, ...] | None:
+    """The colour that all pixels have; None if they differ. image: RGB."""
+    extrema = [band.getextrema() for band in image.split()]
+    return tuple(low for low, _ in extrema) if all(low == high for low, high in extrema) else None
 
 
 def _check_size(opened: Opened, min_side: int, max_megapixels: float) -> None:

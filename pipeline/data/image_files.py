@@ -1,12 +1,14 @@
 """Pictures that are in no data set, decoded as in training, with a bounded number in memory. `picture_paths` finds them."""
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+from unicodedata import normalize
 
 import numpy as np
 
@@ -177,7 +179,9 @@ def explain_error(error: OSError) -> str:
     return known.get(error.errno or 0, f"not readable: {error.strerror}")
 
 
-def label_by_folder(path: str, class_names: Iterable[str]) -> str:
-    """The class that the nearest of the folders above a file is named after; empty if none is named after a class."""
-    known = set(class_names)
-    return next((part for part in reversed(Path(path).parts[:-1]) if part in known), "")
+def label_by_folder(path: str, class_names: Iterable[str], renamed: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The class that the nearest of the folders above a file is named after, in any Unicode form, as in a source; empty if none
+    is. renamed: names that classes had before prune.merge_classes to those that they have."""
+    classes = set(class_names)
+    known = {old: new for old, new in renamed.items() if new in classes} | {name: name for name in classes}
+    return next((known[part] for part in reversed(Path(normalize("NFC", path)).parts[:-1]) if part in known), "")

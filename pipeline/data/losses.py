@@ -94,6 +94,18 @@ def find_conflicts(manifest: pd.DataFrame) -> list[Conflict]:
     ]
 
 
+def describe_conflicts(conflicts: list[Conflict], manifest: pd.DataFrame, rule: str) -> Iterator[str]:
+    """A line for all of them; if they are dropped, one also for each class that this costs pictures, or all of them.
+
+    manifest, rule: as `settle_conflicts` takes them.
+    """
+    if conflicts:
+        yield f"{len(conflicts)} picture(s) with the same bytes under two labels, such as {conflicts[0]}"
+    if conflicts and rule == "drop":
+        left, dropped = settle_conflicts(manifest, pd.DataFrame(columns=QUARANTINE_COLUMNS), conflicts, rule)
+        yield from describe_losses(find_losses(left, dropped), left, dropped)
+
+
 def settle_conflicts(
     manifest: pd.DataFrame, quarantine: pd.DataFrame, conflicts: list[Conflict], rule: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -31,10 +31,9 @@ def rename_classes(labels: pd.Series, *, drop_classes: Iterable[str], merge_clas
     or that would have to go two ways.
     """
     known = sorted(label for label in labels.unique() if label)
-    written = make_class_names(merge_classes)
-    if line := describe_rewritten(written, "names in prune.merge_classes"):
+    if line := describe_rewritten(make_class_names(merge_classes), "names in prune.merge_classes"):
         logger.warning(line)
-    new_names = _invert({written[new]: olds for new, olds in merge_classes.items()})
+    new_names = invert_merges(merge_classes)
     dropped = set(drop_classes)
     for key, name in [*(("drop_classes", n) for n in sorted(dropped)), *(("merge_classes", n) for n in new_names)]:
         if name not in known:
@@ -45,16 +44,15 @@ def rename_classes(labels: pd.Series, *, drop_classes: Iterable[str], merge_clas
     return labels.map(lambda label: pd.NA if label in dropped else new_names.get(label, label))
 
 
-def _invert(merge_classes: dict[str, list[str]]) -> dict[str, str]:
-    """Old name to new name."""
+def invert_merges(merge_classes: dict[str, list[str]]) -> dict[str, str]:
+    """Old name to new name, as `rename_classes` writes it. Raises PipelineError for an old one that goes into two."""
+    written = make_class_names(merge_classes)
     new_names: dict[str, str] = {}
-    for new, olds in merge_classes.items():
-        for old in olds:
-            if old in new_names:
-                raise PipelineError(
-                    f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected only one of them"
-                )
-            new_names[old] = new
+    for new, old in ((written[new], old) for new, olds in merge_classes.items() for old in olds):
+        if new_names.setdefault(old, new) != new:
+            raise PipelineError(
+                f"prune.merge_classes: {old!r} goes into both {new_names[old]!r} and {new!r}: expected only one of them"
+            )
     return new_names
 
 

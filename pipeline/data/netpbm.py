@@ -1,4 +1,4 @@
-"""PGM and PPM of 16 bits per sample: Pillow cuts such colours to 8 bits, and says that such grey has 32.
+"""Binary PGM and PPM of 16 bits per sample: Pillow cuts such colours to 8 bits, and says that such grey has 32.
 
 The formats: https://netpbm.sourceforge.net/doc/ppm.html and pgm.html.
 """

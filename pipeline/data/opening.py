@@ -180,6 +180,10 @@ def decode_opened(opened: Opened, side: int, value_range: ValueRange) -> tuple[I
 
 def _reduce_grey(image: Image.Image, value_range: ValueRange) -> Image.Image:
     values = np.asarray(image)
+    if (
+        image.format == "PPM" and image.mode == "I"
+    ):  # plain PGM: Pillow has scaled it to 65535, whatever its mode can hold
+        values = values.astype(np.uint16)
     reduced = Image.fromarray(to_eight_bits(values, value_range))
     key = image.info.get("transparency")
     if isinstance(key, int):  # of a PNG: the value of transparent pixels, which may share their eight bits with others

@@ -1,8 +1,9 @@
 """Images that are in no split: a model's predictions, and the distance from its training images. Imports TensorFlow."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from pipeline.config.sections import Params
 from pipeline.data.batches import read_batches
 from pipeline.data.image_files import Decoding, Picture, decode_as_trained, label_by_folder, load_pictures
+from pipeline.data.manifest import invert_merges
 from pipeline.data.picture_paths import list_pictures
 from pipeline.evaluation.temperature import apply_temperature
 from pipeline.models.contract import Contract
@@ -97,23 +99,35 @@ def judge_outside(model: keras.Model, contract: Contract, params: Params) -> pd.
         decoding=decode_as_trained(contract, params.prune),
         class_names=contract.class_names,
         temperature=contract.temperature,
+        renamed=invert_merges(_find_merges(params)),
     )
 
 
+def _find_merges(params: Params) -> dict[str, list[str]]:
+    merges = params.prune.merge_classes
+    return params.source_settings.merge_classes if merges is None else merges
+
+
 def judge_pictures(
-    model: keras.Model, folder: Path | None, *, decoding: Decoding, class_names: list[str], temperature: float
+    model: keras.Model,
+    folder: Path | None,
+    *,
+    decoding: Decoding,
+    class_names: list[str],
+    temperature: float,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """COLUMNS, and `p:<class>` for each class: one row per image below `folder`, names relative to it; None: no rows.
 
-    label: the class after which one of its folders is named, or empty. confidence: calibrated. distance: see Neighbourhood;
-    is_far: above 1. reason: why a file can't be used; its other columns are empty then.
+    label, renamed: see `label_by_folder`. confidence: calibrated. distance: see Neighbourhood; is_far: above 1. reason: why a
+    file can't be used; its other columns are empty then.
     """
     if folder is None:
         return make_empty_table(class_names)
     apply, neighbourhood = freeze(model), fit_neighbourhood(model)
     rows = []
     for chunk in in_chunks(load_pictures(list_pictures(folder), decoding), _BATCH):
-        rows += _judge(chunk, folder, apply, neighbourhood, class_names, temperature)
+        rows += _judge(chunk, folder, apply, neighbourhood, class_names, temperature, renamed)
     return pd.DataFrame(rows, columns=make_empty_table(class_names).columns)
 
 
@@ -124,11 +138,12 @@ def _judge(
     neighbourhood: Neighbourhood,
     class_names: list[str],
     temperature: float,
+    renamed: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {
         picture.path: {
             "name": (name := readable_name(Path(picture.path).relative_to(folder).as_posix())),
-            "label": label_by_folder(name, class_names),
+            "label": label_by_folder(name, class_names, renamed),
             "reason": picture.reason,
         }
         for picture in chunk

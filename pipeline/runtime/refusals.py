@@ -72,6 +72,11 @@ def _explain_path(error: OSError) -> str | None:
             return f"{name} is not here: expected what an earlier stage writes; run `dvc repro`"
         case errno.ENOENT if name:
             return f"{name} does not exist, or was removed meanwhile"
+        case errno.EIO | errno.ESTALE | errno.ETIMEDOUT | errno.ENOTCONN | errno.EHOSTDOWN | errno.EHOSTUNREACH:
+            said = os.strerror(error.errno)
+            return (
+                f"a disk or the network failed{where}, which said {said!r}: check it, or mount it anew, and run again"
+            )
     return None
 
 

@@ -381,6 +381,28 @@ class TestConflicts:
         }
 
     @pytest.mark.usefixtures("twins")
+    def test_that_are_dropped_are_named_by_class(self, project, caplog):
+        project.set(prune__conflicts="drop", prune__max_loss=0.0)
+        prune()
+        reason = "the first because: conflict: the same bytes under the labels 'cat', 'dog'; see prune.conflicts"
+        assert caplog.messages[1:3] == [
+            f"lost to quarantine: 'dog' 2 of 7 (28.6%), {reason}",
+            f"lost to quarantine: 'cat' 1 of 6 (16.7%), {reason}",
+        ]
+
+    def test_that_cost_a_class_all_of_its_pictures_are_told(self, raw, project, make_image_bytes, caplog):
+        copies = {f"{label}/copy{i}.png": make_image_bytes(seed=i) for label in ("dog", "eel") for i in range(3)}
+        raw(copies | {"eel/bad.png": b"bad"}, cat=5, dog=5)
+        project.set(prune__conflicts="drop")
+        prune()
+        assert classes() == {"cat": 5, "dog": 5}
+        assert (
+            "class 'eel' is left out: none of its files can be used, the first because: conflict: the same bytes under the "
+            "labels 'dog', 'eel'; see prune.conflicts"
+        ) in caplog.messages
+        assert sum("'dog' 3 of 8" in message for message in caplog.messages) == 1
+
+    @pytest.mark.usefixtures("twins")
     def test_are_an_error_on_demand(self, project):
         project.set(prune__conflicts="error")
         assert "1 picture(s) have the same bytes under two labels: expected one label each" in refusal(project)

@@ -1,7 +1,8 @@
 import pytest
+import yaml
 
 from pipeline.config.families import FAMILIES
-from pipeline.config.reader import load_params, load_published_recipe, read_file, read_params
+from pipeline.config.reader import load_params, load_published_recipe, parse_yaml, read_file, read_params
 from pipeline.config.recipe_sections import Augment
 from pipeline.config.recipes import averages_mirrors, find_cut, list_features
 from pipeline.config.sources import SOURCES
@@ -601,6 +602,49 @@ class TestOverrides:
         with pytest.raises(PipelineError) as caught:
             load_params(overrides={name: value})
         assert str(caught.value) == line
+
+
+class TestWords:
+    """What a plain word in params.yaml is: a class may have any name."""
+
+    @pytest.mark.parametrize(
+        "name",
+        ["16:9", "12:30", "1:30.5", "07", "010", "1_000", "+1", "0x10", "0b11", "-0", "1_0.5", "no", "2021-05-01"],
+    )
+    def test_what_is_not_written_as_numbers_are_is_a_name(self, name):
+        assert parse_yaml(f"a: [{name}]\n{name}: 1") == {"a": [name], name: 1}
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [
+            ("0", 0),
+            ("7", 7),
+            ("-12", -12),
+            ("1000", 1000),
+            ("0.5", 0.5),
+            (".5", 0.5),
+            ("3.", 3.0),
+            ("1.5e+3", 1500.0),
+        ],
+    )
+    def test_numbers_are_numbers(self, text, number):
+        found = parse_yaml(f"a: {text}")["a"]
+        assert found == number
+        assert type(found) is type(number)
+
+    def test_the_delivered_file_is_read_as_any_yaml_reader_reads_it(self):
+        text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+        assert parse_yaml(text) == yaml.safe_load(text)
+
+    def test_classes_that_differ_as_text_only_are_told_apart(self, project):
+        file = project.folder / "params.yaml"
+        before, mark, prune = file.read_text().partition("\nprune:")
+        prune = prune.replace("  drop_classes: null", "  drop_classes: [010, 16:9, 8]", 1)
+        prune = prune.replace("  max_images_per_class: null", "  max_images_per_class: {010: 5, 8: 6}", 1)
+        file.write_text(before + mark + prune)
+        prune = load_params().prune
+        assert prune.drop_classes == ["010", "16:9", "8"]
+        assert prune.max_images_per_class == {"010": 5, "8": 6}
 
 
 class TestReading:

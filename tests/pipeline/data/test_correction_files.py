@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,9 +144,21 @@ class TestLocate:
             locate_corrections("relabel", path)
         name = Path(path).name
         assert str(caught.value) == (
-            f"prune.relabel {path!r} is a file that the pipeline writes: expected one of your own, as the next run would "
-            f"replace this one; copy it (cp {path} {name}) and name the copy: prune.relabel={name}"
+            f"prune.relabel {path!r} is an output of the pipeline, or lies in one: expected a file of your own elsewhere, as a "
+            f"run replaces what is there; copy it (cp {path} {name}) and name the copy: -S prune.relabel={name}"
         )
+
+    @pytest.mark.usefixtures("project")
+    def test_the_way_out_can_be_pasted_whatever_the_name(self):
+        Path("metrics").mkdir()
+        Path("metrics/my fixes.csv").write_text("name,correct_label\na.png,dog\n")
+        with pytest.raises(PipelineError) as caught:
+            locate_corrections("relabel", "metrics/my fixes.csv")
+        copy, _, setting = str(caught.value).partition("copy it (")[2].partition(") and name the copy: ")
+        subprocess.run(["/bin/sh", "-c", copy], check=True)
+        assert Path("my fixes.csv").read_bytes() == Path("metrics/my fixes.csv").read_bytes()
+        option, value = shlex.split(setting)
+        assert (option, value) == ("-S", 'prune.relabel="my fixes.csv"')
 
     def test_so_is_a_link_to_it_and_what_is_a_link_to_the_cache(self, project):
         (project.folder / "metrics").mkdir()
@@ -153,7 +167,7 @@ class TestLocate:
         (project.folder / "metrics/label_issues.csv").symlink_to("../.dvc/cache/00")
         (project.folder / "mine.csv").symlink_to("metrics/label_issues.csv")
         for path in ("metrics/label_issues.csv", "mine.csv"):
-            with pytest.raises(PipelineError, match="is a file that the pipeline writes"):
+            with pytest.raises(PipelineError, match="is an output of the pipeline, or lies in one"):
                 locate_corrections("relabel", path)
 
     @pytest.mark.parametrize(("path", "words"), [("no.csv", "does not exist"), ("data", "is not a file")])

@@ -105,6 +105,33 @@ class TestPictures:
     def test_without_bytes_have_no_image_id(self):
         assert Corrected(exclude="train/cat/bad.txt").run()["image_id"].tolist() == [""]
 
+    @pytest.mark.parametrize(
+        ("name", "reason"), [("stray.png", "lies in no class folder"), ("train/cat/bad.txt", "no picture")]
+    )
+    def test_that_the_source_can_not_give_get_no_label(self, name, reason):
+        save_raw(
+            [
+                RawImage("cat/1.png", "cat", "", b"1"),
+                RawImage("dog/1.png", "dog", "", b"2"),
+                RawImage("train/cat/bad.txt", "cat", "", None, "no picture"),
+                RawImage("stray.png", "", "", None, "lies in no class folder"),
+            ],
+            {"source": "folder"},
+        )
+        assert Corrected(relabel=f"name,label\ncat/1.png,dog\n{name},dog\n").refusal() == (
+            f"prune.relabel 'relabel.csv', row 3: '{name}' can't get the label 'dog': expected a picture that the "
+            f"source can give; received one that is not used: {reason}; mend or move the file, or delete the row"
+        )
+
+    def test_that_the_source_can_not_give_keep_their_label_or_are_left_out(self):
+        assert Corrected(relabel="name,label\ntrain/cat/bad.txt,cat\n").run()["action"].tolist() == ["keep"]
+        assert Corrected(relabel="name,label\ntrain/cat/bad.txt,-\n").run()["action"].tolist() == ["exclude"]
+        out = Corrected(relabel="name,label\ntrain/cat/bad.txt,eel\n")
+        out.run(drop=("eel",))
+        assert pd.isna(out.labels["train/cat/bad.txt"])
+        both = Corrected(exclude="train/cat/bad.txt\n", relabel="name,label\ntrain/cat/bad.txt,dog\n")
+        assert both.run()["action"].tolist() == ["exclude"]
+
     def test_that_are_unknown_are_refused_with_the_nearest_name(self):
         assert Corrected(exclude="train/cat/1.png\n\ntrain/cat/7.png").refusal() == (
             "prune.exclude 'exclude.csv', row 3: there is no picture 'train/cat/7.png' (correct or delete the row): "
@@ -189,6 +216,15 @@ class TestLabels:
             "prune.relabel 'relabel.csv', row 2: there is no class 'dgo' (write - to leave the picture out): "
             "did you mean dog?"
         )
+
+    def test_may_have_blanks_around_that_no_table_keeps(self):
+        images = [RawImage(f"{label}/1.png", label, "", label.encode()) for label in ("cat ", "dog", " eel", " eel  ")]
+        save_raw(images, {"source": "folder"})
+        for text in ("name,label\ndog/1.png,cat\n", 'name,correct_label\ndog/1.png,"cat "\n'):
+            assert Corrected(relabel=text).run()["new_label"].tolist() == ["cat "]
+        assert "there is no class 'eel'" in Corrected(relabel="name,label\ndog/1.png,eel\n").refusal()
+        merged = Corrected(relabel="name,label\ndog/1.png,cat\n")
+        assert merged.run(merge={"pet": ["cat "]})["new_label"].tolist() == ["pet"]
 
     def test_a_hyphen_leaves_the_picture_out(self):
         corrected = Corrected(relabel="name,correct_label\ntrain/cat/1.png,-\n")

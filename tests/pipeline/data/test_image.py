@@ -297,6 +297,21 @@ class TestBadFiles:
                 inspect_image(make_image_bytes(colours, mode=mode), **strict)
         assert inspect_image(make_image_bytes(seed=1), **strict) == ImageFacts(32, 24, "RGB")
 
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    @pytest.mark.parametrize("is_fine", [True, False])
+    def test_not_a_large_jpeg_of_fine_texture(self, mode, is_fine):
+        """Which is checked at an eighth of its size, where it is flat."""
+        rows, columns = np.indices((1024, 1024))
+        board = ((rows + columns) % 2 * 255).astype(np.uint8) if is_fine else np.full((1024, 1024), 127, np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(board).convert(mode).save(file, "JPEG", quality=95)
+        strict = {"min_side": 8, "max_megapixels": 2.0, "refuse_constant": True}
+        if is_fine:
+            assert inspect_image(file.getvalue(), **strict) == ImageFacts(1024, 1024, mode)
+        else:
+            with pytest.raises(BadImageError, match=r"^constant: after decoding all pixels are \(127, 127, 127\)$"):
+                inspect_image(file.getvalue(), **strict)
+
     @pytest.mark.parametrize(
         ("kind", "mode", "weight"), [("PNG", "RGB", 1), ("JPEG", "RGB", 1), ("PNG", "RGBA", 2), ("WEBP", "RGB", 2)]
     )

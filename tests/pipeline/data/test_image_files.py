@@ -251,5 +251,22 @@ class TestLabelling:
     def test_the_label_is_the_nearest_folder_named_after_a_class(self, path, label):
         assert label_by_folder(path, ["cat", "dog", "it's, a", "猫"]) == label
 
+    def test_a_folder_of_another_unicode_form_is_named_after_the_class_as_in_a_source(self):
+        assert label_by_folder("Ba\u0308ume/1.png", ["B\u00e4ume", "Meer"]) == "B\u00e4ume"
+
+    @pytest.mark.parametrize(
+        ("path", "label"),
+        [
+            ("Ka\u0308fer/1.png", "insect"),
+            ("insect/1.png", "insect"),
+            ("cat/1.png", "cat"),  # two classes that changed names: those after it count
+            ("dog/1.png", "dog"),
+            ("gone/1.png", ""),
+        ],
+    )
+    def test_a_folder_may_be_named_as_before_merging(self, path, label):
+        renamed = {"K\u00e4fer": "insect", "cat": "dog", "dog": "cat", "gone": "a class without pictures"}
+        assert label_by_folder(path, ["insect", "cat", "dog"], renamed) == label
+
     def test_without_classes_there_is_no_label(self):
         assert label_by_folder("cat/1.png", []) == ""

@@ -81,6 +81,10 @@ class TestRenameClasses:
     def test_a_class_can_not_be_merged_into_two(self):
         assert "'ice' goes into both 'a' and 'b'" in self.refusal(merge_classes={"a": ["ice"], "b": ["ice", "sea"]})
 
+    def test_new_names_that_are_written_alike_are_one(self):
+        two = {"W\u00e4rme": ["sea"], "Wa\u0308rme": ["ice", "sea"]}
+        assert self.rename(merge_classes=two) == ["W\u00e4rme", "W\u00e4rme", "snow", "W\u00e4rme", "road"]
+
     def test_a_class_can_not_be_dropped_and_merged(self):
         line = self.refusal(drop_classes=["ice"], merge_classes={"cold": ["ice", "snow"]})
         assert "'ice' is in both drop_classes and merge_classes: expected only one of them" in line

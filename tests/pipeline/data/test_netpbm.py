@@ -48,6 +48,15 @@ class TestRange:
         assert decode(data).max() == 100
 
 
+@pytest.mark.parametrize("value_range", ["auto", "full", "minmax"])
+@pytest.mark.parametrize(("top", "most"), [(65535, 65535), (4095, 65535), (4095, 4095), (1023, 4095), (300, 300)])
+def test_grey_that_is_written_as_text_is_as_the_same_in_binary(top, most, value_range):
+    values = np.rint(RAMP * top).astype(int)
+    plain = f"P2\n{SIDE} {SIDE}\n{most}\n{' '.join(map(str, values.ravel()))}\n".encode()
+    assert np.abs(decode(plain, value_range) - decode(write(values, most), value_range).astype(int)).max() <= 1
+    assert len(np.unique(decode(plain, value_range))) > 10
+
+
 class TestHeader:
     @pytest.mark.parametrize("between", [" ", "\r\n", " \t\n ", "\n# a comment\n", " # one\n#two 9 9\n", "\n#\r"])
     def test_blanks_and_comments_stand_between_its_fields(self, between):

@@ -2,6 +2,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline.config.reader import load_params
 from pipeline.data.image import decode_image
 from pipeline.data.image_files import Decoding
 from pipeline.models.build import build_model
@@ -342,6 +344,25 @@ class TestTable:
         table = judge(colour_model, pictures(**{"notes.txt": b"hello"}))
         assert len(table) == 0
         assert table.columns.tolist()[-3:] == ["p:red", "p:green", "p:blue"]
+
+    def test_folders_named_as_before_merging_have_the_label_after_it(self, colour_model, pictures):
+        from pipeline.evaluation.out_of_distribution import judge_pictures
+
+        folder = pictures(**{"crimson/a.png": IMAGES[0], "green/b.png": IMAGES[0]})
+        table = judge_pictures(
+            colour_model, folder, decoding=DECODING, class_names=NAMES, temperature=1.0, renamed={"crimson": "red"}
+        )
+        assert table["label"].tolist() == ["red", "green"]
+
+    @pytest.mark.parametrize("section", ["prune", "sources__folder"])
+    def test_what_was_merged_is_what_prune_merged(self, project, monkeypatch, section):
+        from pipeline.evaluation import out_of_distribution
+
+        project.set(data__source="folder", **{f"{section}__merge_classes": {"red": ["crimson", "Ka\u0308fer"]}})
+        monkeypatch.setattr(out_of_distribution, "judge_pictures", lambda *_, **options: options["renamed"])
+        contract = SimpleNamespace(class_names=NAMES, temperature=1.0, image_size=32, resize="stretch", range="auto")
+        found = out_of_distribution.judge_outside(None, contract, load_params())
+        assert found == {"crimson": "red", "K\u00e4fer": "red"}
 
     def test_no_folder_gives_an_empty_one(self, colour_model):
         from pipeline.evaluation.out_of_distribution import judge_pictures, make_empty_table

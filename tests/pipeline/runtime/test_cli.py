@@ -45,6 +45,7 @@ def test_a_successful_verb_prints_nothing_on_stderr(capsys):
         (FileNotFoundError(errno.ENOENT, "No such file", b"cat.png"), 1, "error: cat.png does not exist"),
         (MemoryError("Unable to allocate 9 GB"), 1, "out of memory (Unable to allocate 9 GB): "),
         (MemoryError(), 1, "out of memory: "),
+        (OSError(errno.EIO, "a broken disk"), 1, "error: a disk or the network failed, which said "),
     ],
 )
 def test_an_error_that_the_user_can_fix_ends_in_one_line_and_a_status(capsys, error, status, line):
@@ -69,7 +70,7 @@ class TestFileToWrite:
             file_to_write(name)
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "a broken disk"), FileNotFoundError()])
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "a bug"), FileNotFoundError()])
 def test_any_other_error_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         report_errors(raising(error))

@@ -72,6 +72,10 @@ def test_a_database_that_cannot_be_written_is_recognised(said):
         (errno.EACCES, "no permission (a/b): change the mode or the owner"),
         (errno.EFBIG, "the file is larger than this user may write (a/b): raise the limit"),
         (errno.EMFILE, "too many open files (a/b): raise the limit"),
+        (errno.EIO, "a disk or the network failed (a/b), which said 'Input/output error': check it, or mount it anew"),
+        (errno.ESTALE, "a disk or the network failed (a/b), which said "),
+        (errno.ETIMEDOUT, "a disk or the network failed (a/b), which said "),
+        (errno.ENOTCONN, "a disk or the network failed (a/b), which said "),
     ],
 )
 def test_other_refusals_say_what_to_do(number, said):
@@ -82,7 +86,7 @@ def test_other_refusals_say_what_to_do(number, said):
     "error",
     [
         ValueError("a bug"),
-        OSError(errno.EIO, "a broken disk"),
+        OSError(errno.EBADF, "a bug"),
         caused(KeyError("a bug"), FileNotFoundError(errno.ENOENT, "No such file", "a"), said=False),
         caused(KeyError("a bug"), PermissionError(errno.EACCES, "Permission denied", "a")),
     ],

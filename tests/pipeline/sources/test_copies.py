@@ -9,7 +9,7 @@ from pipeline.sources.tree import build_tree
 
 
 def find(paths: list[str], size: int = 900) -> tuple[str, list[str], bool] | None:
-    found = find_nested_copy(build_tree(sorted(paths)), Contents(dict.fromkeys(paths, size), lambda path: size))
+    found = find_nested_copy(build_tree(sorted(paths)), Contents(dict.fromkeys(paths, size), lambda _: size))
     return found and (found[0].path, [folder.path for folder in found[1]], found[2])
 
 
