@@ -132,7 +132,8 @@ def _check_rules(resolved: Mapping[str, Any]) -> None:
     """Raises PipelineError for settings that contradict each other."""
     tuning = resolved.get("fine_tune", {})
     for place, settings in (("", resolved), ("fine_tune.", tuning)):
-        kind = (settings.get("schedule") or {}).get("kind")
+        inherited = resolved if settings.get("epochs") else {}  # a schedule of null is that of the head
+        kind = (settings.get("schedule") or inherited.get("schedule") or {}).get("kind")
         if kind in _OF_EVERY_STEP and settings["reduce_lr"]["patience"] is not None:
             raise PipelineError(
                 f"{place}schedule.kind {kind} sets the learning rate of every step: expected {place}reduce_lr.patience null "

@@ -265,7 +265,7 @@ def _enter_root(kept: dict[str, str], root: str, where: str, left_out: LeftOut) 
 def _find(root: Folder, path: str | None) -> Folder:
     """The folder at data.root, whatever the Unicode form of its name."""
     folder = root
-    for part in PurePosixPath(path or "").parts:
+    for part in PurePosixPath((path or "").replace("\\", "/")).parts:  # as `_enter_root` reads it
         same = [child for child in folder.folders.values() if normalize("NFC", child.name) == normalize("NFC", part)]
         folder = max(same, key=lambda child: child.count) if same else folder
     return folder

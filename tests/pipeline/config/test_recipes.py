@@ -140,6 +140,16 @@ class TestTrain:
         line = refusal(change("train.schedule.kind", "one_cycle", "train.reduce_lr.patience", 2))
         assert line.startswith("underfit: schedule.kind one_cycle sets the learning rate of every step: expected ")
 
+    def test_so_it_is_for_one_that_fine_tuning_has_from_the_head(self, change):
+        recipe = "recipes.efficientnet_lite0_fine_tuned"
+        rules = (f"{recipe}.schedule.kind", "cosine", f"{recipe}.reduce_lr.patience", None)
+        rules += ("families", ["efficientnet_lite0_fine_tuned"])
+        tuning = (f"{recipe}.fine_tune.schedule", None, f"{recipe}.fine_tune.reduce_lr.patience", 3)
+        line = refusal(change(*rules, *tuning))
+        assert "fine_tune.schedule.kind cosine sets the learning rate of every step" in line
+        params = load_params(change(*rules, *tuning[:2], f"{recipe}.fine_tune.reduce_lr.patience", None))
+        assert resolve_family(params, "efficientnet_lite0_fine_tuned").schedule.kind == "cosine"
+
     @pytest.mark.parametrize(
         "names", [("train", "train"), ("recipes.optimized", "train"), ("train", "recipes.optimized")]
     )

@@ -30,8 +30,8 @@ RESIZED = {"input_size": 32, "augment": {"flip": "horizontal", "rotation": 0.1}}
 
 
 @cache
-def build(family: str) -> Any:
-    return build_model(family, image_size=size_of(family), num_classes=NUM_CLASSES)
+def build(family: str, **settings: Any) -> Any:
+    return build_model(family, image_size=size_of(family), num_classes=NUM_CLASSES, **settings)
 
 
 def size_of(family: str) -> int:
@@ -118,6 +118,13 @@ class TestHeatMaps:
     )
     def test_it_has_the_size_of_the_last_convolution(self, family, side):
         assert explain(build(family), noise(), CLASSES).shape == (COUNT, side, side)
+
+    def test_so_it_does_where_svc_votes_on_a_backbone(self):
+        """In double precision, unlike the layers before."""
+        model = build("efficientnet_lite0_svm", solver="svc")
+        heat = explain(model, noise(), CLASSES)
+        assert heat.shape == (COUNT, 2, 2)
+        assert np.isfinite(heat).all()
 
     def test_a_network_behind_layers_that_resize_has_one(self):
         model = build_model("overfit", image_size=SIZE, num_classes=NUM_CLASSES, width=0.25, **RESIZED)
