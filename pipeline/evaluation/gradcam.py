@@ -57,7 +57,9 @@ def compute_heat_maps(model: keras.Model, images: np.ndarray, classes: np.ndarra
     )  # outside the tape, which would record all layers before
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        features = tf.cast(to_features([maps, *earlier], training=False), last.kernel.dtype)  # SVC votes in double precision
+        features = tf.cast(
+            to_features([maps, *earlier], training=False), last.kernel.dtype
+        )  # SVC votes in double precision
         logits = tf.matmul(features, last.kernel) + last.bias
         is_chosen = tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False)
         others = tf.reduce_logsumexp(tf.where(is_chosen, -np.inf, logits), axis=1)

@@ -4,13 +4,15 @@ dealt out at random; and who does better. Pure."""
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from pipeline.config.types import Measure
 from pipeline.evaluation.dealing import deal_answers
 from pipeline.evaluation.intervals import LEVEL
 from pipeline.evaluation.measures import compute_p, count_images_needed, measure_images
 from pipeline.training.scores import DIGITS
+
+_LEVEL, _POWER = 0.975, 0.8  # of the test that `_count_images` is for
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def compare_with_guessing(
     p += [_compare_with_constant(measure, mine, theirs)] if mean < other else []
     needed = None
     if value > max(other, mean):
-        needed = dealt.count_images_needed(mine) if dealt and mean >= other else count_images_needed(mine, theirs)
+        is_dealt = dealt is not None and mean >= other
+        needed = dealt.count_images_needed(mine) if is_dealt and dealt else _count_images(measure, mine, theirs)
     return Versus(value, max(other, mean), round(float(max(p)), 8), needed, mean >= other)
 
 
@@ -74,6 +77,16 @@ def _compare_with_constant(measure: Measure, mine: np.ndarray, theirs: np.ndarra
     if measure == "accuracy":
         return float(binomtest(int(mine.sum()), len(mine), float(theirs.mean())).pvalue)
     return compute_p(mine, theirs)
+
+
+def _count_images(measure: Measure, mine: np.ndarray, theirs: np.ndarray) -> int | None:
+    """How many images `_compare_with_constant` would need: for accuracy, those of a test of one share against a known one
+    (Fleiss 2003, section 2.4)."""
+    if measure != "accuracy":
+        return count_images_needed(mine, theirs)
+    share, known = mine.mean(), theirs.mean()
+    spreads = norm.ppf(_LEVEL) * np.sqrt(known * (1 - known)) + norm.ppf(_POWER) * np.sqrt(share * (1 - share))
+    return int(np.ceil((spreads / (share - known)) ** 2))
 
 
 def measure_guess(

@@ -14,6 +14,7 @@ from pipeline.runtime.processes import map_ahead
 
 _BATCH = 32  # images; only speed and memory depend on it
 _ROWS = 4096  # features, likewise
+_NUMBERS = 1 << 18  # rows times classes at a time
 _CHECKED, _TOLERANCE = 32, 1e-2  # images, and probability: features in float16 change it by less
 
 
@@ -61,7 +62,9 @@ def predict_features(
 
 
 def _apply_head(head: keras.Model, rows: Rows) -> np.ndarray:
-    parts = np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // _ROWS)))
+    # The distances of "none of these" are 64 numbers for each row and class, of which Keras keeps two copies.
+    most = min(_ROWS, max(1, _NUMBERS // head.output_shape[-1]))
+    parts = np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // most)))
     # Called eagerly: two dense layers are done before Keras' own `predict` has traced them.
     return np.concatenate([head(rows.take(part), training=False).numpy() for part in parts])
 

@@ -26,9 +26,10 @@ class EpochKeeper(keras.callbacks.EarlyStopping):
         self._keeps_last, self.kept_epoch = rule.restore == "last", 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.restore_best_weights = True  # without it, Keras would not note them
-        super().on_epoch_end(epoch, logs)
         is_good = all(np.isfinite((logs or {}).get(name, np.nan)) for name in ("loss", "val_loss"))
+        self.restore_best_weights = True  # without it, Keras would not note them
+        if is_good:  # accuracy is a number whatever the loss, and guesses may be right more often than before
+            super().on_epoch_end(epoch, logs)
         self.restore_best_weights = not (self._keeps_last and is_good)
         self.kept_epoch = self.best_epoch if self.restore_best_weights else epoch
 

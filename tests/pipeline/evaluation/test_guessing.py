@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from pipeline.evaluation.guessing import compare_with_guessing, guess, measure_guess
@@ -62,7 +63,17 @@ class TestComparison:
         labels = np.array([0, 1, 1, 1, 1])
         versus = compare_with_guessing("accuracy", labels, make_probabilities(labels, 2), np.array([0.2, 0.8]))
         assert (versus.value, versus.guess, versus.is_better) == (1, 0.8, False)
-        assert 30 <= versus.images_needed <= 50
+        assert versus.images_needed == pytest.approx(16, abs=2)
+
+    def test_so_many_would_show_the_difference_in_four_of_five_tests(self):
+        """Of 200 images, 150 right, where one answer is right for 140."""
+        labels = np.array([0] * 140 + [1] * 60)
+        found = make_probabilities(np.array([0] * 190 + [1] * 10), 2)
+        versus = compare_with_guessing("accuracy", labels, found, np.array([0.7, 0.3]))
+        assert not versus.is_better
+        right = np.random.default_rng(1).binomial(versus.images_needed, 0.75, 1000)
+        shown = sum(binomtest(int(count), versus.images_needed, 0.7).pvalue < 0.05 for count in right)
+        assert 760 <= shown <= 840
 
     def test_which_of_equally_frequent_classes_guessing_answers_does_not_matter(self):
         """11 of 32 right, of eight classes: by chance it would be 4, and 11 or more in one of a thousand cases."""

@@ -13,22 +13,31 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 class TestEpochKeeper:
     """Which weights a network has once training has ended."""
 
-    def train(self, losses: list[float], *, restore: str, patience: int | None = None) -> tuple[float, int]:
-        """(the number of the epoch, from 0, whose weights the network has; the one that the record names). losses: of
-        validation, by epoch."""
+    def train(
+        self,
+        losses: list[float],
+        *,
+        restore: str,
+        patience: int | None = None,
+        monitor: str = "val_loss",
+        accuracies: list[float] | None = None,
+    ) -> tuple[float, int]:
+        """(the number of the epoch, from 0, whose weights the network has; the one that the record names). losses, accuracies:
+        of validation, by epoch."""
         import keras
 
         from pipeline.config.recipe_sections import EarlyStopping
         from pipeline.training.early_stopping import EpochKeeper
 
-        rule = EarlyStopping(monitor="val_loss", patience=patience, restore=restore)
+        rule = EarlyStopping(monitor=monitor, patience=patience, restore=restore)
         keeper = EpochKeeper(rule, epochs=len(losses))
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
         callbacks = keras.callbacks.CallbackList([keeper], model=model)
         callbacks.on_train_begin()
         for epoch, loss in enumerate(losses):
             model.layers[0].set_weights([np.full((1, 1), float(epoch), np.float32)])
-            callbacks.on_epoch_end(epoch, {"loss": loss, "val_loss": loss})
+            logs = {"loss": loss, "val_loss": loss, "val_accuracy": accuracies[epoch] if accuracies else 0.0}
+            callbacks.on_epoch_end(epoch, logs)
             if getattr(model, "stop_training", False):
                 break
         callbacks.on_train_end()
@@ -46,6 +55,11 @@ class TestEpochKeeper:
     @pytest.mark.parametrize("restore", ["best", "last"])
     def test_one_whose_loss_is_no_number_is_never_kept(self, restore):
         assert self.train([3.0, 1.0, 2.0, math.nan], restore=restore) == (1, 1)
+
+    @pytest.mark.parametrize("restore", ["best", "last"])
+    def test_even_if_it_guesses_more_images_right(self, restore):
+        losses, accuracies = [3.0, math.nan], [0.2, 0.21]
+        assert self.train(losses, restore=restore, monitor="val_accuracy", accuracies=accuracies) == (0, 0)
 
     @pytest.mark.parametrize("restore", ["best", "last"])
     def test_a_single_epoch_is_both(self, restore):
