@@ -164,7 +164,8 @@ def balance_folds(
     """int (n,), 0 to num_folds - 1: the fold of each image; a group is in one fold, and folds have about as many of each class.
 
     Large groups come first, those of about one size in the order of a seeded hash of their names; each goes to the fold that
-    has least of its classes. Raises PipelineError where a class has fewer groups than there are folds.
+    has least of its classes. Where a fold would lack a class then, groups of scarce classes come first, to folds that lack
+    them. Raises PipelineError where a class has fewer groups than there are folds, and where a fold lacks one all the same.
     """
     counts = _count_labels(pd.Series(labels), pd.Series(groups))
     names = class_names or [f"number {label}" for label in range(max(labels) + 1)]
@@ -179,15 +180,37 @@ def balance_folds(
     rank = dict(zip(counts, hash_uniform(counts, f"fold-{seed}"), strict=True))
     # Sizes by powers of two: else the sizes alone would decide, and the seed nothing.
     order = sorted(counts, key=lambda name: (-sum(counts[name].values()).bit_length(), rank[name]))
+    fold_of, lacking = _place(order, counts, totals, num_folds)
+    if lacking:
+        num_groups = Counter(label for group in counts.values() for label in group)
+        order.sort(key=lambda name: min(num_groups[label] for label in counts[name]))
+        fold_of, lacking = _place(order, counts, totals, num_folds, num_groups)
+    if lacking:
+        raise PipelineError(
+            f"crossval.folds: there are {num_folds}, and one would lack class {names[lacking[0]]}, whose groups of images hold "
+            "other classes as well: expected a class in each fold; lower crossval.folds, or name smaller groups (split.group)"
+        )
+    return np.array([fold_of[group] for group in groups])
+
+
+def _place(
+    order: list[str], counts: dict[str, Amounts], totals: Amounts, num_folds: int, num_groups: Amounts | None = None
+) -> tuple[dict[str, int], list[Any]]:
+    """The fold of each group, and the classes that a fold lacks. num_groups: of each class; with it, a group goes to a fold
+    that lacks its classes, the scarce ones above all."""
     filled = [dict.fromkeys(totals, 0) for _ in range(num_folds)]
     fold_of = {}
-    for group in order:
-        fold_of[group] = min(
-            range(num_folds),
-            key=lambda fold: (_fullness(counts[group], totals, filled[fold]), sum(filled[fold].values())),
+
+    def weigh(group: str, fold: int) -> tuple[float, float, int]:
+        missing = (
+            sum(1 / num_groups[label] for label in counts[group] if not filled[fold][label]) if num_groups else 0.0
         )
+        return -missing, _fullness(counts[group], totals, filled[fold]), sum(filled[fold].values())
+
+    for group in order:
+        fold_of[group] = min(range(num_folds), key=lambda fold: weigh(group, fold))
         _add(filled[fold_of[group]], counts[group])
-    return np.array([fold_of[group] for group in groups])
+    return fold_of, [label for label in totals if not all(amounts[label] for amounts in filled)]
 
 
 def save_groups(splits: pd.DataFrame, folder: Path) -> None:

@@ -160,6 +160,27 @@ class TestFolds:
             assert len(sizes) == 5
             assert sizes.max() < 1.25 * sizes.min()
 
+    def test_a_scarce_class_is_in_every_fold(self):
+        """Sizes alone would put both groups with class 0 beside each other, against the large one."""
+        table = self.balance(("p0", {1: 500}), ("p1", {0: 1, 1: 100}), ("p2", {0: 1, 1: 100}), num_folds=2)
+        assert (table.groupby("label")["fold"].nunique() == 2).all()
+
+    @pytest.mark.parametrize("seed", range(60))
+    def test_no_fold_lacks_a_class_that_has_groups_of_its_own(self, seed):
+        random = np.random.default_rng(seed)
+        sizes = iter(random.integers(1, 30, 99).tolist())
+        several = [random.choice(4, random.integers(1, 4), replace=False).tolist() for _ in range(9)]
+        classes = [*several, *([label] for label in range(4) for _ in range(2))]
+        groups = [(f"p{number}", {label: next(sizes) for label in labels}) for number, labels in enumerate(classes)]
+        table = self.balance(*groups, num_folds=2, seed=seed)
+        assert (table.groupby("label")["fold"].nunique() == 2).all()
+
+    def test_where_a_fold_must_lack_one_that_is_refused(self):
+        """Two groups hold two classes each, and share one of them with a third."""
+        groups = [("p1", {0: 2, 1: 2}), ("p2", {0: 2, 2: 2}), ("p3", {1: 2, 2: 2})]
+        with pytest.raises(PipelineError, match=r"one would lack class number \d, .* lower crossval\.folds"):
+            self.balance(*groups, num_folds=2)
+
     def test_single_images_give_folds_of_equal_size(self):
         sizes = self.balance(*((f"p{i}", {i % 3: 1}) for i in range(300)))["fold"].value_counts()
         assert sizes.max() - sizes.min() <= 1
