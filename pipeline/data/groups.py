@@ -51,14 +51,16 @@ def group_by_column(manifest: pd.DataFrame) -> pd.Series:
     return pd.Series([name[1:] for name in joined], index=manifest.index)
 
 
-def name_groups(names: pd.Series, rule: str, pattern: str | None, classes: Collection[str]) -> pd.Series:
+def name_groups(
+    names: pd.Series, rule: str, pattern: str | None, labels: pd.Series, classes: Collection[str]
+) -> pd.Series:
     """What the path of each image names as its group, empty where it names none. Raises PipelineError if none has one.
 
     rule: folder: see `find_inner_folders`; pattern: what a regular expression finds first in it: its groups, if it has some.
-    classes: names of folders that are classes.
+    labels: of the images. classes: names of folders that are classes, before these were merged.
     """
     if rule == "folder":
-        found = find_inner_folders(names, classes)
+        found = find_inner_folders(names.tolist(), labels.tolist(), classes)
         expected = "pictures in folders inside or above those of the classes, as <class>/<patient>/1.jpg"
     else:
         expression = re.compile(str(pattern))

@@ -72,9 +72,8 @@ def make_grouping(
     if rule == "exact":
         return None
     if rule in ("folder", "pattern"):
-        folders = load_facts().get("reading", {}).get("classes", {})  # before classes were merged
-        classes = {*folders, *manifest["label"].unique()}
-        manifest = manifest.assign(group=name_groups(manifest["name"], rule, pattern, classes))
+        classes = load_facts().get("reading", {}).get("classes", {})
+        manifest = manifest.assign(group=name_groups(manifest["name"], rule, pattern, manifest["label"], classes))
     groups = group_by_column(manifest)
     logger.info(f"{groups.nunique():,} groups; the largest has {groups.value_counts().max():,} images")
     if count := (manifest["group"] == "").sum():

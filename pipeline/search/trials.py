@@ -15,7 +15,6 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 import pandas as pd
 
-from pipeline.config.recipes import averages_mirrors
 from pipeline.config.search_space import Dimension, Value, choose_points, remove_parameters
 from pipeline.config.sections import Params, Search
 from pipeline.config.teachers import find_embedded
@@ -76,7 +75,7 @@ def _list_parameters(family: str, params: Params, dimensions: list[Dimension]) -
         "search": params.search.model_dump(include={"sampler", "score", "seed", "max_parameters", "pruning"}),
         "space": _describe_space(params, dimensions),
         "crossval": params.crossval.model_dump(exclude={"families"}) if by_folds else None,
-        "tta": params.tta if averages_mirrors(params, family) else "none",
+        "tta": params.tta,  # whether a family averages may depend on what is searched
     }
 
 

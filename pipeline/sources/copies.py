@@ -11,6 +11,8 @@ _SAMPLE = 16  # pictures whose bytes are compared, spread over all
 _MIN_BYTES = 512  # a smaller file is no more than a placeholder, which many classes may share
 _MAX_CANDIDATES = 64  # files of one size that are compared with one picture
 
+_First = tuple[str, int | None]  # a picture's path below a folder, and its size if it is known
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -61,7 +63,7 @@ def find_nested_copy(level: Folder, contents: Contents) -> tuple[Folder, list[Fo
     if not several:
         return None
     known = set(level.list_pictures())
-    holders = _index_first([cores[folder.name] for folder in several], cores)
+    holders = _index_first([cores[folder.name] for folder in several], cores, contents)
     for folder in sorted(several, key=lambda found: (-_depth(found), found.name)):
         core, names = cores[folder.name], names_of[folder.name]
         if folder.name not in names and names <= folders.keys():
@@ -69,25 +71,26 @@ def find_nested_copy(level: Folder, contents: Contents) -> tuple[Folder, list[Fo
             if _repeats(core, level, known, contents):
                 return folder, originals, True
             partial = folder, originals, False
-        for other in holders[_find_first(core)]:
+        for other in holders[_find_first(core, contents)]:
             if other != folder.name and names <= names_of[other] and _repeats(core, cores[other], known, contents):
                 return folder, [folders[other]], True
     return partial
 
 
-def _index_first(copies: list[Folder], cores: Mapping[str, Folder]) -> dict[str, list[str]]:
-    """Which folders have the first picture of any of these at the same place. One look at each picture, as each folder beside
-    each other would be a million for a thousand."""
-    holders: dict[str, list[str]] = {_find_first(core): [] for core in copies}
+def _index_first(copies: list[Folder], cores: Mapping[str, Folder], contents: Contents) -> dict[_First, list[str]]:
+    """Which folders have the first picture of any of these at the same place, of the same size. One look at each picture, as
+    each folder beside each other would be a million for a thousand."""
+    holders: dict[_First, list[str]] = {_find_first(core, contents): [] for core in copies}
     for name, core in cores.items():
         for path in core.list_pictures():
-            if (place := _find_place(path, core)) in holders:
-                holders[place].append(name)
+            if (first := (_find_place(path, core), contents.sizes.get(path))) in holders:
+                holders[first].append(name)
     return holders
 
 
-def _find_first(folder: Folder) -> str:
-    return _find_place(next(below.pictures[0] for below in folder.walk() if below.pictures), folder)
+def _find_first(folder: Folder, contents: Contents) -> _First:
+    path = next(below.pictures[0] for below in folder.walk() if below.pictures)
+    return _find_place(path, folder), contents.sizes.get(path)
 
 
 def _find_place(path: str, folder: Folder) -> str:

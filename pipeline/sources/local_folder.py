@@ -72,7 +72,7 @@ def _walk(folder: Path, path: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
             with os.scandir(folder / above) as found:
                 entries = list(found)
         except PermissionError:
-            if above and is_litter(above.rpartition("/")[2]):  # lost+found of a disk is the system's own
+            if above and any(map(is_litter, above.split("/"))):  # lost+found of a disk is the system's own
                 continue
             raise
         for entry in entries:

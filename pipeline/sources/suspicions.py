@@ -169,8 +169,8 @@ def _has_all_splits(used: list[TreeFile]) -> bool:
 def _report_inner_folders(used: list[TreeFile], decision: Decision) -> None:
     """Where a split is drawn, folders whose pictures may belong together."""
     if not _has_all_splits(used):
-        classes, splits = {file.label for file in used}, {path.rpartition("/")[2] for path in decision.splits}
-        line = describe_inner_folders([file.name for file in used], classes, splits)
+        splits = {path.rpartition("/")[2] for path in decision.splits}
+        line = describe_inner_folders([file.name for file in used], [file.label for file in used], splits)
         if line:
             decision.warn(line)
 

@@ -132,9 +132,6 @@ class TestStore:
     def test_mirror_images_that_are_averaged_change_it(self):
         mirrored = {"train__augment__flip": "horizontal"}
         assert find(**mirrored) != find(**mirrored, evaluate__tta="flip")
-        assert find("searched_cnn", train__augment__flip="none", evaluate__tta="none") == find(
-            "searched_cnn", train__augment__flip="none"
-        )
 
     @pytest.mark.usefixtures("data")
     def test_a_teacher_and_its_recipe_change_it(self):
