@@ -1,5 +1,6 @@
 """Copies inside a source, which Kaggle's archives often have: the whole set once more, or a class made of others' pictures."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -62,6 +63,7 @@ def find_nested_copy(level: Folder, contents: Contents) -> tuple[Folder, list[Fo
     several = [folder for folder in folders.values() if len(names_of[folder.name]) > 1 and folder.only_below()]
     if not several:
         return None
+    alike = Counter(names_of.values())
     known = set(level.list_pictures())
     holders = _index_first([cores[folder.name] for folder in several], cores, contents)
     for folder in sorted(several, key=lambda found: (-_depth(found), found.name)):
@@ -70,7 +72,9 @@ def find_nested_copy(level: Folder, contents: Contents) -> tuple[Folder, list[Fo
             originals = [folders[name] for name in sorted(names)]
             if _repeats(core, level, known, contents):
                 return folder, originals, True
-            partial = folder, originals, False
+            # Not of patients 0, 1 and 2 that each hold the classes 0 and 1: all are alike.
+            if 2 * (alike[names] - 1) < len(folders) - 1:
+                partial = folder, originals, False
         for other in holders[_find_first(core, contents)]:
             if other != folder.name and names <= names_of[other] and _repeats(core, cores[other], known, contents):
                 return folder, [folders[other]], True

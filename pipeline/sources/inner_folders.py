@@ -69,7 +69,8 @@ def _drop_splits(parts: list[str], splits: Collection[str]) -> list[str]:
 
 def _find_class_levels(paths: Iterable[tuple[list[str], str]], merged: set[str]) -> dict[int, int]:
     """At which level classes are, of paths of each length: where most folders have the name of their pictures' label; none
-    where no more than half of them have. paths: with folded labels. merged: folded names of classes that are no label any more."""
+    where no more than half of them have. paths: with folded labels. merged: folded names of classes that are no label any
+    more."""
     lengths, found = Counter[int](), defaultdict[int, Counter[int]](Counter)
     for parts, label in paths:
         lengths[len(parts)] += 1

@@ -202,6 +202,12 @@ class TestParts:
         assert "data.classes=parent" in line
         assert f"data.root={names[0]}" in line or "data.root=" in line
 
+    def test_so_are_numbered_ones_that_are_names_of_folders_in_them_too(self):
+        """Patients 0, 1 and 2, each with the classes 0 and 1."""
+        line = question({f"{patient}/{label}": 6 for patient in range(3) for label in range(2)})
+        assert "data.classes=parent" in line
+        assert "once more" not in line
+
     def test_each_answer_is_taken(self):
         tree = inside("color", "grayscale")
         assert read(tree, layout="flat").classes == {"color": 26, "grayscale": 26}
