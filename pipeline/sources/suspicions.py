@@ -128,10 +128,11 @@ def _report_copied(copied: dict[str, str], by_class: Mapping[str, list[str]], de
     if not copied:
         return
     name = max(sorted(copied), key=lambda label: (len(by_class[label]), bool(find_copied_name(label)), len(label)))
+    layout = "split" if decision.splits else "flat"  # which would make classes of train and test
     decision.ask(
         f"each of the {len(by_class[name]):,} pictures of class {name!r} is also in another class, such as {copied[name]!r}: "
         f"it is no class, but a copy of others ({_suggest_ignoring(name, decision)}), or they have two labels "
-        "(data.layout=flat)"
+        f"(data.layout={layout})"
     )
 
 

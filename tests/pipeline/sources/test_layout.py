@@ -151,6 +151,14 @@ class TestSplitsByOtherNames:
         assert "data.labels=train.csv" in question(files)
         assert "data.layout=flat" in question(files)
 
+    def test_in_splits_the_other_answer_keeps_the_splits(self):
+        files = fill({f"{split}/{label}": 9 for split in ("train", "test") for label in ("cat", "dog")})
+        files |= copy(files, "train/cat/", "train/all/c") | copy(files, "train/dog/", "train/all/d")
+        line = question(files)
+        assert "'all' is also in another class" in line
+        assert "data.layout=split" in line
+        assert read(files, layout="split").splits == {"train": 36, "test": 18}
+
     def test_a_second_test_folder_without_classes_is_left_out(self):
         reading = read(inside("Training", "Test") | {"test-multiple_fruits": 7})
         assert reading.splits == {"train": 26, "test": 26}
