@@ -9,7 +9,6 @@ there itself, as prune, preprocess, examine and embed do with their tasks.
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipeline.runtime.cli import configure, make_parser, report_errors
 from pipeline.runtime.cluster_stages import open_elsewhere
 from pipeline.runtime.dvc_command import prepare
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import prefer_own_programs
 from pipeline.runtime.side_by_side import choose_workers, load_stages, run_stages
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def repro(chosen: argparse.Namespace) -> None:
     if chosen.jobs is not None and chosen.jobs < 1:
         raise PipelineError(f"-j {chosen.jobs}: expected the number of stages to run at a time, 1 or more")
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    prefer_own_programs()
     prepare(Path.cwd(), ("repro",), [])
     runtime = load_params().runtime
     stages = load_named(chosen.stages)

@@ -6,16 +6,15 @@ beside the workspace, as experiments; `python -m stages.compare` compares them).
 
 import argparse
 import logging
-import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 from pipeline.config.since_commit import describe_changes
 from pipeline.config.studies import STUDIES, Pictures, list_lines
 from pipeline.runtime.cli import configure, make_parser, report_answers, report_errors
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.processes import prefer_own_programs
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +44,7 @@ def study(chosen: argparse.Namespace) -> None:
     commands = [[*command, *(word for setting in chosen.S for word in ("-S", setting))] for command in commands]
     if not chosen.print:
         check_params()
-    # This environment's `dvc`, also where it is not activated.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    prefer_own_programs()
     for number, command in enumerate(commands, 1):
         print(shlex.join(command), flush=True)
         if chosen.print:

@@ -9,7 +9,7 @@ from pipeline.config.types import Measure
 
 _DEALS, _MOST = 9_999, 1_000  # tables that are drawn; images up to which they are
 _CELLS = 4_000_000  # of drawn tables in memory at a time
-_LEVEL, _POWER = 0.975, 0.8  # of the test that `count_images_needed` is for
+_LEVEL, _POWER = 0.975, 0.8  # of the test that `count_images_above` is for
 _NOTHING = 1e-9  # of a measure, but for rounding
 
 
@@ -33,8 +33,16 @@ class Dealt:
     def count_images_needed(self, parts: np.ndarray) -> int:
         """How many test images would show such a difference at the level of 0.05 in 80 % of cases. parts: float (n,), what each
         image contributes to the family's measure, whose mean is above that of dealt answers."""
-        spreads = norm.ppf(_LEVEL) * self.spread * np.sqrt(self.num_images) + norm.ppf(_POWER) * parts.std()
-        return int(np.ceil((spreads / (parts.mean() - self.mean)) ** 2))
+        return count_images_above(self.mean, self.spread * np.sqrt(self.num_images), parts)
+
+
+def count_images_above(guess: float, spread: float, parts: np.ndarray) -> int:
+    """How many images a test against guessing needs, at the level of 0.05 in 80 % of cases (Fleiss 2003, section 2.4).
+
+    guess, spread: of one image's contribution where nothing is known, its mean and standard deviation. parts: float (n,), what
+    each image contributes to the family's measure, whose mean is above."""
+    spreads = norm.ppf(_LEVEL) * spread + norm.ppf(_POWER) * parts.std()
+    return int(np.ceil((spreads / (parts.mean() - guess)) ** 2))
 
 
 def deal_answers(

@@ -4,15 +4,13 @@ dealt out at random; and who does better. Pure."""
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from pipeline.config.types import Measure
-from pipeline.evaluation.dealing import deal_answers
+from pipeline.evaluation.dealing import count_images_above, deal_answers
 from pipeline.evaluation.intervals import LEVEL
 from pipeline.evaluation.measures import compute_p, count_images_needed, measure_images
 from pipeline.training.scores import DIGITS
-
-_LEVEL, _POWER = 0.975, 0.8  # of the test that `_count_images` is for
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,10 @@ def _compare_with_constant(measure: Measure, mine: np.ndarray, theirs: np.ndarra
 
 
 def _count_images(measure: Measure, mine: np.ndarray, theirs: np.ndarray) -> int | None:
-    """How many images `_compare_with_constant` would need: for accuracy, those of a test of one share against a known one
-    (Fleiss 2003, section 2.4)."""
+    """How many images `_compare_with_constant` would need: for accuracy, those of a test of one share against a known one."""
     if measure != "accuracy":
         return count_images_needed(mine, theirs)
-    share, known = mine.mean(), theirs.mean()
-    spreads = norm.ppf(_LEVEL) * np.sqrt(known * (1 - known)) + norm.ppf(_POWER) * np.sqrt(share * (1 - share))
-    return int(np.ceil((spreads / (share - known)) ** 2))
+    return count_images_above(float(theirs.mean()), float(theirs.std()), mine)
 
 
 def measure_guess(

@@ -36,6 +36,7 @@ from pipeline.runtime.git import explain_no_repository
 from pipeline.runtime.lifetime import DVC_PID
 from pipeline.runtime.logins import hide_logins
 from pipeline.runtime.overrides import explain_grammar, open_maps, rebase
+from pipeline.runtime.processes import prefer_own_programs
 
 _MARKS = ("dvc.yaml", "stages/check.py")  # of a clone of this project
 _RUNS = (("repro",), ("exp", "run"), ("experiments", "run"))
@@ -58,7 +59,7 @@ class Variant:
 
 def main() -> int:
     """Runs DVC with the command line; returns the exit status."""
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    prefer_own_programs()
     start, planned = time.monotonic(), False
     sys.argv[1:] = open_maps(sys.argv[1:])
     command, overrides, folder = read_command(sys.argv[1:])

@@ -61,7 +61,7 @@ def describe_dvc(project: Path) -> DvcFacts | None:
         working=tuple(_try_links(asked, cache, project)),
         remotes={name: hide_secrets(str(remote.get("url", ""))) for name, remote in sorted(remotes.items())},
         default_remote=str(config.get("core", {}).get("remote", "")),
-        needs_git=not config.get("core", {}).get("no_scm", False),
+        needs_git=_needs_git(config),
     )
 
 
@@ -70,9 +70,13 @@ def needs_git(project: Path) -> bool:
     from dvc.config import Config, ConfigError
 
     try:
-        return not Config(str(project / ".dvc")).get("core", {}).get("no_scm", False)
+        return _needs_git(Config(str(project / ".dvc")))
     except ConfigError:
         return True
+
+
+def _needs_git(config: dict[str, Any]) -> bool:
+    return not config.get("core", {}).get("no_scm", False)
 
 
 def find_cache(project: Path) -> Path:

@@ -11,25 +11,25 @@ from pipeline.runtime.errors import PipelineError
 
 def ask_git(*arguments: str) -> str | None:
     """What a git command prints; None if it fails, as outside a repository, or if git is not installed."""
+    done = _run(*arguments)
+    return done.stdout if done is not None and done.returncode == 0 else None
+
+
+def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str] | None:
+    """None if git can't be started. variables: of the environment."""
+    environment = os.environ | variables
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False)
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
+        )
     except OSError:
         return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def explain_no_repository(project: Path) -> str | None:
     """One line for what keeps git from reading a project's repository, and what to do; None if nothing does."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(project), "rev-parse", "--git-dir"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            env=os.environ | {"LC_ALL": "C"},
-        )
-    except OSError:
+    done = _run("-C", str(project), "rev-parse", "--git-dir", LC_ALL="C")
+    if done is None:
         return "git can't be started, in whose repository DVC keeps what was run: install git, or put it on the PATH"
     if done.returncode == 0:
         return None

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 Task = TypeVar("Task")
@@ -20,6 +22,11 @@ _WAITING_PER_WORKER = 4  # enough that no worker idles, few enough to bound memo
 def num_cores() -> int:
     """Cores that this process may use: a container's share, not all of the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prefer_own_programs() -> None:
+    """Processes that this one starts take this environment's `dvc` and `python`, also where it is not activated."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 class Runner(Protocol):

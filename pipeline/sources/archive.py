@@ -20,6 +20,7 @@ from pipeline.sources.folder import read_folder
 from pipeline.sources.http import check_address, check_sha256, fetch
 from pipeline.sources.local_paths import resolve_path
 from pipeline.sources.member import DAMAGE, LINK, ArchiveReader, Bounds, Member, is_disk_error, refuse_size
+from pipeline.sources.proposals import TEXTS
 from pipeline.sources.raw_image import RawImage
 from pipeline.sources.reading import AS_FOUND, Reading, Record, TreeFile, ignore_reading
 from pipeline.sources.remote_archive import fetch_kaggle, find_doi_address
@@ -29,7 +30,6 @@ from pipeline.sources.zip_archive import DAMAGED, ZipReader
 
 logger = logging.getLogger(__name__)
 
-_TEXTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".lst")  # which may hold labels or splits
 _SMALL_TEXT, _ALL_TEXTS = 1 << 22, 1 << 26  # bytes of one, and of all together, that are read with another
 _FOLLOWED = "unpack it and set data.source to folder, where links to files are followed"
 
@@ -248,7 +248,7 @@ def _list_texts(members: list[Member]) -> set[int]:
     small = [
         index
         for index, member in enumerate(members)
-        if member.name.lower().endswith(_TEXTS) and not member.reason and member.size <= _SMALL_TEXT
+        if member.name.lower().endswith(TEXTS) and not member.reason and member.size <= _SMALL_TEXT
     ]
     sizes = accumulate(members[index].size for index in small)
     return {index for index, size in zip(small, sizes, strict=True) if size <= _ALL_TEXTS}

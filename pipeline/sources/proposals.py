@@ -13,6 +13,7 @@ from pipeline.sources.names import find_split_word, find_words
 from pipeline.sources.tree import is_picture
 
 _TABLES, _JSON, _LISTS = (".csv", ".tsv", ".jsonl"), ".json", (".txt", ".lst")
+TEXTS = (*_TABLES, _JSON, *_LISTS)  # what may hold labels or splits
 _TRIED = 12  # files that are read
 _MOST_JSON = 1 << 26  # bytes
 _DEPTH = 2  # folders above such a file, at most
